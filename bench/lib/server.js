@@ -1,0 +1,98 @@
+'use strict'
+
+const { execFileSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+const Child = require('./child')
+
+const LOAD = path.join(__dirname, '..', 'children', 'load.js')
+
+// Ticks are 10 ms on every Linux that Node is shipped for, but it costs nothing to ask.
+let ticks
+function ticksPerSecond () {
+  ticks ??= Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
+  return ticks
+}
+
+// utime + stime of all threads, proc(5). The name in parentheses may hold spaces, so fields are counted from its end.
+function cpuSeconds (pid) {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond()
+}
+
+// One subject in a fresh process of its own.
+class Server {
+  static async start (subject, { node, env, args = [] }) {
+    const server = new Server()
+    server.subject = subject
+    server.child = new Child(node, [...args, require.resolve(subject.file)], { env })
+    server.sent = 0
+    try {
+      const { port, versions } = await server.child.next(60, 'its port')
+      server.port = port
+      server.versions = versions
+      await server.probe()
+    } catch (error) {
+      await server.child.end()
+      throw error
+    }
+    return server
+  }
+
+  get pid () {
+    return this.child.process.pid
+  }
+
+  async probe () {
+    const response = await fetch(`http://127.0.0.1:${this.port}/users/1`)
+    const body = await response.text()
+    this.sent++
+    if (response.status !== 200 || body !== '{"ok":1}') {
+      throw this.child.fail(`answered ${response.status} ${body.slice(0, 200)}`)
+    }
+  }
+
+  // Resolves to the load's own figures and the server's CPU seconds meanwhile; rejects if one request went wrong.
+  async load (amount, { node, connections }) {
+    const bound = 60 + amount / 200
+    const before = cpuSeconds(this.pid)
+    const load = new Child(node, [LOAD, JSON.stringify({ port: this.port, amount, connections })])
+    let result
+    try {
+      result = await load.next(bound, `${amount} requests to '${this.subject.name}'`)
+    } finally {
+      await load.end(result ? 10 : 0)
+    }
+    if (this.child.ended) throw this.child.fail(`ended (${this.child.code}) under load`)
+    const cpu = cpuSeconds(this.pid) - before
+    const { ok, non2xx, errors, timeouts, resets, seconds } = result
+    if (ok !== amount || non2xx || errors || timeouts || resets || seconds === null) {
+      const wrong = { asked: amount, ok, non2xx, errors, timeouts, resets }
+      throw this.child.fail(`the load did not go through: ${JSON.stringify(wrong)}`)
+    }
+    this.sent += amount
+    return { amount, seconds, cpu, loadCpu: result.loadCpuSeconds, p50: result.p50, p99: result.p99 }
+  }
+
+  // A subject that has not seen every request was not doing the work it is measured for.
+  async state () {
+    const state = await this.child.ask('state', 60)
+    if (state.count !== null && state.count !== this.sent) {
+      throw this.child.fail(`'${this.subject.name}' counted ${state.count} requests of ${this.sent}`)
+    }
+    if (state.inFlight) throw this.child.fail(`'${this.subject.name}' still holds ${state.inFlight} requests in flight`)
+    if (state.untracked) throw this.child.fail(`'${this.subject.name}' left ${state.untracked} requests untracked`)
+    return state
+  }
+
+  heap () {
+    return this.child.ask('heap', 120)
+  }
+
+  end () {
+    return this.child.end()
+  }
+}
+
+module.exports = Server

@@ -1,0 +1,20 @@
+//! The native half of plimsoll. Data flows one way: `binding` (the only module that says `napi`) calls
+//! `ledger`, `payload`, `export` and `cli`, which stand on `recorder` and `probe`.
+//! Without the `node` feature everything but `binding` compiles and passes its tests.
+
+// Without the binding, what only the binding calls is unused.
+#![cfg_attr(not(feature = "node"), allow(dead_code))]
+
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: jemallocator::Jemalloc = jemallocator::Jemalloc;
+
+pub mod cli;
+pub mod export;
+pub mod ledger;
+pub mod payload;
+pub mod probe;
+pub mod recorder;
+
+#[cfg(feature = "node")]
+mod binding;

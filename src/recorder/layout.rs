@@ -1,0 +1,375 @@
+//! Where everything lies in the recorder, in words of 8 bytes. Each row starts with its sequence number.
+//!
+//! The whole is just over 6 MiB; the routes' histograms are three quarters of it.
+
+/// First word of every recorder file.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"PLIMSOLL");
+/// Raised whenever any offset or meaning below changes: a reader refuses what it does not know.
+pub const VERSION: u64 = 1;
+
+/// A range of equal rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    pub start: usize,
+    pub rows: usize,
+    pub row_words: usize,
+}
+
+impl Table {
+    const fn after(start: usize, rows: usize, row_words: usize) -> Self {
+        Table { start, rows, row_words }
+    }
+    pub const fn end(&self) -> usize {
+        self.start + self.rows * self.row_words
+    }
+    /// The first word of row `index`; `index` must be below `rows`.
+    pub fn row(&self, index: usize) -> usize {
+        debug_assert!(index < self.rows);
+        self.start + index * self.row_words
+    }
+}
+
+/// A string of bounded length: one word of length in bytes, then the bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    pub offset: usize,
+    pub words: usize,
+}
+
+impl Text {
+    pub const fn max_bytes(&self) -> usize {
+        (self.words - 1) * 8
+    }
+}
+
+/// Words of the header; written once at the start, the exit fields at the end.
+pub mod header {
+    use super::Text;
+    pub const MAGIC: usize = 0;
+    pub const VERSION: usize = 1;
+    pub const WORDS: usize = 2;
+    pub const PID: usize = 3;
+    /// 0 for the main thread, else the worker thread's id.
+    pub const THREAD: usize = 4;
+    /// Start time of the process in clock ticks since boot (`/proc/self/stat`, field 22); 0 where unknown.
+    pub const PROCESS_START_TICKS: usize = 5;
+    /// Two words: the kernel's boot id.
+    pub const BOOT_ID: usize = 6;
+    /// Epoch milliseconds.
+    pub const STARTED_AT: usize = 8;
+    /// How the process ended, an `Exit` discriminant; 0 while it runs, and after a death nobody could record.
+    pub const EXIT_KIND: usize = 9;
+    pub const EXIT_CODE: usize = 10;
+    pub const EXIT_AT: usize = 11;
+    /// 1 once a later start has reported this death.
+    pub const REPORTED: usize = 12;
+    /// 1 if the file mirrors anonymous memory (it may then be up to 250 ms older than the process's end).
+    pub const MIRRORED: usize = 13;
+    /// The cgroup's count of OOM kills at the start; `u64::MAX` where unknown.
+    pub const CGROUP_OOM_KILLS: usize = 14;
+    pub const NAME: Text = Text { offset: 16, words: 9 };
+    pub const SCRIPT: Text = Text { offset: 25, words: 33 };
+    pub const NODE_VERSION: Text = Text { offset: 58, words: 5 };
+    pub const EXIT_DETAIL: Text = Text { offset: 63, words: 33 };
+    pub const PLATFORM: Text = Text { offset: 96, words: 5 };
+    pub const END: usize = 128;
+}
+
+/// Gauges that the JS thread writes, one word each, without a sequence number (each stands alone).
+pub mod gauge {
+    use super::header;
+    const G: usize = header::END;
+    /// When the JS thread last published its heap figures, epoch milliseconds.
+    pub const PUBLISHED_AT: usize = G;
+    pub const HEAP_USED: usize = G + 1;
+    pub const HEAP_TOTAL: usize = G + 2;
+    pub const HEAP_LIMIT: usize = G + 3;
+    pub const EXTERNAL: usize = G + 4;
+    pub const MALLOCED: usize = G + 5;
+    /// Used heap right after the last major collection; `u64::MAX` before the first.
+    pub const HEAP_LIVE: usize = G + 6;
+    pub const HEAP_LIVE_AT: usize = G + 7;
+    /// Bytes allocated on the V8 heap since the probe was installed (exact) …
+    pub const ALLOCATED: usize = G + 8;
+    /// … and those of them charged to requests (signed: single readings may be negative).
+    pub const ATTRIBUTED: usize = G + 9;
+    /// 1 if the exact probe is on.
+    pub const EXACT: usize = G + 10;
+    pub const REQUESTS_TOTAL: usize = G + 11;
+    pub const REQUESTS_IN_FLIGHT: usize = G + 12;
+    pub const REQUESTS_UNTRACKED: usize = G + 13;
+    pub const REQUESTS_LIMITED: usize = G + 14;
+    pub const REQUESTS_SHED: usize = G + 15;
+    /// Handle of the slot whose synchronous code runs now; 0: none.
+    pub const RUNNING: usize = G + 16;
+    /// When the event loop last came round, epoch milliseconds.
+    pub const LOOP_TICK_AT: usize = G + 17;
+    /// Delay of the last tick beyond its due time, nanoseconds.
+    pub const LOOP_LAG_NS: usize = G + 18;
+    /// Event-loop utilisation over the last tick, parts per million.
+    pub const LOOP_UTILIZATION_PPM: usize = G + 19;
+    /// How many slots, labels, route rows and methods have ever been used: readers stop there.
+    pub const SLOTS_USED: usize = G + 20;
+    pub const LABELS_USED: usize = G + 21;
+    pub const ROUTES_USED: usize = G + 22;
+    pub const METHODS_USED: usize = G + 23;
+    /// Next row of each ring, counted since the start (the row is this modulo the ring's length).
+    pub const GC_NEXT: usize = G + 24;
+    pub const EVENTS_NEXT: usize = G + 25;
+    /// Internal faults of plimsoll that were swallowed.
+    pub const FAULTS: usize = G + 26;
+    pub const HEAP_EXECUTABLE: usize = G + 27;
+    pub const HEAP_PHYSICAL: usize = G + 28;
+    pub const BODY_BYTES: usize = G + 29;
+    pub const END: usize = G + 64;
+
+    // From here on the sampler thread writes.
+    pub const HEARTBEAT_AT: usize = END;
+    pub const RSS: usize = END + 1;
+    pub const CPU_USER_US: usize = END + 2;
+    pub const CPU_SYSTEM_US: usize = END + 3;
+    pub const OPEN_FDS: usize = END + 4;
+    pub const MAX_FDS: usize = END + 5;
+    /// `u64::MAX` where there is no limit or it cannot be read.
+    pub const CGROUP_LIMIT: usize = END + 6;
+    pub const CGROUP_USED: usize = END + 7;
+    /// How long the event loop has been blocked as of the heartbeat, nanoseconds; 0 while it turns.
+    pub const BLOCKED_NS: usize = END + 8;
+    pub const BLOCKED_SLOT: usize = END + 9;
+    pub const NATIVE_ALLOCATED: usize = END + 10;
+    pub const NATIVE_ACTIVE: usize = END + 11;
+    pub const NATIVE_RESIDENT: usize = END + 12;
+    pub const SAMPLES_NEXT: usize = END + 13;
+    pub const SAMPLER_EVENTS_NEXT: usize = END + 14;
+    /// The longest block since the start, nanoseconds.
+    pub const BLOCKED_MAX_NS: usize = END + 15;
+    pub const SAMPLER_END: usize = END + 32;
+}
+
+/// Totals of collections: a row a kind.
+pub const GC_TOTALS: Table = Table::after(gauge::SAMPLER_END, 5, 16);
+pub mod gc_total {
+    pub const COUNT: usize = 1;
+    pub const PAUSE_NS: usize = 2;
+    /// Counts by pause, not cumulative; the bounds are `writer::GC_PAUSE_BOUNDS_NS`, the last is what exceeds them.
+    pub const BUCKETS: usize = 3;
+    pub const BUCKETS_LEN: usize = 7;
+}
+
+pub const METHODS_MAX: usize = 64;
+pub const METHODS: Table = Table::after(GC_TOTALS.end(), METHODS_MAX, 4);
+pub const METHOD_TEXT: Text = Text { offset: 0, words: 4 };
+
+/// Two samples a second: ten minutes.
+pub const SAMPLES: Table = Table::after(METHODS.end(), 1200, 16);
+pub mod sample {
+    pub const AT: usize = 1;
+    pub const RSS: usize = 2;
+    pub const HEAP_USED: usize = 3;
+    pub const HEAP_LIMIT: usize = 4;
+    pub const EXTERNAL: usize = 5;
+    pub const HEAP_TOTAL: usize = 6;
+    pub const HEAP_LIVE: usize = 7;
+    pub const CGROUP_USED: usize = 8;
+    pub const NATIVE_ALLOCATED: usize = 9;
+    pub const IN_FLIGHT: usize = 10;
+    pub const REQUESTS_TOTAL: usize = 11;
+    pub const BLOCKED_NS: usize = 12;
+    pub const LOOP_LAG_NS: usize = 13;
+    pub const GC_PAUSE_NS: usize = 14;
+    pub const HEAP_AT: usize = 15;
+}
+
+pub const GCS: Table = Table::after(SAMPLES.end(), 1024, 8);
+pub mod gc {
+    pub const AT: usize = 1;
+    pub const KIND: usize = 2;
+    pub const PAUSE_NS: usize = 3;
+    pub const BEFORE: usize = 4;
+    pub const AFTER: usize = 5;
+    pub const EXTERNAL: usize = 6;
+}
+
+/// Events of the JS thread, and those of the sampler: each ring has one writer.
+pub const EVENTS: Table = Table::after(GCS.end(), 256, 64);
+pub const SAMPLER_EVENTS: Table = Table::after(EVENTS.end(), 64, 64);
+pub mod event {
+    use super::Text;
+    pub const AT: usize = 1;
+    pub const KIND: usize = 2;
+    pub const ROUTE: Text = Text { offset: 3, words: 26 };
+    pub const DETAIL: Text = Text { offset: 29, words: 35 };
+}
+
+/// Requests in flight. A power of two: a handle is generation × `SLOTS_MAX` + index.
+pub const SLOTS_MAX: usize = 4096;
+pub const SLOTS: Table = Table::after(SAMPLER_EVENTS.end(), SLOTS_MAX, 40);
+pub mod slot {
+    use super::Text;
+    /// The handle while the slot is taken, 0 while it is free.
+    pub const HANDLE: usize = 1;
+    pub const STARTED_AT: usize = 2;
+    pub const STARTED_NS: usize = 3;
+    pub const METHOD: usize = 4;
+    /// Label index plus one; 0: not yet known.
+    pub const LABEL: usize = 5;
+    pub const HEAP: usize = 6;
+    pub const EXTERNAL: usize = 7;
+    pub const NATIVE: usize = 8;
+    pub const BODY: usize = 9;
+    pub const SPANS: usize = 10;
+    pub const FLAGS: usize = 11;
+    pub const PATH: Text = Text { offset: 12, words: 25 };
+}
+
+/// Route rows and labels; the last of each is `(other)`.
+pub const ROUTES_MAX: usize = 1024;
+pub const LABELS: Table = Table::after(SLOTS.end(), ROUTES_MAX + 1, 26);
+pub const LABEL_TEXT: Text = Text { offset: 0, words: 26 };
+
+pub const DISTRIBUTION_WORDS: usize = 128;
+pub const ROUTES: Table = Table::after(LABELS.end(), ROUTES_MAX + 1, 32 + 4 * DISTRIBUTION_WORDS);
+pub mod route {
+    pub const METHOD: usize = 1;
+    pub const LABEL: usize = 2;
+    pub const STATUS_CLASS: usize = 3;
+    pub const COUNT: usize = 4;
+    pub const ERRORS: usize = 5;
+    pub const ABORTED: usize = 6;
+    pub const LIMITED: usize = 7;
+    pub const EXTERNAL_SUM: usize = 8;
+    pub const SPANS_SUM: usize = 9;
+    /// Requests whose external bytes are in `EXTERNAL_SUM` (no collection fell into their spans).
+    pub const EXTERNAL_COUNT: usize = 10;
+    /// Counts by latency, not cumulative; bounds: `writer::LATENCY_BOUNDS_NS`, then what exceeds them.
+    pub const LATENCY: usize = 12;
+    pub const LATENCY_LEN: usize = 15;
+    pub const DURATION: usize = 32;
+    pub const HEAP: usize = DURATION + super::DISTRIBUTION_WORDS;
+    pub const BODY: usize = HEAP + super::DISTRIBUTION_WORDS;
+    pub const RESPONSE: usize = BODY + super::DISTRIBUTION_WORDS;
+}
+
+pub const WORDS: usize = ROUTES.end();
+/// Size of a recorder file: whole pages.
+pub const FILE_BYTES: usize = (WORDS * 8).next_multiple_of(4096);
+
+/// Kinds of collection, in the order of their rows in `GC_TOTALS`; V8's `GCType` bit is `1 << index`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GcKind {
+    Scavenge = 0,
+    MinorMarkSweep = 1,
+    MarkSweepCompact = 2,
+    IncrementalMarking = 3,
+    WeakCallbacks = 4,
+}
+
+impl GcKind {
+    pub const ALL: [GcKind; 5] =
+        [Self::Scavenge, Self::MinorMarkSweep, Self::MarkSweepCompact, Self::IncrementalMarking, Self::WeakCallbacks];
+
+    /// The name in `stats().gc`, in files and in metrics' `kind` label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scavenge => "scavenge",
+            Self::MinorMarkSweep => "minor-mark-sweep",
+            Self::MarkSweepCompact => "mark-sweep-compact",
+            Self::IncrementalMarking => "incremental-marking",
+            Self::WeakCallbacks => "weak-callbacks",
+        }
+    }
+}
+
+/// The first digit of a response's status; a response without a valid one counts as `5xx`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusClass(u8);
+
+impl StatusClass {
+    pub fn of(status: u32) -> Self {
+        match status / 100 {
+            class @ 1..=5 => StatusClass(class as u8),
+            _ => StatusClass(5),
+        }
+    }
+    pub fn digit(self) -> u64 {
+        u64::from(self.0)
+    }
+    pub fn name(self) -> &'static str {
+        ["1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(self.0) - 1]
+    }
+}
+
+/// What an event is about; the names are what users see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    Start = 1,
+    Exit = 2,
+    UncaughtException = 3,
+    Limit = 4,
+    Blocked = 5,
+    StatsFile = 6,
+    Recorder = 7,
+    LastDeath = 8,
+    Fault = 9,
+    NearLimit = 10,
+}
+
+impl EventKind {
+    pub const ALL: [EventKind; 10] = [
+        Self::Start,
+        Self::Exit,
+        Self::UncaughtException,
+        Self::Limit,
+        Self::Blocked,
+        Self::StatsFile,
+        Self::Recorder,
+        Self::LastDeath,
+        Self::Fault,
+        Self::NearLimit,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Exit => "exit",
+            Self::UncaughtException => "uncaught-exception",
+            Self::Limit => "limit",
+            Self::Blocked => "blocked",
+            Self::StatsFile => "stats-file",
+            Self::Recorder => "recorder",
+            Self::LastDeath => "last-death",
+            Self::Fault => "fault",
+            Self::NearLimit => "near-limit",
+        }
+    }
+
+    pub fn from_code(code: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u64 == code)
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_stays_under_eight_mebibytes() {
+        const { assert!(FILE_BYTES < 7 << 20) };
+    }
+
+    #[test]
+    fn texts_and_fields_fit_their_rows() {
+        let end = |text: Text| text.offset + text.words;
+        assert!(end(event::DETAIL) <= EVENTS.row_words);
+        assert!(end(slot::PATH) <= SLOTS.row_words);
+        assert!(end(LABEL_TEXT) <= LABELS.row_words);
+        assert!(end(header::PLATFORM) <= header::END);
+        assert!(route::LATENCY + route::LATENCY_LEN <= route::DURATION);
+        assert!(gc_total::BUCKETS + gc_total::BUCKETS_LEN <= GC_TOTALS.row_words);
+        assert!(route::RESPONSE + DISTRIBUTION_WORDS <= ROUTES.row_words);
+    }
+}

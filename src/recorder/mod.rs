@@ -1,0 +1,23 @@
+//! The flight recorder: one fixed-size record of everything that plimsoll knows about a process, laid out as
+//! 8-byte words in memory that is (where possible) a file, so that it outlives the process.
+//!
+//! Why words: every field is an `AtomicU64`, so the one writer, the sampler thread, in-process readers and the
+//! thread that mirrors to disk may touch the same memory without a lock and without undefined behaviour.
+//! Multi-word rows carry a sequence number (odd while being written, a *seqlock*): a reader retries a torn row a
+//! bounded number of times and then shows it marked `torn`.
+//!
+//! * `layout`: where everything lies; nobody outside this module knows an offset.
+//! * `map`: the memory: a mapped file, or anonymous memory with a thread that mirrors it.
+//! * `files`: folders, names, locks, pruning: whose record it is, and whether its process lives.
+//! * `writer`, `reader`: the two sides; `record`: what a reader gets, plain data.
+//! * `distribution`: the histogram that a route keeps of each quantity.
+
+pub mod distribution;
+pub mod files;
+mod layout;
+pub mod map;
+pub mod reader;
+pub mod record;
+pub mod writer;
+
+pub use layout::{EventKind, FILE_BYTES, GcKind, METHODS_MAX, ROUTES_MAX, SLOTS_MAX, StatusClass};

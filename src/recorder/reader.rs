@@ -1,0 +1,376 @@
+//! The reading side: from words (of a file of any origin, or of this process's own map) to plain data.
+//!
+//! Nothing read is trusted: counts are cut to the tables' sizes, strings to their fields, kinds to those known. A
+//! truncated, flipped or foreign file gives an error or odd figures, never a panic and never more memory than a record takes.
+
+use std::sync::atomic::{Ordering::*, fence};
+
+use thiserror::Error;
+
+use super::distribution::{self, DURATION, HEAP, WIRE};
+use super::layout::{
+    DISTRIBUTION_WORDS, EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, MAGIC, METHOD_TEXT, METHODS, ROUTES, SAMPLER_EVENTS,
+    SAMPLES, SLOTS, StatusClass, Table, Text, VERSION, WORDS, event, gauge, gc, gc_total, header, route, sample, slot,
+};
+use super::map::Map;
+use super::record::{
+    Cgroup, Collection, Event, EventLoop, Exit, GcTotal, Heap, InFlight, Native, Process, Record, Requests, RouteStats, Sample,
+};
+use super::writer::UNKNOWN;
+
+/// How often a row that is being written is read again before it is called torn.
+const RETRIES: usize = 64;
+
+#[derive(Debug, Error)]
+pub enum ReadError {
+    #[error("not a plimsoll recorder: it does not begin with the recorder's signature")]
+    Foreign,
+    #[error("a recorder of layout {found}, written by another version of plimsoll; this one reads layout {VERSION}")]
+    Version { found: u64 },
+    #[error("truncated: {found} bytes, a recorder has {}", WORDS * 8)]
+    Truncated { found: u64 },
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Words from somewhere.
+pub trait Source {
+    /// Fills `out` from word `first` on.
+    fn read(&self, first: usize, out: &mut [u64]) -> Result<(), ReadError>;
+}
+
+impl Source for Map {
+    fn read(&self, first: usize, out: &mut [u64]) -> Result<(), ReadError> {
+        // Acquire on the first word and the fence after the rest order this against the writer's sequence numbers.
+        let words = &self.words()[first..first + out.len()];
+        for (index, (out, word)) in out.iter_mut().zip(words).enumerate() {
+            *out = word.load(if index == 0 { Acquire } else { Relaxed });
+        }
+        fence(Acquire);
+        Ok(())
+    }
+}
+
+impl Source for [u8] {
+    fn read(&self, first: usize, out: &mut [u64]) -> Result<(), ReadError> {
+        let bytes = self.get(first * 8..(first + out.len()) * 8).ok_or(ReadError::Truncated { found: self.len() as u64 })?;
+        for (out, chunk) in out.iter_mut().zip(bytes.chunks_exact(8)) {
+            *out = u64::from_ne_bytes(chunk.try_into().expect("eight bytes"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+impl Source for std::fs::File {
+    fn read(&self, first: usize, out: &mut [u64]) -> Result<(), ReadError> {
+        use std::os::unix::fs::FileExt;
+        let mut bytes = vec![0; out.len() * 8];
+        match self.read_exact_at(&mut bytes, first as u64 * 8) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Err(ReadError::Truncated { found: self.metadata()?.len() });
+            }
+            other => other?,
+        }
+        bytes.as_slice().read(0, out)
+    }
+}
+
+struct Reader<'a, S: Source + ?Sized> {
+    source: &'a S,
+    /// Header and gauges, read once.
+    head: Vec<u64>,
+    torn: u32,
+}
+
+/// Reads everything. `alive` and `path` are not in the record itself: `files` knows them.
+pub fn read<S: Source + ?Sized>(source: &S) -> Result<Record, ReadError> {
+    let mut head = vec![0; METHODS.start];
+    source.read(0, &mut head[..header::END]).map_err(|error| match error {
+        ReadError::Truncated { found } if found < 8 => ReadError::Foreign,
+        other => other,
+    })?;
+    if head[header::MAGIC] != MAGIC {
+        return Err(ReadError::Foreign);
+    }
+    if head[header::VERSION] != VERSION || head[header::WORDS] != WORDS as u64 {
+        return Err(ReadError::Version { found: head[header::VERSION] });
+    }
+    source.read(WORDS - 1, &mut [0])?;
+    source.read(0, &mut head)?;
+    Reader { source, head, torn: 0 }.record()
+}
+
+fn ms(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e6
+}
+
+fn known(word: u64) -> Option<u64> {
+    (word != UNKNOWN).then_some(word)
+}
+
+fn text(words: &[u64], text: Text) -> String {
+    let length = (words[text.offset] as usize).min(text.max_bytes());
+    let bytes: Vec<u8> = words[text.offset + 1..text.offset + text.words].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let end = bytes[..length].iter().position(|byte| *byte == 0).unwrap_or(length);
+    // What goes to a terminal later must not steer it.
+    String::from_utf8_lossy(&bytes[..end]).replace(|c: char| c.is_control(), "\u{fffd}")
+}
+
+impl<S: Source + ?Sized> Reader<'_, S> {
+    /// A row, whole; or as it was at the last try, with `true` for torn.
+    fn row(&mut self, table: Table, index: usize) -> Result<(Vec<u64>, bool), ReadError> {
+        let mut row = vec![0; table.row_words];
+        let mut sequence = [0];
+        for _ in 0..RETRIES {
+            self.source.read(table.row(index), &mut row)?;
+            self.source.read(table.row(index), &mut sequence)?;
+            if row[0] == sequence[0] && row[0] & 1 == 0 {
+                return Ok((row, false));
+            }
+            std::thread::yield_now();
+        }
+        self.torn += 1;
+        Ok((row, true))
+    }
+
+    /// The rows of a ring, oldest first; torn ones are left out.
+    fn ring<T>(&mut self, table: Table, next: usize, read: impl Fn(&[u64]) -> T) -> Result<Vec<T>, ReadError> {
+        let next = self.head[next];
+        let rows = table.rows as u64;
+        let mut out = Vec::new();
+        for at in next.saturating_sub(rows)..next {
+            let (row, torn) = self.row(table, (at % rows) as usize)?;
+            if !torn && row[0] != 0 {
+                out.push(read(&row));
+            }
+        }
+        Ok(out)
+    }
+
+    fn texts(&self, table: Table, field: Text, used: usize) -> Result<Vec<String>, ReadError> {
+        let mut row = vec![0; table.row_words];
+        (0..(self.head[used] as usize).min(table.rows))
+            .map(|index| {
+                self.source.read(table.row(index), &mut row)?;
+                Ok(text(&row, field))
+            })
+            .collect()
+    }
+
+    fn record(mut self) -> Result<Record, ReadError> {
+        let methods = self.texts(METHODS, METHOD_TEXT, gauge::METHODS_USED)?;
+        let labels = self.texts(LABELS, LABEL_TEXT, gauge::LABELS_USED)?;
+        let method = |index: u64| methods.get(index as usize).cloned().unwrap_or_else(|| "?".into());
+        let label = |index: u64| labels.get(index as usize).cloned().unwrap_or_else(|| "(other)".into());
+
+        let mut in_flight = Vec::new();
+        let running = self.head[gauge::RUNNING];
+        for index in 0..(self.head[gauge::SLOTS_USED] as usize).min(SLOTS.rows) {
+            let (row, torn) = self.row(SLOTS, index)?;
+            let handle = row[slot::HANDLE];
+            if handle == 0 {
+                continue;
+            }
+            in_flight.push(InFlight {
+                method: method(row[slot::METHOD]),
+                path: text(&row, slot::PATH),
+                route: row[slot::LABEL].checked_sub(1).map(label),
+                age_ms: 0.0,
+                running: running == handle,
+                heap_bytes: row[slot::HEAP] as i64,
+                external_bytes: row[slot::EXTERNAL] as i64,
+                body_bytes: row[slot::BODY],
+                started_at: row[slot::STARTED_AT],
+                torn,
+                handle,
+            });
+        }
+        in_flight.sort_by_key(|request| request.started_at);
+
+        let mut routes = Vec::new();
+        for index in 0..(self.head[gauge::ROUTES_USED] as usize).min(ROUTES.rows) {
+            let (row, torn) = self.row(ROUTES, index)?;
+            if !torn && row[route::COUNT] > 0 {
+                routes.push(route_stats(&row, method(row[route::METHOD]), label(row[route::LABEL])));
+            }
+        }
+
+        let samples = self.ring(SAMPLES, gauge::SAMPLES_NEXT, sample_of)?;
+        let collections = self.ring(GCS, gauge::GC_NEXT, collection_of)?;
+        let mut events = self.ring(EVENTS, gauge::EVENTS_NEXT, event_of)?;
+        events.extend(self.ring(SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, event_of)?);
+        events.sort_by_key(|event| event.at);
+
+        let gc = GcKind::ALL.into_iter().map(|kind| self.row(GC_TOTALS, kind as usize).map(|(row, _)| gc_total_of(kind, &row)));
+        let gc = gc.collect::<Result<_, _>>()?;
+
+        let head = &self.head;
+        let boot_id = u128::from(head[header::BOOT_ID]) << 64 | u128::from(head[header::BOOT_ID + 1]);
+        Ok(Record {
+            pid: head[header::PID] as u32,
+            alive: false,
+            started_at: head[header::STARTED_AT],
+            last_heartbeat: head[gauge::HEARTBEAT_AT],
+            blocked_ms: ms(head[gauge::BLOCKED_NS]),
+            name: text(head, header::NAME),
+            thread: head[header::THREAD],
+            path: None,
+            script: text(head, header::SCRIPT),
+            node_version: text(head, header::NODE_VERSION),
+            platform: text(head, header::PLATFORM),
+            boot_id: format!("{boot_id:032x}"),
+            process_start_ticks: head[header::PROCESS_START_TICKS],
+            exit: exit_of(head),
+            reported: head[header::REPORTED] != 0,
+            mirrored: head[header::MIRRORED] != 0,
+            torn_rows: self.torn,
+            process: Process {
+                rss_bytes: head[gauge::RSS],
+                cpu_user_ms: head[gauge::CPU_USER_US] as f64 / 1e3,
+                cpu_system_ms: head[gauge::CPU_SYSTEM_US] as f64 / 1e3,
+                open_fds: head[gauge::OPEN_FDS],
+                max_fds: head[gauge::MAX_FDS],
+            },
+            heap: Heap {
+                used_bytes: head[gauge::HEAP_USED],
+                total_bytes: head[gauge::HEAP_TOTAL],
+                limit_bytes: head[gauge::HEAP_LIMIT],
+                external_bytes: head[gauge::EXTERNAL],
+                malloced_bytes: head[gauge::MALLOCED],
+                live_bytes: known(head[gauge::HEAP_LIVE]),
+                live_at: known(head[gauge::HEAP_LIVE]).map(|_| head[gauge::HEAP_LIVE_AT]),
+                allocated_bytes: head[gauge::ALLOCATED],
+                attributed_bytes: head[gauge::ATTRIBUTED] as i64,
+                exact: head[gauge::EXACT] != 0,
+                at: head[gauge::PUBLISHED_AT],
+            },
+            native: match known(head[gauge::NATIVE_ALLOCATED]) {
+                None => Native::default(),
+                Some(allocated_bytes) => Native {
+                    supported: true,
+                    allocated_bytes,
+                    active_bytes: head[gauge::NATIVE_ACTIVE],
+                    resident_bytes: head[gauge::NATIVE_RESIDENT],
+                },
+            },
+            cgroup: Cgroup {
+                limit_bytes: known(head[gauge::CGROUP_LIMIT]),
+                used_bytes: known(head[gauge::CGROUP_USED]),
+                oom_kills_at_start: known(head[header::CGROUP_OOM_KILLS]),
+            },
+            event_loop: EventLoop {
+                last_tick: head[gauge::LOOP_TICK_AT],
+                lag_ms: ms(head[gauge::LOOP_LAG_NS]),
+                utilization: head[gauge::LOOP_UTILIZATION_PPM] as f64 / 1e6,
+                longest_block_ms: ms(head[gauge::BLOCKED_MAX_NS]),
+                blocked_slot: head[gauge::BLOCKED_SLOT],
+            },
+            requests: Requests {
+                total: head[gauge::REQUESTS_TOTAL],
+                in_flight: head[gauge::REQUESTS_IN_FLIGHT],
+                untracked: head[gauge::REQUESTS_UNTRACKED],
+                limited: head[gauge::REQUESTS_LIMITED],
+                shed: head[gauge::REQUESTS_SHED],
+                body_bytes: head[gauge::BODY_BYTES],
+            },
+            gc,
+            in_flight,
+            samples,
+            collections,
+            routes,
+            events,
+            faults: head[gauge::FAULTS],
+        })
+    }
+}
+
+fn exit_of(head: &[u64]) -> Option<Exit> {
+    let kind = match head[header::EXIT_KIND] {
+        1 => "exit",
+        2 => "uncaught-exception",
+        3 => "worker-end",
+        _ => return None,
+    };
+    Some(Exit {
+        kind: kind.into(),
+        code: head[header::EXIT_CODE] as i64,
+        at: head[header::EXIT_AT],
+        detail: text(head, header::EXIT_DETAIL),
+    })
+}
+
+fn gc_kind(code: u64) -> &'static str {
+    GcKind::ALL.get(code as usize).map_or("unknown", |kind| kind.name())
+}
+
+fn gc_total_of(kind: GcKind, row: &[u64]) -> GcTotal {
+    GcTotal {
+        kind: kind.name(),
+        count: row[gc_total::COUNT],
+        pause_ms: ms(row[gc_total::PAUSE_NS]),
+        buckets: row[gc_total::BUCKETS..][..gc_total::BUCKETS_LEN].to_vec(),
+    }
+}
+
+fn collection_of(row: &[u64]) -> Collection {
+    Collection {
+        at: row[gc::AT],
+        kind: gc_kind(row[gc::KIND]),
+        pause_ms: ms(row[gc::PAUSE_NS]),
+        before_bytes: row[gc::BEFORE],
+        after_bytes: row[gc::AFTER],
+        external_bytes: row[gc::EXTERNAL],
+    }
+}
+
+fn sample_of(row: &[u64]) -> Sample {
+    Sample {
+        at: row[sample::AT],
+        rss_bytes: row[sample::RSS],
+        heap_used_bytes: row[sample::HEAP_USED],
+        heap_limit_bytes: row[sample::HEAP_LIMIT],
+        external_bytes: row[sample::EXTERNAL],
+        heap_total_bytes: row[sample::HEAP_TOTAL],
+        heap_live_bytes: known(row[sample::HEAP_LIVE]),
+        cgroup_used_bytes: known(row[sample::CGROUP_USED]),
+        native_allocated_bytes: known(row[sample::NATIVE_ALLOCATED]).unwrap_or(0),
+        in_flight: row[sample::IN_FLIGHT],
+        requests_total: row[sample::REQUESTS_TOTAL],
+        blocked_ms: ms(row[sample::BLOCKED_NS]),
+        lag_ms: ms(row[sample::LOOP_LAG_NS]),
+        gc_pause_ms: ms(row[sample::GC_PAUSE_NS]),
+    }
+}
+
+fn event_of(row: &[u64]) -> Event {
+    let route = text(row, event::ROUTE);
+    Event {
+        at: row[event::AT],
+        kind: EventKind::from_code(row[event::KIND]).map_or("unknown", EventKind::name),
+        route: (!route.is_empty()).then_some(route),
+        detail: text(row, event::DETAIL),
+    }
+}
+
+fn route_stats(row: &[u64], method: String, label: String) -> RouteStats {
+    let distribution = |first: usize, scale| distribution::read(&row[first..first + DISTRIBUTION_WORDS], scale);
+    RouteStats {
+        method,
+        route: label,
+        status: StatusClass::of(row[route::STATUS_CLASS].min(9) as u32 * 100).name(),
+        count: row[route::COUNT],
+        errors: row[route::ERRORS],
+        aborted: row[route::ABORTED],
+        limited: row[route::LIMITED],
+        duration_ms: distribution(route::DURATION, DURATION),
+        heap_bytes: distribution(route::HEAP, HEAP),
+        body_bytes: distribution(route::BODY, WIRE),
+        response_bytes: distribution(route::RESPONSE, WIRE),
+        external_mean_bytes: match row[route::EXTERNAL_COUNT] {
+            0 => None,
+            count => Some(row[route::EXTERNAL_SUM] as i64 as f64 / count as f64),
+        },
+        latency_buckets: row[route::LATENCY..][..route::LATENCY_LEN].to_vec(),
+    }
+}

@@ -1,0 +1,250 @@
+//! What a reader gets: plain data, in the names that `plimsoll show --json` and `plimsoll.stats()` promise.
+//! Sizes are bytes, `*_ms` milliseconds, times are epoch milliseconds.
+
+use serde::Serialize;
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    pub pid: u32,
+    /// Holds its lock: never inferred from a pid.
+    pub alive: bool,
+    pub started_at: u64,
+    pub last_heartbeat: u64,
+    /// How long the event loop had been blocked at the last heartbeat; 0 while it turned.
+    pub blocked_ms: f64,
+    pub name: String,
+    /// 0 for the main thread.
+    pub thread: u64,
+    /// The file read, if it is one.
+    pub path: Option<String>,
+    pub script: String,
+    pub node_version: String,
+    pub platform: String,
+    pub boot_id: String,
+    pub process_start_ticks: u64,
+    /// How it ended, where it could say so itself.
+    pub exit: Option<Exit>,
+    pub reported: bool,
+    pub mirrored: bool,
+    /// Rows that were being written whenever they were read; they are left out or shown marked.
+    pub torn_rows: u32,
+    pub process: Process,
+    pub heap: Heap,
+    pub native: Native,
+    pub cgroup: Cgroup,
+    pub event_loop: EventLoop,
+    pub requests: Requests,
+    pub gc: Vec<GcTotal>,
+    pub in_flight: Vec<InFlight>,
+    /// Oldest first.
+    pub samples: Vec<Sample>,
+    /// The last collections, oldest first.
+    pub collections: Vec<Collection>,
+    pub routes: Vec<RouteStats>,
+    /// Oldest first.
+    pub events: Vec<Event>,
+    pub faults: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exit {
+    /// `exit`, `uncaught-exception` or `worker-end`.
+    pub kind: String,
+    pub code: i64,
+    pub at: u64,
+    pub detail: String,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    pub rss_bytes: u64,
+    pub cpu_user_ms: f64,
+    pub cpu_system_ms: f64,
+    pub open_fds: u64,
+    pub max_fds: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Heap {
+    pub used_bytes: u64,
+    pub total_bytes: u64,
+    pub limit_bytes: u64,
+    pub external_bytes: u64,
+    pub malloced_bytes: u64,
+    /// After the last major collection; none before the first.
+    pub live_bytes: Option<u64>,
+    pub live_at: Option<u64>,
+    pub allocated_bytes: u64,
+    pub attributed_bytes: i64,
+    pub exact: bool,
+    /// When these figures were published by the JS thread.
+    pub at: u64,
+}
+
+/// The addon's own allocator (jemalloc); `supported` is false where it is not in use.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Native {
+    pub supported: bool,
+    pub allocated_bytes: u64,
+    pub active_bytes: u64,
+    pub resident_bytes: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cgroup {
+    pub limit_bytes: Option<u64>,
+    pub used_bytes: Option<u64>,
+    /// OOM kills in this cgroup up to the start of the process.
+    pub oom_kills_at_start: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventLoop {
+    pub last_tick: u64,
+    pub lag_ms: f64,
+    /// 0 to 1, over the last tick.
+    pub utilization: f64,
+    pub longest_block_ms: f64,
+    /// Handle of the slot that blocked it at the last heartbeat; 0: none known.
+    #[serde(skip)]
+    pub blocked_slot: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Requests {
+    pub total: u64,
+    pub in_flight: u64,
+    pub untracked: u64,
+    pub limited: u64,
+    pub shed: u64,
+    pub body_bytes: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GcTotal {
+    pub kind: &'static str,
+    pub count: u64,
+    pub pause_ms: f64,
+    /// Counts by pause, not cumulative (bounds: `GC_PAUSE_BOUNDS_NS`), the last without an upper bound.
+    #[serde(skip)]
+    pub buckets: Vec<u64>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InFlight {
+    pub method: String,
+    pub path: String,
+    pub route: Option<String>,
+    pub age_ms: f64,
+    /// Its synchronous code was on the stack at the last heartbeat (dead) or is now (alive).
+    pub running: bool,
+    pub heap_bytes: i64,
+    pub external_bytes: i64,
+    pub body_bytes: u64,
+    pub started_at: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub torn: bool,
+    #[serde(skip)]
+    pub handle: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sample {
+    pub at: u64,
+    pub rss_bytes: u64,
+    pub heap_used_bytes: u64,
+    pub heap_limit_bytes: u64,
+    pub external_bytes: u64,
+    pub heap_total_bytes: u64,
+    pub heap_live_bytes: Option<u64>,
+    pub cgroup_used_bytes: Option<u64>,
+    pub native_allocated_bytes: u64,
+    pub in_flight: u64,
+    pub requests_total: u64,
+    pub blocked_ms: f64,
+    pub lag_ms: f64,
+    /// Total pause of all collections up to here.
+    pub gc_pause_ms: f64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Collection {
+    pub at: u64,
+    pub kind: &'static str,
+    pub pause_ms: f64,
+    pub before_bytes: u64,
+    pub after_bytes: u64,
+    pub external_bytes: u64,
+}
+
+/// One row: method × route × status class.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteStats {
+    pub method: String,
+    pub route: String,
+    pub status: &'static str,
+    pub count: u64,
+    /// Responses of class `5xx`.
+    pub errors: u64,
+    pub aborted: u64,
+    /// Refused by `limit()`.
+    pub limited: u64,
+    pub duration_ms: Distribution,
+    pub heap_bytes: Distribution,
+    pub body_bytes: Distribution,
+    pub response_bytes: Distribution,
+    /// Mean over the requests into whose spans no collection fell; none if there is no such request.
+    pub external_mean_bytes: Option<f64>,
+    /// Counts by latency, not cumulative (bounds: `LATENCY_BOUNDS_NS`), the last without an upper bound.
+    #[serde(skip)]
+    pub latency_buckets: Vec<u64>,
+}
+
+/// Count and sum are exact; quantiles are the mean of the values that share the quantile's bucket (buckets are
+/// quarters of a power of two), so exact where the values of a route are alike.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Distribution {
+    pub count: u64,
+    pub sum: f64,
+    pub min: f64,
+    pub max: f64,
+    pub mean: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    /// The buckets in use, ascending, not cumulative: for merging records and for histograms.
+    #[serde(skip)]
+    pub buckets: Vec<Bucket>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bucket {
+    /// Inclusive upper bound of the values in it, in the quantity's own unit; infinite for the last.
+    pub up_to: f64,
+    pub count: u64,
+    pub mean: f64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    pub at: u64,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub route: Option<String>,
+    pub detail: String,
+}

@@ -1,0 +1,481 @@
+//! The writing side. Each table has one writer thread: `Writer` is the JS thread's, `SamplerWriter` the sampler's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::*, fence};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::distribution::{self, DURATION, HEAP, WIRE};
+use super::layout::{
+    EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, MAGIC, METHOD_TEXT, METHODS, METHODS_MAX, ROUTES, SAMPLER_EVENTS,
+    SAMPLES, SLOTS, StatusClass, Table, Text, VERSION, WORDS, event, gauge, gc, gc_total, header, route, sample, slot,
+};
+use super::map::Map;
+
+/// Upper bounds of the latency histogram, nanoseconds: 1 ms to 60 s, the steps that Prometheus users know.
+pub const LATENCY_BOUNDS_NS: [u64; route::LATENCY_LEN - 1] = [
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    60_000_000_000,
+];
+
+/// Upper bounds of the histogram of collection pauses, nanoseconds; prom-client's default ones.
+pub const GC_PAUSE_BOUNDS_NS: [u64; gc_total::BUCKETS_LEN - 1] =
+    [1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 2_000_000_000, 5_000_000_000];
+
+/// A word that says "unknown" or "none".
+pub const UNKNOWN: u64 = u64::MAX;
+
+pub fn epoch_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// The words of one row, open for writing.
+struct Row<'a>(&'a [AtomicU64]);
+
+impl Row<'_> {
+    fn get(&self, word: usize) -> u64 {
+        self.0[word].load(Relaxed)
+    }
+    fn set(&self, word: usize, value: u64) {
+        self.0[word].store(value, Relaxed);
+    }
+    fn add(&self, word: usize, value: u64) {
+        self.set(word, self.get(word).wrapping_add(value));
+    }
+    fn text(&self, text: Text, value: &str) {
+        set_text(self.0, text, value);
+    }
+}
+
+fn set_text(words: &[AtomicU64], text: Text, value: &str) {
+    let bytes = value.floor_char_boundary(text.max_bytes());
+    let value = &value.as_bytes()[..bytes];
+    words[text.offset].store(value.len() as u64, Relaxed);
+    for (word, chunk) in words[text.offset + 1..].iter().zip(value.chunks(8)) {
+        let mut bytes = [0; 8];
+        bytes[..chunk.len()].copy_from_slice(chunk);
+        word.store(u64::from_le_bytes(bytes), Relaxed);
+    }
+}
+
+/// Writes one row between an odd and an even sequence number.
+fn write_row(map: &Map, table: Table, index: usize, write: impl FnOnce(&Row)) {
+    let first = table.row(index);
+    let row = &map.words()[first..first + table.row_words];
+    // A row left odd (its writer panicked) becomes whole again with its next write.
+    let sequence = row[0].load(Relaxed) & !1;
+    row[0].store(sequence + 1, Relaxed);
+    fence(Release);
+    write(&Row(row));
+    row[0].store(sequence + 2, Release);
+    map.touch(first, table.row_words);
+}
+
+fn set(map: &Map, word: usize, value: u64) {
+    map.words()[word].store(value, Relaxed);
+    map.touch(word, 1);
+}
+
+fn push_event(map: &Map, table: Table, next: usize, kind: EventKind, route: Option<&str>, detail: &str) {
+    let at = map.words()[next].load(Relaxed);
+    write_row(map, table, (at % table.rows as u64) as usize, |row| {
+        row.set(event::AT, epoch_ms());
+        row.set(event::KIND, kind as u64);
+        row.text(event::ROUTE, route.unwrap_or(""));
+        row.text(event::DETAIL, detail);
+    });
+    set(map, next, at + 1);
+}
+
+/// Who a record belongs to; written before its file gets its final name.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    pub name: String,
+    pub script: String,
+    pub node_version: String,
+    pub platform: String,
+    pub pid: u32,
+    pub thread: u64,
+    pub process_start_ticks: u64,
+    pub boot_id: u128,
+    pub cgroup_oom_kills: Option<u64>,
+    pub mirrored: bool,
+}
+
+/// How a process said that it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitKind {
+    Exit = 1,
+    UncaughtException = 2,
+    WorkerEnd = 3,
+}
+
+/// Figures of V8's heap, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HeapFigures {
+    pub used: u64,
+    pub total: u64,
+    pub limit: u64,
+    pub external: u64,
+    pub malloced: u64,
+    pub executable: u64,
+    pub physical: u64,
+}
+
+/// What one ended request adds to its route's row.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    pub duration_ns: u64,
+    pub heap_bytes: i64,
+    /// None if a collection fell into one of its spans.
+    pub external_bytes: Option<i64>,
+    pub body_bytes: u64,
+    pub response_bytes: u64,
+    pub spans: u64,
+    pub aborted: bool,
+    pub limited: bool,
+}
+
+/// The JS thread's side.
+pub struct Writer {
+    map: Arc<Map>,
+}
+
+impl Writer {
+    /// Takes a zeroed map and writes the header.
+    pub fn new(map: Arc<Map>, identity: &Identity) -> Self {
+        let words = map.words();
+        for (word, value) in [
+            (header::VERSION, VERSION),
+            (header::WORDS, WORDS as u64),
+            (header::PID, u64::from(identity.pid)),
+            (header::THREAD, identity.thread),
+            (header::PROCESS_START_TICKS, identity.process_start_ticks),
+            (header::BOOT_ID, (identity.boot_id >> 64) as u64),
+            (header::BOOT_ID + 1, identity.boot_id as u64),
+            (header::STARTED_AT, epoch_ms()),
+            (header::MIRRORED, u64::from(identity.mirrored)),
+            (header::CGROUP_OOM_KILLS, identity.cgroup_oom_kills.unwrap_or(UNKNOWN)),
+            (gauge::HEAP_LIVE, UNKNOWN),
+            (gauge::CGROUP_LIMIT, UNKNOWN),
+            (gauge::CGROUP_USED, UNKNOWN),
+            (gauge::NATIVE_ALLOCATED, UNKNOWN),
+            (gauge::HEARTBEAT_AT, epoch_ms()),
+            (gauge::LOOP_TICK_AT, epoch_ms()),
+        ] {
+            words[word].store(value, Relaxed);
+        }
+        set_text(words, header::NAME, &identity.name);
+        set_text(words, header::SCRIPT, &identity.script);
+        set_text(words, header::NODE_VERSION, &identity.node_version);
+        set_text(words, header::PLATFORM, &identity.platform);
+        // Last: a file without it is no recorder yet.
+        words[header::MAGIC].store(MAGIC, Release);
+        map.touch(0, gauge::SAMPLER_END);
+        Self { map }
+    }
+
+    pub fn map(&self) -> &Arc<Map> {
+        &self.map
+    }
+
+    fn gauge(&self, word: usize) -> u64 {
+        self.map.words()[word].load(Relaxed)
+    }
+
+    fn add_gauge(&self, word: usize, value: u64) {
+        set(&self.map, word, self.gauge(word).wrapping_add(value));
+    }
+
+    pub fn methods<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let mut used = 0;
+        for (index, name) in names.take(METHODS_MAX).enumerate() {
+            let first = METHODS.row(index);
+            set_text(&self.map.words()[first..first + METHODS.row_words], METHOD_TEXT, name);
+            self.map.touch(first, METHODS.row_words);
+            used = index + 1;
+        }
+        set(&self.map, gauge::METHODS_USED, used as u64);
+    }
+
+    /// Publishes the heap's figures with their time.
+    pub fn heap(&self, at_ms: u64, figures: &HeapFigures) {
+        let words = self.map.words();
+        for (word, value) in [
+            (gauge::PUBLISHED_AT, at_ms),
+            (gauge::HEAP_USED, figures.used),
+            (gauge::HEAP_TOTAL, figures.total),
+            (gauge::HEAP_LIMIT, figures.limit),
+            (gauge::EXTERNAL, figures.external),
+            (gauge::MALLOCED, figures.malloced),
+            (gauge::HEAP_EXECUTABLE, figures.executable),
+            (gauge::HEAP_PHYSICAL, figures.physical),
+        ] {
+            words[word].store(value, Relaxed);
+        }
+        self.map.touch(gauge::PUBLISHED_AT, 32);
+    }
+
+    pub fn exact(&self, exact: bool) {
+        set(&self.map, gauge::EXACT, u64::from(exact));
+    }
+
+    /// Total bytes allocated on the heap, and those charged to requests.
+    pub fn allocation(&self, allocated: u64, attributed: i64) {
+        set(&self.map, gauge::ALLOCATED, allocated);
+        set(&self.map, gauge::ATTRIBUTED, attributed as u64);
+    }
+
+    pub fn loop_tick(&self, at_ms: u64, lag_ns: u64, utilization: f64) {
+        set(&self.map, gauge::LOOP_TICK_AT, at_ms);
+        set(&self.map, gauge::LOOP_LAG_NS, lag_ns);
+        set(&self.map, gauge::LOOP_UTILIZATION_PPM, (utilization.clamp(0.0, 1.0) * 1e6) as u64);
+    }
+
+    pub fn running(&self, handle: u32) {
+        set(&self.map, gauge::RUNNING, u64::from(handle));
+    }
+
+    pub fn request_untracked(&self) {
+        self.add_gauge(gauge::REQUESTS_TOTAL, 1);
+        self.add_gauge(gauge::REQUESTS_UNTRACKED, 1);
+    }
+
+    pub fn request_limited(&self) {
+        self.add_gauge(gauge::REQUESTS_LIMITED, 1);
+    }
+
+    pub fn body_bytes(&self, bytes: u64) {
+        self.add_gauge(gauge::BODY_BYTES, bytes);
+    }
+
+    pub fn fault(&self) {
+        self.add_gauge(gauge::FAULTS, 1);
+    }
+
+    pub fn in_flight(&self, count: usize) {
+        set(&self.map, gauge::REQUESTS_IN_FLIGHT, count as u64);
+    }
+
+    /// Takes slot `index`: the request is in flight from here on.
+    pub fn open_slot(&self, index: usize, handle: u32, method: usize, path: &str, at_ns: u64) {
+        write_row(&self.map, SLOTS, index, |row| {
+            row.set(slot::STARTED_AT, epoch_ms());
+            row.set(slot::STARTED_NS, at_ns);
+            row.set(slot::METHOD, method as u64);
+            for word in [slot::LABEL, slot::HEAP, slot::EXTERNAL, slot::NATIVE, slot::BODY, slot::SPANS, slot::FLAGS] {
+                row.set(word, 0);
+            }
+            row.text(slot::PATH, path);
+            row.set(slot::HANDLE, u64::from(handle));
+        });
+        self.add_gauge(gauge::REQUESTS_TOTAL, 1);
+        if self.gauge(gauge::SLOTS_USED) <= index as u64 {
+            set(&self.map, gauge::SLOTS_USED, index as u64 + 1);
+        }
+    }
+
+    pub fn slot_label(&self, index: usize, label: usize) {
+        write_row(&self.map, SLOTS, index, |row| row.set(slot::LABEL, label as u64 + 1));
+    }
+
+    pub fn slot_bytes(&self, index: usize, heap: i64, external: i64, spans: u64) {
+        write_row(&self.map, SLOTS, index, |row| {
+            row.set(slot::HEAP, heap as u64);
+            row.set(slot::EXTERNAL, external as u64);
+            row.set(slot::SPANS, spans);
+        });
+    }
+
+    pub fn slot_body(&self, index: usize, bytes: u64) {
+        write_row(&self.map, SLOTS, index, |row| row.set(slot::BODY, bytes));
+    }
+
+    pub fn free_slot(&self, index: usize) {
+        write_row(&self.map, SLOTS, index, |row| row.set(slot::HANDLE, 0));
+    }
+
+    pub fn label(&self, index: usize, label: &str) {
+        let first = LABELS.row(index);
+        set_text(&self.map.words()[first..first + LABELS.row_words], LABEL_TEXT, label);
+        self.map.touch(first, LABELS.row_words);
+        if self.gauge(gauge::LABELS_USED) <= index as u64 {
+            set(&self.map, gauge::LABELS_USED, index as u64 + 1);
+        }
+    }
+
+    /// Gives row `index` its key.
+    pub fn open_route(&self, index: usize, method: usize, label: usize, status: StatusClass) {
+        write_row(&self.map, ROUTES, index, |row| {
+            row.set(route::METHOD, method as u64);
+            row.set(route::LABEL, label as u64);
+            row.set(route::STATUS_CLASS, status.digit());
+        });
+        if self.gauge(gauge::ROUTES_USED) <= index as u64 {
+            set(&self.map, gauge::ROUTES_USED, index as u64 + 1);
+        }
+    }
+
+    pub fn end_request(&self, index: usize, status: StatusClass, ended: &Ended) {
+        write_row(&self.map, ROUTES, index, |row| {
+            row.add(route::COUNT, 1);
+            row.add(route::ERRORS, u64::from(status.digit() == 5));
+            row.add(route::ABORTED, u64::from(ended.aborted));
+            row.add(route::LIMITED, u64::from(ended.limited));
+            row.add(route::SPANS_SUM, ended.spans);
+            if let Some(external) = ended.external_bytes {
+                row.add(route::EXTERNAL_COUNT, 1);
+                row.add(route::EXTERNAL_SUM, external as u64);
+            }
+            row.add(route::LATENCY + LATENCY_BOUNDS_NS.partition_point(|bound| *bound < ended.duration_ns), 1);
+            distribution::record(&row.0[route::DURATION..], DURATION, ended.duration_ns as i64);
+            distribution::record(&row.0[route::HEAP..], HEAP, ended.heap_bytes);
+            distribution::record(&row.0[route::BODY..], WIRE, ended.body_bytes as i64);
+            distribution::record(&row.0[route::RESPONSE..], WIRE, ended.response_bytes as i64);
+        });
+    }
+
+    /// One collection, from within V8's epilogue: no allocation, no lock.
+    pub fn collection(&self, kind: GcKind, pause_ns: u64, before: u64, after: u64, external: u64) {
+        let next = self.gauge(gauge::GC_NEXT);
+        let at = epoch_ms();
+        write_row(&self.map, GCS, (next % GCS.rows as u64) as usize, |row| {
+            row.set(gc::AT, at);
+            row.set(gc::KIND, kind as u64);
+            row.set(gc::PAUSE_NS, pause_ns);
+            row.set(gc::BEFORE, before);
+            row.set(gc::AFTER, after);
+            row.set(gc::EXTERNAL, external);
+        });
+        set(&self.map, gauge::GC_NEXT, next + 1);
+        write_row(&self.map, GC_TOTALS, kind as usize, |row| {
+            row.add(gc_total::COUNT, 1);
+            row.add(gc_total::PAUSE_NS, pause_ns);
+            row.add(gc_total::BUCKETS + GC_PAUSE_BOUNDS_NS.partition_point(|bound| *bound < pause_ns), 1);
+        });
+        if kind == GcKind::MarkSweepCompact {
+            set(&self.map, gauge::HEAP_LIVE, after);
+            set(&self.map, gauge::HEAP_LIVE_AT, at);
+        }
+    }
+
+    pub fn event(&self, kind: EventKind, route: Option<&str>, detail: &str) {
+        push_event(&self.map, EVENTS, gauge::EVENTS_NEXT, kind, route, detail);
+    }
+
+    /// The first end recorded stays: an uncaught exception is followed by an exit.
+    pub fn exit(&self, kind: ExitKind, code: i64, detail: &str) {
+        if self.gauge(header::EXIT_KIND) != 0 {
+            return;
+        }
+        set(&self.map, header::EXIT_CODE, code as u64);
+        set(&self.map, header::EXIT_AT, epoch_ms());
+        set_text(self.map.words(), header::EXIT_DETAIL, detail);
+        self.map.touch(0, header::END);
+        set(&self.map, header::EXIT_KIND, kind as u64);
+    }
+}
+
+/// What the sampler thread reads once a turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessFigures {
+    pub rss: u64,
+    pub cpu_user_us: u64,
+    pub cpu_system_us: u64,
+    pub open_fds: u64,
+    pub max_fds: u64,
+    pub cgroup_limit: Option<u64>,
+    pub cgroup_used: Option<u64>,
+    /// jemalloc's allocated, active and resident bytes.
+    pub native: Option<[u64; 3]>,
+    pub blocked_ns: u64,
+}
+
+/// The sampler thread's side.
+pub struct SamplerWriter {
+    map: Arc<Map>,
+}
+
+impl SamplerWriter {
+    pub fn new(map: Arc<Map>) -> Self {
+        Self { map }
+    }
+
+    fn gauge(&self, word: usize) -> u64 {
+        self.map.words()[word].load(Relaxed)
+    }
+
+    /// When the event loop last came round, epoch milliseconds.
+    pub fn loop_tick_at(&self) -> u64 {
+        self.gauge(gauge::LOOP_TICK_AT)
+    }
+
+    /// Handle of the slot whose synchronous code is on the stack; 0: none.
+    pub fn running(&self) -> u64 {
+        self.gauge(gauge::RUNNING)
+    }
+
+    /// The heartbeat, and one row of the ring of samples.
+    pub fn sample(&self, figures: &ProcessFigures) {
+        let at = epoch_ms();
+        let [allocated, active, resident] = figures.native.unwrap_or([UNKNOWN; 3]);
+        for (word, value) in [
+            (gauge::RSS, figures.rss),
+            (gauge::CPU_USER_US, figures.cpu_user_us),
+            (gauge::CPU_SYSTEM_US, figures.cpu_system_us),
+            (gauge::OPEN_FDS, figures.open_fds),
+            (gauge::MAX_FDS, figures.max_fds),
+            (gauge::CGROUP_LIMIT, figures.cgroup_limit.unwrap_or(UNKNOWN)),
+            (gauge::CGROUP_USED, figures.cgroup_used.unwrap_or(UNKNOWN)),
+            (gauge::NATIVE_ALLOCATED, allocated),
+            (gauge::NATIVE_ACTIVE, active),
+            (gauge::NATIVE_RESIDENT, resident),
+            (gauge::BLOCKED_NS, figures.blocked_ns),
+            (gauge::BLOCKED_SLOT, if figures.blocked_ns > 0 { self.running() } else { 0 }),
+            (gauge::BLOCKED_MAX_NS, self.gauge(gauge::BLOCKED_MAX_NS).max(figures.blocked_ns)),
+        ] {
+            self.map.words()[word].store(value, Relaxed);
+        }
+        let gc_pause = (0..GC_TOTALS.rows).map(|kind| self.gauge(GC_TOTALS.row(kind) + gc_total::PAUSE_NS)).sum();
+        let next = self.gauge(gauge::SAMPLES_NEXT);
+        write_row(&self.map, SAMPLES, (next % SAMPLES.rows as u64) as usize, |row| {
+            for (word, value) in [
+                (sample::AT, at),
+                (sample::RSS, figures.rss),
+                (sample::HEAP_USED, self.gauge(gauge::HEAP_USED)),
+                (sample::HEAP_LIMIT, self.gauge(gauge::HEAP_LIMIT)),
+                (sample::EXTERNAL, self.gauge(gauge::EXTERNAL)),
+                (sample::HEAP_TOTAL, self.gauge(gauge::HEAP_TOTAL)),
+                (sample::HEAP_LIVE, self.gauge(gauge::HEAP_LIVE)),
+                (sample::CGROUP_USED, figures.cgroup_used.unwrap_or(UNKNOWN)),
+                (sample::NATIVE_ALLOCATED, allocated),
+                (sample::IN_FLIGHT, self.gauge(gauge::REQUESTS_IN_FLIGHT)),
+                (sample::REQUESTS_TOTAL, self.gauge(gauge::REQUESTS_TOTAL)),
+                (sample::BLOCKED_NS, figures.blocked_ns),
+                (sample::LOOP_LAG_NS, self.gauge(gauge::LOOP_LAG_NS)),
+                (sample::GC_PAUSE_NS, gc_pause),
+                (sample::HEAP_AT, self.gauge(gauge::PUBLISHED_AT)),
+            ] {
+                row.set(word, value);
+            }
+        });
+        set(&self.map, gauge::SAMPLES_NEXT, next + 1);
+        set(&self.map, gauge::HEARTBEAT_AT, at);
+        self.map.touch(gauge::HEARTBEAT_AT, gauge::SAMPLER_END - gauge::HEARTBEAT_AT);
+    }
+
+    pub fn event(&self, kind: EventKind, route: Option<&str>, detail: &str) {
+        push_event(&self.map, SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, kind, route, detail);
+    }
+}
