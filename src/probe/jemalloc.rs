@@ -1,0 +1,59 @@
+//! The addon's own allocator. Its figures cover what Rust allocates: V8 and Node use the system's allocator.
+
+/// Allocated, active and resident bytes of jemalloc; none where it is not in use. 9 to 21 µs: for timers, not for requests.
+#[cfg(not(target_env = "msvc"))]
+pub fn figures() -> Option<[u64; 3]> {
+    use tikv_jemalloc_ctl::{epoch, stats};
+    epoch::advance().ok()?;
+    let read = |figure: tikv_jemalloc_ctl::Result<usize>| figure.ok().map(|bytes| bytes as u64);
+    Some([read(stats::allocated::read())?, read(stats::active::read())?, read(stats::resident::read())?])
+}
+
+#[cfg(target_env = "msvc")]
+pub fn figures() -> Option<[u64; 3]> {
+    None
+}
+
+/// Reads what this thread has allocated less what it has freed: some nanoseconds.
+pub struct ThreadBytes {
+    #[cfg(not(target_env = "msvc"))]
+    pointers: Option<(tikv_jemalloc_ctl::thread::ThreadLocal<u64>, tikv_jemalloc_ctl::thread::ThreadLocal<u64>)>,
+}
+
+impl ThreadBytes {
+    /// For the calling thread; the value stays on it (it is not `Send`).
+    #[cfg(not(target_env = "msvc"))]
+    pub fn new() -> Self {
+        use tikv_jemalloc_ctl::thread::{allocatedp, deallocatedp};
+        Self { pointers: allocatedp::read().ok().zip(deallocatedp::read().ok()) }
+    }
+
+    #[cfg(target_env = "msvc")]
+    pub fn new() -> Self {
+        Self {}
+    }
+
+    pub fn held(&self) -> i64 {
+        #[cfg(not(target_env = "msvc"))]
+        if let Some((allocated, deallocated)) = &self.pointers {
+            return allocated.get().wrapping_sub(deallocated.get()) as i64;
+        }
+        0
+    }
+}
+
+#[cfg(all(test, not(target_env = "msvc")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sees_what_this_thread_holds() {
+        let bytes = ThreadBytes::new();
+        let before = bytes.held();
+        let block = std::hint::black_box(vec![1u8; 1 << 20]);
+        assert!(bytes.held() - before >= 1 << 20);
+        drop(block);
+        assert!(bytes.held() - before < 1 << 16);
+        assert!(figures().is_some_and(|[allocated, _, _]| allocated > 0));
+    }
+}

@@ -1,0 +1,170 @@
+//! What the operating system says of this process. Linux knows all of it; what a platform cannot tell reads `None` or 0.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// User and system CPU time of the process, microseconds.
+pub fn cpu_us() -> (u64, u64) {
+    #[cfg(unix)]
+    {
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: `usage` is a valid place for one rusage; zeroed is a valid value of it, so it is initialised either way.
+        let usage = unsafe {
+            libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+            usage.assume_init()
+        };
+        let us = |time: libc::timeval| time.tv_sec as u64 * 1_000_000 + time.tv_usec as u64;
+        (us(usage.ru_utime), us(usage.ru_stime))
+    }
+    #[cfg(not(unix))]
+    (0, 0)
+}
+
+/// Resident set, bytes; 0 where unknown.
+pub fn rss_bytes() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let pages = fs::read_to_string("/proc/self/statm").ok().and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
+        pages.unwrap_or(0) * rustix::param::page_size() as u64
+    }
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
+/// Open descriptors and their limit; 0 where unknown. Costs a directory listing.
+pub fn fds() -> (u64, u64) {
+    #[cfg(unix)]
+    {
+        let open = fs::read_dir(if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" });
+        // One of them is the listing itself.
+        let open = open.map_or(0, |entries| entries.count().saturating_sub(1) as u64);
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(0);
+        (open, limit)
+    }
+    #[cfg(not(unix))]
+    (0, 0)
+}
+
+/// The kernel's boot id; 0 where unknown.
+pub fn boot_id() -> u128 {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    u128::from_str_radix(&id.trim().replace('-', ""), 16).unwrap_or(0)
+}
+
+/// Start of this process in clock ticks since boot; 0 where unknown. With the boot id it names a process for ever, as a
+/// pid does not.
+pub fn start_ticks() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is the command in parentheses and may hold anything, spaces and parentheses included.
+    let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+    after.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+}
+
+/// The memory controller of this process's control group, v1 or v2.
+pub struct Cgroup {
+    limit: PathBuf,
+    used: PathBuf,
+    events: PathBuf,
+}
+
+impl Cgroup {
+    /// None outside Linux, or where no memory controller is visible.
+    pub fn of_self() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/self/cgroup").ok()?, Path::new("/sys/fs/cgroup"))
+    }
+
+    fn parse(cgroup: &str, root: &Path) -> Option<Self> {
+        let group = |matches: fn(&str) -> bool| {
+            cgroup.lines().find_map(|line| {
+                let (_, rest) = line.split_once(':')?;
+                let (controllers, path) = rest.split_once(':')?;
+                matches(controllers).then(|| path.trim_start_matches('/').to_owned())
+            })
+        };
+        // Inside a container the path names the host's tree, while the container sees its own group at the root.
+        let visible = |base: PathBuf, path: &str, file: &str| {
+            [base.join(path), base].into_iter().find(|folder| folder.join(file).exists())
+        };
+        if let Some(path) = group(|controllers| controllers.split(',').any(|name| name == "memory")) {
+            let folder = visible(root.join("memory"), &path, "memory.limit_in_bytes")?;
+            return Some(Self {
+                limit: folder.join("memory.limit_in_bytes"),
+                used: folder.join("memory.usage_in_bytes"),
+                events: folder.join("memory.oom_control"),
+            });
+        }
+        let folder = visible(root.to_owned(), &group(str::is_empty)?, "memory.current")?;
+        Some(Self { limit: folder.join("memory.max"), used: folder.join("memory.current"), events: folder.join("memory.events") })
+    }
+
+    /// Bytes; none where there is no limit ("max", or v1's page-rounded maximum).
+    pub fn limit_bytes(&self) -> Option<u64> {
+        number(&self.limit).filter(|limit| *limit < 1 << 60)
+    }
+
+    pub fn used_bytes(&self) -> Option<u64> {
+        number(&self.used)
+    }
+
+    /// How many processes of the group the kernel has killed for want of memory.
+    pub fn oom_kills(&self) -> Option<u64> {
+        let events = fs::read_to_string(&self.events).ok()?;
+        events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    }
+}
+
+fn number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_this_process() {
+        assert!(rss_bytes() > 1 << 20);
+        assert!(boot_id() != 0);
+        assert!(start_ticks() > 0);
+        assert!(fds().0 >= 3 && fds().1 >= fds().0);
+    }
+
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn reads_cgroup_v2_from_its_own_group() {
+        let root = tree(&[
+            ("app/memory.current", "1000\n"),
+            ("app/memory.max", "2000\n"),
+            ("app/memory.events", "low 0\noom 1\noom_kill 3\n"),
+        ]);
+        let cgroup = Cgroup::parse("0::/app\n", root.path()).unwrap();
+        assert_eq!((cgroup.used_bytes(), cgroup.limit_bytes(), cgroup.oom_kills()), (Some(1000), Some(2000), Some(3)));
+    }
+
+    #[test]
+    fn reads_cgroup_v2_seen_from_inside_a_container() {
+        let root = tree(&[("memory.current", "5\n"), ("memory.max", "max\n")]);
+        let cgroup = Cgroup::parse("0::/kubepods/pod1/abc\n", root.path()).unwrap();
+        assert_eq!((cgroup.used_bytes(), cgroup.limit_bytes(), cgroup.oom_kills()), (Some(5), None, None));
+    }
+
+    #[test]
+    fn reads_cgroup_v1() {
+        let root = tree(&[
+            ("memory/x/memory.usage_in_bytes", "7"),
+            ("memory/x/memory.limit_in_bytes", "9223372036854771712"),
+            ("memory/x/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+        ]);
+        let cgroup = Cgroup::parse("9:name=systemd:/\n4:cpu,memory:/x\n0::/\n", root.path()).unwrap();
+        assert_eq!((cgroup.used_bytes(), cgroup.limit_bytes(), cgroup.oom_kills()), (Some(7), None, Some(2)));
+    }
+}

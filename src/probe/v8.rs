@@ -1,0 +1,349 @@
+//! V8's own heap counter and garbage-collection callbacks, through the C++ symbols that the `node` executable exports.
+//!
+//! Node-API has neither. The symbols and the leading words of `HeapStatistics` are the same on Node 20 to 26 (linux-x64,
+//! tried); they are looked up at run time, so one binary serves all, and nothing here is believed before
+//! [`Probe::install`] has compared it with what `v8.getHeapStatistics()` says.
+//!
+//! `allocated = used + Σ over collections (used before − used after)`: a difference of two readings is what the code between
+//! them allocated. Sums are exact; one reading may be off by up to a page, or negative while sweeping goes on beside it.
+
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use thiserror::Error;
+
+/// Figures of one isolate's heap, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HeapStatistics {
+    pub total: u64,
+    pub executable: u64,
+    pub physical: u64,
+    pub used: u64,
+    pub limit: u64,
+    pub malloced: u64,
+    pub external: u64,
+}
+
+/// One finished collection; `kind` is the index of V8's `GCType` bit.
+#[derive(Clone, Copy, Debug)]
+pub struct Collection {
+    pub kind: u32,
+    pub pause_ns: u64,
+    pub before: u64,
+    pub after: HeapStatistics,
+}
+
+#[derive(Debug, Error, PartialEq)]
+pub enum ProbeError {
+    #[error("this platform has no V8 symbols that plimsoll knows")]
+    Platform,
+    #[error("the node executable does not export {0}")]
+    Symbol(&'static str),
+    #[error("there is no V8 isolate on this thread")]
+    Isolate,
+    #[error("V8's figures are not where they should be: {0}")]
+    Layout(String),
+}
+
+type IsolatePointer = *mut c_void;
+type GcCallback = unsafe extern "C" fn(IsolatePointer, i32, i32, *mut c_void);
+
+/// V8's functions, as found in this process.
+#[derive(Clone, Copy)]
+struct Symbols {
+    get_current: unsafe extern "C" fn() -> IsolatePointer,
+    get_heap_statistics: unsafe extern "C" fn(IsolatePointer, *mut u64),
+    add_prologue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void, i32),
+    add_epilogue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void, i32),
+    remove_prologue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void),
+    remove_epilogue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void),
+}
+
+/// scavenge | minor mark-sweep | mark-sweep-compact | incremental marking | weak callbacks
+const ALL_GC_TYPES: i32 = 31;
+/// Words of the buffer for `HeapStatistics`; V8 writes 14 to 16 of them, newer versions append.
+const STATISTICS_WORDS: usize = 64;
+/// Collections inside collections (weak callbacks inside a mark-sweep).
+const MAX_DEPTH: usize = 4;
+
+impl Symbols {
+    #[cfg(unix)]
+    fn find() -> Result<Self, ProbeError> {
+        fn symbol<T: Copy>(mangled: &'static std::ffi::CStr, name: &'static str) -> Result<T, ProbeError> {
+            const { assert!(size_of::<T>() == size_of::<*mut c_void>()) };
+            // SAFETY: dlsym takes a NUL-terminated name and only looks it up.
+            let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, mangled.as_ptr()) };
+            if found.is_null() {
+                return Err(ProbeError::Symbol(name));
+            }
+            // SAFETY: T is a function pointer of the size of a pointer (asserted above; only used with the types of
+            // `Symbols`), and the mangled name fixes the parameters' types in V8's ABI.
+            Ok(unsafe { std::mem::transmute_copy::<*mut c_void, T>(&found) })
+        }
+        const CALLBACK: &str = "the garbage-collection callbacks";
+        Ok(Self {
+            get_current: symbol(c"_ZN2v87Isolate10GetCurrentEv", "Isolate::GetCurrent")?,
+            get_heap_statistics: symbol(
+                c"_ZN2v87Isolate17GetHeapStatisticsEPNS_14HeapStatisticsE",
+                "Isolate::GetHeapStatistics",
+            )?,
+            add_prologue: symbol(
+                c"_ZN2v87Isolate21AddGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_",
+                CALLBACK,
+            )?,
+            add_epilogue: symbol(
+                c"_ZN2v87Isolate21AddGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_",
+                CALLBACK,
+            )?,
+            remove_prologue: symbol(
+                c"_ZN2v87Isolate24RemoveGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_",
+                CALLBACK,
+            )?,
+            remove_epilogue: symbol(
+                c"_ZN2v87Isolate24RemoveGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_",
+                CALLBACK,
+            )?,
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn find() -> Result<Self, ProbeError> {
+        Err(ProbeError::Platform)
+    }
+}
+
+/// At which word of V8's `HeapStatistics` each figure stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    total: usize,
+    executable: usize,
+    physical: usize,
+    used: usize,
+    limit: usize,
+    malloced: usize,
+    external: usize,
+}
+
+impl Layout {
+    pub const V8: Layout = Layout { total: 0, executable: 1, physical: 2, used: 4, limit: 5, malloced: 6, external: 7 };
+
+    fn read(&self, words: &[u64; STATISTICS_WORDS]) -> HeapStatistics {
+        HeapStatistics {
+            total: words[self.total],
+            executable: words[self.executable],
+            physical: words[self.physical],
+            used: words[self.used],
+            limit: words[self.limit],
+            malloced: words[self.malloced],
+            external: words[self.external],
+        }
+    }
+}
+
+/// Compares what was read with what V8's public API says (taken beside it).
+pub fn verify(read: &HeapStatistics, truth: &HeapStatistics) -> Result<(), ProbeError> {
+    let wrong = |what: &str, read: u64, truth: u64| {
+        Err(ProbeError::Layout(format!("{what} reads {read} where v8.getHeapStatistics() says {truth}")))
+    };
+    if read.limit != truth.limit {
+        return wrong("heap_size_limit", read.limit, truth.limit);
+    }
+    if read.executable != truth.executable {
+        return wrong("total_heap_size_executable", read.executable, truth.executable);
+    }
+    // A few percent: the object that holds the truth was allocated in between, and a collection may have run.
+    if read.used.abs_diff(truth.used) > truth.used / 20 + (1 << 20) {
+        return wrong("used_heap_size", read.used, truth.used);
+    }
+    if read.total.abs_diff(truth.total) > truth.total / 20 + (4 << 20) {
+        return wrong("total_heap_size", read.total, truth.total);
+    }
+    if read.external.abs_diff(truth.external) > truth.external / 20 + (1 << 20) {
+        return wrong("external_memory", read.external, truth.external);
+    }
+    Ok(())
+}
+
+/// What the callbacks need; at a fixed address for as long as they are installed. Only ever touched on the isolate's thread.
+struct State {
+    symbols: Symbols,
+    layout: Layout,
+    isolate: IsolatePointer,
+    /// Σ (used before − used after) over collections.
+    freed: Cell<i64>,
+    collections: Cell<u64>,
+    depth: Cell<usize>,
+    open: [Cell<Option<(Instant, u64)>>; MAX_DEPTH],
+    faults: Cell<u64>,
+    on_collection: UnsafeCell<Box<dyn FnMut(&Collection)>>,
+}
+
+impl State {
+    fn statistics(&self) -> HeapStatistics {
+        let mut words = [0u64; STATISTICS_WORDS];
+        // SAFETY: `isolate` is the isolate of this thread (neither State nor Probe is Send) and lives: the probe is dropped by the
+        // environment's cleanup hook, before it. V8 writes fewer words than the buffer has.
+        unsafe { (self.symbols.get_heap_statistics)(self.isolate, words.as_mut_ptr()) };
+        self.layout.read(&words)
+    }
+
+    fn prologue(&self) {
+        let depth = self.depth.get();
+        if let Some(open) = self.open.get(depth) {
+            open.set(Some((Instant::now(), self.statistics().used)));
+        }
+        self.depth.set(depth + 1);
+    }
+
+    fn epilogue(&self, gc_type: i32) {
+        let Some(depth) = self.depth.get().checked_sub(1) else { return };
+        self.depth.set(depth);
+        let Some((started, before)) = self.open.get(depth).and_then(Cell::take) else { return };
+        let pause_ns = started.elapsed().as_nanos() as u64;
+        let after = self.statistics();
+        // What an inner collection freed is in the outer one's difference.
+        if depth == 0 {
+            self.freed.set(self.freed.get() + before as i64 - after.used as i64);
+        }
+        self.collections.set(self.collections.get() + 1);
+        let collection = Collection { kind: gc_type.trailing_zeros(), pause_ns, before, after };
+        // SAFETY: the closure is called from here only, on one thread, and collections do not run inside it (it
+        // does not touch V8), so this is the only reference.
+        unsafe { (*self.on_collection.get())(&collection) };
+    }
+}
+
+/// The probe of one isolate; not `Send`: V8's statistics may only be read on the isolate's own thread.
+pub struct Probe {
+    state: Box<State>,
+    /// `allocated` of the moment of installation.
+    base: i64,
+}
+
+impl Probe {
+    /// Finds V8, checks its figures against `truth` (what `v8.getHeapStatistics()` said just before), and installs the
+    /// callbacks. `on_collection` runs inside the collection: it must not touch V8, block or take long.
+    pub fn install(layout: Layout, truth: &HeapStatistics, on_collection: Box<dyn FnMut(&Collection)>) -> Result<Self, ProbeError> {
+        let symbols = Symbols::find()?;
+        // SAFETY: takes nothing and returns this thread's isolate or null.
+        let isolate = unsafe { (symbols.get_current)() };
+        if isolate.is_null() {
+            return Err(ProbeError::Isolate);
+        }
+        let state = Box::new(State {
+            symbols,
+            layout,
+            isolate,
+            freed: Cell::new(0),
+            collections: Cell::new(0),
+            depth: Cell::new(0),
+            open: Default::default(),
+            faults: Cell::new(0),
+            on_collection: UnsafeCell::new(on_collection),
+        });
+        let statistics = state.statistics();
+        verify(&statistics, truth)?;
+        let data = std::ptr::from_ref::<State>(&state).cast_mut().cast::<c_void>();
+        // SAFETY: on the isolate's thread; the callbacks have V8's signature; `data` points into the box, which `Drop` keeps
+        // until after the callbacks are removed.
+        unsafe {
+            (symbols.add_prologue)(isolate, on_prologue, data, ALL_GC_TYPES);
+            (symbols.add_epilogue)(isolate, on_epilogue, data, ALL_GC_TYPES);
+        }
+        Ok(Self { base: statistics.used as i64, state })
+    }
+
+    pub fn statistics(&self) -> HeapStatistics {
+        self.state.statistics()
+    }
+
+    /// Bytes allocated on this heap since the installation, given a reading of it.
+    pub fn allocated(&self, statistics: &HeapStatistics) -> i64 {
+        statistics.used as i64 + self.state.freed.get() - self.base
+    }
+
+    /// Collections seen so far.
+    pub fn collections(&self) -> u64 {
+        self.state.collections.get()
+    }
+
+    /// Panics that were swallowed in the callbacks.
+    pub fn faults(&self) -> u64 {
+        self.state.faults.get()
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let data = std::ptr::from_ref::<State>(&self.state).cast_mut().cast::<c_void>();
+        // SAFETY: on the isolate's thread, before the isolate's end, with the very pair that was added.
+        unsafe {
+            (self.state.symbols.remove_prologue)(self.state.isolate, on_prologue, data);
+            (self.state.symbols.remove_epilogue)(self.state.isolate, on_epilogue, data);
+        }
+    }
+}
+
+/// # Safety
+/// `data` is the `State` that was installed with this callback, alive until the callback is removed.
+unsafe extern "C" fn on_prologue(_: IsolatePointer, _: i32, _: i32, data: *mut c_void) {
+    // SAFETY: see above.
+    let state = unsafe { &*data.cast::<State>() };
+    guarded(state, || state.prologue());
+}
+
+/// # Safety
+/// As `on_prologue`.
+unsafe extern "C" fn on_epilogue(_: IsolatePointer, gc_type: i32, _: i32, data: *mut c_void) {
+    // SAFETY: see above.
+    let state = unsafe { &*data.cast::<State>() };
+    guarded(state, || state.epilogue(gc_type));
+}
+
+/// A panic must not unwind into V8.
+fn guarded(state: &State, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        state.faults.set(state.faults.get() + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRUTH: HeapStatistics = HeapStatistics {
+        total: 6 << 20,
+        executable: 262_144,
+        physical: 6 << 20,
+        used: 5 << 20,
+        limit: 4 << 30,
+        malloced: 1 << 18,
+        external: 2 << 20,
+    };
+
+    #[test]
+    fn believes_figures_that_agree() {
+        assert_eq!(verify(&HeapStatistics { used: TRUTH.used + 4000, ..TRUTH }, &TRUTH), Ok(()));
+    }
+
+    #[test]
+    fn disbelieves_each_shifted_layout() {
+        let mut words = [0; STATISTICS_WORDS];
+        for (word, value) in [(0, TRUTH.total), (1, TRUTH.executable), (4, TRUTH.used), (5, TRUTH.limit), (7, TRUTH.external)] {
+            words[word] = value;
+        }
+        assert_eq!(verify(&Layout::V8.read(&words), &TRUTH), Ok(()));
+        for shift in 1..8 {
+            let mut shifted = words;
+            shifted.rotate_right(shift);
+            assert!(verify(&Layout::V8.read(&shifted), &TRUTH).is_err(), "shifted by {shift}");
+        }
+    }
+
+    #[test]
+    fn says_so_where_there_is_no_v8() {
+        assert!(matches!(Probe::install(Layout::V8, &TRUTH, Box::new(|_| ())), Err(ProbeError::Symbol(_) | ProbeError::Platform)));
+    }
+}
