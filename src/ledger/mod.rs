@@ -1,1 +1,295 @@
+//! Requests in flight, their spans and their routes: bookkeeping over the recorder.
+//!
+//! A *span* is a stretch of synchronous code that belongs to one request. Spans form a stack and are exclusive: at each
+//! switch the meter is read once, and the difference goes to whom it belonged. A slot's handle carries a
+//! generation, so that a stale handle (a request that ended twice, a late settle) is ignored.
 
+mod meter;
+mod path;
+mod routes;
+pub mod sampler;
+
+use std::time::Instant;
+
+use crate::recorder::writer::{Ended, HeapFigures, Writer, epoch_ms};
+use crate::recorder::{EventKind, SLOTS_MAX, StatusClass};
+
+pub use meter::{Meter, Reading};
+pub use path::{PathMode, shown_path};
+use routes::Routes;
+
+/// Names a request in flight: generation × `SLOTS_MAX` + index, never 0, below 2³¹ so that it is a small integer in JS.
+pub type Handle = u32;
+
+const GENERATIONS: u32 = (1 << 31) / SLOTS_MAX as u32;
+
+/// What is known of one request so far.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// 0 while free.
+    handle: Handle,
+    started: Instant,
+    method: usize,
+    heap: i64,
+    /// None once a collection fell into one of its spans.
+    external: Option<i64>,
+    native: i64,
+    body: u64,
+    spans: u64,
+    limited: bool,
+}
+
+/// Figures of a request in flight, as `plimsoll.usage(req)` gives them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    pub heap_bytes: i64,
+    pub external_bytes: i64,
+    pub native_bytes: i64,
+    pub body_bytes: u64,
+    pub spans: u64,
+}
+
+/// How a request ended, as JS saw it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct End {
+    pub status: u32,
+    pub aborted: bool,
+    pub response_bytes: u64,
+}
+
+/// The bookkeeping of one environment (the main thread's or a worker's).
+pub struct Ledger {
+    writer: Writer,
+    meter: Meter,
+    started: Instant,
+    slots: Vec<Slot>,
+    free: Vec<u16>,
+    /// Requests whose synchronous code is on the stack, innermost last.
+    stack: Vec<Handle>,
+    /// The meter at the last switch.
+    mark: Reading,
+    /// Bytes charged to requests since the start.
+    attributed: i64,
+    routes: Routes,
+    paths: PathMode,
+}
+
+impl Ledger {
+    pub fn new(writer: Writer, meter: Meter, methods: &[String], paths: PathMode) -> Self {
+        let mark = meter.read();
+        writer.exact(meter.exact());
+        let routes = Routes::new(&writer, methods);
+        Self {
+            writer,
+            meter,
+            started: Instant::now(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            stack: Vec::new(),
+            mark,
+            attributed: 0,
+            routes,
+            paths,
+        }
+    }
+
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// A request enters: takes a slot and makes it the current span. `None` when all slots are taken; it is then
+    /// counted as untracked.
+    pub fn enter(&mut self, method: usize, url: &str) -> Option<Handle> {
+        let now = Instant::now();
+        let Some(index) = self.take_slot(now) else {
+            self.writer.request_untracked();
+            return None;
+        };
+        let slot = &mut self.slots[index];
+        slot.method = self.routes.method(method);
+        let (handle, method) = (slot.handle, slot.method);
+        let at_ns = (now - self.started).as_nanos() as u64;
+        self.writer.open_slot(index, handle, method, &shown_path(url, self.paths), at_ns);
+        self.writer.in_flight(self.slots.len() - self.free.len());
+        self.push(handle);
+        Some(handle)
+    }
+
+    fn take_slot(&mut self, now: Instant) -> Option<usize> {
+        let fresh = |handle| Slot {
+            handle,
+            started: now,
+            method: 0,
+            heap: 0,
+            external: Some(0),
+            native: 0,
+            body: 0,
+            spans: 0,
+            limited: false,
+        };
+        if let Some(index) = self.free.pop() {
+            let index = usize::from(index);
+            // Free slots keep their last generation in `spans`.
+            let generation = self.slots[index].spans as u32 % (GENERATIONS - 1) + 1;
+            self.slots[index] = fresh(generation * SLOTS_MAX as u32 + index as u32);
+            return Some(index);
+        }
+        let index = self.slots.len();
+        if index == SLOTS_MAX {
+            return None;
+        }
+        self.slots.push(fresh(SLOTS_MAX as u32 + index as u32));
+        Some(index)
+    }
+
+    fn index(&self, handle: Handle) -> Option<usize> {
+        let index = handle as usize % SLOTS_MAX;
+        (handle != 0 && self.slots.get(index)?.handle == handle).then_some(index)
+    }
+
+    fn push(&mut self, handle: Handle) {
+        self.switch();
+        self.stack.push(handle);
+        self.writer.running(handle);
+        if let Some(index) = self.index(handle) {
+            self.slots[index].spans += 1;
+        }
+    }
+
+    /// The synchronous part of `handle` has returned or thrown. Spans left open inside it are closed with it; a handle that is
+    /// not on the stack is ignored.
+    pub fn settle(&mut self, handle: Handle) {
+        let Some(depth) = self.stack.iter().rposition(|open| *open == handle) else {
+            return;
+        };
+        self.switch();
+        self.stack.truncate(depth);
+        self.writer.running(self.stack.last().copied().unwrap_or(0));
+    }
+
+    /// Charges what was allocated since the last switch to the span that was open.
+    fn switch(&mut self) {
+        let now = self.meter.read();
+        if let Some(index) = self.stack.last().and_then(|handle| self.index(*handle)) {
+            let slot = &mut self.slots[index];
+            // Without the exact probe a collection shows as a negative difference, and the span is left out.
+            let heap = now.allocated - self.mark.allocated;
+            if self.meter.exact() || heap >= 0 {
+                slot.heap += heap;
+                self.attributed += heap;
+            }
+            slot.external = slot
+                .external
+                .filter(|_| now.collections == self.mark.collections)
+                .map(|external| external + (now.external as i64 - self.mark.external as i64));
+            slot.native += now.native - self.mark.native;
+            self.writer.slot_bytes(index, slot.heap, slot.external.unwrap_or(0), slot.spans);
+        }
+        self.mark = now;
+        self.publish(&now);
+    }
+
+    fn publish(&self, reading: &Reading) {
+        self.writer.heap(epoch_ms(), &reading.heap);
+        self.writer.allocation(reading.allocated.max(0) as u64, self.attributed);
+    }
+
+    /// Interns a route's pattern; the index goes to [`Ledger::set_route`] and [`Ledger::end`].
+    pub fn label(&mut self, label: &str) -> usize {
+        self.routes.label(&self.writer, label)
+    }
+
+    pub fn set_route(&mut self, handle: Handle, label: usize) {
+        if let Some(index) = self.index(handle) {
+            self.writer.slot_label(index, label);
+        }
+    }
+
+    /// Body bytes that the tap has counted.
+    pub fn add_body(&mut self, handle: Handle, bytes: u64) {
+        self.writer.body_bytes(bytes);
+        if let Some(index) = self.index(handle) {
+            self.slots[index].body += bytes;
+            self.writer.slot_body(index, self.slots[index].body);
+        }
+    }
+
+    /// `limit()` refused a request (whether or not it has a slot).
+    pub fn limited(&mut self, handle: Handle, route: Option<&str>, detail: &str) {
+        self.writer.request_limited();
+        if let Some(index) = self.index(handle) {
+            self.slots[index].limited = true;
+        }
+        self.writer.event(EventKind::Limit, route, detail);
+    }
+
+    pub fn usage(&self, handle: Handle) -> Option<Usage> {
+        let slot = &self.slots[self.index(handle)?];
+        let mut usage = Usage {
+            heap_bytes: slot.heap,
+            external_bytes: slot.external.unwrap_or(0),
+            native_bytes: slot.native,
+            body_bytes: slot.body,
+            spans: slot.spans,
+        };
+        // What the span that asks has allocated so far is not charged yet.
+        if self.stack.last() == Some(&handle) {
+            let now = self.meter.read();
+            usage.heap_bytes += now.allocated - self.mark.allocated;
+            usage.native_bytes += now.native - self.mark.native;
+            if slot.external.is_some() && now.collections == self.mark.collections {
+                usage.external_bytes += now.external as i64 - self.mark.external as i64;
+            }
+        }
+        Some(usage)
+    }
+
+    /// The request is over: its figures go to its route's row and the slot is free. A stale handle is ignored.
+    pub fn end(&mut self, handle: Handle, label: usize, end: End) -> bool {
+        let Some(index) = self.index(handle) else {
+            return false;
+        };
+        if self.stack.last() == Some(&handle) {
+            self.switch();
+        }
+        let slot = self.slots[index];
+        let status = StatusClass::of(end.status);
+        let row = self.routes.row(&self.writer, slot.method, label, status);
+        let ended = Ended {
+            duration_ns: slot.started.elapsed().as_nanos() as u64,
+            heap_bytes: slot.heap,
+            external_bytes: slot.external,
+            body_bytes: slot.body,
+            response_bytes: end.response_bytes,
+            spans: slot.spans,
+            aborted: end.aborted,
+            limited: slot.limited,
+        };
+        self.writer.end_request(row, status, &ended);
+        self.writer.free_slot(index);
+        self.slots[index].spans = u64::from(handle / SLOTS_MAX as u32);
+        self.slots[index].handle = 0;
+        self.free.push(index as u16);
+        self.writer.in_flight(self.slots.len() - self.free.len());
+        true
+    }
+
+    /// The event loop has come round. Figures that nobody else publishes while no request runs are published here.
+    pub fn tick(&mut self, lag_ns: u64, utilization: f64) {
+        let reading = self.meter.read();
+        self.publish(&reading);
+        self.writer.loop_tick(epoch_ms(), lag_ns, utilization);
+    }
+
+    /// Without the exact probe: what `v8.getHeapStatistics()` says.
+    pub fn supply(&mut self, figures: HeapFigures) {
+        self.meter.supply(figures);
+    }
+}
+
+#[cfg(test)]
+mod tests;

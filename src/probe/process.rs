@@ -24,7 +24,8 @@ pub fn cpu_us() -> (u64, u64) {
 pub fn rss_bytes() -> u64 {
     #[cfg(target_os = "linux")]
     {
-        let pages = fs::read_to_string("/proc/self/statm").ok().and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
+        let pages =
+            fs::read_to_string("/proc/self/statm").ok().and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
         pages.unwrap_or(0) * rustix::param::page_size() as u64
     }
     #[cfg(not(target_os = "linux"))]
@@ -94,7 +95,11 @@ impl Cgroup {
             });
         }
         let folder = visible(root.to_owned(), &group(str::is_empty)?, "memory.current")?;
-        Some(Self { limit: folder.join("memory.max"), used: folder.join("memory.current"), events: folder.join("memory.events") })
+        Some(Self {
+            limit: folder.join("memory.max"),
+            used: folder.join("memory.current"),
+            events: folder.join("memory.events"),
+        })
     }
 
     /// Bytes; none where there is no limit ("max", or v1's page-rounded maximum).

@@ -198,9 +198,13 @@ impl State {
     }
 
     fn epilogue(&self, gc_type: i32) {
-        let Some(depth) = self.depth.get().checked_sub(1) else { return };
+        let Some(depth) = self.depth.get().checked_sub(1) else {
+            return;
+        };
         self.depth.set(depth);
-        let Some((started, before)) = self.open.get(depth).and_then(Cell::take) else { return };
+        let Some((started, before)) = self.open.get(depth).and_then(Cell::take) else {
+            return;
+        };
         let pause_ns = started.elapsed().as_nanos() as u64;
         let after = self.statistics();
         // What an inner collection freed is in the outer one's difference.
@@ -225,7 +229,11 @@ pub struct Probe {
 impl Probe {
     /// Finds V8, checks its figures against `truth` (what `v8.getHeapStatistics()` said just before), and installs the
     /// callbacks. `on_collection` runs inside the collection: it must not touch V8, block or take long.
-    pub fn install(layout: Layout, truth: &HeapStatistics, on_collection: Box<dyn FnMut(&Collection)>) -> Result<Self, ProbeError> {
+    pub fn install(
+        layout: Layout,
+        truth: &HeapStatistics,
+        on_collection: Box<dyn FnMut(&Collection)>,
+    ) -> Result<Self, ProbeError> {
         let symbols = Symbols::find()?;
         // SAFETY: takes nothing and returns this thread's isolate or null.
         let isolate = unsafe { (symbols.get_current)() };
@@ -331,7 +339,9 @@ mod tests {
     #[test]
     fn disbelieves_each_shifted_layout() {
         let mut words = [0; STATISTICS_WORDS];
-        for (word, value) in [(0, TRUTH.total), (1, TRUTH.executable), (4, TRUTH.used), (5, TRUTH.limit), (7, TRUTH.external)] {
+        for (word, value) in
+            [(0, TRUTH.total), (1, TRUTH.executable), (4, TRUTH.used), (5, TRUTH.limit), (7, TRUTH.external)]
+        {
             words[word] = value;
         }
         assert_eq!(verify(&Layout::V8.read(&words), &TRUTH), Ok(()));
@@ -344,6 +354,9 @@ mod tests {
 
     #[test]
     fn says_so_where_there_is_no_v8() {
-        assert!(matches!(Probe::install(Layout::V8, &TRUTH, Box::new(|_| ())), Err(ProbeError::Symbol(_) | ProbeError::Platform)));
+        assert!(matches!(
+            Probe::install(Layout::V8, &TRUTH, Box::new(|_| ())),
+            Err(ProbeError::Symbol(_) | ProbeError::Platform)
+        ));
     }
 }

@@ -222,13 +222,15 @@ pub mod slot {
     pub const PATH: Text = Text { offset: 12, words: 25 };
 }
 
-/// Route rows and labels; the last of each is `(other)`.
+/// Route rows beyond the bound go to `(other)`, a row a status class.
+pub const OTHER_ROUTES: usize = 5;
+/// Route rows and labels; the last label is `(other)`.
 pub const ROUTES_MAX: usize = 1024;
 pub const LABELS: Table = Table::after(SLOTS.end(), ROUTES_MAX + 1, 26);
 pub const LABEL_TEXT: Text = Text { offset: 0, words: 26 };
 
 pub const DISTRIBUTION_WORDS: usize = 128;
-pub const ROUTES: Table = Table::after(LABELS.end(), ROUTES_MAX + 1, 32 + 4 * DISTRIBUTION_WORDS);
+pub const ROUTES: Table = Table::after(LABELS.end(), ROUTES_MAX + OTHER_ROUTES, 32 + 4 * DISTRIBUTION_WORDS);
 pub mod route {
     pub const METHOD: usize = 1;
     pub const LABEL: usize = 2;

@@ -55,7 +55,9 @@ impl Map {
     /// Calls `write` with (offset in the file, bytes) of each block that changed since the last call; on an error that block and
     /// those after it stay marked.
     pub fn take_dirty(&self, mut write: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
-        let Some(dirty) = &self.dirty else { return Ok(()) };
+        let Some(dirty) = &self.dirty else {
+            return Ok(());
+        };
         let words = self.words();
         let mut bytes = [0u8; BLOCK_BYTES];
         for (block, flag) in dirty.iter().enumerate() {

@@ -9,12 +9,14 @@ use thiserror::Error;
 
 use super::distribution::{self, DURATION, HEAP, WIRE};
 use super::layout::{
-    DISTRIBUTION_WORDS, EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, MAGIC, METHOD_TEXT, METHODS, ROUTES, SAMPLER_EVENTS,
-    SAMPLES, SLOTS, StatusClass, Table, Text, VERSION, WORDS, event, gauge, gc, gc_total, header, route, sample, slot,
+    DISTRIBUTION_WORDS, EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, MAGIC, METHOD_TEXT, METHODS,
+    ROUTES, SAMPLER_EVENTS, SAMPLES, SLOTS, StatusClass, Table, Text, VERSION, WORDS, event, gauge, gc, gc_total,
+    header, route, sample, slot,
 };
 use super::map::Map;
 use super::record::{
-    Cgroup, Collection, Event, EventLoop, Exit, GcTotal, Heap, InFlight, Native, Process, Record, Requests, RouteStats, Sample,
+    Cgroup, Collection, Event, EventLoop, Exit, GcTotal, Heap, InFlight, Native, Process, Record, Requests, RouteStats,
+    Sample,
 };
 use super::writer::UNKNOWN;
 
@@ -53,7 +55,8 @@ impl Source for Map {
 
 impl Source for [u8] {
     fn read(&self, first: usize, out: &mut [u64]) -> Result<(), ReadError> {
-        let bytes = self.get(first * 8..(first + out.len()) * 8).ok_or(ReadError::Truncated { found: self.len() as u64 })?;
+        let bytes =
+            self.get(first * 8..(first + out.len()) * 8).ok_or(ReadError::Truncated { found: self.len() as u64 })?;
         for (out, chunk) in out.iter_mut().zip(bytes.chunks_exact(8)) {
             *out = u64::from_ne_bytes(chunk.try_into().expect("eight bytes"));
         }
@@ -76,6 +79,35 @@ impl Source for std::fs::File {
     }
 }
 
+/// The one request in flight with this handle, if it still is.
+pub fn slot<S: Source + ?Sized>(source: &S, handle: u64) -> Result<Option<InFlight>, ReadError> {
+    let mut reader = open(source)?;
+    let (row, torn) = reader.row(SLOTS, handle as usize % SLOTS.rows)?;
+    if handle == 0 || row[slot::HANDLE] != handle {
+        return Ok(None);
+    }
+    let names = Names {
+        methods: reader.texts(METHODS, METHOD_TEXT, gauge::METHODS_USED)?,
+        labels: reader.texts(LABELS, LABEL_TEXT, gauge::LABELS_USED)?,
+    };
+    Ok(Some(in_flight_of(&row, torn, &names, handle)))
+}
+
+/// Methods and labels are kept once and named by index.
+struct Names {
+    methods: Vec<String>,
+    labels: Vec<String>,
+}
+
+impl Names {
+    fn method(&self, index: u64) -> String {
+        self.methods.get(index as usize).cloned().unwrap_or_else(|| "?".into())
+    }
+    fn label(&self, index: u64) -> String {
+        self.labels.get(index as usize).cloned().unwrap_or_else(|| "(other)".into())
+    }
+}
+
 struct Reader<'a, S: Source + ?Sized> {
     source: &'a S,
     /// Header and gauges, read once.
@@ -85,6 +117,16 @@ struct Reader<'a, S: Source + ?Sized> {
 
 /// Reads everything. `alive` and `path` are not in the record itself: `files` knows them.
 pub fn read<S: Source + ?Sized>(source: &S) -> Result<Record, ReadError> {
+    open(source)?.record()
+}
+
+/// Reads the header, the gauges and the totals of collections alone: the lists of the record stay empty. Cheap enough to
+/// call at any interval.
+pub fn read_head<S: Source + ?Sized>(source: &S) -> Result<Record, ReadError> {
+    open(source)?.head_record()
+}
+
+fn open<S: Source + ?Sized>(source: &S) -> Result<Reader<'_, S>, ReadError> {
     let mut head = vec![0; METHODS.start];
     source.read(0, &mut head[..header::END]).map_err(|error| match error {
         ReadError::Truncated { found } if found < 8 => ReadError::Foreign,
@@ -98,7 +140,7 @@ pub fn read<S: Source + ?Sized>(source: &S) -> Result<Record, ReadError> {
     }
     source.read(WORDS - 1, &mut [0])?;
     source.read(0, &mut head)?;
-    Reader { source, head, torn: 0 }.record()
+    Ok(Reader { source, head, torn: 0 })
 }
 
 fn ms(nanoseconds: u64) -> f64 {
@@ -111,13 +153,14 @@ fn known(word: u64) -> Option<u64> {
 
 fn text(words: &[u64], text: Text) -> String {
     let length = (words[text.offset] as usize).min(text.max_bytes());
-    let bytes: Vec<u8> = words[text.offset + 1..text.offset + text.words].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let bytes: Vec<u8> =
+        words[text.offset + 1..text.offset + text.words].iter().flat_map(|word| word.to_le_bytes()).collect();
     let end = bytes[..length].iter().position(|byte| *byte == 0).unwrap_or(length);
     // What goes to a terminal later must not steer it.
     String::from_utf8_lossy(&bytes[..end]).replace(|c: char| c.is_control(), "\u{fffd}")
 }
 
-impl<S: Source + ?Sized> Reader<'_, S> {
+impl<'a, S: Source + ?Sized> Reader<'a, S> {
     /// A row, whole; or as it was at the last try, with `true` for torn.
     fn row(&mut self, table: Table, index: usize) -> Result<(Vec<u64>, bool), ReadError> {
         let mut row = vec![0; table.row_words];
@@ -159,32 +202,18 @@ impl<S: Source + ?Sized> Reader<'_, S> {
     }
 
     fn record(mut self) -> Result<Record, ReadError> {
-        let methods = self.texts(METHODS, METHOD_TEXT, gauge::METHODS_USED)?;
-        let labels = self.texts(LABELS, LABEL_TEXT, gauge::LABELS_USED)?;
-        let method = |index: u64| methods.get(index as usize).cloned().unwrap_or_else(|| "?".into());
-        let label = |index: u64| labels.get(index as usize).cloned().unwrap_or_else(|| "(other)".into());
+        let names = Names {
+            methods: self.texts(METHODS, METHOD_TEXT, gauge::METHODS_USED)?,
+            labels: self.texts(LABELS, LABEL_TEXT, gauge::LABELS_USED)?,
+        };
 
         let mut in_flight = Vec::new();
         let running = self.head[gauge::RUNNING];
         for index in 0..(self.head[gauge::SLOTS_USED] as usize).min(SLOTS.rows) {
             let (row, torn) = self.row(SLOTS, index)?;
-            let handle = row[slot::HANDLE];
-            if handle == 0 {
-                continue;
+            if row[slot::HANDLE] != 0 {
+                in_flight.push(in_flight_of(&row, torn, &names, running));
             }
-            in_flight.push(InFlight {
-                method: method(row[slot::METHOD]),
-                path: text(&row, slot::PATH),
-                route: row[slot::LABEL].checked_sub(1).map(label),
-                age_ms: 0.0,
-                running: running == handle,
-                heap_bytes: row[slot::HEAP] as i64,
-                external_bytes: row[slot::EXTERNAL] as i64,
-                body_bytes: row[slot::BODY],
-                started_at: row[slot::STARTED_AT],
-                torn,
-                handle,
-            });
         }
         in_flight.sort_by_key(|request| request.started_at);
 
@@ -192,7 +221,7 @@ impl<S: Source + ?Sized> Reader<'_, S> {
         for index in 0..(self.head[gauge::ROUTES_USED] as usize).min(ROUTES.rows) {
             let (row, torn) = self.row(ROUTES, index)?;
             if !torn && row[route::COUNT] > 0 {
-                routes.push(route_stats(&row, method(row[route::METHOD]), label(row[route::LABEL])));
+                routes.push(route_stats(&row, names.method(row[route::METHOD]), names.label(row[route::LABEL])));
             }
         }
 
@@ -202,7 +231,14 @@ impl<S: Source + ?Sized> Reader<'_, S> {
         events.extend(self.ring(SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, event_of)?);
         events.sort_by_key(|event| event.at);
 
-        let gc = GcKind::ALL.into_iter().map(|kind| self.row(GC_TOTALS, kind as usize).map(|(row, _)| gc_total_of(kind, &row)));
+        let head = self.head_record()?;
+        Ok(Record { torn_rows: self.torn, in_flight, samples, collections, routes, events, ..head })
+    }
+
+    fn head_record(&mut self) -> Result<Record, ReadError> {
+        let gc = GcKind::ALL
+            .into_iter()
+            .map(|kind| self.row(GC_TOTALS, kind as usize).map(|(row, _)| gc_total_of(kind, &row)));
         let gc = gc.collect::<Result<_, _>>()?;
 
         let head = &self.head;
@@ -275,12 +311,8 @@ impl<S: Source + ?Sized> Reader<'_, S> {
                 body_bytes: head[gauge::BODY_BYTES],
             },
             gc,
-            in_flight,
-            samples,
-            collections,
-            routes,
-            events,
             faults: head[gauge::FAULTS],
+            ..Record::default()
         })
     }
 }
@@ -298,6 +330,22 @@ fn exit_of(head: &[u64]) -> Option<Exit> {
         at: head[header::EXIT_AT],
         detail: text(head, header::EXIT_DETAIL),
     })
+}
+
+fn in_flight_of(row: &[u64], torn: bool, names: &Names, running: u64) -> InFlight {
+    InFlight {
+        method: names.method(row[slot::METHOD]),
+        path: text(row, slot::PATH),
+        route: row[slot::LABEL].checked_sub(1).map(|label| names.label(label)),
+        age_ms: 0.0,
+        running: running == row[slot::HANDLE],
+        heap_bytes: row[slot::HEAP] as i64,
+        external_bytes: row[slot::EXTERNAL] as i64,
+        body_bytes: row[slot::BODY],
+        started_at: row[slot::STARTED_AT],
+        torn,
+        handle: row[slot::HANDLE],
+    }
 }
 
 fn gc_kind(code: u64) -> &'static str {

@@ -6,10 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::distribution::{self, DURATION, HEAP, WIRE};
 use super::layout::{
-    EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, MAGIC, METHOD_TEXT, METHODS, METHODS_MAX, ROUTES, SAMPLER_EVENTS,
-    SAMPLES, SLOTS, StatusClass, Table, Text, VERSION, WORDS, event, gauge, gc, gc_total, header, route, sample, slot,
+    EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, MAGIC, METHOD_TEXT, METHODS, METHODS_MAX, ROUTES,
+    SAMPLER_EVENTS, SAMPLES, SLOTS, StatusClass, Table, Text, VERSION, WORDS, event, gauge, gc, gc_total, header,
+    route, sample, slot,
 };
 use super::map::Map;
+use super::reader;
+use super::record::InFlight;
 
 /// Upper bounds of the latency histogram, nanoseconds: 1 ms to 60 s, the steps that Prometheus users know.
 pub const LATENCY_BOUNDS_NS: [u64; route::LATENCY_LEN - 1] = [
@@ -147,7 +150,8 @@ pub struct Ended {
     pub limited: bool,
 }
 
-/// The JS thread's side.
+/// The JS thread's side. Clones write the same record and must stay on the same thread.
+#[derive(Clone)]
 pub struct Writer {
     map: Arc<Map>,
 }
@@ -421,9 +425,13 @@ impl SamplerWriter {
         self.gauge(gauge::LOOP_TICK_AT)
     }
 
-    /// Handle of the slot whose synchronous code is on the stack; 0: none.
-    pub fn running(&self) -> u64 {
+    fn running(&self) -> u64 {
         self.gauge(gauge::RUNNING)
+    }
+
+    /// The request whose synchronous code is on the stack, as its slot names it.
+    pub fn running_request(&self) -> Option<InFlight> {
+        reader::slot(&*self.map, self.running()).ok().flatten()
     }
 
     /// The heartbeat, and one row of the ring of samples.

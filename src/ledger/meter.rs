@@ -1,0 +1,89 @@
+//! One reading of everything that is charged to spans.
+
+use std::cell::Cell;
+
+use crate::probe::jemalloc::ThreadBytes;
+use crate::probe::v8::{HeapStatistics, Probe};
+use crate::recorder::writer::HeapFigures;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// Bytes allocated on the V8 heap since the start: exact with the probe, else the heap's used size.
+    pub allocated: i64,
+    pub external: u64,
+    /// Bytes that this thread holds in the addon's allocator.
+    pub native: i64,
+    /// Collections so far: a difference of `external` across one means nothing.
+    pub collections: u64,
+    pub heap: HeapFigures,
+}
+
+/// Where heap figures come from.
+pub enum Meter {
+    Exact {
+        probe: Probe,
+        native: ThreadBytes,
+    },
+    /// JS supplies what `v8.getHeapStatistics()` says before each switch.
+    Supplied {
+        figures: Cell<HeapFigures>,
+        native: ThreadBytes,
+    },
+}
+
+impl Meter {
+    pub fn exact_with(probe: Probe) -> Self {
+        Self::Exact { probe, native: ThreadBytes::new() }
+    }
+
+    pub fn supplied() -> Self {
+        Self::Supplied { figures: Cell::default(), native: ThreadBytes::new() }
+    }
+
+    pub fn exact(&self) -> bool {
+        matches!(self, Self::Exact { .. })
+    }
+
+    pub fn supply(&self, supplied: HeapFigures) {
+        if let Self::Supplied { figures, .. } = self {
+            figures.set(supplied);
+        }
+    }
+
+    pub fn read(&self) -> Reading {
+        match self {
+            Self::Exact { probe, native } => {
+                let statistics = probe.statistics();
+                Reading {
+                    allocated: probe.allocated(&statistics),
+                    external: statistics.external,
+                    native: native.held(),
+                    collections: probe.collections(),
+                    heap: figures(&statistics),
+                }
+            }
+            Self::Supplied { figures, native } => {
+                let heap = figures.get();
+                Reading {
+                    allocated: heap.used as i64,
+                    external: heap.external,
+                    native: native.held(),
+                    collections: 0,
+                    heap,
+                }
+            }
+        }
+    }
+}
+
+pub fn figures(statistics: &HeapStatistics) -> HeapFigures {
+    HeapFigures {
+        used: statistics.used,
+        total: statistics.total,
+        limit: statistics.limit,
+        external: statistics.external,
+        malloced: statistics.malloced,
+        executable: statistics.executable,
+        physical: statistics.physical,
+    }
+}
