@@ -1,14 +1,12 @@
-'use strict'
-
 /*
  * Which route a request belongs to, as the mounted pattern: `/api/users/:id`, never the URL.
  *
- * Express knows the pattern only while it walks its layers; afterwards `req.baseUrl` is the real URL and `req.route` may
- * be a route that passed the request on. So the Layer prototype's methods are wrapped, and each observed request carries
- * a trace: `place` is the router it is in (a node in a tree of mounts, keyed weakly by layer, which dies with the app),
- * `entry` the claim of the route or mount that has the request now. A claim ends when its owner passes the request on
- * without an error; an error keeps it, whoever answers the error. A place of `null` is unknown (the tracker is mounted
- * below the root, and what lies above it was entered unobserved): it is searched for when it is needed.
+ * Express knows the pattern only while it walks its layers; afterwards `req.baseUrl` is the real URL, and `req.route` may
+ * be a route that passed the request on. So the methods of the Layer prototype are wrapped, and an observed request
+ * carries a trace: `place` is the router it is in (a node in a tree of mounts, keyed weakly by layer, which dies with
+ * the app), `entry` the claim of the route or mount that has the request now. A claim ends when its owner passes the
+ * request on without an error; an error keeps it, whoever answers the error. A place of `null` is unknown (plimsoll is
+ * mounted below the root, and what lies above was entered unobserved): it is searched for when it is needed.
  *
  * Rejected: `baseUrl + route.path` at the end (ids in labels, fall-throughs under the wrong route); replacing
  * `layer.handle` (breaks other instrumentations); patching `use` (mounts are made before the first request).
@@ -17,28 +15,29 @@
 const TRACE = Symbol('plimsoll.trace')
 const LABEL_LENGTH = 200
 const LABELS_PER_APP = 1024
-const MOUNT_DEPTH = 16
+const STRAYS_PER_APP = 64
+const MOUNT_DEPTH = 16 // a router may be mounted on itself
 const PLAIN = 0 // mounted at `/`, or a handler inside a route: changes no label
 const MOUNT = 1
 const ROUTE = 2
-// In the regular expressions of path-to-regexp 0.1 and users: escapes, classes, groups, the rest.
-const REGEXP_TOKEN = /\\.|\[(?:\\.|[^\]\\])*\]|\((?:\?(?:[:=!]|<[=!]|<\w+>))?|[^]/g
-const REGEXP_TAIL = /(?:\\\/\?)?\(\?=\\\/\|\$\)$/ // how path-to-regexp 0.1 ends the pattern of a mount
-const SECRET_SEGMENT = /^(?!v\d+(\.\d+)*$).*\d|.{32}/ // an id or a token, as far as one can tell
+const REGEXP_TOKEN = /\\.|\[(?:\\.|[^\]\\])*\]|\((?:\?(?:[:=!]|<[=!]|<\w+>))?|./gs
+const MOUNT_TAIL = '/?/|$' // what is left of the `\/?(?=\/|$)` with which path-to-regexp 0.1 ends a mount
+const ID_SEGMENT = /^(?!v\d+(\.\d+)*$).*\d|.{32}/ // an id or a token, as far as one can tell
+const PROBE = 'plimsoll-probe'
 
 const UNMATCHED = { label: '(unmatched)', id: -1 }
 const faults = { count: 0, last: null }
 
 const patched = new WeakSet() // Layer prototypes
 const prepared = new WeakSet() // apps
-const roots = new WeakMap() // app at the top -> Place
+const roots = new WeakMap() // topmost app -> Place
 const descriptions = new WeakMap() // layer -> what `study` found
 
-function Trace(place, base, onRoute) {
-  this.place = place
-  this.entry = base === '' ? UNMATCHED : null
-  this.base = base // where it was observed, if that is not the root
+function Trace(base, onRoute) {
+  this.place = null
   this.mounted = 0 // length of the baseUrl of `place`
+  this.entry = base === '' ? UNMATCHED : null
+  this.base = base // where it was observed
   this.route = null // the last req.route that is dealt with
   this.answered = false
   this.onRoute = onRoute
@@ -51,17 +50,22 @@ function Place(root, prefix, entry) {
   this.below = new WeakMap() // layer -> a Place for each of its paths
   this.passed = false
   this.answered = false
-  this.labels = root ? null : new Map() // so that routers made anew for each request share their entries
+}
+
+function Root() {
+  Place.call(this, null, '', UNMATCHED)
+  this.labels = new Map() // so that routers made anew for each request share their entries
+  this.strays = new Map() // places known by their URL only
 }
 
 function observe(req, onRoute) {
   if (req[TRACE] !== undefined) return
-  const base = req.baseUrl || ''
-  const trace = new Trace(null, base, onRoute)
+  const trace = new Trace(req.baseUrl || '', onRoute)
   req[TRACE] = trace
   try {
-    if (req.app) prepare(req.app)
-    if (req.app && base === '') trace.place = rootOf(req.app)
+    if (!req.app) return
+    prepare(req.app)
+    if (trace.base === '') trace.place = rootOf(req.app)
   } catch (error) {
     fault(error)
   }
@@ -71,15 +75,13 @@ function current(req) {
   const trace = req[TRACE]
   if (trace === undefined) return UNMATCHED
   try {
-    if (trace.place === null && req.app) prepare(req.app)
-    // Matched and never dispatched: a param callback answered or failed, or the route's Layer class is new to us.
+    if (!req.app) return trace.entry || UNMATCHED
+    if (trace.place === null) prepare(req.app)
     if (req.route && req.route !== trace.route && !trace.answered) {
-      const { stack } = req.route
-      if (Array.isArray(stack)) instrument(stack)
-      const place = req.app && search(req, (layer, path, place) => layer.route === req.route && enterRoute(place, layer, path))
+      const place = undispatched(req)
       if (place) return place.entry
     }
-    if (trace.entry === null) return unclaimed(req, trace)
+    if (trace.entry === null) return unclaimed(req, trace).entry
     if (trace.place !== null && trace.entry === trace.place.entry) trace.place.answered = true
     return trace.entry
   } catch (error) {
@@ -91,34 +93,31 @@ function current(req) {
 function predict(req) {
   try {
     const trace = req[TRACE]
-    const claimed = trace !== undefined && trace.entry !== null && trace.entry !== UNMATCHED
-    if (claimed && (trace.place === null || trace.entry !== trace.place.entry)) return trace.entry
+    const entry = trace === undefined || trace.entry === UNMATCHED ? null : trace.entry
+    if (entry !== null && (trace.place === null || entry !== trace.place.entry)) return entry
     if (!req.app) return UNMATCHED
     prepare(req.app)
 
     const method = String(req.method).toLowerCase()
     let likely = null
-    let length = 0
-    const place = search(req, (layer, path, place) => {
-      if (layer.route) return handles(layer.route, method) && enterRoute(place, layer, path)
-      // Nobody can look into a plain function: it is a guess, until it has been seen only to pass requests on.
-      if (innerStack(layer) !== null || layer.handle.length > 3) return null
+    const route = search(req, pathOf(req), (layer, path, place) => {
+      if (layer.route) return handles(layer.route, method) ? enterRoute(place, layer, path) : null
+      // Nobody can look into a plain function: it may answer, unless it was only ever seen to pass requests on.
+      if (stackWithin(layer) !== null || layer.handle.length > 3) return null
       const inside = enterMount(place, layer, path)
       if (inside === null || inside.place === place || (inside.place.passed && !inside.place.answered)) return null
-      if (inside.place.prefix.length >= length) {
-        likely = inside.place
-        length = likely.prefix.length
-      }
+      if (likely === null || inside.place.prefix.length >= likely.prefix.length) likely = inside.place
       return null
     })
-    return (place || likely || { entry: UNMATCHED }).entry
+    const place = route || likely
+    return place === null ? UNMATCHED : place.entry
   } catch (error) {
     fault(error)
     return UNMATCHED
   }
 }
 
-// ---- while the request passes
+// While the request passes
 
 function instrument(stack) {
   for (const layer of stack) {
@@ -131,17 +130,18 @@ function instrument(stack) {
 }
 
 function replace(prototype, name, wrap) {
+  if (!Object.hasOwn(prototype, name)) return
   const original = prototype[name]
-  if (typeof original !== 'function') return
   const wrapped = wrap(original)
-  for (const key of ['name', 'length']) Object.defineProperty(wrapped, key, { value: original[key], configurable: true })
+  for (const key of ['name', 'length'])
+    Object.defineProperty(wrapped, key, { value: original[key], configurable: true })
   prototype[name] = wrapped
 }
 
 function wrapRequest(original) {
   return function (req, res, next) {
     const trace = req[TRACE]
-    // `method` is set on the handlers inside a route
+    // Only the handlers inside a route have a method.
     if (trace === undefined || this.method !== undefined) return original.call(this, req, res, next)
     const { app } = req
     const result = original.call(this, req, res, enter(trace, this, req, res, next))
@@ -153,41 +153,34 @@ function wrapRequest(original) {
 function wrapError(original) {
   return function (error, req, res, next) {
     const trace = req[TRACE]
-    if (trace === undefined || !('route' in this) || this.handle.length !== 4) {
-      return original.call(this, error, req, res, next)
-    }
-    return original.call(this, error, req, res, guard(trace, trace.place, trace.mounted, null, res, next))
+    const outsideRoute = trace !== undefined && 'route' in this
+    // A handler that recovers passes the request on like any other.
+    const onward = outsideRoute && this.handle.length === 4 ? guard(trace, null, res, next) : next
+    return original.call(this, error, req, res, onward)
   }
 }
 
 function enter(trace, layer, req, res, next) {
   try {
-    const { kind, tests } = describe(layer)
-    if (kind === PLAIN) {
-      if ('route' in layer) trace.route = req.route
-      return next
-    }
+    // Use and route both set it; the handlers inside a route have none.
+    if (!('route' in layer)) return next
     trace.route = req.route
-    if (trace.answered || !req.app) return next
+    const { kind } = describe(layer)
+    if (kind === PLAIN || trace.answered || !req.app) return next
     if (trace.place === null && trace.base === '') trace.place = rootOf(req.app)
 
     const { place, mounted } = trace
-    let inside
+    const inside = kind === ROUTE ? routePlace(place, layer, req) : mountPlace(place, layer, req, mounted)
+    const guarded = guard(trace, inside, res, next)
+    // res.sendFile passes a folder on through req.next.
+    if (req.next === next) req.next = guarded
+    trace.entry = inside.entry
     if (kind === ROUTE) {
-      const within = place || locate(req, layer)
-      inside = tests.length === 1 ? child(within, layer, 0) : enterRoute(within, layer, pathOf(req.url)) || within
+      tell(trace, req)
     } else {
-      const step = place && enterMount(place, layer, req.baseUrl.slice(mounted))
-      inside = place ? (step ? step.place : place) : locate(req, layer)
       trace.place = inside
       trace.mounted = req.baseUrl.length
     }
-    trace.entry = inside.entry
-    if (kind === ROUTE) trace.onRoute(req, inside.entry)
-
-    const guarded = guard(trace, place, mounted, inside, res, next)
-    // res.sendFile passes a folder on through req.next
-    if (req.next === next) req.next = guarded
     return guarded
   } catch (error) {
     fault(error)
@@ -196,7 +189,22 @@ function enter(trace, layer, req, res, next) {
   }
 }
 
-function guard(trace, place, mounted, inside, res, onward) {
+function routePlace(place, layer, req) {
+  if (place === null) return locate(req, layer) || child(stray(req, req.baseUrl), layer, 0)
+  if (describe(layer).tests.length === 1) return child(place, layer, 0)
+  return enterRoute(place, layer, pathname(req.url)) || child(place, layer, 0)
+}
+
+function mountPlace(place, layer, req, mounted) {
+  if (place === null) return locate(req, layer) || stray(req, req.baseUrl)
+  const path = req.baseUrl.slice(mounted)
+  if (describe(layer).tests.length === 1) return child(place, layer, 0, path)
+  const inside = enterMount(place, layer, path)
+  return inside === null ? child(place, layer, 0, path) : inside.place
+}
+
+function guard(trace, inside, res, onward) {
+  const { place, mounted } = trace
   return function next(error) {
     trace.place = place
     trace.mounted = mounted
@@ -211,3 +219,370 @@ function guard(trace, place, mounted, inside, res, onward) {
     return onward(error)
   }
 }
+
+function tell(trace, req) {
+  try {
+    trace.onRoute(req, trace.entry)
+  } catch (error) {
+    fault(error)
+  }
+}
+
+function fault(error) {
+  faults.count++
+  faults.last = String(error?.stack ?? error)
+}
+
+// The tree of places
+
+function rootOf(app) {
+  const top = topOf(app)
+  let root = roots.get(top)
+  if (root === undefined) {
+    root = new Root()
+    roots.set(top, root)
+  }
+  return root
+}
+
+function child(place, layer, index, text) {
+  let known = place.below.get(layer)
+  if (known === undefined) {
+    known = []
+    place.below.set(layer, known)
+  }
+  if (known[index] === undefined) known[index] = grow(place, layer, index, text)
+  return known[index]
+}
+
+function grow(place, layer, index, text) {
+  const { kind, patterns, tests } = describe(layer)
+  if (patterns[index] === null) patterns[index] = probe(tests[index], text)
+  const prefix = join(place.prefix, patterns[index])
+  if (kind === MOUNT && prefix === place.prefix) return place
+  return new Place(place.root, prefix, entryOf(place.root, prefix))
+}
+
+function join(prefix, pattern) {
+  if (pattern instanceof RegExp) return cut(prefix + pattern.source)
+  const path = String(pattern).replace(/\/+$/, '')
+  return cut(prefix + (prefix && path && path[0] !== '/' ? `/${path}` : path))
+}
+
+function cut(text) {
+  return text.slice(0, LABEL_LENGTH)
+}
+
+function entryOf(root, prefix) {
+  const label = prefix || '/'
+  let entry = root.labels.get(label)
+  if (entry === undefined) {
+    entry = { label, id: -1 }
+    if (root.labels.size < LABELS_PER_APP) root.labels.set(label, entry)
+  }
+  return entry
+}
+
+/** A place inside a router that cannot be reached from the app: its URL without what looks like a value. */
+function stray(req, url) {
+  const root = rootOf(req.app)
+  const names = new Map()
+  for (const name of Object.keys(req.params || {})) {
+    for (const value of [req.params[name]].flat()) names.set(String(value), name)
+  }
+  const segments = url.split('/').map(segment => {
+    const name = names.get(decode(segment))
+    return name !== undefined && segment !== '' ? `:${name}` : ID_SEGMENT.test(segment) ? '*' : segment
+  })
+  let prefix = cut(segments.join('/'))
+  if (!root.strays.has(prefix) && root.strays.size >= STRAYS_PER_APP) prefix = '/*'
+  let place = root.strays.get(prefix)
+  if (place === undefined) {
+    place = new Place(root, prefix, entryOf(root, prefix))
+    root.strays.set(prefix, place)
+  }
+  return place
+}
+
+// Looking for a place from the top
+
+function search(req, path, visit) {
+  const top = topOf(req.app)
+  const root = rootOf(top)
+  const place = walk(stackOf(top), path, root, visit, 0)
+  // An app that is mounted somewhere may be served on its own as well.
+  return place || req.app === top || req.baseUrl ? place : walk(stackOf(req.app), path, root, visit, 0)
+}
+
+function walk(stack, path, place, visit, depth) {
+  if (depth === MOUNT_DEPTH) return null
+  for (const layer of stack) {
+    const found = visit(layer, path, place)
+    if (found) return found
+    const within = layer.route ? null : stackWithin(layer)
+    const inside = within === null ? null : enterMount(place, layer, path)
+    const below = inside === null ? null : walk(within, inside.rest, inside.place, visit, depth + 1)
+    if (below !== null) return below
+  }
+  return null
+}
+
+function locate(req, target) {
+  return search(req, pathOf(req), (layer, path, place) => {
+    if (layer !== target) return null
+    if (layer.route) return enterRoute(place, layer, path)
+    const inside = enterMount(place, layer, path)
+    return inside === null ? null : inside.place
+  })
+}
+
+/** Matched and never dispatched by us: a param callback answered or failed, or its Layer class is new. */
+function undispatched(req) {
+  const { route } = req
+  if (Array.isArray(route.stack)) instrument(route.stack)
+  return search(req, pathOf(req), (layer, path, place) =>
+    layer.route === route ? enterRoute(place, layer, path) : null
+  )
+}
+
+function unclaimed(req, trace) {
+  const { statusCode } = req.res || {}
+  // An error that nobody handled has taken the baseUrl off on its way out.
+  const base = req.baseUrl || (statusCode >= 400 && statusCode !== 404 ? trace.base : '')
+  if (base === '') return rootOf(req.app)
+  const place = search(req, base, (layer, path, place) => {
+    const inside = layer.route ? null : enterMount(place, layer, path)
+    return inside !== null && inside.rest === '/' && inside.place !== place ? inside.place : null
+  })
+  return place || stray(req, base)
+}
+
+function enterRoute(place, layer, path) {
+  const found = match(layer, path)
+  return found === null ? null : child(place, layer, found.index, found.text)
+}
+
+function enterMount(place, layer, path) {
+  const found = match(layer, path)
+  if (found === null || !path.startsWith(found.text)) return null
+  const rest = path.slice(found.text.length)
+  if (rest !== '' && rest[0] !== '/' && !found.text.endsWith('/')) return null
+  const inside = describe(layer).kind === PLAIN ? place : child(place, layer, found.index, found.text)
+  return { place: inside, rest: rest[0] === '/' ? rest : `/${rest}` }
+}
+
+/** Like Layer#match, which leaves its findings on the layer, where a request in flight may still need its own. */
+function match(layer, path) {
+  if (layer.slash || layer.regexp?.fast_slash) return { index: 0, text: '' }
+  const { tests } = describe(layer)
+  for (let index = 0; index < tests.length; index++) {
+    const found = tests[index](path)
+    if (found) return { index, text: found.path }
+  }
+  return null
+}
+
+function handles(route, method) {
+  const { methods } = route
+  return Boolean(methods && (methods._all || methods[method] || (method === 'head' && methods.get)))
+}
+
+// Apps and layers
+
+function prepare(app) {
+  if (prepared.has(app)) return
+  const stack = stackOf(app)
+  if (stack.length === 0) return
+  prepared.add(app)
+  instrument(stack)
+  if (!app.parent) return
+  prepare(app.parent)
+  linkToParent(app)
+}
+
+/** A parent keeps a mounted app in a closure, so its layer is recognised by its path. */
+function linkToParent(app) {
+  const paths = [app.mountpath].flat(Infinity)
+  const layers = stackOf(app.parent).filter(layer => layer.name === 'mounted_app' && describe(layer).app === null)
+  const same = layers.find(layer => isMadeFrom(describe(layer), paths))
+  const layer = same || (layers.length === 1 ? layers[0] : null)
+  if (!layer) return
+  const description = describe(layer)
+  description.app = app
+  if (description.patterns[0] === null) description.patterns = paths
+}
+
+function isMadeFrom({ patterns, tests }, paths) {
+  if (patterns.length !== paths.length) return false
+  return paths.every((path, index) => {
+    if (patterns[index] !== null || typeof path !== 'string') return String(patterns[index]) === String(path)
+    // A pattern matches itself, and then each parameter is its own name.
+    const found = tests[index](path)
+    return found && found.path === path && Object.keys(found.params).every(name => found.params[name] === `:${name}`)
+  })
+}
+
+/** A request that came out of a layer in another app shows what the layer's closure holds. */
+function learn(layer, above, below) {
+  let app = below
+  for (let depth = 0; app && above && depth < MOUNT_DEPTH; depth++) {
+    if (app.parent === above) {
+      describe(layer).app = app
+      prepare(app)
+      return
+    }
+    app = app.parent
+  }
+}
+
+function topOf(app) {
+  let top = app
+  for (let depth = 0; top.parent && depth < MOUNT_DEPTH; depth++) top = top.parent
+  return top
+}
+
+function stackOf(app) {
+  // On Express 4 to touch app.router throws.
+  const router = typeof app.lazyrouter === 'function' ? app._router : app.router
+  return router && Array.isArray(router.stack) ? router.stack : []
+}
+
+function stackWithin(layer) {
+  const { handle } = layer
+  if (typeof handle.handle === 'function' && typeof handle.set === 'function') return stackOf(handle)
+  // connect has a stack as well, of something else
+  const { stack } = handle
+  if (Array.isArray(stack)) return stack.length === 0 || typeof stack[0].match === 'function' ? stack : null
+  const { app } = describe(layer)
+  return app === null ? null : stackOf(app)
+}
+
+function pathOf(req) {
+  return (req.baseUrl || '') + pathname(req.url)
+}
+
+function pathname(url) {
+  const path = url[0] === '/' ? url : url.replace(/^[^/?#]+:\/\/[^/?#]*/, '')
+  const end = path.search(/[?#]/)
+  return (end === -1 ? path : path.slice(0, end)) || '/'
+}
+
+function decode(segment) {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return segment
+  }
+}
+
+// The pattern of a layer
+
+function describe(layer) {
+  let description = descriptions.get(layer)
+  if (description !== undefined) return description
+  description = study(layer)
+  descriptions.set(layer, description)
+  // A router from another copy of Express has a Layer class of its own.
+  const within = layer.route ? null : stackWithin(layer)
+  if (within !== null) instrument(within)
+  return description
+}
+
+function study(layer) {
+  const declared = layer.route ? layer.route.path : layer.rawPath
+  const list = declared === undefined ? null : [declared].flat(Infinity)
+  let { patterns, tests } = layer.regexp ? studyRegexp(layer, list) : studyMatchers(layer.matchers, list, declared)
+  const expressions = [...(list || []), layer.regexp].filter(path => path instanceof RegExp)
+  // To run a regular expression that remembers where it stopped would change what it matches next.
+  if (expressions.some(path => path.global || path.sticky)) tests = tests.map(() => () => null)
+  const plain = patterns.every(pattern => pattern === '' || pattern === '/')
+  return { kind: layer.route ? ROUTE : plain ? PLAIN : MOUNT, patterns, tests, app: null }
+}
+
+/** Express 5: a matcher a path. Its router keeps the path of a mount since 2.3; before that, `probe` finds it. */
+function studyMatchers(matchers, list, declared) {
+  let patterns = list
+  if (list === null) patterns = matchers.map(() => null)
+  else if (list.length !== matchers.length) patterns = matchers.map((_, index) => String(declared[index]))
+  return { patterns, tests: matchers }
+}
+
+/** Express 4: one regular expression for all paths, and only that for a mount. */
+function studyRegexp(layer, list) {
+  const { regexp, keys } = layer
+  const whole = path => toMatch(regexp.exec(path))
+  if (list !== null && list.length === 1) return { patterns: list, tests: [whole] }
+  const parts = alternatives(regexp.source, keys)
+  if (list !== null && list.length !== parts.length) return { patterns: [list.join(',')], tests: [whole] }
+  if (parts.length === 1) return { patterns: [parts[0].pattern], tests: [whole] }
+  const tests = parts.map(({ source }) => {
+    const part = new RegExp(source, regexp.flags)
+    return path => toMatch(part.exec(path))
+  })
+  return { patterns: list || parts.map(({ pattern }) => pattern), tests }
+}
+
+function toMatch(found) {
+  return found === null ? null : { path: found[0] }
+}
+
+/** Undoes path-to-regexp 0.1: each capture is the next key, and an array of paths is joined by `|`. */
+function alternatives(source, keys) {
+  // Before 0.1.11 an array was wrapped in a group.
+  const tokens = source.replace(/^\(\?:(\^.*)\)$/, '$1').match(REGEXP_TOKEN) || []
+  let part = { source: '', pattern: '' }
+  const parts = [part]
+  let depth = 0
+  let capture = 0 // the depth at which the outermost one began
+  let key = 0
+  for (const token of tokens) {
+    if (token === '|' && depth === 0) {
+      part = { source: '', pattern: '' }
+      parts.push(part)
+      continue
+    }
+    part.source += token
+    if (token[0] === '(') depth++
+    if (token === '(' || token.startsWith('(?<')) {
+      const name = key < keys.length ? keys[key++].name : 0
+      if (capture !== 0) continue
+      capture = depth
+      part.pattern += typeof name === 'number' ? '*' : `:${name}`
+    } else if (token === ')') {
+      if (capture === depth) capture = 0
+      depth--
+    } else if (capture === 0 && token[0] !== '(') {
+      part.pattern += token[0] === '\\' ? token[1] : token
+    }
+  }
+  for (const part of parts) {
+    // What path-to-regexp did not make is the user's own regular expression.
+    const made = part.pattern.endsWith(MOUNT_TAIL)
+    part.pattern = made ? part.pattern.slice(1, -MOUNT_TAIL.length) : part.source
+  }
+  return parts
+}
+
+/** The pattern behind an opaque matcher, from the first path that it matched: what may be anything is a parameter. */
+function probe(matches, text) {
+  // Of a regular expression nothing can be said.
+  if (matches.name === 'regexpMatcher') return text.replace(/[^/]+/g, '*')
+  const { params } = matches(text) || { params: {} }
+  const unplaced = new Set(Object.keys(params))
+  const segments = text.split('/')
+  const pattern = segments.map((segment, index) => {
+    const found = segment !== '' && matches(segments.with(index, PROBE).join('/'))
+    const name = found && Object.keys(found.params).find(name => [found.params[name]].flat().includes(PROBE))
+    if (!name) return segment
+    unplaced.delete(name)
+    return Array.isArray(params[name]) ? `*${name}` : `:${name}`
+  })
+  // Several parameters in one segment, as in `/:from-:to`
+  for (const name of unplaced) {
+    const index = pattern.findLastIndex(segment => decode(segment).includes(params[name]))
+    if (index !== -1) pattern[index] = decode(pattern[index]).replace(params[name], `:${name}`)
+  }
+  return pattern.filter((segment, index) => segment[0] !== '*' || segment !== pattern[index - 1]).join('/')
+}
+
+module.exports = { UNMATCHED, observe, current, predict, faults }

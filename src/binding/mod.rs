@@ -1,1 +1,10 @@
+//! What JavaScript can call: the only module that says `napi`.
+//!
+//! Each environment (the main thread, each worker) has state of its own, held by the thread that runs it and taken down by the
+//! environment's cleanup hook. Every function catches panics: a fault of ours becomes a JS error, never the end of the server.
 
+mod body;
+mod command;
+mod environment;
+mod reports;
+mod requests;

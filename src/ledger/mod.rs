@@ -9,17 +9,20 @@ mod path;
 mod routes;
 pub mod sampler;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::recorder::writer::{Ended, HeapFigures, Writer, epoch_ms};
 use crate::recorder::{EventKind, SLOTS_MAX, StatusClass};
 
-pub use meter::{Meter, Reading};
+pub use meter::{Meter, Reading, figures};
 pub use path::{PathMode, shown_path};
 use routes::Routes;
 
 /// Names a request in flight: generation × `SLOTS_MAX` + index, never 0, below 2³¹ so that it is a small integer in JS.
 pub type Handle = u32;
+
+/// Refusals are counted each; as events, at most one in this time is recorded.
+const LIMIT_EVENT_EVERY: Duration = Duration::from_secs(1);
 
 const GENERATIONS: u32 = (1 << 31) / SLOTS_MAX as u32;
 
@@ -72,6 +75,7 @@ pub struct Ledger {
     attributed: i64,
     routes: Routes,
     paths: PathMode,
+    limit_event: Option<Instant>,
 }
 
 impl Ledger {
@@ -90,6 +94,7 @@ impl Ledger {
             attributed: 0,
             routes,
             paths,
+            limit_event: None,
         }
     }
 
@@ -224,7 +229,11 @@ impl Ledger {
         if let Some(index) = self.index(handle) {
             self.slots[index].limited = true;
         }
-        self.writer.event(EventKind::Limit, route, detail);
+        // A flood of refusals must not wash everything else out of the ring.
+        if self.limit_event.is_none_or(|last| last.elapsed() >= LIMIT_EVENT_EVERY) {
+            self.limit_event = Some(Instant::now());
+            self.writer.event(EventKind::Limit, route, detail);
+        }
     }
 
     pub fn usage(&self, handle: Handle) -> Option<Usage> {
@@ -283,6 +292,14 @@ impl Ledger {
         let reading = self.meter.read();
         self.publish(&reading);
         self.writer.loop_tick(epoch_ms(), lag_ns, utilization);
+    }
+
+    /// The exact probe did not stand a test: goes on without it.
+    pub fn distrust(&mut self, figures: HeapFigures) {
+        self.meter = Meter::supplied();
+        self.meter.supply(figures);
+        self.mark = self.meter.read();
+        self.writer.exact(false);
     }
 
     /// Without the exact probe: what `v8.getHeapStatistics()` says.

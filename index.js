@@ -1,0 +1,11 @@
+'use strict'
+
+const { plimsoll, usage } = require('./lib/track.js')
+const { stats, lastDeath } = require('./lib/stats.js')
+
+module.exports = plimsoll
+module.exports.limit = require('./lib/limit.js')
+module.exports.metrics = require('./lib/metrics.js')
+module.exports.stats = stats
+module.exports.usage = usage
+module.exports.lastDeath = lastDeath

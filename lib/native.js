@@ -1,0 +1,21 @@
+'use strict'
+
+/*
+ * The addon, or why there is none. Loading it starts nothing: threads and timers begin with the first middleware.
+ */
+
+exports.native = null
+exports.reason = null
+
+if (process.env.PLIMSOLL === 'off') {
+  exports.reason = 'switched off by PLIMSOLL=off'
+} else {
+  try {
+    exports.native = require('../binding.js')
+  } catch (error) {
+    exports.reason =
+      `no binary for ${process.platform}-${process.arch} (Node ${process.version}) could be loaded: ` +
+      'run `npx plimsoll build` (needs Rust), or install without leaving out optional packages. ' +
+      String(error.message).split('\n')[0]
+  }
+}

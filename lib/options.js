@@ -1,0 +1,62 @@
+'use strict'
+
+/*
+ * Options are checked when a factory is called: a wrong one throws a TypeError that names the option, what it got and what it
+ * takes. `bytes`, which Express uses, reads '10m' as ten bytes; here a size is exactly one of the forms that the message lists.
+ */
+
+const { inspect } = require('node:util')
+
+const UNITS = { b: 1, kb: 2 ** 10, mb: 2 ** 20, gb: 2 ** 30, tb: 2 ** 40 }
+const SIZE = /^(\d+(?:\.\d+)?) ?(b|kb|mb|gb|tb)$/i
+const SIZE_TAKES = "a whole number of bytes from 0, or a string like '512b', '100kb', '1.5mb', '2gb', '1tb' (1 kb is 1,024 bytes)"
+
+function fail(where, value, takes) {
+  const got = inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 60 })
+  throw new TypeError(`plimsoll: ${where} takes ${takes}; got ${got}`)
+}
+
+/** A size in bytes. */
+function size(where, value) {
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  const match = typeof value === 'string' ? SIZE.exec(value) : null
+  const bytes = match ? Math.floor(Number(match[1]) * UNITS[match[2].toLowerCase()]) : Number.NaN
+  return Number.isSafeInteger(bytes) ? bytes : fail(where, value, SIZE_TAKES)
+}
+
+function integer(where, value, min, max) {
+  if (Number.isInteger(value) && value >= min && value <= max) return value
+  return fail(where, value, `a whole number from ${min} to ${max}`)
+}
+
+function string(where, value, max) {
+  const bytes = typeof value === 'string' ? Buffer.byteLength(value) : 0
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  if (bytes > 0 && bytes <= max && !/[\u0000-\u001f\u007f]/.test(value)) return value
+  return fail(where, value, `a string of 1 to ${max} bytes without control characters`)
+}
+
+function oneOf(where, value, choices) {
+  return choices.includes(value) ? value : fail(where, value, choices.map(choice => inspect(choice)).join(' or '))
+}
+
+/** A plain object with no other keys than `known`; undefined is an empty one. */
+function object(where, value, known) {
+  if (value === undefined) return {}
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) fail(where, value, 'an object')
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) {
+      throw new TypeError(`plimsoll: ${where} has no option ${inspect(key)} (got ${inspect(value[key], { depth: 0 })}); it takes ${known.join(', ')}`)
+    }
+  }
+  return value
+}
+
+function logger(where, value) {
+  if (value !== null && typeof value === 'object' && ['info', 'warn', 'error'].every(level => typeof value[level] === 'function')) {
+    return value
+  }
+  return fail(where, value, 'an object with the functions info, warn and error (console, pino, winston)')
+}
+
+module.exports = { fail, size, integer, string, oneOf, object, logger }

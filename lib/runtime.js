@@ -1,0 +1,166 @@
+'use strict'
+
+/*
+ * What runs beside the requests, once a thread: the recorder, its timer, and the last words at the exit. It begins with the first
+ * middleware that needs it, and never holds the process open.
+ */
+
+const { METHODS } = require('node:http')
+const path = require('node:path')
+const { performance } = require('node:perf_hooks')
+const v8 = require('node:v8')
+const { isMainThread, threadId } = require('node:worker_threads')
+const faults = require('./faults.js')
+const { native, reason } = require('./native.js')
+
+const TICK_MS = 250
+/** `new Array(1000)` on every V8 that the probe knows: 1,000 pointers and the array's own header, less the reading's own garbage. */
+const KNOWN_ARRAY_BYTES = 8048
+
+const state = {
+  /** Null until started, and where there is no binary. */
+  started: null,
+  settings: null,
+  exact: false,
+  reason,
+  lastDeath: null
+}
+
+let announced = false
+
+/** Without a binary: one warning, when the first middleware is made. */
+function announceMissingBinary(log) {
+  if (native !== null || announced) return
+  announced = true
+  if (process.env.PLIMSOLL === 'off') return
+  warn(log, `plimsoll: ${reason}. Limits are enforced in JavaScript; nothing is tracked or recorded.`, 'PLIMSOLL_NO_BINARY')
+}
+
+function warn(log, message, code) {
+  if (log) log.warn(message)
+  else process.emitWarning(message, { code })
+}
+
+/** Starts recording in this thread; false without a binary. A second start with other settings warns, the first wins. */
+function start(settings = defaults()) {
+  announceMissingBinary(settings.log)
+  if (native === null) return false
+  if (state.started !== null) {
+    if (settings.explicit && JSON.stringify(comparable(settings)) !== JSON.stringify(comparable(state.settings))) {
+      warn(settings.log, 'plimsoll: already started in this thread with other options for the recorder; the first ones stay', 'PLIMSOLL_OPTIONS')
+    }
+    return true
+  }
+  try {
+    begin(settings)
+  } catch (error) {
+    faults.report('at the start', error)
+    state.started = {}
+  }
+  return true
+}
+
+function comparable({ name, paths, recorder, stats }) {
+  return { name, paths, recorder, stats }
+}
+
+function defaults() {
+  return {
+    explicit: false,
+    name: process.env.PLIMSOLL_NAME || path.basename(process.cwd()) || 'app',
+    paths: 'masked',
+    recorder: { dir: process.env.PLIMSOLL_DIR || undefined },
+    stats: undefined,
+    log: undefined
+  }
+}
+
+function begin(settings) {
+  state.settings = settings
+  if (settings.log) faults.logTo(settings.log)
+  state.started = native.start({
+    name: settings.name,
+    dir: settings.recorder.dir,
+    script: process.argv[1] ?? '',
+    nodeVersion: process.version,
+    platform: `${process.platform}-${process.arch}`,
+    thread: isMainThread ? 0 : threadId,
+    methods: METHODS,
+    fullPaths: settings.paths === 'full',
+    probe: process.env.PLIMSOLL_PROBE !== 'off',
+    heap: heapFigures(),
+    stats: settings.stats
+  })
+  state.exact = state.started.exact && standsTheTest()
+  state.reason = state.exact ? null : (state.reason ?? state.started.reason ?? null)
+  state.lastDeath = state.started.lastDeath ? JSON.parse(state.started.lastDeath) : null
+  if (state.started.warning) warn(settings.log, `plimsoll: ${state.started.warning}`, 'PLIMSOLL_RECORDER')
+  const death = state.lastDeath
+  if (death !== null && death.cause !== 'exit') {
+    warn(settings.log, `plimsoll: the last process of "${settings.name}" died: ${death.cause}. ${death.evidence}`, 'PLIMSOLL_LAST_DEATH')
+  }
+  keepTime()
+  sayLastWords()
+}
+
+/** What `v8.getHeapStatistics()` says, in the words of the binding. */
+function heapFigures() {
+  const heap = v8.getHeapStatistics()
+  return {
+    total: heap.total_heap_size,
+    executable: heap.total_heap_size_executable,
+    physical: heap.total_physical_size,
+    used: heap.used_heap_size,
+    limit: heap.heap_size_limit,
+    malloced: heap.malloced_memory,
+    external: heap.external_memory
+  }
+}
+
+/** Whether the probe sees a known allocation as its size. */
+function standsTheTest() {
+  const seen = []
+  for (let i = 0; i < 5; i++) {
+    const before = native.allocated()
+    const array = new Array(1000)
+    const after = native.allocated()
+    seen.push(after - before - array.length + 1000)
+  }
+  // A single reading may be off by a page (a collection beside it); the median of five is not.
+  const median = seen.sort((a, b) => a - b)[2]
+  if (Math.abs(median - KNOWN_ARRAY_BYTES) <= 512) return true
+  state.reason = `an array of ${KNOWN_ARRAY_BYTES} bytes was read as ${median}`
+  native.distrust(state.reason, heapFigures())
+  return false
+}
+
+function keepTime() {
+  let last = performance.now()
+  let utilization = performance.eventLoopUtilization()
+  const timer = setInterval(() => {
+    const now = performance.now()
+    const current = performance.eventLoopUtilization()
+    if (!state.exact) native.supply(heapFigures())
+    native.tick(now - last - TICK_MS, performance.eventLoopUtilization(current, utilization).utilization)
+    last = now
+    utilization = current
+  }, TICK_MS)
+  timer.unref()
+}
+
+function sayLastWords() {
+  let uncaught = null
+  process.on('uncaughtExceptionMonitor', (error, origin) => {
+    // The message may hold what belongs to a user: name, code and place are enough to find it.
+    const frame = /\n\s+at (.*)/.exec(error?.stack ?? '')?.[1] ?? ''
+    uncaught = `${origin}: ${error?.name ?? typeof error}${error?.code ? ` ${error.code}` : ''}${frame && ` at ${frame}`}`
+    native.event('uncaught-exception', null, uncaught)
+  })
+  process.on('exit', code => {
+    const crashed = uncaught !== null && code !== 0
+    const kind = crashed ? 'uncaught-exception' : isMainThread ? 'exit' : 'worker-end'
+    native.finish(kind, code ?? 0, crashed ? uncaught : '')
+  })
+}
+
+module.exports = { state, start, defaults, announceMissingBinary, heapFigures }

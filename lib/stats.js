@@ -1,0 +1,44 @@
+'use strict'
+
+const v8 = require('node:v8')
+const { native } = require('./native.js')
+const runtime = require('./runtime.js')
+
+/** Everything that is known of this process and its routes, as a plain object. */
+function stats() {
+  return runtime.start() ? JSON.parse(native.stats()) : withoutBinary()
+}
+
+/** What Node itself can tell; the rest is empty, and `heap.reason` says why. */
+function withoutBinary() {
+  const heap = v8.getHeapStatistics()
+  return {
+    pid: process.pid,
+    rssBytes: process.memoryUsage.rss(),
+    heap: {
+      usedBytes: heap.used_heap_size,
+      liveBytes: null,
+      limitBytes: heap.heap_size_limit,
+      allocatedBytes: 0,
+      externalBytes: heap.external_memory,
+      attributedBytes: 0,
+      unattributedBytes: 0,
+      exact: false,
+      reason: runtime.state.reason
+    },
+    gc: {},
+    native: 'unsupported',
+    requests: { total: 0, inFlight: 0, untracked: 0, limited: 0, shed: 0 },
+    routes: [],
+    findings: [],
+    recorder: { path: null, bytes: 0 }
+  }
+}
+
+/** The newest death of a process of the same name that no start had reported before this one; null if there is none. */
+function lastDeath() {
+  runtime.start()
+  return runtime.state.lastDeath
+}
+
+module.exports = { stats, lastDeath }

@@ -1,0 +1,130 @@
+'use strict'
+
+const { METHODS } = require('node:http')
+const faults = require('./faults.js')
+const { atEnd, writtenSoFar } = require('./lifetime.js')
+const { native } = require('./native.js')
+const options = require('./options.js')
+const refuse = require('./refuse.js')
+const routes = require('./route.js')
+const runtime = require('./runtime.js')
+const tap = require('./tap.js')
+
+const SLOT = Symbol('plimsoll.slot')
+const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
+/** A client that went away before anything was answered: nginx's status for it. */
+const CLIENT_CLOSED_REQUEST = 499
+
+/** Middleware that tracks every request: what it allocates, how long it takes, how it ends. Put it first. */
+function plimsoll(given) {
+  const settings = settingsOf(given)
+  if (!runtime.start(settings)) {
+    return function plimsollTracker(_req, _res, next) {
+      next()
+    }
+  }
+  return function plimsollTracker(req, res, next) {
+    // An app inside an app: the request is tracked already.
+    if (req[SLOT] !== undefined) return next()
+    const slot = enter(req, res)
+    if (slot === 0) return next()
+    try {
+      next()
+    } finally {
+      if (!runtime.state.exact) native.supply(runtime.heapFigures())
+      native.settle(slot)
+    }
+  }
+}
+
+function settingsOf(given) {
+  const where = 'plimsoll()'
+  const { name, log, paths, recorder, stats } = options.object(where, given, ['name', 'log', 'paths', 'recorder', 'stats'])
+  const defaults = runtime.defaults()
+  const { dir } = options.object(`${where}'s recorder`, recorder, ['dir'])
+  return {
+    explicit: given !== undefined,
+    name: name === undefined ? defaults.name : options.string(`${where}'s name`, name, 64),
+    log: log === undefined ? undefined : options.logger(`${where}'s log`, log),
+    paths: paths === undefined ? defaults.paths : options.oneOf(`${where}'s paths`, paths, ['masked', 'full']),
+    recorder: { dir: dir === undefined ? defaults.recorder.dir : options.string(`${where}'s recorder.dir`, dir, 4096) },
+    stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats)
+  }
+}
+
+function statsFile(where, given) {
+  const known = ['file', 'intervalMs', 'maxBytes', 'keep']
+  const { file, intervalMs = 10_000, maxBytes = '10mb', keep = 5 } = options.object(where, given, known)
+  const bytes = options.size(`${where}.maxBytes`, maxBytes)
+  if (bytes < 4096) options.fail(`${where}.maxBytes`, maxBytes, 'at least 4kb')
+  return {
+    file: options.string(`${where}.file`, file, 4096),
+    intervalMs: options.integer(`${where}.intervalMs`, intervalMs, 100, 3_600_000),
+    maxBytes: bytes,
+    keep: options.integer(`${where}.keep`, keep, 0, 1000)
+  }
+}
+
+function enter(req, res) {
+  try {
+    if (!runtime.state.exact) native.supply(runtime.heapFigures())
+    const slot = native.enter(METHOD_IDS.get(req.method) ?? METHODS.length, req.originalUrl ?? req.url)
+    req[SLOT] = slot
+    if (slot === 0) return 0
+    atEnd(req, res, ended)
+    routes.observe(req, routed)
+    if (tap.canHaveBody(req)) tap.watch(req, res, slot)
+    return slot
+  } catch (error) {
+    faults.report('when a request entered', error)
+    return 0
+  }
+}
+
+function labelId(entry) {
+  if (entry.id === -1) entry.id = native.label(entry.label)
+  return entry.id
+}
+
+function routed(req, entry) {
+  native.route(req[SLOT], labelId(entry))
+}
+
+function ended(req, res, responseBytes) {
+  const aborted = !res.writableFinished
+  const status = refuse.answeredStatus(req) ?? (aborted && !res.headersSent ? CLIENT_CLOSED_REQUEST : res.statusCode)
+  native.end(req[SLOT], labelId(entryOf(req)), status, aborted, responseBytes)
+}
+
+/** A request that was refused before it was routed is booked under the route that it was meant for. */
+function entryOf(req) {
+  const entry = routes.current(req)
+  return entry === routes.UNMATCHED && tap.wasCut(req) ? routes.predict(req) : entry
+}
+
+/** The handle of this request's slot; 0 if it has none. */
+function slotOf(req) {
+  return req[SLOT] ?? 0
+}
+
+/** The pattern of the route that a refused request was meant for; null where none is known. */
+function routeOf(req) {
+  try {
+    const entry = routes.current(req)
+    const found = entry === routes.UNMATCHED ? routes.predict(req) : entry
+    return found === routes.UNMATCHED ? null : found.label
+  } catch (error) {
+    faults.report('when a route was looked for', error)
+    return null
+  }
+}
+
+/** What this request has used so far; undefined once it has ended, or where it is not tracked. */
+function usage(req) {
+  const slot = slotOf(req)
+  if (slot === 0) return undefined
+  const figures = native.usage(slot)
+  return figures === null ? undefined : { ...figures, responseBytes: writtenSoFar(req) }
+}
+
+module.exports = { plimsoll, usage, slotOf, routeOf }

@@ -1,0 +1,57 @@
+//! The tap: each chunk of a body is counted here before anybody sees it. Works without a started environment, so that
+//! `limit()` can stand alone.
+
+use std::cell::RefCell;
+
+use napi_derive::napi;
+
+use super::environment::with;
+use crate::payload::{Taps, Verdict};
+
+thread_local! {
+    static TAPS: RefCell<Taps> = RefCell::default();
+}
+
+fn limit_of(limit: f64) -> u64 {
+    // `as` saturates: infinity, "no limit", becomes the greatest integer.
+    limit.max(0.0) as u64
+}
+
+/// Opens a tap; 0 if there are too many.
+#[napi(catch_unwind)]
+pub fn tap_open(limit: f64) -> u32 {
+    TAPS.with_borrow_mut(|taps| taps.open(limit_of(limit))).unwrap_or(0)
+}
+
+/// Counts a chunk, and adds it to the request's slot (0: none). True when more than the limit has come.
+#[napi(catch_unwind)]
+pub fn tap_count(tap: u32, handle: u32, bytes: f64) -> bool {
+    let bytes = bytes.max(0.0) as u64;
+    with(|environment| environment.ledger.add_body(handle, bytes));
+    // A tap that is not there cannot vouch for a body: fail to the safe side.
+    TAPS.with_borrow_mut(|taps| taps.count(tap, bytes)) != Verdict::Within
+}
+
+/// From here on chunks are added to a slot; what has come before goes to it now.
+#[napi(catch_unwind)]
+pub fn tap_attach(tap: u32, handle: u32) {
+    let received = TAPS.with_borrow_mut(|taps| taps.received(tap));
+    with(|environment| environment.ledger.add_body(handle, received));
+}
+
+/// A nearer limit lowers a tap's. True when what has come is over it.
+#[napi(catch_unwind)]
+pub fn tap_lower(tap: u32, limit: f64) -> bool {
+    TAPS.with_borrow_mut(|taps| taps.lower(tap, limit_of(limit))) != Verdict::Within
+}
+
+/// Bytes counted so far.
+#[napi(catch_unwind)]
+pub fn tap_received(tap: u32) -> f64 {
+    TAPS.with_borrow_mut(|taps| taps.received(tap)) as f64
+}
+
+#[napi(catch_unwind)]
+pub fn tap_close(tap: u32) {
+    TAPS.with_borrow_mut(|taps| taps.close(tap));
+}

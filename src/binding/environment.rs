@@ -1,0 +1,307 @@
+//! Start and end of an environment's recording.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi::{Env, Error, Result};
+use napi_derive::napi;
+
+use crate::export::ndjson::{StatsFile, StatsWriter};
+use crate::ledger::sampler::Sampler;
+use crate::ledger::{Ledger, Meter, PathMode};
+use crate::probe::process::{self, Cgroup};
+use crate::probe::v8::{Collection, HeapStatistics, Layout, Probe};
+use crate::recorder::death::{Death, Surroundings};
+use crate::recorder::files::{self, Recorder};
+use crate::recorder::writer::{ExitKind, HeapFigures, Identity, Writer, epoch_ms};
+use crate::recorder::{EventKind, GcKind};
+
+/// The state of one environment.
+pub struct Environment {
+    pub ledger: Ledger,
+    pub recorder: Arc<Recorder>,
+    pub name: String,
+    /// Why the exact probe is off.
+    pub reason: Option<String>,
+    pub last_death: Option<Death>,
+    main_thread: bool,
+    /// Both threads end when these are dropped.
+    sampler: Option<Sampler>,
+    stats: Option<StatsWriter>,
+}
+
+thread_local! {
+    static ENVIRONMENT: RefCell<Option<Environment>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` on this thread's environment, if it has been started. Nothing in `work` may call into JS: a collection may
+/// run, whose callback does not touch the environment, but no other function of the binding.
+pub fn with<T>(work: impl FnOnce(&mut Environment) -> T) -> Option<T> {
+    ENVIRONMENT.with_borrow_mut(|environment| environment.as_mut().map(work))
+}
+
+/// What `v8.getHeapStatistics()` says; bytes.
+#[napi(object)]
+pub struct HeapTruth {
+    pub total: f64,
+    pub executable: f64,
+    pub physical: f64,
+    pub used: f64,
+    pub limit: f64,
+    pub malloced: f64,
+    pub external: f64,
+}
+
+impl HeapTruth {
+    fn statistics(&self) -> HeapStatistics {
+        HeapStatistics {
+            total: self.total as u64,
+            executable: self.executable as u64,
+            physical: self.physical as u64,
+            used: self.used as u64,
+            limit: self.limit as u64,
+            malloced: self.malloced as u64,
+            external: self.external as u64,
+        }
+    }
+}
+
+#[napi(object)]
+pub struct StatsFileOptions {
+    pub file: String,
+    pub interval_ms: f64,
+    pub max_bytes: f64,
+    pub keep: u32,
+}
+
+#[napi(object)]
+pub struct StartOptions {
+    pub name: String,
+    /// Folder for the record; none: the default ones.
+    pub dir: Option<String>,
+    pub script: String,
+    pub node_version: String,
+    pub platform: String,
+    /// 0 for the main thread.
+    pub thread: u32,
+    pub methods: Vec<String>,
+    pub full_paths: bool,
+    /// False leaves V8's symbols alone.
+    pub probe: bool,
+    pub heap: HeapTruth,
+    pub stats: Option<StatsFileOptions>,
+}
+
+#[napi(object)]
+pub struct Started {
+    /// The recorder's file; none if the record is in anonymous memory.
+    pub path: Option<String>,
+    pub warning: Option<String>,
+    pub exact: bool,
+    pub reason: Option<String>,
+    /// JSON of the newest unreported death of the same name.
+    pub last_death: Option<String>,
+}
+
+/// Starts recording in this environment. A second start changes nothing and tells how it was started.
+#[napi(catch_unwind)]
+pub fn start(env: Env, options: StartOptions) -> Result<Started> {
+    if let Some(started) = with(|environment| environment.started()) {
+        return Ok(started);
+    }
+    let environment = Environment::start(options);
+    let started = environment.started();
+    ENVIRONMENT.set(Some(environment));
+    env.add_env_cleanup_hook((), |()| {
+        // The thread's own storage may be gone when a thread is torn down the hard way.
+        let environment = ENVIRONMENT.try_with(|environment| environment.try_borrow_mut().ok()?.take());
+        if let Ok(Some(environment)) = environment {
+            environment.close();
+        }
+    })?;
+    Ok(started)
+}
+
+impl Environment {
+    fn start(options: StartOptions) -> Self {
+        let main_thread = options.thread == 0;
+        let surroundings =
+            Surroundings { boot_id: process::boot_id(), cgroup_oom_kills: Cgroup::of_self().and_then(|cgroup| cgroup.oom_kills()) };
+        let identity = Identity {
+            name: options.name.clone(),
+            script: options.script,
+            node_version: options.node_version,
+            platform: options.platform,
+            pid: std::process::id(),
+            thread: u64::from(options.thread),
+            process_start_ticks: process::start_ticks(),
+            boot_id: surroundings.boot_id,
+            cgroup_oom_kills: surroundings.cgroup_oom_kills,
+            mirrored: false,
+        };
+        let places = files::Options { name: options.name.clone(), dir: options.dir.map(PathBuf::from), ..Default::default() };
+        let (recorder, writer) = Recorder::create(&places, identity);
+        let last_death = recorder.folder().filter(|_| main_thread).and_then(|folder| {
+            let death = files::last_death(folder, &options.name, &surroundings);
+            files::prune(folder, &options.name, places.max_dead_bytes);
+            death
+        });
+        writer.event(EventKind::Start, None, recorder.warning().unwrap_or(""));
+        if let Some(death) = &last_death {
+            writer.event(EventKind::LastDeath, None, &death.evidence);
+        }
+
+        let (meter, reason) = meter(options.probe, &options.heap, &writer);
+        let paths = if options.full_paths { PathMode::Full } else { PathMode::Masked };
+        let mut ledger = Ledger::new(writer, meter, &options.methods, paths);
+        ledger.supply(figures(&options.heap));
+        ledger.tick(0, 0.0);
+
+        let recorder = Arc::new(recorder);
+        let touched = Arc::clone(&recorder);
+        let sampler = Sampler::start(Arc::clone(recorder.map()), move || touched.touch());
+        if let Err(error) = &sampler {
+            ledger.writer().event(EventKind::Fault, None, &format!("no sampler thread: {error}"));
+        }
+        let stats = options.stats.map(|stats| {
+            StatsWriter::start(
+                Arc::clone(recorder.map()),
+                StatsFile {
+                    file: PathBuf::from(stats.file),
+                    interval: Duration::from_secs_f64(stats.interval_ms / 1e3),
+                    max_bytes: stats.max_bytes as u64,
+                    keep: stats.keep,
+                },
+            )
+        });
+        Self {
+            ledger,
+            recorder,
+            name: options.name,
+            reason,
+            last_death,
+            main_thread,
+            sampler: sampler.ok(),
+            stats,
+        }
+    }
+
+    fn started(&self) -> Started {
+        Started {
+            path: self.recorder.path().map(|path| path.display().to_string()),
+            warning: self.recorder.warning().map(str::to_owned),
+            exact: self.ledger.meter().exact(),
+            reason: self.reason.clone(),
+            last_death: self.last_death.as_ref().and_then(|death| serde_json::to_string(death).ok()),
+        }
+    }
+
+    /// The last words: what is known is on file when this returns.
+    fn finish(&mut self, kind: ExitKind, code: i64, detail: &str) {
+        self.ledger.tick(0, 0.0);
+        self.ledger.writer().exit(kind, code, detail);
+        self.sampler = None;
+        if let Some(stats) = self.stats.take() {
+            stats.stop();
+        }
+        self.recorder.flush();
+    }
+
+    fn close(mut self) {
+        let keep = self.main_thread;
+        self.finish(if keep { ExitKind::Exit } else { ExitKind::WorkerEnd }, 0, "");
+        let Self { ledger, recorder, .. } = self;
+        // Removes V8's callbacks while the isolate still lives.
+        drop(ledger);
+        if let Ok(recorder) = Arc::try_unwrap(recorder) {
+            recorder.close(keep);
+        }
+    }
+}
+
+fn figures(truth: &HeapTruth) -> HeapFigures {
+    let HeapStatistics { total, executable, physical, used, limit, malloced, external } = truth.statistics();
+    HeapFigures { used, total, limit, external, malloced, executable, physical }
+}
+
+fn meter(probe: bool, truth: &HeapTruth, writer: &Writer) -> (Meter, Option<String>) {
+    if !probe {
+        return (Meter::supplied(), Some("switched off by PLIMSOLL_PROBE=off".into()));
+    }
+    // The callback has a writer of its own: it runs inside collections, while the environment may be borrowed.
+    let writer = writer.clone();
+    let on_collection = move |collection: &Collection| {
+        let Some(kind) = GcKind::ALL.get(collection.kind as usize) else { return };
+        let after = &collection.after;
+        writer.collection(*kind, collection.pause_ns, collection.before, after.used, after.external);
+        writer.heap(epoch_ms(), &crate::ledger::figures(after));
+    };
+    match Probe::install(Layout::V8, &truth.statistics(), Box::new(on_collection)) {
+        Ok(probe) => (Meter::exact_with(probe), None),
+        Err(error) => (Meter::supplied(), Some(error.to_string())),
+    }
+}
+
+/// Bytes allocated on this heap since the start, as the exact probe counts them; none without it.
+#[napi(catch_unwind)]
+pub fn allocated() -> Option<f64> {
+    with(|environment| {
+        let meter = environment.ledger.meter();
+        meter.exact().then(|| meter.read().allocated as f64)
+    })
+    .flatten()
+}
+
+/// Turns the exact probe off: its figures did not stand a test.
+#[napi(catch_unwind)]
+pub fn distrust(reason: String, heap: HeapTruth) {
+    with(|environment| {
+        environment.ledger.distrust(figures(&heap));
+        environment.reason = Some(reason);
+    });
+}
+
+/// Without the exact probe: heap figures, before a span is entered or settled.
+#[napi(catch_unwind)]
+pub fn supply(heap: HeapTruth) {
+    with(|environment| environment.ledger.supply(figures(&heap)));
+}
+
+/// The event loop has come round: how late the timer was, and the loop's utilisation (0 to 1) since the last tick.
+#[napi(catch_unwind)]
+pub fn tick(lag_ms: f64, utilization: f64) {
+    with(|environment| environment.ledger.tick((lag_ms.max(0.0) * 1e6) as u64, utilization));
+}
+
+/// The process (or worker) is ending: `exit`, `uncaught-exception` or `worker-end`.
+#[napi(catch_unwind)]
+pub fn finish(kind: String, code: i32, detail: String) -> Result<()> {
+    let kind = match kind.as_str() {
+        "exit" => ExitKind::Exit,
+        "uncaught-exception" => ExitKind::UncaughtException,
+        "worker-end" => ExitKind::WorkerEnd,
+        other => return Err(Error::from_reason(format!("unknown end {other:?}: exit, uncaught-exception, worker-end"))),
+    };
+    with(|environment| environment.finish(kind, i64::from(code), &detail));
+    Ok(())
+}
+
+/// Puts an event into the record; kinds are those of `EventKind`.
+#[napi(catch_unwind)]
+pub fn event(kind: String, route: Option<String>, detail: String) {
+    with(|environment| {
+        let kind = EventKind::from_name(&kind).unwrap_or(EventKind::Fault);
+        environment.ledger.writer().event(kind, route.as_deref(), &detail);
+    });
+}
+
+/// Counts a fault of plimsoll's own that was swallowed.
+#[napi(catch_unwind)]
+pub fn fault(detail: String) {
+    with(|environment| {
+        environment.ledger.writer().fault();
+        environment.ledger.writer().event(EventKind::Fault, None, &detail);
+    });
+}

@@ -1,0 +1,99 @@
+//! What can be asked: figures of this environment, and metrics of all records of the same name.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::{AsyncTask, Buffer};
+use napi::{Env, Error, Result, Task};
+use napi_derive::napi;
+
+use super::environment::{Environment, with};
+use crate::export::{prometheus, stats};
+use crate::recorder::map::Map;
+use crate::recorder::record::Record;
+use crate::recorder::{files, reader};
+
+fn not_started() -> Error {
+    Error::from_reason("plimsoll has not been started in this thread")
+}
+
+/// JSON of the `Stats` of this environment.
+#[napi(js_name = "stats", catch_unwind)]
+pub fn stats_json() -> Result<String> {
+    let (map, path, reason) = with(|environment| {
+        (
+            Arc::clone(environment.recorder.map()),
+            environment.recorder.path().map(|path| path.display().to_string()),
+            environment.reason.clone(),
+        )
+    })
+    .ok_or_else(not_started)?;
+    let mut record = reader::read(&*map).map_err(|error| Error::from_reason(error.to_string()))?;
+    record.alive = true;
+    record.path = path;
+    serde_json::to_string(&stats::stats(&record, reason.as_deref())).map_err(|error| Error::from_reason(error.to_string()))
+}
+
+#[napi(object)]
+pub struct MetricsOptions {
+    pub openmetrics: bool,
+    /// Leaves out the names that prom-client exports.
+    pub only_plimsoll: bool,
+    /// All live records of the same name, not this one alone.
+    pub all: bool,
+}
+
+/// Renders on a thread of the pool: files are read, and the event loop has better things to do.
+pub struct MetricsTask {
+    options: prometheus::Options,
+    map: Arc<Map>,
+    name: String,
+    folder: Option<PathBuf>,
+    path: Option<PathBuf>,
+}
+
+impl MetricsTask {
+    fn new(environment: &Environment, options: &MetricsOptions) -> Self {
+        let last_death = environment.last_death.as_ref().map(|death| (death.cause.to_string(), death.at));
+        Self {
+            options: prometheus::Options {
+                openmetrics: options.openmetrics,
+                only_plimsoll: options.only_plimsoll,
+                last_death,
+            },
+            map: Arc::clone(environment.recorder.map()),
+            name: environment.name.clone(),
+            folder: environment.recorder.folder().filter(|_| options.all).map(PathBuf::from),
+            path: environment.recorder.path().map(PathBuf::from),
+        }
+    }
+
+    fn records(&self) -> Result<Vec<Record>> {
+        let mut own = reader::read(&*self.map).map_err(|error| Error::from_reason(error.to_string()))?;
+        own.alive = true;
+        let mut records = vec![own];
+        if let Some(folder) = &self.folder {
+            records.extend(files::live(folder, &self.name, self.path.as_deref()));
+        }
+        Ok(records)
+    }
+}
+
+impl Task for MetricsTask {
+    type Output = Vec<u8>;
+    type JsValue = Buffer;
+
+    fn compute(&mut self) -> Result<Self::Output> {
+        Ok(prometheus::render(&self.records()?, &self.options))
+    }
+
+    fn resolve(&mut self, _: Env, output: Self::Output) -> Result<Self::JsValue> {
+        Ok(output.into())
+    }
+}
+
+/// Prometheus text or OpenMetrics.
+#[napi(catch_unwind, ts_return_type = "Promise<Buffer>")]
+pub fn metrics(options: MetricsOptions) -> Result<AsyncTask<MetricsTask>> {
+    with(|environment| AsyncTask::new(MetricsTask::new(environment, &options))).ok_or_else(not_started)
+}
