@@ -1,5 +1,3 @@
-'use strict'
-
 const assert = require('node:assert/strict')
 const http = require('node:http')
 const test = require('node:test')
@@ -86,11 +84,18 @@ for (const [version, express] of Object.entries(versions)) {
     })
 
     test('books a thrown error and a rejected promise as 5xx of their route', async () => {
-      await withApp('throws', 'get', () => { throw new Error('on purpose') }, async (route, { port }) => {
-        assert.equal((await request(port, route)).status, 500)
-        await until(() => count(route) === 1, 'the request is counted')
-        assert.deepEqual([rows(route)[0].status, rows(route)[0].errors], ['5xx', 1])
-      })
+      await withApp(
+        'throws',
+        'get',
+        () => {
+          throw new Error('on purpose')
+        },
+        async (route, { port }) => {
+          assert.equal((await request(port, route)).status, 500)
+          await until(() => count(route) === 1, 'the request is counted')
+          assert.deepEqual([rows(route)[0].status, rows(route)[0].errors], ['5xx', 1])
+        }
+      )
       const rejects = (_req, _res, next) => Promise.reject(new Error('on purpose')).catch(next)
       await withApp('rejects', 'get', rejects, async (route, { port }) => {
         assert.equal((await request(port, route)).status, 500)
@@ -172,7 +177,10 @@ for (const [version, express] of Object.entries(versions)) {
         assert.equal(plimsoll.stats().requests.inFlight, 5)
         abandoned.socket.destroy()
         await until(() => count(route) === 10, 'all ten are counted')
-        assert.equal(rows(route).reduce((sum, row) => sum + row.aborted, 0), 5)
+        assert.equal(
+          rows(route).reduce((sum, row) => sum + row.aborted, 0),
+          5
+        )
       })
     })
 
@@ -234,12 +242,15 @@ for (const [version, express] of Object.entries(versions)) {
       server.server.on('upgrade', (req, socket) => {
         const res = new http.ServerResponse(req)
         res.assignSocket(socket)
-      socket.resume().on('end', () => socket.end())
+        socket.resume().on('end', () => socket.end())
         app(req, res)
       })
       const { socket } = await connect(server.port)
       socket.write(`GET ${route} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n`)
-      await until(() => plimsoll.stats().requests.total > 0 && (count(route) === 1 || plimsoll.stats().requests.inFlight === 1), 'it came')
+      await until(
+        () => plimsoll.stats().requests.total > 0 && (count(route) === 1 || plimsoll.stats().requests.inFlight === 1),
+        'it came'
+      )
       socket.destroy()
       await until(() => count(route) === 1, 'it is counted')
       await nothingInFlight()
@@ -264,10 +275,15 @@ for (const [version, express] of Object.entries(versions)) {
 
     test('puts requests that no route took under (unmatched)', async () => {
       const before = count('(unmatched)')
-      await withApp('matched', 'get', (_req, res) => res.end(), async (_route, { port }) => {
-        assert.equal((await request(port, '/no/such/place/1234')).status, 404)
-        await until(() => count('(unmatched)') === before + 1, 'it is counted')
-      })
+      await withApp(
+        'matched',
+        'get',
+        (_req, res) => res.end(),
+        async (_route, { port }) => {
+          assert.equal((await request(port, '/no/such/place/1234')).status, 404)
+          await until(() => count('(unmatched)') === before + 1, 'it is counted')
+        }
+      )
     })
   })
 }

@@ -1,5 +1,3 @@
-'use strict'
-
 const { native, reason } = require('./native.js')
 const options = require('./options.js')
 const runtime = require('./runtime.js')

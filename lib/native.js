@@ -1,5 +1,3 @@
-'use strict'
-
 /*
  * The addon, or why there is none. Loading it starts nothing: threads and timers begin with the first middleware.
  */

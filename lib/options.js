@@ -1,5 +1,3 @@
-'use strict'
-
 /*
  * Options are checked when a factory is called: a wrong one throws a TypeError that names the option, what it got and what it
  * takes. `bytes`, which Express uses, reads '10m' as ten bytes; here a size is exactly one of the forms that the message lists.
@@ -9,7 +7,8 @@ const { inspect } = require('node:util')
 
 const UNITS = { b: 1, kb: 2 ** 10, mb: 2 ** 20, gb: 2 ** 30, tb: 2 ** 40 }
 const SIZE = /^(\d+(?:\.\d+)?) ?(b|kb|mb|gb|tb)$/i
-const SIZE_TAKES = "a whole number of bytes from 0, or a string like '512b', '100kb', '1.5mb', '2gb', '1tb' (1 kb is 1,024 bytes)"
+const SIZE_TAKES =
+  "a whole number of bytes from 0, or a string like '512b', '100kb', '1.5mb', '2gb', '1tb' (1 kb is 1,024 bytes)"
 
 function fail(where, value, takes) {
   const got = inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 60 })
@@ -46,14 +45,20 @@ function object(where, value, known) {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) fail(where, value, 'an object')
   for (const key of Object.keys(value)) {
     if (!known.includes(key)) {
-      throw new TypeError(`plimsoll: ${where} has no option ${inspect(key)} (got ${inspect(value[key], { depth: 0 })}); it takes ${known.join(', ')}`)
+      throw new TypeError(
+        `plimsoll: ${where} has no option ${inspect(key)} (got ${inspect(value[key], { depth: 0 })}); it takes ${known.join(', ')}`
+      )
     }
   }
   return value
 }
 
 function logger(where, value) {
-  if (value !== null && typeof value === 'object' && ['info', 'warn', 'error'].every(level => typeof value[level] === 'function')) {
+  if (
+    value !== null &&
+    typeof value === 'object' &&
+    ['info', 'warn', 'error'].every(level => typeof value[level] === 'function')
+  ) {
     return value
   }
   return fail(where, value, 'an object with the functions info, warn and error (console, pino, winston)')

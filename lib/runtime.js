@@ -1,5 +1,3 @@
-'use strict'
-
 /*
  * What runs beside the requests, once a thread: the recorder, its timer, and the last words at the exit. It begins with the first
  * middleware that needs it, and never holds the process open.
@@ -33,7 +31,11 @@ function announceMissingBinary(log) {
   if (native !== null || announced) return
   announced = true
   if (process.env.PLIMSOLL === 'off') return
-  warn(log, `plimsoll: ${reason}. Limits are enforced in JavaScript; nothing is tracked or recorded.`, 'PLIMSOLL_NO_BINARY')
+  warn(
+    log,
+    `plimsoll: ${reason}. Limits are enforced in JavaScript; nothing is tracked or recorded.`,
+    'PLIMSOLL_NO_BINARY'
+  )
 }
 
 function warn(log, message, code) {
@@ -47,7 +49,11 @@ function start(settings = defaults()) {
   if (native === null) return false
   if (state.started !== null) {
     if (settings.explicit && JSON.stringify(comparable(settings)) !== JSON.stringify(comparable(state.settings))) {
-      warn(settings.log, 'plimsoll: already started in this thread with other options for the recorder; the first ones stay', 'PLIMSOLL_OPTIONS')
+      warn(
+        settings.log,
+        'plimsoll: already started in this thread with other options for the recorder; the first ones stay',
+        'PLIMSOLL_OPTIONS'
+      )
     }
     return true
   }
@@ -97,7 +103,11 @@ function begin(settings) {
   if (state.started.warning) warn(settings.log, `plimsoll: ${state.started.warning}`, 'PLIMSOLL_RECORDER')
   const death = state.lastDeath
   if (death !== null && death.cause !== 'exit') {
-    warn(settings.log, `plimsoll: the last process of "${settings.name}" died: ${death.cause}. ${death.evidence}`, 'PLIMSOLL_LAST_DEATH')
+    warn(
+      settings.log,
+      `plimsoll: the last process of "${settings.name}" died: ${death.cause}. ${death.evidence}`,
+      'PLIMSOLL_LAST_DEATH'
+    )
   }
   keepTime()
   sayLastWords()

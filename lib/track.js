@@ -1,8 +1,6 @@
-'use strict'
-
 const { METHODS } = require('node:http')
 const faults = require('./faults.js')
-const { atEnd, writtenSoFar } = require('./lifetime.js')
+const { begin, atEnd, settled, lifeOf } = require('./lifetime.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
 const refuse = require('./refuse.js')
@@ -10,7 +8,6 @@ const routes = require('./route.js')
 const runtime = require('./runtime.js')
 const tap = require('./tap.js')
 
-const SLOT = Symbol('plimsoll.slot')
 const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
 /** A client that went away before anything was answered: nginx's status for it. */
 const CLIENT_CLOSED_REQUEST = 499
@@ -24,22 +21,27 @@ function plimsoll(given) {
     }
   }
   return function plimsollTracker(req, res, next) {
-    // An app inside an app: the request is tracked already.
-    if (req[SLOT] !== undefined) return next()
-    const slot = enter(req, res)
-    if (slot === 0) return next()
+    const life = enter(req, res)
+    if (life === null) return next()
     try {
       next()
     } finally {
       if (!runtime.state.exact) native.supply(runtime.heapFigures())
-      native.settle(slot)
+      native.settle(life.slot)
+      settled(life)
     }
   }
 }
 
 function settingsOf(given) {
   const where = 'plimsoll()'
-  const { name, log, paths, recorder, stats } = options.object(where, given, ['name', 'log', 'paths', 'recorder', 'stats'])
+  const { name, log, paths, recorder, stats } = options.object(where, given, [
+    'name',
+    'log',
+    'paths',
+    'recorder',
+    'stats'
+  ])
   const defaults = runtime.defaults()
   const { dir } = options.object(`${where}'s recorder`, recorder, ['dir'])
   return {
@@ -65,19 +67,21 @@ function statsFile(where, given) {
   }
 }
 
+/** Takes a slot; null if there is none, and for a request that is tracked already (an app inside an app) or over. */
 function enter(req, res) {
   try {
+    const life = begin(req, res)
+    if (life === null || life.slot !== -1) return null
     if (!runtime.state.exact) native.supply(runtime.heapFigures())
-    const slot = native.enter(METHOD_IDS.get(req.method) ?? METHODS.length, req.originalUrl ?? req.url)
-    req[SLOT] = slot
-    if (slot === 0) return 0
+    life.slot = native.enter(METHOD_IDS.get(req.method) ?? METHODS.length, req.originalUrl ?? req.url)
+    if (life.slot === 0) return null
     atEnd(req, res, ended)
     routes.observe(req, routed)
-    if (tap.canHaveBody(req)) tap.watch(req, res, slot)
-    return slot
+    if (tap.canHaveBody(req)) tap.watch(req, res, life.slot)
+    return life
   } catch (error) {
     faults.report('when a request entered', error)
-    return 0
+    return null
   }
 }
 
@@ -87,13 +91,13 @@ function labelId(entry) {
 }
 
 function routed(req, entry) {
-  native.route(req[SLOT], labelId(entry))
+  native.route(slotOf(req), labelId(entry))
 }
 
-function ended(req, res, responseBytes) {
+function ended(req, res, life) {
   const aborted = !res.writableFinished
   const status = refuse.answeredStatus(req) ?? (aborted && !res.headersSent ? CLIENT_CLOSED_REQUEST : res.statusCode)
-  native.end(req[SLOT], labelId(entryOf(req)), status, aborted, responseBytes)
+  native.end(life.slot, labelId(entryOf(req)), status, aborted, life.responseBytes())
 }
 
 /** A request that was refused before it was routed is booked under the route that it was meant for. */
@@ -104,7 +108,7 @@ function entryOf(req) {
 
 /** The handle of this request's slot; 0 if it has none. */
 function slotOf(req) {
-  return req[SLOT] ?? 0
+  return Math.max(0, lifeOf(req)?.slot ?? 0)
 }
 
 /** The pattern of the route that a refused request was meant for; null where none is known. */
@@ -121,10 +125,9 @@ function routeOf(req) {
 
 /** What this request has used so far; undefined once it has ended, or where it is not tracked. */
 function usage(req) {
-  const slot = slotOf(req)
-  if (slot === 0) return undefined
-  const figures = native.usage(slot)
-  return figures === null ? undefined : { ...figures, responseBytes: writtenSoFar(req) }
+  const life = lifeOf(req)
+  const figures = life !== undefined && life.slot > 0 ? native.usage(life.slot) : null
+  return figures === null ? undefined : { ...figures, responseBytes: life.responseBytes() }
 }
 
 module.exports = { plimsoll, usage, slotOf, routeOf }

@@ -1,5 +1,3 @@
-'use strict'
-
 const http = require('node:http')
 const net = require('node:net')
 const { once } = require('node:events')
@@ -29,7 +27,9 @@ function request(port, path, { method = 'GET', headers = {}, body, agent } = {})
     req.on('response', res => {
       const chunks = []
       res.on('data', chunk => chunks.push(chunk))
-      res.on('end', () => resolve({ status: res.statusCode, headers: res.headers, body: Buffer.concat(chunks).toString() }))
+      res.on('end', () =>
+        resolve({ status: res.statusCode, headers: res.headers, body: Buffer.concat(chunks).toString() })
+      )
       res.on('error', reject)
     })
     req.on('error', reject)

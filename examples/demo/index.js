@@ -1,5 +1,3 @@
-'use strict'
-
 /*
  * An Express server with plimsoll in front, and a bounded load of its own against it (a process beside it, loopback only).
  *
@@ -28,7 +26,9 @@ function app() {
     res.json({ rows: rows.length })
   })
   app.get('/slow', (_req, res) => setTimeout(() => res.send('at last'), 400))
-  app.post('/uploads', express.raw({ type: () => true, limit: '10mb' }), (req, res) => res.json({ bytes: req.body.length }))
+  app.post('/uploads', express.raw({ type: () => true, limit: '10mb' }), (req, res) =>
+    res.json({ bytes: req.body.length })
+  )
   // The app's own error page is what a refused client reads.
   app.use((error, _req, res, _next) => res.status(error.status ?? 500).json({ error: error.type ?? 'internal' }))
   return app

@@ -1,5 +1,3 @@
-'use strict'
-
 /* A bounded load against the demo on loopback: a few dozen requests a second, until the demo ends it. */
 
 const http = require('node:http')
@@ -32,7 +30,13 @@ const kinds = [
 
 /** A client that goes away in the middle of its upload. */
 function abortUpload() {
-  const req = http.request({ host: '127.0.0.1', port, method: 'POST', path: '/uploads', headers: { 'content-length': 500_000 } })
+  const req = http.request({
+    host: '127.0.0.1',
+    port,
+    method: 'POST',
+    path: '/uploads',
+    headers: { 'content-length': 500_000 }
+  })
   req.on('error', () => {})
   req.write(Buffer.alloc(20_000))
   setTimeout(() => req.destroy(), 100)

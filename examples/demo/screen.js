@@ -1,5 +1,3 @@
-'use strict'
-
 /* The demo's table: plain text from `plimsoll.stats()`. */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB']
