@@ -1,5 +1,3 @@
-'use strict'
-
 const { plimsoll, usage } = require('./lib/track.js')
 const { stats, lastDeath } = require('./lib/stats.js')
 

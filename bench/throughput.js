@@ -3,9 +3,9 @@
 const { BARE, choose, rotated } = require('./lib/subjects')
 const Server = require('./lib/server')
 const { summary } = require('./lib/stats')
-const { fixed, grouped, spread, table } = require('./lib/table')
+const { counted, fixed, grouped, spread, table } = require('./lib/table')
 
-async function once (subject, config) {
+async function once(subject, config) {
   const server = await Server.start(subject, config)
   try {
     await server.load(config.warmup, config)
@@ -25,8 +25,8 @@ async function once (subject, config) {
   }
 }
 
-async function run (config) {
-  const subjects = choose(config.servers)
+async function run(config) {
+  const subjects = choose(config.servers, 'throughput')
   const rounds = []
   const versions = {}
   const notes = new Set()
@@ -61,7 +61,7 @@ async function run (config) {
   return { amount, connections, warmup, rows, rounds, versions, notes: [...notes] }
 }
 
-function render ({ amount, connections, warmup, rows, rounds, notes }) {
+function render({ amount, connections, warmup, rows, rounds, notes }) {
   const idle = rows.filter(row => row.busy.median < 0.85)
   return [
     '### Throughput and CPU over loopback',
@@ -78,15 +78,16 @@ function render ({ amount, connections, warmup, rows, rounds, notes }) {
       ])
     ),
     '',
-    `Medians of ${rounds.length} rounds (lowest to highest); in each every server in turn, in a fresh process, ` +
+    `Medians of ${counted(rounds.length, 'round')} (lowest to highest); in each every server in turn, in a fresh process, ` +
       `${grouped(amount)} requests over ${connections} connections after ${grouped(warmup)} to warm up. ` +
       'Ratio and difference are taken round by round. CPU is the whole process’s, from `/proc`. ' +
       'Busy is that CPU over the time it took.',
-    ...idle.map(
-      row =>
-        `\n**${row.title} was only ${fixed(row.busy.median * 100, 0)} % busy**: ` +
-        'something else set the pace, so read its CPU and not its requests a second.'
-    ),
+    ...(idle.length === 0
+      ? []
+      : [
+          `\n**Not busy, so something else set the pace: ${idle.map(row => row.title).join(', ')}.** ` +
+            'Read their CPU, not their requests a second.'
+        ]),
     ...notes.map(note => `\n**Note:** ${note}`)
   ].join('\n')
 }

@@ -1,5 +1,3 @@
-'use strict'
-
 // `npx plimsoll build`: the addon from source, for platforms that no binary is published for. Nothing runs this at
 // installation; the package has no install script. It must work from the published tarball, with Node and cargo alone:
 // no napi CLI, no development dependency.
@@ -39,7 +37,9 @@ async function build() {
   const name = `plimsoll.${platformName()}.node`
   // Kept after a failure, so that the next try goes on where this one stopped.
   const own = process.env.CARGO_TARGET_DIR ? null : path.join(root, 'target')
-  progress(`building ${name} with ${version}; it takes a few minutes and 300 MB in ${own ?? process.env.CARGO_TARGET_DIR}`)
+  progress(
+    `building ${name} with ${version}; it takes a few minutes and 300 MB in ${own ?? process.env.CARGO_TARGET_DIR}`
+  )
 
   const library = await compile(cargo, own)
   const addon = path.join(root, name)
@@ -65,11 +65,13 @@ function checkRust(cargo) {
   try {
     version = execFileSync(cargo, ['--version'], { cwd: root, encoding: 'utf8' }).trim()
   } catch (error) {
-    if (error.code === 'ENOENT') throw new BuildError(`building needs ${wanted}, and there is no \`${cargo}\` on the PATH. ${install}`)
+    if (error.code === 'ENOENT')
+      throw new BuildError(`building needs ${wanted}, and there is no \`${cargo}\` on the PATH. ${install}`)
     throw new BuildError(`\`${cargo} --version\` failed: ${error.message.trim()}\n${install}`)
   }
   const [, major, minor] = version.match(/(\d+)\.(\d+)\./) ?? []
-  if (major === undefined) throw new BuildError(`\`${cargo} --version\` said "${version}", which is no version. ${install}`)
+  if (major === undefined)
+    throw new BuildError(`\`${cargo} --version\` said "${version}", which is no version. ${install}`)
   if (Number(major) < RUST[0] || (Number(major) === RUST[0] && Number(minor) < RUST[1])) {
     throw new BuildError(`building needs ${wanted}, and this is ${version}. Run \`rustup update\`, or: ${install}`)
   }

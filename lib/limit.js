@@ -13,7 +13,7 @@ const { slotOf, routeOf } = require('./track.js')
  * too many, in front of every parser. Exactly the limit passes.
  */
 function limit(value) {
-  const given = value !== null && typeof value === 'object' ? options.object('limit()', value, ['limit']) : { limit: value }
+  const given = options.isObject(value) ? options.object('limit()', value, ['limit']) : { limit: value }
   const max = options.size("limit()'s limit", given.limit)
   runtime.announceMissingBinary()
 
@@ -36,7 +36,8 @@ function limit(value) {
 }
 
 function refuseBefore(req, res, next, error) {
-  note(req, error)
+  // One that an error handler has sent on, into another limit, was counted.
+  if (!tap.wasCut(req)) note(req, error)
   refuse.before(req, res, next, error)
 }
 

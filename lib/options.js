@@ -1,3 +1,5 @@
+'use strict'
+
 /*
  * Options are checked when a factory is called: a wrong one throws a TypeError that names the option, what it got and what it
  * takes. `bytes`, which Express uses, reads '10m' as ten bytes; here a size is exactly one of the forms that the message lists.
@@ -11,8 +13,13 @@ const SIZE_TAKES =
   "a whole number of bytes from 0, or a string like '512b', '100kb', '1.5mb', '2gb', '1tb' (1 kb is 1,024 bytes)"
 
 function fail(where, value, takes) {
-  const got = inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 60 })
-  throw new TypeError(`plimsoll: ${where} takes ${takes}; got ${got}`)
+  throw new TypeError(`plimsoll: ${where} takes ${takes}; got ${shown(value)}`)
+}
+
+/** A value on one line, and no more of it than tells what it is. */
+function shown(value) {
+  const line = { compact: true, breakLength: Number.POSITIVE_INFINITY }
+  return inspect(value, { ...line, depth: 0, maxStringLength: 60, maxArrayLength: 3 })
 }
 
 /** A size in bytes. */
@@ -39,29 +46,27 @@ function oneOf(where, value, choices) {
   return choices.includes(value) ? value : fail(where, value, choices.map(choice => inspect(choice)).join(' or '))
 }
 
-/** A plain object with no other keys than `known`; undefined is an empty one. */
+/** False for arrays, maps, promises (an `await` was forgotten): their options would be looked for in vain. */
+function isObject(value) {
+  return Object.prototype.toString.call(value) === '[object Object]'
+}
+
+/** An object with no other keys than `known`; undefined is an empty one. */
 function object(where, value, known) {
   if (value === undefined) return {}
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) fail(where, value, 'an object')
+  if (!isObject(value)) fail(where, value, `an object with ${known.join(', ')}`)
   for (const key of Object.keys(value)) {
     if (!known.includes(key)) {
-      throw new TypeError(
-        `plimsoll: ${where} has no option ${inspect(key)} (got ${inspect(value[key], { depth: 0 })}); it takes ${known.join(', ')}`
-      )
+      const got = `${inspect(key)} (got ${shown(value[key])})`
+      throw new TypeError(`plimsoll: ${where} has no option ${got}; it takes ${known.join(', ')}`)
     }
   }
   return value
 }
 
 function logger(where, value) {
-  if (
-    value !== null &&
-    typeof value === 'object' &&
-    ['info', 'warn', 'error'].every(level => typeof value[level] === 'function')
-  ) {
-    return value
-  }
+  if (['info', 'warn', 'error'].every(level => typeof value?.[level] === 'function')) return value
   return fail(where, value, 'an object with the functions info, warn and error (console, pino, winston)')
 }
 
-module.exports = { fail, size, integer, string, oneOf, object, logger }
+module.exports = { fail, size, integer, string, oneOf, isObject, object, logger }

@@ -4,45 +4,79 @@
  * Refusing a request whose body must not be read: the app's own error handler answers if it can, and the client is
  * answered in any case.
  *
- * What does not work, tried: `req.destroy(err)` (no client reads its answer), `req.emit('error')` without a listener
- * (an uncaught exception), `'end'` on a cut body (it looks whole). `'finish'` on the request releases those who wait for its
- * end through `on-finished`, as body-parser, multer and Express's finalhandler do; they would wait for the whole upload.
+ * To whoever reads it, a cut body is what an aborted upload is: the stream is destroyed, with the refusal as its error. Only
+ * the connection stays, since no client reads its answer from a socket that is destroyed under its upload. What does not
+ * work, tried: `req.emit('error')` alone (multer and `for await` wait for a `'close'` or an `'end'` that never comes, who reads
+ * late hangs), or without a listener (an uncaught exception); `'end'` (the body looks whole).
  */
 
 const { isOver } = require('./lifetime.js')
 const tap = require('./tap.js')
 
 const REFUSED = Symbol('plimsoll.refused')
-const MUTED = ['setHeader', 'appendHeader', 'removeHeader', 'writeHead', 'flushHeaders', 'write', 'end', 'addTrailers']
+/** For an error page that is made asynchronously, or by a handler that has not begun to read yet. */
+const PATIENCE_MS = 1000
+const STALE = [
+  'content-encoding',
+  'content-language',
+  'content-range',
+  'etag',
+  'last-modified',
+  'trailer',
+  'transfer-encoding'
+]
+const HEAD = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader', 'writeHead', 'flushHeaders', 'addTrailers']
+const INTERIM = ['writeContinue', 'writeProcessing', 'writeEarlyHints', 'writeInformation']
 
-/** The status with which plimsoll itself answered, whatever a handler set afterwards; undefined if it did not. */
+/** The status with which plimsoll itself answered; undefined if it did not. */
 function answeredStatus(req) {
   return req[REFUSED]
 }
 
 /** Refuses before the chain goes on: the error goes through `next`. */
 function before(req, res, next, error) {
-  tap.cut(req, res)
+  sever(req, res, error)
   next(error)
-  if (!res.headersSent) req.emit('finish')
 }
 
-/** Refuses while somebody reads: the error goes to the stream's consumer. What nobody has answered two turns later, plimsoll answers. */
+/** Refuses while somebody reads: the error goes to the stream's consumer. What nobody answers then, plimsoll does. */
 function during(req, res, error) {
-  // `for await` and `pipeline` destroy a stream that failed, and the connection with it, before anything is answered.
-  req.destroy = stay
-  const told = req.listenerCount('error') > 0
-  if (told) req.emit('error', error)
-  req.emit('finish')
+  const told = req.listenerCount('error') > 0 || req.listenerCount('finish') > 0
+  // Nobody has begun to read: a handler that awaits something else will find the error when it does.
+  const early = req.readableFlowing === null
+  sever(req, res, error)
   setImmediate(() => {
-    // Express's finalhandler, reached through the consumer's error, began to wait only after the first one.
-    if (!res.headersSent) req.emit('finish')
-    setImmediate(conclude, req, res, error, told)
+    if (res.headersSent || !(told || early)) conclude(req, res, error, told)
+    else setTimeout(conclude, PATIENCE_MS, req, res, error, told).unref()
   })
 }
 
-function stay() {
-  return this
+/** Ends the body for its readers, and lets what still comes flow into nothing. */
+function sever(req, res, error) {
+  tap.cut(req, res)
+  // body-parser, multer and Express's finalhandler answer once the whole upload has come; `on-finished`, with which they
+  // wait, is content with a 'finish', which no request emits by itself.
+  req.on('newListener', release)
+  process.nextTick(emitFinish, req)
+  req._destroy = leaveConnection
+  // The server goes on reading, and would set it at the end of what nobody sees.
+  Object.defineProperty(req, 'complete', { get: () => false, set() {}, configurable: true, enumerable: true })
+  req.destroy(error)
+  // A reader that was slow has stopped the socket.
+  req._read(0)
+}
+
+function release(event) {
+  if (event === 'finish') process.nextTick(emitFinish, this)
+}
+
+function emitFinish(req) {
+  req.emit('finish')
+}
+
+/** In the place of IncomingMessage's own, which destroys the socket; like it, tells only those who listen. */
+function leaveConnection(error, callback) {
+  process.nextTick(() => callback(this.listenerCount('error') > 0 ? error : null))
 }
 
 function conclude(req, res, error, told) {
@@ -53,7 +87,7 @@ function conclude(req, res, error, told) {
 }
 
 function answer(req, res, error) {
-  for (const name of ['content-encoding', 'content-language', 'content-range', 'etag', 'last-modified']) res.removeHeader(name)
+  for (const name of STALE) res.removeHeader(name)
   const body = `${error.message}\n`
   res.statusCode = error.status
   if (req.httpVersionMajor === 1) res.statusMessage = ''
@@ -62,12 +96,30 @@ function answer(req, res, error) {
   res.setHeader('content-length', Buffer.byteLength(body))
   res.end(body)
   req[REFUSED] = error.status
-  // The handler may still answer, later; that would be ERR_HTTP_HEADERS_SENT, uncaught.
-  for (const name of MUTED) res[name] = ignored
+  mute(res)
 }
 
-function ignored() {
-  return this
+/** The handler may still answer, later; that would be ERR_HTTP_HEADERS_SENT, uncaught. */
+function mute(res) {
+  for (const name of HEAD) ignore(res, name, () => res.headersSent, res)
+  for (const name of INTERIM) ignore(res, name, () => res.headersSent)
+  ignore(res, 'write', () => res.writableEnded, true)
+  ignore(res, 'end', () => res.writableEnded, res)
+  // Access logs read it when the response has gone out.
+  const { statusCode } = res
+  Object.defineProperty(res, 'statusCode', { get: () => statusCode, set() {}, configurable: true, enumerable: true })
+}
+
+function ignore(res, name, isLate, result) {
+  const original = res[name]
+  if (typeof original !== 'function') return
+  res[name] = function (...args) {
+    // Wrappers (sessions, compression) may send what plimsoll gave them a little later.
+    if (!isLate()) return original.apply(this, args)
+    const callback = args.at(-1)
+    if (typeof callback === 'function') process.nextTick(callback)
+    return result
+  }
 }
 
 module.exports = { before, during, answeredStatus }

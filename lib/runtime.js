@@ -151,7 +151,11 @@ function keepTime() {
     const now = performance.now()
     const current = performance.eventLoopUtilization()
     if (!state.exact) native.supply(heapFigures())
-    native.tick(now - last - TICK_MS, performance.eventLoopUtilization(current, utilization).utilization)
+    const trouble = native.tick(
+      now - last - TICK_MS,
+      performance.eventLoopUtilization(current, utilization).utilization
+    )
+    if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
     last = now
     utilization = current
   }, TICK_MS)

@@ -6,7 +6,7 @@
  */
 
 const { native } = require('./native.js')
-const { atEnd, isOver } = require('./lifetime.js')
+const { atEnd } = require('./lifetime.js')
 const counters = native ?? require('./plain.js')
 
 const TAP = Symbol('plimsoll.tap')
@@ -14,7 +14,10 @@ const TAP = Symbol('plimsoll.tap')
 /** One request's tap; garbage with the request. */
 class Tap {
   constructor(req, handle) {
+    /** 0 where there is no counter (any more): then `received` is kept here. */
     this.handle = handle
+    this.received = 0
+    this.limit = Number.POSITIVE_INFINITY
     this.slot = 0
     this.push = req.push
     /** Once true, nothing that still comes reaches anybody. */
@@ -46,7 +49,7 @@ function tapOf(req, res) {
     req.push = tappedPush
     atEnd(req, res, close)
     // What an asynchronous middleware in front has let the stream buffer was never seen by the tap.
-    if (req.readableLength > 0) counters.tapCount(tap.handle, 0, req.readableLength)
+    if (req.readableLength > 0) count(tap, req.readableLength)
   }
   return tap
 }
@@ -64,9 +67,10 @@ function watch(req, res, slot) {
  */
 function bound(req, res, limit, over) {
   const tap = tapOf(req, res)
-  if (counters.tapLower(tap.handle, limit)) return true
+  if (limit >= tap.limit) return false
+  tap.limit = limit
   tap.over = over
-  return false
+  return tap.handle === 0 ? tap.received > limit : counters.tapLower(tap.handle, limit)
 }
 
 /** Lets nothing more of the body reach anybody. */
@@ -82,28 +86,48 @@ function wasCut(req) {
 /** Body bytes that have come so far. */
 function received(req) {
   const tap = req[TAP]
-  return tap === undefined ? 0 : counters.tapReceived(tap.handle)
+  if (tap === undefined) return 0
+  return tap.handle === 0 ? tap.received : counters.tapReceived(tap.handle)
+}
+
+/** True when more than the limit has come. */
+function count(tap, bytes) {
+  if (tap.handle !== 0) return counters.tapCount(tap.handle, tap.slot, bytes)
+  tap.received += bytes
+  return tap.received > tap.limit
 }
 
 function tappedPush(chunk, encoding) {
   const tap = this[TAP]
-  // After the end the server itself reads the rest off the wire.
-  if (isOver(this)) return tap.push.call(this, chunk, encoding)
   // A cut body must not look whole: its end is dropped too.
-  if (tap.cut) return true
+  if (tap.cut) {
+    if (chunk === null) forget(this)
+    return true
+  }
   if (chunk !== null) {
     const bytes = typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length
-    if (counters.tapCount(tap.handle, tap.slot, bytes) && tap.over !== null) {
+    if (count(tap, bytes) && tap.over !== null) {
       tap.cut = true
-      tap.over(this, counters.tapReceived(tap.handle))
+      tap.over(this, received(this))
       return true
     }
   }
   return tap.push.call(this, chunk, encoding)
 }
 
+/** What Node does at a request's `'end'`, which a cut one never has: else an idle connection keeps it. */
+function forget(req) {
+  const parser = req.socket?.parser
+  if (parser?.incoming === req) parser.incoming = null
+}
+
+/** The counter goes with the request's end; a handler that has answered may still read on, within the same limit. */
 function close(req) {
-  counters.tapClose(req[TAP].handle)
+  const tap = req[TAP]
+  if (tap.handle === 0) return
+  tap.received = counters.tapReceived(tap.handle)
+  counters.tapClose(tap.handle)
+  tap.handle = 0
 }
 
 module.exports = { declaredLength, canHaveBody, watch, bound, cut, wasCut, received }

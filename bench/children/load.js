@@ -15,7 +15,7 @@ let first
 let last
 
 // autocannon rounds its own duration up to its sampling interval, hence the clock here.
-function onResponse () {
+function onResponse() {
   seen++
   if (seen === 1) first = process.hrtime.bigint()
   if (seen === amount) last = process.hrtime.bigint()

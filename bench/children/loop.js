@@ -1,63 +1,66 @@
 'use strict'
 
-// Apps answering requests in this very process: the whole of Node's HTTP server, its parser and response life cycle
-// included, over streams that are no sockets. What is left out is the kernel, and with it most of the noise.
-// In: one JSON argument { apps: [file, …], blocks, perBlock, warmup }. Out: one JSON line with the CPU microseconds a
-// request of every block of every app. With two apps the blocks go AB BA AB …, so that a drift hits both alike.
+// An app that answers requests in this very process: Node's whole HTTP server, parser and response life cycle included, over
+// streams that are no sockets. What is left out is the kernel, and with it most of the noise.
+// In: the app's file as argument; then a number of batches a line on stdin. Out: { micros }, the CPU microseconds a
+// request of each of these batches; and { note } after the line 'check'.
 
-const { once } = require('node:events')
 const http = require('node:http')
+const readline = require('node:readline')
 const { Duplex } = require('node:stream')
 
-const { apps, blocks, perBlock, warmup } = JSON.parse(process.argv[2])
-
+// As many requests are under way at a time, and one batch is one turn of the event loop.
 const WIRES = 50
-
-// The client's end and the server's in one: what is pushed is the request, what is written the response.
-class Wire extends Duplex {
-  constructor () {
-    super()
-    this.bytesWritten = 0
-    this.bytesRead = 0
-    this.remoteAddress = '127.0.0.1'
-    this.remoteFamily = 'IPv4'
-    this.encrypted = false
-    this.answers = 0
-  }
-
-  _read () {}
-
-  _write (chunk, _encoding, done) {
-    this.bytesWritten += chunk.length
-    // res.json() writes head and body at once, so one write that begins so is one answer.
-    if (chunk.length > 12 && chunk.latin1Slice(9, 12) === '200') this.answers++
-    done()
-  }
-
-  setTimeout () {
-    return this
-  }
-
-  setNoDelay () {
-    return this
-  }
-
-  setKeepAlive () {
-    return this
-  }
-}
 
 const REQUESTS = Array.from({ length: 256 }, (_, id) =>
   Buffer.from(`GET /users/${id} HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n`)
 )
 
+const STATUS_LINE = Buffer.from('HTTP/1.1 200 OK\r\n')
+
+// Both ends of a connection in one: what is pushed is the request, what is written the response.
+class Wire extends Duplex {
+  constructor() {
+    super()
+    this.bytesWritten = 0
+    this.remoteAddress = '127.0.0.1'
+    this.answers = 0
+  }
+
+  _read() {}
+
+  _write(chunk, _encoding, done) {
+    this.take(chunk)
+    done()
+  }
+
+  // As a socket has it, so that head and body of a response go out in one piece.
+  _writev(chunks, done) {
+    for (const { chunk } of chunks) this.take(chunk)
+    done()
+  }
+
+  take(chunk) {
+    this.bytesWritten += chunk.length
+    if (
+      chunk.length > STATUS_LINE.length &&
+      chunk.compare(STATUS_LINE, 0, STATUS_LINE.length, 0, STATUS_LINE.length) === 0
+    ) {
+      this.answers++
+    }
+  }
+
+  setTimeout() {
+    return this
+  }
+}
+
 const turn = () => new Promise(resolve => setImmediate(resolve))
 
 class Loop {
-  static async open (file) {
-    const subject = require(file)
+  static async open(file) {
     const loop = new Loop()
-    const { app, state } = await subject.create()
+    const { app, state } = await require(file).create()
     loop.state = state
     loop.sent = 0
     loop.server = http.createServer(app)
@@ -69,65 +72,51 @@ class Loop {
     return loop
   }
 
-  async requests (count) {
-    const { wires } = this
-    for (let done = 0; done < count; done += WIRES) {
-      for (let at = 0; at < WIRES; at++) wires[at].push(REQUESTS[(done + at) & 255])
-      await turn()
-    }
-    this.sent += count
+  async batch() {
+    const { wires, sent } = this
+    for (let at = 0; at < WIRES; at++) wires[at].push(REQUESTS[(sent + at) & 255])
+    await turn()
+    this.sent += WIRES
   }
 
-  // Every response must have been written, and every one must have ended as it does on a socket.
-  async check () {
+  // Every response must have been written, and have ended as it does on a socket.
+  async check() {
+    let closed = 0
+    const listen = (_req, res) => res.on('close', () => closed++)
+    this.server.prependListener('request', listen)
+    await this.batch()
+    await turn()
+    this.server.removeListener('request', listen)
+    if (closed !== WIRES) throw new Error(`${closed} of ${WIRES} responses emitted 'close'`)
     const answers = this.wires.reduce((sum, wire) => sum + wire.answers, 0)
     if (answers !== this.sent) throw new Error(`${this.sent} requests, ${answers} answers`)
-    let closed = 0
-    const count = (_req, res) => res.on('close', () => closed++)
-    this.server.prependListener('request', count)
-    await this.requests(WIRES * 2)
-    await turn()
-    this.server.removeListener('request', count)
-    if (closed !== WIRES * 2) throw new Error(`${closed} of ${WIRES * 2} responses emitted 'close'`)
-    const state = await this.state()
-    if (state.count !== null && state.count !== this.expected()) {
-      throw new Error(`counted ${state.count} requests of ${this.expected()}`)
-    }
-    if (state.inFlight) throw new Error(`${state.inFlight} requests still in flight`)
-    return state
-  }
-
-  expected () {
-    return this.sent
+    const { count, inFlight, untracked, note } = await this.state()
+    if (count !== null && count !== this.sent) throw new Error(`counted ${count} requests of ${this.sent}`)
+    if (inFlight || untracked) throw new Error(`${inFlight} requests still in flight, ${untracked} untracked`)
+    return note
   }
 }
 
-async function block (loop) {
+async function micros(loop) {
   const before = process.cpuUsage()
-  await loop.requests(perBlock)
+  await loop.batch()
   const { user, system } = process.cpuUsage(before)
-  return (user + system) / perBlock
+  return (user + system) / WIRES
 }
 
-async function main () {
-  const loops = []
-  for (const file of apps) loops.push(await Loop.open(file))
-  for (let done = 0; done < warmup; done += perBlock) {
-    for (const loop of loops) await loop.requests(perBlock)
+async function main() {
+  const loop = await Loop.open(process.argv[2])
+  const say = message => process.stdout.write(`${JSON.stringify(message)}\n`)
+  say({ batch: WIRES })
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    if (line === 'check') {
+      say({ note: await loop.check() })
+    } else {
+      const measured = []
+      for (let left = Number(line); left > 0; left--) measured.push(await micros(loop))
+      say({ micros: measured })
+    }
   }
-  const micros = loops.map(() => [])
-  for (let at = 0; at < blocks; at++) {
-    const order = loops.map((_, index) => index)
-    if (at % 2) order.reverse()
-    for (const index of order) micros[index].push(await block(loops[index]))
-  }
-  const notes = []
-  for (const loop of loops) {
-    const { note } = await loop.check()
-    if (note) notes.push(note)
-  }
-  process.stdout.write(`${JSON.stringify({ micros, notes })}\n`)
-  if (process.stdin.readable) await once(process.stdin.resume(), 'close')
   process.exit(0)
 }
 

@@ -7,18 +7,14 @@ const running = new Set()
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-  process.once(signal, () => {
-    for (const child of running) child.kill('SIGKILL')
-    process.kill(process.pid, signal)
-  })
-}
+// Ends through 'exit', or the children and the folder of records would stay.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1))
 
 const STDERR_KEPT = 8192
 
 // A Node program that speaks JSON lines on stdout.
 class Child {
-  constructor (node, args, { env } = {}) {
+  constructor(node, args, { env } = {}) {
     this.name = args.find(arg => !arg.startsWith('-'))
     this.process = spawn(node, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } })
     this.stderr = ''
@@ -59,16 +55,16 @@ class Child {
     })
   }
 
-  wake () {
+  wake() {
     if (this.waiting) this.waiting()
   }
 
-  fail (what) {
+  fail(what) {
     const said = this.stderr.trim()
     return new Error(`${this.name}: ${what}${said ? `; it said:\n${said}` : ''}`)
   }
 
-  async next (seconds, what) {
+  async next(seconds, what) {
     let late = false
     const timer = setTimeout(() => {
       late = true
@@ -92,12 +88,12 @@ class Child {
     return message
   }
 
-  ask (line, seconds) {
+  ask(line, seconds) {
     this.process.stdin.write(`${line}\n`)
     return this.next(seconds, `'${line}'`)
   }
 
-  async end (seconds = 10) {
+  async end(seconds = 10) {
     this.process.stdin.end()
     const timer = setTimeout(() => this.process.kill('SIGKILL'), seconds * 1000)
     const code = await this.exit

@@ -6,7 +6,7 @@ const path = require('node:path')
 const readline = require('node:readline')
 
 // Some packages do not export their package.json, so it is looked for on disk.
-function versionOf (name, file) {
+function versionOf(name, file) {
   if (name.startsWith('.')) return JSON.parse(fs.readFileSync(path.resolve(path.dirname(file), name))).version
   for (const folder of createRequire(file).resolve.paths(name)) {
     const manifest = path.join(folder, name, 'package.json')
@@ -18,7 +18,7 @@ function versionOf (name, file) {
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 
 // Finalizers, weak callbacks and closed sockets let go between collections, never within one.
-async function settledHeap () {
+async function settledHeap() {
   let last = Number.POSITIVE_INFINITY
   let used = 0
   for (let pass = 0; pass < 20; pass++) {
@@ -33,7 +33,7 @@ async function settledHeap () {
 
 // Speaks JSON lines: { port, versions } at the start, then one answer to each line on stdin, which are 'state'
 // (what the subject itself has counted) and 'heap'. Ends when stdin does, so that no server outlives its bench.
-async function serve (module, file) {
+async function serve(module, file) {
   const say = message => process.stdout.write(`${JSON.stringify(message)}\n`)
   const { app, state } = await module.create()
   const server = app.listen(0, '127.0.0.1', error => {

@@ -9,21 +9,27 @@ const LOAD = path.join(__dirname, '..', 'children', 'load.js')
 
 // Ticks are 10 ms on every Linux that Node is shipped for, but it costs nothing to ask.
 let ticks
-function ticksPerSecond () {
+function ticksPerSecond() {
   ticks ??= Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
   return ticks
 }
 
-// utime + stime of all threads, proc(5). The name in parentheses may hold spaces, so fields are counted from its end.
-function cpuSeconds (pid) {
-  const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1')
+// utime + stime of all threads, proc(5); null once it has ended. The name in parentheses may hold spaces, so fields are
+// counted from its end.
+function cpuSeconds(pid) {
+  let stat
+  try {
+    stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1')
+  } catch {
+    return null
+  }
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond()
 }
 
 // One subject in a fresh process of its own.
 class Server {
-  static async start (subject, { node, env, args = [] }) {
+  static async start(subject, { node, env, args = [] }) {
     const server = new Server()
     server.subject = subject
     server.child = new Child(node, [...args, require.resolve(subject.file)], { env })
@@ -40,11 +46,11 @@ class Server {
     return server
   }
 
-  get pid () {
+  get pid() {
     return this.child.process.pid
   }
 
-  async probe () {
+  async probe() {
     const response = await fetch(`http://127.0.0.1:${this.port}/users/1`)
     const body = await response.text()
     this.sent++
@@ -54,7 +60,7 @@ class Server {
   }
 
   // Resolves to the load's own figures and the server's CPU seconds meanwhile; rejects if one request went wrong.
-  async load (amount, { node, connections }) {
+  async load(amount, { node, connections }) {
     const bound = 60 + amount / 200
     const before = cpuSeconds(this.pid)
     const load = new Child(node, [LOAD, JSON.stringify({ port: this.port, amount, connections })])
@@ -64,19 +70,19 @@ class Server {
     } finally {
       await load.end(result ? 10 : 0)
     }
-    if (this.child.ended) throw this.child.fail(`ended (${this.child.code}) under load`)
-    const cpu = cpuSeconds(this.pid) - before
+    const after = cpuSeconds(this.pid)
+    if (this.child.ended || after === null) throw this.child.fail(`ended (${this.child.code}) under load`)
     const { ok, non2xx, errors, timeouts, resets, seconds } = result
     if (ok !== amount || non2xx || errors || timeouts || resets || seconds === null) {
       const wrong = { asked: amount, ok, non2xx, errors, timeouts, resets }
       throw this.child.fail(`the load did not go through: ${JSON.stringify(wrong)}`)
     }
     this.sent += amount
-    return { amount, seconds, cpu, loadCpu: result.loadCpuSeconds, p50: result.p50, p99: result.p99 }
+    return { amount, seconds, cpu: after - before, loadCpu: result.loadCpuSeconds, p50: result.p50, p99: result.p99 }
   }
 
   // A subject that has not seen every request was not doing the work it is measured for.
-  async state () {
+  async state() {
     const state = await this.child.ask('state', 60)
     if (state.count !== null && state.count !== this.sent) {
       throw this.child.fail(`'${this.subject.name}' counted ${state.count} requests of ${this.sent}`)
@@ -86,11 +92,11 @@ class Server {
     return state
   }
 
-  heap () {
+  heap() {
     return this.child.ask('heap', 120)
   }
 
-  end () {
+  end() {
     return this.child.end()
   }
 }

@@ -1,6 +1,6 @@
 'use strict'
 
-function quantile (values, q) {
+function quantile(values, q) {
   const sorted = [...values].sort((a, b) => a - b)
   const at = (sorted.length - 1) * q
   const below = sorted[Math.floor(at)]
@@ -9,8 +9,10 @@ function quantile (values, q) {
 
 const median = values => quantile(values, 0.5)
 
-function summary (values) {
-  return { median: median(values), min: Math.min(...values), max: Math.max(...values), n: values.length }
+const mean = values => values.reduce((sum, value) => sum + value, 0) / values.length
+
+function summary(values) {
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) }
 }
 
-module.exports = { median, quantile, summary }
+module.exports = { mean, median, quantile, summary }

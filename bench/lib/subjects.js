@@ -3,30 +3,28 @@
 const path = require('node:path')
 
 // What is compared, in the order of the tables. `file` exports { packages, create() }, see servers/bare.js.
-// `patchesProcess`: changes Express for the whole process, so it cannot stand beside a bare app in one.
+// `only`: the one measurement that it is a yardstick for.
 const SUBJECTS = [
   { name: 'bare', title: 'bare Express 5' },
+  { name: 'noop', title: 'two middlewares that do nothing', only: 'inprocess' },
   { name: 'plimsoll', title: '`plimsoll()`' },
   { name: 'plimsoll-limit', title: '`plimsoll()` + `limit()`' },
   { name: 'express-prom-bundle', title: '`express-prom-bundle`' },
   { name: 'swagger-stats', title: '`swagger-stats`' },
-  { name: 'opentelemetry', title: 'OpenTelemetry http + express, metrics', patchesProcess: true }
+  { name: 'opentelemetry', title: 'OpenTelemetry http + express, metrics' }
 ].map(subject => ({ ...subject, file: path.join(__dirname, '..', 'servers', subject.name) }))
 
 const BARE = SUBJECTS[0]
 
 // The bare app is always among them: every other figure is read against it.
-function choose (names) {
-  for (const name of names) {
-    if (!SUBJECTS.some(subject => subject.name === name)) {
-      throw new Error(`no server '${name}'; there are ${SUBJECTS.map(subject => subject.name).join(', ')}`)
-    }
-  }
-  return SUBJECTS.filter(subject => subject === BARE || names.includes(subject.name))
+function choose(names, measurement) {
+  return SUBJECTS.filter(
+    subject => subject === BARE || (names.includes(subject.name) && (subject.only ?? measurement) === measurement)
+  )
 }
 
 // Each round starts one further on, so that no subject always runs in the shadow of the same neighbour.
-function rotated (list, round) {
+function rotated(list, round) {
   const at = round % list.length
   return [...list.slice(at), ...list.slice(0, at)]
 }

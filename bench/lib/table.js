@@ -1,7 +1,7 @@
 'use strict'
 
 // A Markdown table whose columns also line up in a terminal: the first left, figures right.
-function table (head, rows) {
+function table(head, rows) {
   const cells = [head, ...rows].map(row => row.map(String))
   const widths = head.map((_, column) => Math.max(3, ...cells.map(row => row[column].length)))
   const line = row =>
@@ -11,19 +11,23 @@ function table (head, rows) {
 }
 
 // toFixed makes '-0.0' of a small negative number.
-function fixed (value, digits) {
+function fixed(value, digits) {
   const text = value.toFixed(digits)
   return Number(text) === 0 ? (0).toFixed(digits) : text
 }
 
-function grouped (value, digits = 0) {
+function grouped(value, digits = 0) {
   const [whole, fraction] = fixed(value, digits).split('.')
   const spaced = whole.replace(/\B(?=(\d{3})+$)/g, ',')
   return fraction ? `${spaced}.${fraction}` : spaced
 }
 
-function spread ({ median, min, max }, digits) {
+function spread({ median, min, max }, digits) {
   return `${grouped(median, digits)} (${grouped(min, digits)} to ${grouped(max, digits)})`
 }
 
-module.exports = { fixed, grouped, spread, table }
+function counted(count, one, many = `${one}s`) {
+  return `${count} ${count === 1 ? one : many}`
+}
+
+module.exports = { counted, fixed, grouped, spread, table }

@@ -3,7 +3,7 @@
 const express = require('express')
 
 // Every subject answers the same route in the same way; `install` is all that may differ between them.
-function userApp (install = () => {}) {
+function userApp(install = () => {}) {
   const app = express()
   install(app)
   app.get('/users/:id', (_req, res) => {

@@ -3,7 +3,7 @@
 const { userApp } = require('./bare')
 
 // The example of its README: method, path and status as labels, its own path normalisation, prom-client's default metrics.
-function create () {
+function create() {
   const promBundle = require('express-prom-bundle')
   const metrics = promBundle({
     includeMethod: true,
@@ -14,7 +14,7 @@ function create () {
   })
   return {
     app: userApp(app => app.use(metrics)),
-    async state () {
+    async state() {
       const { values } = await metrics.promClient.register.getSingleMetric('http_request_duration_seconds').get()
       const counts = values.filter(value => value.metricName.endsWith('_count'))
       return { count: counts.reduce((sum, { value }) => sum + value, 0) }

@@ -3,7 +3,7 @@
 // As OpenTelemetry's guide has it, NodeSDK before everything else, with its Prometheus reader as the peers have theirs.
 // Metrics only: no span is recorded or exported, which is the cheap way to run these two instrumentations.
 // The last line of versions that takes Node 20; later ones want 22.15.
-function create () {
+function create() {
   const { NodeSDK } = require('@opentelemetry/sdk-node')
   const { PrometheusExporter } = require('@opentelemetry/exporter-prometheus')
   const { HttpInstrumentation } = require('@opentelemetry/instrumentation-http')
@@ -21,7 +21,7 @@ function create () {
   const { userApp } = require('./bare')
   return {
     app: userApp(),
-    async state () {
+    async state() {
       const { resourceMetrics } = await reader.collect()
       const durations = resourceMetrics.scopeMetrics
         .flatMap(scope => scope.metrics)

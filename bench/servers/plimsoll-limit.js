@@ -5,7 +5,7 @@ const { packages, state } = require('./plimsoll')
 
 module.exports = {
   packages,
-  create () {
+  create() {
     const plimsoll = require('../..')
     return {
       app: userApp(app => {

@@ -2,7 +2,7 @@
 
 const { userApp } = require('./bare')
 
-function state () {
+function state() {
   const { requests, heap } = require('../..').stats()
   return {
     count: requests.total,
@@ -15,7 +15,7 @@ function state () {
 module.exports = {
   packages: ['express', '../../package.json'],
   state,
-  create () {
+  create() {
     const plimsoll = require('../..')
     return { app: userApp(app => app.use(plimsoll())), state }
   }

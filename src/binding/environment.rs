@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use napi::{Env, Error, Result};
@@ -30,6 +31,8 @@ pub struct Environment {
     /// Both threads end when these are dropped.
     sampler: Option<Sampler>,
     stats: Option<StatsWriter>,
+    /// Troubles of the statistics file: each ring of events has one writer, and that of these is the JS thread.
+    reports: Receiver<String>,
 }
 
 thread_local! {
@@ -127,8 +130,10 @@ pub fn start(env: Env, options: StartOptions) -> Result<Started> {
 impl Environment {
     fn start(options: StartOptions) -> Self {
         let main_thread = options.thread == 0;
-        let surroundings =
-            Surroundings { boot_id: process::boot_id(), cgroup_oom_kills: Cgroup::of_self().and_then(|cgroup| cgroup.oom_kills()) };
+        let surroundings = Surroundings {
+            boot_id: process::boot_id(),
+            cgroup_oom_kills: Cgroup::of_self().and_then(|cgroup| cgroup.oom_kills()),
+        };
         let identity = Identity {
             name: options.name.clone(),
             script: options.script,
@@ -141,7 +146,8 @@ impl Environment {
             cgroup_oom_kills: surroundings.cgroup_oom_kills,
             mirrored: false,
         };
-        let places = files::Options { name: options.name.clone(), dir: options.dir.map(PathBuf::from), ..Default::default() };
+        let places =
+            files::Options { name: options.name.clone(), dir: options.dir.map(PathBuf::from), ..Default::default() };
         let (recorder, writer) = Recorder::create(&places, identity);
         let last_death = recorder.folder().filter(|_| main_thread).and_then(|folder| {
             let death = files::last_death(folder, &options.name, &surroundings);
@@ -165,16 +171,20 @@ impl Environment {
         if let Err(error) = &sampler {
             ledger.writer().event(EventKind::Fault, None, &format!("no sampler thread: {error}"));
         }
-        let stats = options.stats.map(|stats| {
-            StatsWriter::start(
-                Arc::clone(recorder.map()),
-                StatsFile {
-                    file: PathBuf::from(stats.file),
-                    interval: Duration::from_secs_f64(stats.interval_ms / 1e3),
-                    max_bytes: stats.max_bytes as u64,
-                    keep: stats.keep,
-                },
-            )
+        let (report, reports) = channel();
+        let stats = options.stats.and_then(|stats| {
+            let options = StatsFile {
+                file: PathBuf::from(stats.file),
+                interval: Duration::from_secs_f64(stats.interval_ms / 1e3),
+                max_bytes: stats.max_bytes as u64,
+                keep: stats.keep,
+            };
+            let on_trouble = report.clone();
+            let started = StatsWriter::start(Arc::clone(recorder.map()), options, move |trouble: &str| {
+                // Nobody listens any more when the environment has ended.
+                let _ = on_trouble.send(trouble.to_owned());
+            });
+            started.inspect_err(|error| drop(report.send(format!("no thread for the statistics file: {error}")))).ok()
         });
         Self {
             ledger,
@@ -185,6 +195,7 @@ impl Environment {
             main_thread,
             sampler: sampler.ok(),
             stats,
+            reports,
         }
     }
 
@@ -196,6 +207,16 @@ impl Environment {
             reason: self.reason.clone(),
             last_death: self.last_death.as_ref().and_then(|death| serde_json::to_string(death).ok()),
         }
+    }
+
+    /// The next trouble that a thread of ours has reported.
+    fn trouble(&self) -> Option<String> {
+        let (kind, trouble) = match self.reports.try_recv() {
+            Ok(trouble) => (EventKind::StatsFile, trouble),
+            Err(_) => (EventKind::Recorder, self.recorder.take_write_warning()?),
+        };
+        self.ledger.writer().event(kind, None, &trouble);
+        Some(trouble)
     }
 
     /// The last words: what is known is on file when this returns.
@@ -269,10 +290,15 @@ pub fn supply(heap: HeapTruth) {
     with(|environment| environment.ledger.supply(figures(&heap)));
 }
 
-/// The event loop has come round: how late the timer was, and the loop's utilisation (0 to 1) since the last tick.
+/// The event loop has come round: how late the timer was, and the loop's utilisation (0 to 1) since the last tick. Returns
+/// what the user must hear of: a file of ours that cannot be written.
 #[napi(catch_unwind)]
-pub fn tick(lag_ms: f64, utilization: f64) {
-    with(|environment| environment.ledger.tick((lag_ms.max(0.0) * 1e6) as u64, utilization));
+pub fn tick(lag_ms: f64, utilization: f64) -> Option<String> {
+    with(|environment| {
+        environment.ledger.tick((lag_ms.max(0.0) * 1e6) as u64, utilization);
+        environment.trouble()
+    })
+    .flatten()
 }
 
 /// The process (or worker) is ending: `exit`, `uncaught-exception` or `worker-end`.
@@ -282,7 +308,9 @@ pub fn finish(kind: String, code: i32, detail: String) -> Result<()> {
         "exit" => ExitKind::Exit,
         "uncaught-exception" => ExitKind::UncaughtException,
         "worker-end" => ExitKind::WorkerEnd,
-        other => return Err(Error::from_reason(format!("unknown end {other:?}: exit, uncaught-exception, worker-end"))),
+        other => {
+            return Err(Error::from_reason(format!("unknown end {other:?}: exit, uncaught-exception, worker-end")));
+        }
     };
     with(|environment| environment.finish(kind, i64::from(code), &detail));
     Ok(())

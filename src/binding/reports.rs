@@ -31,7 +31,8 @@ pub fn stats_json() -> Result<String> {
     let mut record = reader::read(&*map).map_err(|error| Error::from_reason(error.to_string()))?;
     record.alive = true;
     record.path = path;
-    serde_json::to_string(&stats::stats(&record, reason.as_deref())).map_err(|error| Error::from_reason(error.to_string()))
+    serde_json::to_string(&stats::stats(&record, reason.as_deref()))
+        .map_err(|error| Error::from_reason(error.to_string()))
 }
 
 #[napi(object)]

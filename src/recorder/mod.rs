@@ -12,6 +12,7 @@
 //! * `writer`, `reader`: the two sides; `record`: what a reader gets, plain data.
 //! * `distribution`: the histogram that a route keeps of each quantity.
 
+pub mod death;
 pub mod distribution;
 pub mod files;
 mod layout;

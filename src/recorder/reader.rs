@@ -128,13 +128,14 @@ pub fn read_head<S: Source + ?Sized>(source: &S) -> Result<Record, ReadError> {
 
 fn open<S: Source + ?Sized>(source: &S) -> Result<Reader<'_, S>, ReadError> {
     let mut head = vec![0; METHODS.start];
-    source.read(0, &mut head[..header::END]).map_err(|error| match error {
-        ReadError::Truncated { found } if found < 8 => ReadError::Foreign,
+    source.read(header::MAGIC, &mut head[..1]).map_err(|error| match error {
+        ReadError::Truncated { .. } => ReadError::Foreign,
         other => other,
     })?;
     if head[header::MAGIC] != MAGIC {
         return Err(ReadError::Foreign);
     }
+    source.read(0, &mut head[..header::END])?;
     if head[header::VERSION] != VERSION || head[header::WORDS] != WORDS as u64 {
         return Err(ReadError::Version { found: head[header::VERSION] });
     }

@@ -17,7 +17,7 @@ const swaggerSpec = {
   }
 }
 
-function create () {
+function create() {
   const swStats = require('swagger-stats')
   return {
     app: userApp(app => app.use(swStats.getMiddleware({ swaggerSpec }))),

@@ -1,0 +1,80 @@
+// Compiled by `npm run lint`, never run: what the types let through, and what they stop. `plimsoll` resolves to this repository.
+
+import http = require('node:http')
+import connect = require('connect')
+import express = require('express')
+import express4 = require('express4')
+import plimsoll = require('plimsoll')
+
+const options: plimsoll.Options = {
+  name: 'shop',
+  log: console,
+  paths: 'full',
+  recorder: { dir: '/var/run/shop' },
+  stats: { file: 'stats.ndjson', intervalMs: 1000, maxBytes: '1mb', keep: 2 }
+}
+
+const five = express()
+five.use(plimsoll(options))
+five.use(plimsoll.limit('10mb'))
+five.post('/upload', plimsoll.limit({ limit: 1024 }), express.json(), (req, res) => {
+  const usage: plimsoll.Usage | undefined = plimsoll.usage(req)
+  res.json(usage?.heapBytes)
+})
+five.use('/api', express.Router().use(plimsoll.limit(1024)))
+five.get('/metrics', plimsoll.metrics({ only: 'plimsoll', scope: 'process' }))
+
+const four = express4()
+four.use(plimsoll({ recorder: false }))
+four.use(plimsoll.limit('10mb'))
+four.get('/metrics', plimsoll.metrics())
+four.get('/usage', (req, res) => res.json(plimsoll.usage(req)))
+
+const small = connect()
+small.use(plimsoll())
+small.use('/upload', plimsoll.limit('1kb'))
+
+const track = plimsoll()
+http.createServer((req, res) => track(req, res, () => res.end(String(plimsoll.usage(req)?.bodyBytes))))
+
+// @ts-expect-error: an option that there is not
+plimsoll({ nmae: 'shop' })
+// @ts-expect-error: a value that is not taken
+plimsoll({ paths: 'all' })
+// @ts-expect-error: a size is a number or a string
+plimsoll.limit(true)
+// @ts-expect-error: no limit without a limit
+plimsoll.limit()
+// @ts-expect-error: the recorder is made with it, or not at all
+plimsoll({ recorder: true })
+// @ts-expect-error: openmetrics is chosen by Accept there
+plimsoll.metrics({ openmetrics: true })
+
+const text: Promise<string> = plimsoll.metrics.text({ only: 'plimsoll', scope: 'all', openmetrics: true })
+
+const stats = plimsoll.stats()
+const scavenges: number | undefined = stats.gc.scavenge?.count
+const resident: number | 'unsupported' = stats.native === 'unsupported' ? stats.native : stats.native.residentBytes
+const live: number | null = stats.heap.liveBytes
+const why: string | undefined = stats.heap.reason
+const slowest: plimsoll.Distribution | undefined = stats.routes[0]?.durationMs
+// @ts-expect-error: there may have been no major collection yet
+stats.heap.liveBytes.toFixed()
+
+const death = plimsoll.lastDeath()
+if (death?.cause === 'cgroup OOM') death.inFlight.map(request => `${request.method} ${request.route ?? request.path}`)
+// @ts-expect-error: no such cause
+if (death?.cause === 'old age') death.evidence
+
+function isTooLarge(error: unknown): error is plimsoll.TooLargeError {
+  return error instanceof Error && 'type' in error && error.type === 'entity.too.large'
+}
+function explain(error: unknown) {
+  if (isTooLarge(error)) return `${error.status}: ${error.received ?? error.length} of ${error.limit}`
+  return null
+}
+
+// The global `Record` is not hidden by plimsoll's own.
+const record: Record<string, plimsoll.Record> = {}
+
+export { explain, live, record, resident, scavenges, slowest, text, why }

@@ -1,0 +1,93 @@
+'use strict'
+
+const path = require('node:path')
+const Child = require('./lib/child')
+const { BARE, choose, rotated } = require('./lib/subjects')
+const { mean, median, summary } = require('./lib/stats')
+const { counted, fixed, spread, table } = require('./lib/table')
+
+const LOOP = path.join(__dirname, 'children', 'loop.js')
+const BATCHES_A_TURN = 4
+
+// All subjects at once, each in a process of its own, and in turn for some milliseconds each: what the machine does meanwhile
+// hits all of them alike, and none spoils another's compiled code or pays for what another does to its process.
+async function race(subjects, config) {
+  const { node, env, turns, loopWarmup } = config
+  const children = new Map()
+  try {
+    for (const { name, file } of subjects) children.set(name, new Child(node, [LOOP, file], { env }))
+    let batch = 0
+    for (const child of children.values()) batch = (await child.next(60, 'its start')).batch
+
+    const warmups = Math.ceil(loopWarmup / batch / BATCHES_A_TURN)
+    const micros = Object.fromEntries(subjects.map(({ name }) => [name, []]))
+    for (let turn = -warmups; turn < turns; turn++) {
+      for (const { name } of rotated(subjects, turn + warmups)) {
+        const answer = await children.get(name).ask(String(BATCHES_A_TURN), 60)
+        if (turn >= 0) micros[name].push(...answer.micros)
+      }
+    }
+
+    const notes = []
+    for (const child of children.values()) notes.push((await child.ask('check', 60)).note)
+    return { micros, notes: notes.filter(Boolean), batch }
+  } finally {
+    await Promise.all([...children.values()].map(child => child.end()))
+  }
+}
+
+async function run(config) {
+  const subjects = choose(config.servers, 'inprocess')
+  // Of the bare app there are two: what they differ by is what this can resolve.
+  const again = { ...BARE, name: 'bare again', title: 'the bare app again' }
+  subjects.splice(1, 0, again)
+  const rounds = []
+  const notes = new Set()
+  let requests = 0
+  for (let round = 0; round < config.loopRounds; round++) {
+    const { micros, notes: said, batch } = await race(subjects, config)
+    requests = batch * BATCHES_A_TURN * config.turns
+    const measured = {}
+    for (const { name } of subjects) measured[name] = { median: median(micros[name]), mean: mean(micros[name]) }
+    rounds.push(measured)
+    for (const note of said) notes.add(note)
+    const figures = subjects.map(({ name }) => `${name} ${fixed(measured[name].median, 1)}`)
+    config.progress(`inprocess ${round + 1}/${config.loopRounds}, µs of CPU a request: ${figures.join(', ')}`)
+  }
+
+  const rows = subjects.map(({ name, title }) => {
+    const of = figure => summary(rounds.map(round => figure(round[name], round[BARE.name])))
+    return {
+      name,
+      title,
+      micros: of(own => own.median),
+      more: of((own, bare) => own.median - bare.median),
+      moreWithCollections: of((own, bare) => own.mean - bare.mean)
+    }
+  })
+  return { requests, rows, rounds, notes: [...notes] }
+}
+
+function render({ requests, rows, rounds, notes }) {
+  return [
+    '### CPU of a request in one process, without sockets',
+    '',
+    table(
+      ['app', 'CPU µs a request', 'more than bare, µs', 'with collections, µs'],
+      rows.map(row => [
+        row.title,
+        spread(row.micros, 1),
+        row.name === BARE.name ? '0' : spread(row.more, 1),
+        row.name === BARE.name ? '0' : spread(row.moreWithCollections, 1)
+      ])
+    ),
+    '',
+    `Medians of ${counted(rounds.length, 'round')} (lowest to highest) of ${requests} requests an app. In a round each app has a fresh process ` +
+      'of its own, and they take turns of some 20 ms. A round’s figure is the median batch of 50 requests, which is one without a ' +
+      'garbage collection; the last column takes the mean of all batches instead. The bare app runs twice: what the two ' +
+      'differ by is what this can resolve.',
+    ...notes.map(note => `\n**Note:** ${note}`)
+  ].join('\n')
+}
+
+module.exports = { name: 'inprocess', about: 'CPU of a request in one process, without sockets', run, render }

@@ -1,0 +1,199 @@
+'use strict'
+
+const { spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
+const { parseArgs } = require('node:util')
+const machine = require('./lib/machine')
+const { SUBJECTS } = require('./lib/subjects')
+
+// Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
+const MEASUREMENTS = ['throughput', 'inprocess', 'calls', 'growth'].map(name => require(`./${name}`))
+
+const SETTINGS = {
+  // throughput
+  rounds: 7,
+  amount: 20000,
+  warmup: 5000,
+  connections: 50,
+  // inprocess
+  loopRounds: 9,
+  turns: 150,
+  loopWarmup: 10000,
+  // calls
+  callRounds: 5,
+  batches: 2000,
+  // growth
+  growthRounds: 3,
+  requests: 1000000
+}
+
+const QUICK = {
+  rounds: 2,
+  amount: 4000,
+  warmup: 2000,
+  loopRounds: 2,
+  turns: 40,
+  loopWarmup: 5000,
+  callRounds: 2,
+  batches: 500,
+  growthRounds: 1,
+  requests: 20000
+}
+
+const HELP = `Usage: npm run bench -- [options]
+
+Measures plimsoll beside a bare Express 5 app and beside what one would pick instead, and prints Markdown tables.
+Progress goes to stderr. All load stays on the loopback interface, and every loop of it is bounded.
+
+  --only NAME[,…]      ${MEASUREMENTS.map(({ name, about }) => `${name.padEnd(11)} ${about}`).join('\n                       ')}
+  --servers NAME[,…]   of ${SUBJECTS.map(({ name }) => name).join(', ')};
+                       the bare one always runs (growth: bare and plimsoll-limit unless given)
+  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds})
+  --amount N           requests a server and round in throughput (${SETTINGS.amount})
+  --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
+  --connections N      connections of the load generator (${SETTINGS.connections})
+  --quick              few and short rounds, to try whether everything works; the figures mean little
+  --node PATH          the Node binary of servers and loops (this one)
+  --json FILE          writes every round's figures there
+  --help               this text
+
+A full run takes half an hour to an hour; --only throughput about six minutes.
+`
+
+class UsageError extends Error {}
+
+function positive(name, text) {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new UsageError(`--${name} takes a positive whole number, not '${text}'`)
+  return value
+}
+
+function listed(name, text, known) {
+  const names = text.split(',')
+  for (const each of names) {
+    if (!known.includes(each)) throw new UsageError(`--${name} takes ${known.join(', ')}, not '${each}'`)
+  }
+  return names
+}
+
+function parse(argv) {
+  let values
+  try {
+    const options = { quick: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } }
+    for (const name of ['only', 'servers', 'rounds', 'amount', 'requests', 'connections', 'node', 'json']) {
+      options[name] = { type: 'string' }
+    }
+    values = parseArgs({ args: argv, options }).values
+  } catch (error) {
+    throw new UsageError(error.message)
+  }
+  const config = { ...SETTINGS, ...(values.quick ? QUICK : {}) }
+  if (values.rounds) {
+    const rounds = positive('rounds', values.rounds)
+    for (const name of ['rounds', 'loopRounds', 'callRounds', 'growthRounds']) config[name] = rounds
+  }
+  for (const name of ['amount', 'requests', 'connections'])
+    if (values[name]) config[name] = positive(name, values[name])
+  if (config.requests < 5 * config.connections)
+    throw new UsageError('--requests takes at least five times the connections')
+  if (config.amount < config.connections) throw new UsageError('--amount takes at least one request a connection')
+
+  const names = MEASUREMENTS.map(({ name }) => name)
+  const subjects = SUBJECTS.map(({ name }) => name)
+  return {
+    ...config,
+    help: values.help === true,
+    quick: values.quick === true,
+    only: values.only ? listed('only', values.only, names) : names,
+    servers: values.servers ? listed('servers', values.servers, subjects) : subjects,
+    serversGiven: values.servers !== undefined,
+    node: values.node ? path.resolve(values.node) : process.execPath,
+    json: values.json
+  }
+}
+
+function install() {
+  if (fs.existsSync(path.join(__dirname, 'node_modules', '.package-lock.json'))) return
+  process.stderr.write('bench: installing the peers, once\n')
+  const args = ['install', '--prefix', __dirname, '--no-audit', '--no-fund']
+  // npm run hands its own settings down in the environment, a prefix among them.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(config|package)_/i.test(name)))
+  const { status, error } = spawnSync('npm', args, { cwd: __dirname, env, stdio: ['ignore', 2, 2] })
+  if (error) throw error
+  if (status !== 0)
+    throw new Error(`'npm ${args.join(' ')}' failed; without the peers there is nothing to compare with`)
+}
+
+function checkAddon(config) {
+  const wanted = config.only.includes('calls') || config.servers.some(name => name.startsWith('plimsoll'))
+  if (!wanted) return null
+  const { missing, debug } = machine.addon()
+  if (missing)
+    throw new Error("the addon is not built: 'npm run build', or leave plimsoll out with --servers and --only")
+  return debug ? 'The addon is a debug build: its figures say nothing. `npm run build` makes the real one.' : null
+}
+
+// The record goes where it goes in production, but into a folder that is gone afterwards.
+function recordFolder() {
+  const parent = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir()
+  const folder = fs.mkdtempSync(path.join(parent, 'plimsoll-bench-'))
+  process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+function renderVersions(versions) {
+  const lines = Object.entries(versions).map(
+    ([title, packages]) =>
+      `- ${title}: ${Object.entries(packages)
+        .map(([name, version]) => `${name} ${version}`)
+        .join(', ')}`
+  )
+  return lines.join('\n')
+}
+
+async function main() {
+  const config = parse(process.argv.slice(2))
+  if (config.help) {
+    process.stdout.write(HELP)
+    return
+  }
+  if (process.platform !== 'linux') throw new Error('the bench reads /proc, so it runs on Linux only')
+  if (!fs.existsSync(config.node)) throw new UsageError(`--node: there is no ${config.node}`)
+  install()
+  const warning = checkAddon(config)
+  if (warning) process.stderr.write(`bench: ${warning}\n`)
+  config.env = { NODE_ENV: 'production', PLIMSOLL_DIR: recordFolder() }
+  const started = performance.now()
+  config.progress = line => {
+    const seconds = Math.round((performance.now() - started) / 1000)
+    process.stderr.write(`[${String(seconds).padStart(4)} s] ${line}\n`)
+  }
+
+  const here = machine.describe(config.node)
+  const results = {}
+  const save = () => {
+    if (!config.json) return
+    const { progress, ...settings } = config
+    fs.writeFileSync(config.json, `${JSON.stringify({ machine: here, settings, results }, null, 2)}\n`)
+  }
+  const texts = []
+  for (const measurement of MEASUREMENTS.filter(({ name }) => config.only.includes(name))) {
+    results[measurement.name] = await measurement.run(config)
+    save()
+    texts.push(measurement.render(results[measurement.name]))
+  }
+  const versions = Object.assign({}, ...Object.values(results).map(result => result.versions))
+  const head = [machine.render(here, os.loadavg())]
+  if (Object.keys(versions).length > 0) head.push(renderVersions(versions))
+  if (warning) head.push(`**${warning}**`)
+  if (config.quick) head.push('**A quick run, to try whether everything works: the figures mean little.**')
+  process.stdout.write(`\n${[...head, ...texts].join('\n\n')}\n`)
+}
+
+main().catch(error => {
+  process.stderr.write(`bench: ${error instanceof UsageError ? `${error.message} (--help tells more)` : error.stack}\n`)
+  process.exitCode = error instanceof UsageError ? 2 : 1
+})

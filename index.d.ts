@@ -1,0 +1,420 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+// Sizes are bytes, `*Ms` are milliseconds, times are milliseconds since the epoch, everywhere below.
+
+/**
+ * Middleware that tracks every request: what it allocates, how long it takes, how it ends. Put it first.
+ *
+ * It keeps nothing per request in JavaScript: all figures are in the *recorder*, a memory-mapped file of constant size that
+ * outlives `SIGKILL` and the OOM killer. Read it with {@link plimsoll.stats}, {@link plimsoll.metrics}, or from outside with
+ * `npx plimsoll show`.
+ *
+ * The first call in a thread starts the recording, and its options win; a later call with others warns once. Where no
+ * binary loads, the middleware passes every request through, and one warning says which platform was wanted.
+ *
+ * @throws {TypeError} for an option that it does not know or take; the message names the option, the value and what is allowed.
+ * @example app.use(plimsoll())
+ */
+declare function plimsoll(options?: plimsoll.Options): plimsoll.Handler
+
+declare namespace plimsoll {
+  /** Middleware for Express 4 and 5, connect, and plain `http` (with a `next` of your own). */
+  type Handler = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void
+
+  interface Options {
+    /**
+     * Processes of one name belong together: metrics cover all that live, and a start reports the last one that died.
+     * 1 to 64 bytes. Default: `PLIMSOLL_NAME`, else the name of the current folder.
+     */
+    name?: string
+    /** Where plimsoll speaks: `console`, pino, winston. Default: warnings go to `process.emitWarning`, nothing else. */
+    log?: Log
+    /**
+     * What of a request's URL is recorded until its route is known: `'masked'` is the path, long and token-like segments replaced
+     * by `*`, without the query string; `'full'` is the whole URL. Default: `'masked'`.
+     */
+    paths?: 'masked' | 'full'
+    /**
+     * `dir`: the folder of the recorder's file. Default: `PLIMSOLL_DIR`, else `/dev/shm`, else the temporary folder.
+     * `false` keeps the record in memory only: everything works but `show` and the post-mortem.
+     */
+    recorder?: { dir?: string } | false
+    /** Appends heap statistics to a file, from a thread of its own. Default: none. */
+    stats?: StatsFileOptions
+  }
+
+  /** `console`, pino and winston are such. */
+  interface Log {
+    info(message: string): void
+    warn(message: string): void
+    error(message: string): void
+  }
+
+  /**
+   * One JSON object a line, written natively: the event loop does no I/O for it. A file that cannot be written is one event in
+   * the record, and is tried again with growing pauses; the app does not feel it.
+   */
+  interface StatsFileOptions {
+    /** Path of the file; rotated ones are `file.1` (the newest), `file.2`, … */
+    file: string
+    /** Milliseconds between lines, 100 to 3,600,000. Default: 10,000. */
+    intervalMs?: number
+    /** The file is rotated when it would grow over this size: bytes or a {@link Size}, at least 4 KiB. Default: `'10mb'`. */
+    maxBytes?: Size
+    /** How many rotated files are kept, 0 to 1,000. Default: 5. */
+    keep?: number
+  }
+
+  /**
+   * A whole number of bytes, or `'<number><unit>'` with the unit `b`, `kb`, `mb`, `gb` or `tb` in any case, where 1 kb is 1,024
+   * bytes, as in Express. Everything else throws, `'10m'` too (which Express takes for 10 bytes).
+   */
+  type Size = number | string
+
+  /**
+   * Middleware that refuses request bodies over the limit, in front of every parser: a declared length before any byte is read, any
+   * other body at the first byte too many. Exactly the limit passes. Works without a binary, too.
+   *
+   * The refusal is a {@link TooLargeError}, handed to `next` where the chain has not gone on, else to whoever reads the body.
+   *
+   * @throws {TypeError} if the limit is no {@link Size}.
+   * @example app.use(plimsoll.limit('10mb'))
+   */
+  function limit(limit: Size | LimitOptions): Handler
+
+  interface LimitOptions {
+    /** The greatest body that passes. */
+    limit: Size
+  }
+
+  /** What {@link limit} refuses with, in the shape of body-parser's: handlers written for those work unchanged. */
+  interface TooLargeError extends Error {
+    status: 413
+    statusCode: 413
+    type: 'entity.too.large'
+    expose: true
+    /** The limit, in bytes. */
+    limit: number
+    /** Bytes declared by `Content-Length`; absent if the body was refused while it was counted. */
+    length?: number
+    /** The same as `length`. */
+    expected?: number
+    /** Bytes counted when the body was cut; absent if a declared length was refused. */
+    received?: number
+  }
+
+  /**
+   * Everything that is known of this process (in a worker thread: of this thread) and its routes, as a plain object.
+   * Starts the recording if nothing has yet. Without a binary: what Node can tell, with `heap.exact: false` and a `heap.reason`.
+   */
+  function stats(): Stats
+
+  /**
+   * What this request has used so far. `undefined` once it has ended, where it is not tracked, and without a binary.
+   * @example app.use((req, res, next) => { res.on('finish', () => console.log(plimsoll.usage(req))); next() })
+   */
+  function usage(req: IncomingMessage): Usage | undefined
+
+  /**
+   * Handler that answers with all figures as Prometheus text, or as OpenMetrics where `Accept` prefers that. Rendered in Rust,
+   * on a thread of the pool. Answers 503 without a binary.
+   *
+   * @throws {TypeError} for an option that it does not know or take.
+   * @example app.get('/metrics', plimsoll.metrics())
+   */
+  function metrics(options?: MetricsOptions): Handler
+
+  namespace metrics {
+    /**
+     * The same as a string, for a registry of your own. Rejects with a `TypeError` for a wrong option, with an `Error` without a
+     * binary.
+     */
+    function text(options?: MetricsTextOptions): Promise<string>
+  }
+
+  interface MetricsOptions {
+    /** Leaves out the names that prom-client exports already. Default: all. */
+    only?: 'plimsoll'
+    /** `'all'`: every live process of the same `name` (cluster, PM2), read from their records; `'process'`: this one. Default: `'all'`. */
+    scope?: 'process' | 'all'
+  }
+
+  interface MetricsTextOptions extends MetricsOptions {
+    /** OpenMetrics instead of Prometheus text. Default: false. */
+    openmetrics?: boolean
+  }
+
+  /**
+   * The newest death of a process of the same name that no start had reported before this one, read from the record that it
+   * left; `null` if there is none, in worker threads, and without a binary.
+   */
+  function lastDeath(): Death | null
+
+  /**
+   * Count, sum, min and max are exact. A quantile is the mean of the values in its bucket; buckets are quarters of a power of two,
+   * so it is exact where the values are alike, and at most a quarter off where they are not.
+   */
+  interface Distribution {
+    count: number
+    sum: number
+    min: number
+    max: number
+    mean: number
+    p50: number
+    p90: number
+    p99: number
+  }
+
+  /** What one request has used. */
+  interface Usage {
+    /** Bytes allocated on the V8 heap by its synchronous spans (garbage included). One reading may be off by a page, or negative. */
+    heapBytes: number
+    /** Growth of memory held outside the heap (Buffers, ArrayBuffers) in its spans; negative if they freed more. */
+    externalBytes: number
+    /** Growth of the addon's own memory in its spans. */
+    nativeBytes: number
+    /** Bytes of the request's body that have come. */
+    bodyBytes: number
+    /** Bytes written to the socket for the response, headers included; 0 with HTTP/2. */
+    responseBytes: number
+    /** Synchronous spans so far. */
+    spans: number
+  }
+
+  /** One row: method × route × status class. At most 1,024 rows; what does not fit goes under `(other)`. */
+  interface RouteStats {
+    method: string
+    /** The mounted pattern (`/api/users/:id`), never the URL; `(unmatched)` and `(other)` stand for what has none. */
+    route: string
+    /** Class of the response's status; a client that went away unanswered counts as 499. */
+    status: '1xx' | '2xx' | '3xx' | '4xx' | '5xx'
+    /** Requests that have ended. */
+    count: number
+    /** Those answered with 5xx. */
+    errors: number
+    /** Those whose response was not written out: the client went away, or the response was destroyed. */
+    aborted: number
+    /** Those that `limit()` refused. */
+    limited: number
+    /** Milliseconds from the entry to the end (the `'close'`) of the request. */
+    durationMs: Distribution
+    /** Bytes allocated on the V8 heap by the synchronous span of a request. */
+    heapBytes: Distribution
+    /** Bytes of request bodies as they came on the wire, compressed ones compressed. */
+    bodyBytes: Distribution
+    /** Bytes written to the socket for a response, headers included. */
+    responseBytes: Distribution
+    /** Mean growth of memory outside the heap, over the requests during which no collection ran; null if there is none. */
+    externalMeanBytes: number | null
+  }
+
+  /** What {@link stats} returns. Fields marked optional are absent without a binary. */
+  interface Stats {
+    pid: number
+    /** 0 for the main thread, else the worker's `threadId`. */
+    thread?: number
+    /** As in {@link Options.name}. */
+    name?: string
+    /** When the recording began. */
+    startedAt?: number
+    /** Resident set size of the process. */
+    rssBytes: number
+    process?: {
+      /** CPU time of the process in user mode. */
+      cpuUserMs: number
+      /** CPU time of the process in the kernel. */
+      cpuSystemMs: number
+      /** Open file descriptors. */
+      openFds: number
+      /** The limit of open file descriptors; 0 if unknown. */
+      maxFds: number
+    }
+    heap: {
+      /** Bytes in use on the V8 heap, garbage not yet collected included. */
+      usedBytes: number
+      /** Bytes that V8 has reserved for the heap. */
+      totalBytes?: number
+      /** Bytes in use after the last major collection: what really lives. Null before the first. */
+      liveBytes: number | null
+      /** When that collection was; null before the first. */
+      liveAt?: number | null
+      /** The size at which V8 ends the process (`--max-old-space-size` and its semi-spaces). */
+      limitBytes: number
+      /** Bytes ever allocated since the recording began. Exact if `exact`, else the growth of the used size that was seen. */
+      allocatedBytes: number
+      /** Memory that lives outside the heap and is held from inside it (Buffers, ArrayBuffers). */
+      externalBytes: number
+      /** Memory that V8 itself has from `malloc`. */
+      mallocedBytes?: number
+      /** Of the allocated bytes, those charged to requests. */
+      attributedBytes: number
+      /** The rest: timers, promise continuations, the app's own work, Node. */
+      unattributedBytes: number
+      /** Whether V8's own allocation counter is read, and was verified at the start. */
+      exact: boolean
+      /** Why it is not; absent if it is. */
+      reason?: string
+    }
+    /** By kind, as V8 names them: `scavenge`, `minor-mark-sweep`, `mark-sweep-compact`, `incremental-marking`, `weak-callbacks`. */
+    gc: {
+      [kind: string]: {
+        count: number
+        /** Sum of the pauses. */
+        pauseMs: number
+      }
+    }
+    /** The addon's own allocator, jemalloc; `'unsupported'` where it is another (Windows), and without a binary. */
+    native:
+      | {
+          /** Bytes in allocations. */
+          allocatedBytes: number
+          /** Bytes in pages with at least one allocation. */
+          activeBytes: number
+          /** Bytes in pages that are physically there. */
+          residentBytes: number
+        }
+      | 'unsupported'
+    /** Memory limit and use of the container; null where there is none. */
+    cgroup?: {
+      limitBytes: number | null
+      usedBytes: number | null
+      /** OOM kills in this cgroup up to the start of the process. */
+      oomKillsAtStart: number | null
+    }
+    eventLoop?: {
+      /** When the loop last came round. */
+      lastTick: number
+      /** How late it was. */
+      lagMs: number
+      /** Share of the time that it was busy, 0 to 1. */
+      utilization: number
+      /** The longest time that it was blocked, since the recording began. */
+      longestBlockMs: number
+      /** How long it has been blocked now; 0 while it turns. */
+      blockedMs: number
+    }
+    requests: {
+      /** Requests ever tracked. */
+      total: number
+      inFlight: number
+      /** Served without being tracked, since every slot was taken. */
+      untracked: number
+      /** Refused by {@link limit}. */
+      limited: number
+      /** Refused by `shed()`. */
+      shed: number
+      /** Bytes of request bodies ever received. */
+      bodyBytes?: number
+      /** The one in flight that started first; null if none is. */
+      oldest?: { method: string; path: string; route: string | null; startedAt: number } | null
+    }
+    routes: RouteStats[]
+    findings: Finding[]
+    recorder: {
+      /** The file; null if the record is in memory only. */
+      path: string | null
+      /** Its size, which never changes; 0 without a binary. */
+      bytes: number
+    }
+    /** Faults of plimsoll's own that it swallowed. Anything but 0 is a bug worth reporting. */
+    faults?: number
+  }
+
+  /** Something that plimsoll has evidence of. */
+  interface Finding {
+    kind: string
+    route: string | null
+    /** Where in the code it comes from, if known. */
+    origin: string | null
+    count: number
+    /** Of a thousand requests of that route; null where it does not apply. */
+    perThousand: number | null
+    firstSeen: number
+    lastSeen: number
+    severity: 'info' | 'warning' | 'critical'
+    advice: string
+  }
+
+  /** A request that had not ended. */
+  interface InFlight {
+    method: string
+    /** As {@link Options.paths} has it. */
+    path: string
+    /** The mounted pattern, once it is known. */
+    route: string | null
+    ageMs: number
+    /** Its synchronous code was on the stack: at the last heartbeat of a dead process, or now. */
+    running: boolean
+    heapBytes: number
+    externalBytes: number
+    bodyBytes: number
+    startedAt: number
+    /** True if the row was being written while it was read; absent else. */
+    torn?: boolean
+  }
+
+  /** Memory at one moment, about twice a second. */
+  interface Sample {
+    at: number
+    rssBytes: number
+    heapUsedBytes: number
+    heapLimitBytes: number
+    externalBytes: number
+  }
+
+  /** Something that happened. */
+  interface RecordEvent {
+    at: number
+    /** `start`, `exit`, `uncaught-exception`, `limit`, `blocked`, `near-limit`, `stats-file`, `recorder`, `last-death`, `fault`. */
+    type: string
+    route: string | null
+    detail: string
+  }
+
+  /** What `npx plimsoll show --json` prints, one object a line; more fields stand beside these. */
+  interface Record {
+    pid: number
+    /** Whether the process holds its record's lock. */
+    alive: boolean
+    startedAt: number
+    lastHeartbeat: number
+    /** How long the event loop had been blocked at the last heartbeat; 0 while it turned. */
+    blockedMs: number
+    /** Oldest first. */
+    inFlight: InFlight[]
+    /** Oldest first. */
+    samples: Sample[]
+    routes: RouteStats[]
+    /** Oldest first. */
+    events: RecordEvent[]
+  }
+
+  /** How a process ended, by the record that it left. */
+  interface Death {
+    /** The probable cause. */
+    cause: 'heap limit' | 'cgroup OOM' | 'signal' | 'blocked loop' | 'exit' | 'uncaught exception' | 'reboot'
+    /** What speaks for it, in a sentence. */
+    evidence: string
+    pid: number
+    /** When it died, as near as the record knows: its own last words, or its last heartbeat. */
+    at: number
+    startedAt: number
+    /** Resident set size at the last sample. */
+    rssBytes: number
+    /** Bytes in use on the V8 heap at the last sample. */
+    heapUsedBytes: number
+    heapLimitBytes: number
+    /** The container's memory limit; null if it had none. */
+    cgroupLimitBytes: number | null
+    /** Null if it could not say. */
+    exitCode: number | null
+    /** The record's file, for `npx plimsoll show`. */
+    path: string
+    /** The oldest and heaviest requests that it died with. */
+    inFlight: InFlight[]
+    /** How many there were. */
+    inFlightTotal: number
+  }
+}
+
+export = plimsoll

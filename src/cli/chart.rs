@@ -1,0 +1,83 @@
+//! A series over time as rows of blocks, with a scale on the left and times below.
+
+use super::units;
+
+const ROWS: usize = 6;
+/// Eighths of a cell; without Unicode, thirds.
+const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+const ASCII: [char; 4] = [' ', '.', ':', '#'];
+/// The scale and the axis: `1023 MiB ┤`.
+const MARGIN: usize = 11;
+
+/// The lines of a chart `width` columns wide of (time in epoch milliseconds, bytes), which need not be in order. Each column is
+/// the highest value of its span of time; a span without a sample stays empty. None if there is nothing to draw.
+pub fn lines(series: &[(u64, u64)], width: usize, unicode: bool) -> Option<Vec<String>> {
+    let first = series.iter().map(|(at, _)| *at).min()?;
+    let last = series.iter().map(|(at, _)| *at).max()?;
+    let top = series.iter().map(|(_, bytes)| *bytes).max().filter(|top| *top > 0)? as f64;
+    let columns = width.saturating_sub(MARGIN).clamp(20, 120).min(series.len().max(20));
+    let mut heights: Vec<Option<f64>> = vec![None; columns];
+    for (at, bytes) in series {
+        let place = (at - first) as f64 / ((last - first).max(1) as f64) * (columns - 1) as f64;
+        let height = &mut heights[(place.round() as usize).min(columns - 1)];
+        *height = Some(height.unwrap_or(0.0).max(*bytes as f64));
+    }
+    let steps: &[char] = if unicode { &BLOCKS } else { &ASCII };
+    let (tick, corner, line) = if unicode { ('┤', '└', "─") } else { ('|', '+', "-") };
+    let mut out = Vec::with_capacity(ROWS + 2);
+    for row in (0..ROWS).rev() {
+        let scale = units::size(top * (row + 1) as f64 / ROWS as f64);
+        let mut text = format!("{scale:>9} {tick}");
+        text.extend(heights.iter().map(|height| cell(*height, top, row, steps)));
+        out.push(text.trim_end().to_owned());
+    }
+    out.push(format!("{:>9} {corner}{}", "0", line.repeat(columns)));
+    let span = units::duration((last - first) as f64);
+    let (from, to) = (units::clock(first), units::clock(last));
+    let between = columns.saturating_sub(from.len() + to.len());
+    out.push(format!("{:MARGIN$}{from}{span:^between$}{to}", ""));
+    Some(out)
+}
+
+/// The part of a column that lies in `row`, counted from below. A value that is there shows, however small it is.
+fn cell(height: Option<f64>, top: f64, row: usize, steps: &[char]) -> char {
+    let Some(height) = height else { return ' ' };
+    let full = (steps.len() - 1) as f64;
+    let eighths = (height / top * ROWS as f64 * full).round().max(if height > 0.0 { 1.0 } else { 0.0 });
+    steps[(eighths - row as f64 * full).clamp(0.0, full) as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_a_rise_with_scale_and_times() {
+        let series: Vec<_> = (0..20).map(|n| (n * 500, n << 20)).collect();
+        let chart = lines(&series, 31, true).unwrap();
+        assert_eq!(chart.len(), ROWS + 2);
+        assert_eq!(chart[0], " 19.0 MiB ┤                 ▃▅█");
+        assert_eq!(chart[5], " 3.17 MiB ┤ ▃▅█████████████████");
+        assert_eq!(chart[6], "        0 └────────────────────");
+        assert_eq!(chart[7], "           00:00:009.5 s00:00:09");
+    }
+
+    #[test]
+    fn leaves_a_gap_where_there_are_no_samples() {
+        let chart = lines(&[(0, 5), (100_000, 5)], 31, false).unwrap();
+        assert_eq!(chart[0], "      5 B |#                  #");
+    }
+
+    #[test]
+    fn has_nothing_to_draw_without_values() {
+        assert_eq!(lines(&[], 80, true), None);
+        assert_eq!(lines(&[(1, 0)], 80, true), None);
+    }
+
+    #[test]
+    fn takes_any_times_and_values() {
+        let odd = [(u64::MAX, u64::MAX), (0, 0), (7, 1)];
+        assert!(lines(&odd, usize::MAX, true).is_some_and(|chart| chart.iter().all(|line| line.chars().count() < 200)));
+        assert!(lines(&odd, 0, false).is_some());
+    }
+}

@@ -1,0 +1,134 @@
+//! `plimsoll show`: records for a person at three in the morning, or for a program.
+
+mod page;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::units::{self, plain};
+use crate::recorder::record::Record;
+
+/// What to show, and to whom.
+pub struct Options<'a> {
+    /// Rows of a list, and records, at most; only for text.
+    pub limit: usize,
+    /// Epoch milliseconds.
+    pub now: u64,
+    /// Of the terminal, in columns.
+    pub width: usize,
+    pub color: bool,
+    /// Whether the terminal takes UTF-8.
+    pub unicode: bool,
+    /// Says what a record died of; asked for dead ones only.
+    pub judge: &'a dyn Fn(&Record) -> Judgement,
+}
+
+/// A probable cause of death.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Judgement {
+    pub cause: String,
+    /// One sentence with the figures that the cause was judged by.
+    pub evidence: String,
+    /// Epoch milliseconds.
+    pub at: u64,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    record: &'a Record,
+    /// Of dead ones only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    death: Option<Judgement>,
+}
+
+/// One object a record, one a line.
+///
+/// # Errors
+/// What `out` answers.
+pub fn json(records: &[Record], options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    for record in records {
+        let death = (!record.alive).then(|| (options.judge)(record));
+        let line = serde_json::to_string(&Line { record, death })?;
+        writeln!(out, "{}", escape(line))?;
+    }
+    Ok(())
+}
+
+/// JSON lets characters stand that steer a terminal; as `\u` escapes they mean the same and do nothing.
+fn escape(json: String) -> String {
+    if !json.contains(units::steers) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        match units::steers(c) {
+            true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// An overview if there are several, then a page for each.
+///
+/// # Errors
+/// What `out` answers.
+pub fn text(records: &[Record], options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let judgements: Vec<Option<Judgement>> =
+        records.iter().map(|record| (!record.alive).then(|| (options.judge)(record))).collect();
+    if records.len() > 1 {
+        let alive = records.iter().filter(|record| record.alive).count();
+        let summary = format!("{} records: {alive} alive, {} dead", records.len(), records.len() - alive);
+        writeln!(out, "{}", options.bold(&summary))?;
+        tables::overview(records, &judgements, options, out)?;
+    }
+    for (record, judgement) in records.iter().zip(&judgements).take(options.limit) {
+        if records.len() > 1 {
+            let rule = if options.unicode { "─" } else { "-" };
+            writeln!(out, "\n{}", rule.repeat(options.width.clamp(20, 120)))?;
+        }
+        page::write(record, judgement.as_ref(), options, out)?;
+    }
+    left_out(records.len(), options, "records", out)
+}
+
+/// Says how many rows of a list are not shown.
+fn left_out(rows: usize, options: &Options, what: &str, out: &mut dyn Write) -> io::Result<()> {
+    match rows.checked_sub(options.limit) {
+        None | Some(0) => Ok(()),
+        Some(more) => writeln!(out, "  and {more} more {what}; --limit {rows} shows them"),
+    }
+}
+
+impl Options<'_> {
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn alarm(&self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    fn good(&self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    fn arrow(&self) -> &'static str {
+        if self.unicode { "→" } else { "->" }
+    }
+
+    /// Text from a file, in what the terminal can show.
+    fn plain(&self, text: &str) -> String {
+        let text = plain(text);
+        if self.unicode { text } else { text.replace(|c: char| !c.is_ascii(), "?") }
+    }
+}

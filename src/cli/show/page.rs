@@ -1,0 +1,285 @@
+//! One record on one page: who, what of, memory, the event loop, collections, requests, routes, events.
+
+use std::io::{self, Write};
+
+use super::super::units::{between, clock, count, cut, date_time, duration, size};
+use super::super::{chart, units};
+use super::{Judgement, Options, left_out, tables};
+use crate::recorder::record::{InFlight, Record, Sample};
+
+/// A heartbeat comes twice a second: without one for so long something holds the process.
+const HEARTBEAT_LATE_MS: u64 = 5_000;
+/// The chart's span; the ring of samples holds ten minutes.
+const CHART_MS: u64 = 10 * 60_000;
+const EVENTS: usize = 20;
+const COLLECTIONS: usize = 5;
+
+pub fn write(record: &Record, judgement: Option<&Judgement>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let mut page = Page { record, options, out };
+    page.head(judgement)?;
+    page.memory()?;
+    page.event_loop()?;
+    page.collections()?;
+    page.requests()?;
+    page.routes()?;
+    page.events()?;
+    page.torn()
+}
+
+struct Page<'a> {
+    record: &'a Record,
+    options: &'a Options<'a>,
+    out: &'a mut dyn Write,
+}
+
+impl Page<'_> {
+    fn title(&mut self, title: &str) -> io::Result<()> {
+        writeln!(self.out, "\n{}", self.options.bold(title))
+    }
+
+    fn fact(&mut self, name: &str, fact: &str) -> io::Result<()> {
+        writeln!(self.out, "  {name:<19} {fact}")
+    }
+
+    fn head(&mut self, judgement: Option<&Judgement>) -> io::Result<()> {
+        let (record, options) = (self.record, self.options);
+        let thread = if record.thread == 0 { String::new() } else { format!(", worker thread {}", record.thread) };
+        let name = options.plain(&record.name);
+        let who = format!("{}, pid {}{thread}: ", if name.is_empty() { "(no name)" } else { &name }, record.pid);
+        let state = match judgement {
+            None => options.good("alive"),
+            // A process that ended by itself is no alarm.
+            Some(judgement) if record.exit.as_ref().is_some_and(|exit| exit.code == 0) => {
+                format!("dead, {}", options.plain(&judgement.cause))
+            }
+            Some(judgement) => options.alarm(&format!("dead, {}", options.plain(&judgement.cause))),
+        };
+        writeln!(self.out, "{}{state}", options.bold(&who))?;
+        let heartbeat = format!("{} UTC", date_time(record.last_heartbeat));
+        let ago = between(record.last_heartbeat, options.now);
+        match judgement {
+            None => {
+                self.fact(
+                    "up",
+                    &format!("{}, since {} UTC", between(record.started_at, options.now), date_time(record.started_at)),
+                )?;
+                self.fact("last heartbeat", &format!("{ago} ago, {heartbeat}"))?;
+                if options.now.saturating_sub(record.last_heartbeat) > HEARTBEAT_LATE_MS {
+                    let late = options
+                        .alarm("The process is there, but its heartbeat is late: it is stopped, or gets no CPU.");
+                    writeln!(self.out, "  {late}")?;
+                }
+            }
+            Some(judgement) => {
+                self.fact("evidence", &options.plain(&judgement.evidence))?;
+                let died = format!("{} UTC, {} ago", date_time(judgement.at), between(judgement.at, options.now));
+                self.fact("died", &format!("{died}, after {}", between(record.started_at, judgement.at)))?;
+                self.fact("last heartbeat", &format!("{heartbeat}, {ago} ago"))?;
+            }
+        }
+        let on = [&record.node_version, &record.platform].map(|text| options.plain(text)).join(" ");
+        self.fact("program", &format!("{} on Node {on}", options.plain(&record.script)))?;
+        if let Some(path) = &record.path {
+            let mirrored = if record.mirrored { " (a copy, at most 250 ms old)" } else { "" };
+            self.fact("record", &format!("{}{mirrored}", options.plain(path)))?;
+        }
+        if record.faults > 0 {
+            self.fact("faults", &format!("{} within plimsoll, kept from the application", count(record.faults)))?;
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self) -> io::Result<()> {
+        let record = self.record;
+        let heap = &record.heap;
+        self.title("Memory")?;
+        let cgroup = match (record.cgroup.used_bytes, record.cgroup.limit_bytes) {
+            (Some(used), Some(limit)) => {
+                format!("; its cgroup {} of {}{}", bytes(used), bytes(limit), percent(used, limit))
+            }
+            (Some(used), None) => format!("; its cgroup {}, without a limit", bytes(used)),
+            (None, _) => String::new(),
+        };
+        self.fact("RSS", &format!("{}{cgroup}", bytes(record.process.rss_bytes)))?;
+        let share = percent(heap.used_bytes, heap.limit_bytes);
+        let used = format!("{} of a limit of {}{share}", bytes(heap.used_bytes), bytes(heap.limit_bytes));
+        self.fact(
+            "heap used",
+            &format!("{used}; {} taken, {} external", bytes(heap.total_bytes), bytes(heap.external_bytes)),
+        )?;
+        match (heap.live_bytes, heap.live_at) {
+            (Some(live), Some(at)) => {
+                let ago = between(at, if record.alive { self.options.now } else { record.last_heartbeat });
+                let before = if record.alive { "ago" } else { "before the last heartbeat" };
+                self.fact("heap live", &format!("{} after the last mark-sweep, {ago} {before}", bytes(live)))?;
+            }
+            _ => self.fact("heap live", "not known: there was no mark-sweep yet")?,
+        }
+        let unattributed = heap.allocated_bytes as f64 - heap.attributed_bytes as f64;
+        let measured = if heap.exact { "exact" } else { "estimated" };
+        self.fact(
+            "allocated",
+            &format!(
+                "{} on the heap since the start ({measured}): {} attributed to requests, {} unattributed",
+                bytes(heap.allocated_bytes),
+                size(heap.attributed_bytes as f64),
+                size(unattributed)
+            ),
+        )?;
+        if record.native.supported {
+            let (allocated, resident) = (record.native.allocated_bytes, record.native.resident_bytes);
+            self.fact("plimsoll itself", &format!("{} allocated, {} resident", bytes(allocated), bytes(resident)))?;
+        }
+        self.chart("RSS", |sample| sample.rss_bytes)?;
+        self.chart("Heap used", |sample| sample.heap_used_bytes)
+    }
+
+    fn chart(&mut self, name: &str, figure: fn(&Sample) -> u64) -> io::Result<()> {
+        let last = self.record.samples.iter().map(|sample| sample.at).max().unwrap_or(0);
+        let since = last.saturating_sub(CHART_MS);
+        let recent = self.record.samples.iter().filter(|sample| sample.at >= since);
+        let series: Vec<(u64, u64)> = recent.map(|sample| (sample.at, figure(sample))).collect();
+        let Some(lines) = chart::lines(&series, self.options.width.saturating_sub(2), self.options.unicode) else {
+            return Ok(());
+        };
+        let value = |chosen: Option<&(u64, u64)>| chosen.map_or(0, |(_, value)| *value);
+        let (first, last) = (value(series.iter().min_by_key(|at| at.0)), value(series.iter().max_by_key(|at| at.0)));
+        let peak = value(series.iter().max_by_key(|at| at.1));
+        let arrow = self.options.arrow();
+        writeln!(
+            self.out,
+            "\n  {name}: {} {arrow} {}, at most {} (times in UTC)",
+            bytes(first),
+            bytes(last),
+            bytes(peak)
+        )?;
+        lines.iter().try_for_each(|line| writeln!(self.out, "  {line}"))
+    }
+
+    fn event_loop(&mut self) -> io::Result<()> {
+        let record = self.record;
+        let event_loop = &record.event_loop;
+        self.title("Event loop")?;
+        if record.blocked_ms > 0.0 {
+            let handle = event_loop.blocked_slot;
+            let by_handle = record.in_flight.iter().find(|request| handle != 0 && request.handle == handle);
+            let by = by_handle.or_else(|| record.in_flight.iter().find(|request| request.running));
+            let by =
+                by.map_or("by no request that is known".to_owned(), |request| format!("by {}", self.name(request)));
+            let blocked = format!("blocked for {} at the last heartbeat", duration(record.blocked_ms));
+            writeln!(self.out, "  {}, {by}", self.options.alarm(&blocked))?;
+        }
+        let turn = format!("lag {}, {:.0} % at work", duration(event_loop.lag_ms), event_loop.utilization * 100.0);
+        self.fact("last turn", &turn)?;
+        self.fact("longest block", &duration(event_loop.longest_block_ms))?;
+        let cpu = record.process.cpu_user_ms + record.process.cpu_system_ms;
+        self.fact("CPU time", &format!("{} user and system", duration(cpu)))
+    }
+
+    fn name(&self, request: &InFlight) -> String {
+        let options = self.options;
+        let route = request.route.as_ref().map_or(String::new(), |route| format!(" ({})", options.plain(route)));
+        format!("{} {}{route}", options.plain(&request.method), options.plain(&request.path))
+    }
+
+    fn collections(&mut self) -> io::Result<()> {
+        let record = self.record;
+        self.title("Garbage collection")?;
+        if record.gc.iter().all(|total| total.count == 0) {
+            return writeln!(self.out, "  none so far");
+        }
+        for total in record.gc.iter().filter(|total| total.count > 0) {
+            let (mean, all) = (duration(total.pause_ms / total.count as f64), duration(total.pause_ms));
+            let pauses = format!("{} times, {mean} each on average, {all} in all", count(total.count));
+            self.fact(total.kind, &pauses)?;
+        }
+        let arrow = self.options.arrow();
+        let last = record.collections.iter().rev().take(COLLECTIONS.min(self.options.limit));
+        for (index, collection) in last.enumerate() {
+            let (before, after) = (bytes(collection.before_bytes), bytes(collection.after_bytes));
+            let label = if index == 0 { "newest first" } else { "" };
+            let pause = duration(collection.pause_ms);
+            self.fact(
+                label,
+                &format!("{} {}, {pause}: {before} {arrow} {after}", clock(collection.at), collection.kind),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn requests(&mut self) -> io::Result<()> {
+        let (record, options) = (self.record, self.options);
+        let requests = &record.requests;
+        self.title("Requests")?;
+        self.fact(
+            "since the start",
+            &format!("{}, with {} of bodies", count(requests.total), bytes(requests.body_bytes)),
+        )?;
+        let refused =
+            format!("{} over a limit, {} to relieve the process", count(requests.limited), count(requests.shed));
+        self.fact("refused", &refused)?;
+        if requests.untracked > 0 {
+            self.fact("untracked", &format!("{}, because all slots were taken", count(requests.untracked)))?;
+        }
+        // The table is the evidence; the gauge may be a moment older.
+        let in_flight = &record.in_flight;
+        let heading = match (in_flight.len(), record.alive) {
+            (0, true) => "No request is in flight.".to_owned(),
+            (0, false) => "No request was in flight.".to_owned(),
+            (many, true) => format!("{many} in flight, oldest first:"),
+            (many, false) => format!("{many} in flight when it died, oldest first:"),
+        };
+        writeln!(self.out, "\n  {}", options.bold(&heading))?;
+        if in_flight.is_empty() {
+            return Ok(());
+        }
+        tables::in_flight(in_flight, options, self.out)?;
+        left_out(in_flight.len(), options, "in flight", self.out)
+    }
+
+    fn routes(&mut self) -> io::Result<()> {
+        let record = self.record;
+        self.title("Routes, by heap allocated in all")?;
+        if record.routes.is_empty() {
+            return writeln!(self.out, "  no request has ended yet");
+        }
+        tables::routes(&record.routes, self.options, self.out)?;
+        left_out(record.routes.len(), self.options, "routes", self.out)
+    }
+
+    fn events(&mut self) -> io::Result<()> {
+        let record = self.record;
+        self.title("Events (UTC)")?;
+        let shown = record.events.len().min(EVENTS.min(self.options.limit));
+        if record.events.len() > shown {
+            writeln!(self.out, "  the last {shown} of {}", record.events.len())?;
+        }
+        for event in &record.events[record.events.len() - shown..] {
+            let route = event.route.as_ref().map_or(String::new(), |route| format!("{} ", self.options.plain(route)));
+            let detail = cut(&self.options.plain(&event.detail), 400, self.options.unicode);
+            let line = format!("{}  {:<18} {route}{detail}", date_time(event.at), event.kind);
+            writeln!(self.out, "  {}", line.trim_end())?;
+        }
+        if record.events.is_empty() { writeln!(self.out, "  none") } else { Ok(()) }
+    }
+
+    fn torn(&mut self) -> io::Result<()> {
+        match self.record.torn_rows {
+            0 => Ok(()),
+            rows => writeln!(
+                self.out,
+                "\n  {rows} {} being written whenever read, and {} left out or marked torn.",
+                if rows == 1 { "row was" } else { "rows were" },
+                if rows == 1 { "is" } else { "are" }
+            ),
+        }
+    }
+}
+
+fn bytes(bytes: u64) -> String {
+    units::size(bytes as f64)
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 { String::new() } else { format!(" ({:.0} %)", part as f64 / whole as f64 * 100.0) }
+}

@@ -1,0 +1,266 @@
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::export::sample;
+use crate::recorder::record::{Event, InFlight};
+use crate::recorder::{FILE_BYTES, reader};
+
+fn judge(_: &Record) -> Judgement {
+    Judgement { cause: "cgroup OOM".into(), evidence: "The cgroup held 511 of 512 MiB.".into(), at: 1_795_353_845_123 }
+}
+
+fn options() -> Options<'static> {
+    Options { limit: 100, now: 1_795_353_999_000, width: 100, color: false, unicode: true, judge: &judge }
+}
+
+fn shown(records: &[Record], options: &Options) -> String {
+    let mut out = Vec::new();
+    text(records, options, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn dead() -> Record {
+    Record { path: Some("/dev/shm/plimsoll-0/a.plimsoll".into()), torn_rows: 2, ..sample::record() }
+}
+
+#[test]
+fn tells_who_died_of_what_and_when_the_last_heartbeat_was() {
+    let text = shown(&[Record { last_heartbeat: 1_795_353_845_000, ..dead() }], &options());
+    for part in [
+        "shop, pid 4711: dead, cgroup OOM",
+        "The cgroup held 511 of 512 MiB.",
+        "2026-11-22 13:24:05 UTC, 2 min 34 s ago",
+        "/srv/shop/server.js on Node v24.9.0 linux-x64",
+        "/dev/shm/plimsoll-0/a.plimsoll",
+        "2 rows were being written",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+}
+
+#[test]
+fn names_every_request_in_flight_oldest_first_and_the_one_that_was_running() {
+    let text = shown(&[dead()], &options());
+    assert!(text.contains("50 in flight when it died, oldest first:"));
+    let table = text.lines().skip_while(|line| !line.contains("oldest first:")).take_while(|line| !line.is_empty());
+    let named = table.filter(|row| row.contains("GET /api/users/17") || row.contains("POST /upload/…"));
+    assert_eq!(named.count(), 50);
+    let running: Vec<&str> = text.lines().filter(|line| line.contains("▶ RUNNING")).collect();
+    assert_eq!(running.len(), 1);
+    assert!(running[0].contains("600 ms") && running[0].contains("/upload/:id"), "{}", running[0]);
+    assert!(text.find("30.0 s").unwrap() < text.find("▶ RUNNING").unwrap());
+}
+
+#[test]
+fn tells_how_long_the_loop_is_blocked_and_on_which_request() {
+    let text = shown(&[dead()], &options());
+    assert!(text.contains("blocked for 4.5 s at the last heartbeat, by POST /upload/… (/upload/:id)"), "{text}");
+}
+
+#[test]
+fn tells_what_was_allocated_and_what_of_it_is_attributed() {
+    let text = shown(&[dead()], &options());
+    assert!(
+        text.contains(
+            "900 MiB on the heap since the start (exact): 400 MiB attributed to requests, 500 MiB unattributed"
+        )
+    );
+    assert!(text.contains("71.0 MiB of a limit of 512 MiB (14 %)"));
+    assert!(text.contains("38.0 MiB after the last mark-sweep"));
+}
+
+#[test]
+fn draws_memory_lists_collections_routes_and_events() {
+    let text = shown(&[dead()], &options());
+    for part in [
+        "RSS: 120 MiB → 230 MiB, at most ",
+        "█",
+        "mark-sweep-compact",
+        "80.0 MiB → 38.0 MiB",
+        "GET /api/users/:id",
+        "5.00 MiB",
+        "limit              /upload/:id 12 MiB declared, 10 MiB allowed",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+}
+
+#[test]
+fn a_limit_leaves_rows_out_and_says_how_many_but_not_the_one_that_was_running() {
+    let text = shown(&[dead()], &Options { limit: 3, ..options() });
+    assert!(text.contains("and 47 more in flight; --limit 50 shows them"), "{text}");
+    assert!(text.contains("and 1 more routes; --limit 4 shows them"), "{text}");
+    assert!(text.contains("▶ RUNNING"));
+}
+
+#[test]
+fn an_overview_comes_before_several() {
+    let alive = Record { alive: true, pid: 4712, last_heartbeat: options().now - 400, ..sample::record() };
+    let text = shown(&[alive, dead()], &options());
+    assert!(text.starts_with("2 records: 1 alive, 1 dead\n"));
+    assert!(text.contains("shop, pid 4712: alive"));
+    assert!(text.contains("400 ms ago"));
+}
+
+#[test]
+fn a_living_process_without_heartbeat_is_pointed_out() {
+    let stopped = Record { alive: true, last_heartbeat: options().now - 60_000, ..sample::record() };
+    assert!(shown(&[stopped], &options()).contains("its heartbeat is late"));
+}
+
+#[test]
+fn a_terminal_without_utf8_gets_ascii_and_no_colour_unless_asked() {
+    let text = shown(&[dead(), dead()], &Options { unicode: false, ..options() });
+    let odd: Vec<char> = text.chars().filter(|c| !c.is_ascii()).collect();
+    assert_eq!(odd, [], "{text}");
+    assert!(text.contains("> RUNNING") && !text.contains('\u{1b}'));
+    assert!(shown(&[dead()], &Options { color: true, ..options() }).contains("\u{1b}[1;31mdead, cgroup OOM\u{1b}[0m"));
+}
+
+#[test]
+fn fits_the_width_of_the_terminal() {
+    for width in [80, 100, 160] {
+        let text = shown(&[dead()], &Options { width, ..options() });
+        let tables = text.lines().filter(|line| line.contains("POST /") || line.contains('┤') || line.contains("───"));
+        for line in tables.filter(|line| !line.contains("blocked")) {
+            assert!(line.chars().count() <= width, "{width}: {line}");
+        }
+    }
+}
+
+/// A record as nobody but an attacker would write it.
+fn hostile() -> Record {
+    let steering = "\u{1b}]0;owned\u{7}\u{9b}2J\r\n\u{202e}".to_owned();
+    let mut record = dead();
+    record.name = steering.clone();
+    record.script = steering.clone();
+    record.node_version = steering.clone();
+    record.platform = steering.clone();
+    record.path = Some(steering.clone());
+    record.routes[0].route = steering.clone();
+    record.routes[0].method = steering.clone();
+    record.in_flight = vec![InFlight { path: steering.clone(), route: Some(steering.clone()), ..Default::default() }];
+    record.events = vec![Event { detail: steering.clone(), route: Some(steering), ..Default::default() }];
+    record
+}
+
+fn steering(text: &str) -> Vec<char> {
+    text.chars().filter(|c| *c != '\n' && units::steers(*c)).collect()
+}
+
+#[test]
+fn strings_from_files_do_not_steer_the_terminal() {
+    let judge = |record: &Record| Judgement { cause: record.name.clone(), evidence: record.name.clone(), at: 0 };
+    let options = Options { judge: &judge, ..options() };
+    assert_eq!(steering(&shown(&[hostile(), hostile()], &options)), []);
+    let mut out = Vec::new();
+    json(&[hostile()], &options, &mut out).unwrap();
+    let line = String::from_utf8(out).unwrap();
+    assert_eq!(steering(&line), []);
+    let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(object["name"], hostile().name, "escaped, not changed");
+}
+
+#[test]
+fn json_is_one_object_a_record_one_a_line_with_what_was_promised() {
+    let mut out = Vec::new();
+    json(&[Record { alive: true, ..sample::record() }, dead()], &options(), &mut out).unwrap();
+    let lines: Vec<serde_json::Value> =
+        String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    let [alive, dead] = [&lines[0], &lines[1]];
+    assert_eq!((&alive["alive"], &alive["death"]), (&true.into(), &serde_json::Value::Null));
+    assert_eq!(dead["death"]["cause"], "cgroup OOM");
+    for field in ["pid", "alive", "startedAt", "lastHeartbeat", "blockedMs", "inFlight", "samples", "routes", "events"]
+    {
+        assert!(!dead[field].is_null(), "{field}");
+    }
+    for field in ["method", "path", "route", "ageMs", "running", "heapBytes", "bodyBytes"] {
+        assert!(!dead["inFlight"][0][field].is_null(), "{field}");
+    }
+    for field in ["at", "rssBytes", "heapUsedBytes", "heapLimitBytes", "externalBytes"] {
+        assert!(dead["samples"][0][field].is_u64(), "{field}");
+    }
+    assert_eq!(dead["events"][1]["type"], "limit");
+}
+
+/// Everything that is made of a record, from any bytes.
+fn everything(bytes: &[u8]) -> Result<usize, reader::ReadError> {
+    let record = reader::read(bytes)?;
+    let records = [record.clone(), Record { alive: true, ..record }];
+    let mut out = Vec::new();
+    text(&records, &options(), &mut out).unwrap();
+    let odd = Options { unicode: false, color: true, width: 0, limit: usize::MAX, ..options() };
+    text(&records[..1], &odd, &mut out).unwrap();
+    json(&records[..1], &options(), &mut out).unwrap();
+    for openmetrics in [false, true] {
+        let options = crate::export::prometheus::Options { openmetrics, ..Default::default() };
+        out.extend(crate::export::prometheus::render(&records, &options));
+    }
+    out.extend(serde_json::to_vec(&crate::export::stats::stats(&records[0], None)).unwrap());
+    Ok(out.len())
+}
+
+/// Bytes that `work` takes from the allocator in all, freed or not: no less than it ever holds at once.
+fn allocated(work: impl FnOnce()) -> u64 {
+    #[cfg(not(target_env = "msvc"))]
+    let total = || tikv_jemalloc_ctl::thread::allocatedp::read().map_or(0, |total| total.get());
+    #[cfg(target_env = "msvc")]
+    let total = || 0;
+    let before = total();
+    work();
+    total() - before
+}
+
+static IMAGE: LazyLock<Vec<u8>> = LazyLock::new(sample::image);
+
+/// Where a change does the most: anywhere, in the header and the gauges, or at the start of a row.
+fn place() -> impl Strategy<Value = usize> {
+    prop_oneof![0..FILE_BYTES, 0..0x1000usize, (0..FILE_BYTES / 8).prop_map(|word| word * 8)]
+}
+
+fn patch() -> impl Strategy<Value = (usize, u64)> {
+    let value = prop_oneof![any::<u64>(), Just(u64::MAX), Just(u64::MAX >> 1), Just(1 << 63), 0..5000u64];
+    (place(), value)
+}
+
+proptest! {
+    // Rendering six megabytes of record unoptimised takes a while; the fuzz target does the long runs.
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn a_damaged_file_is_an_error_or_a_record_and_never_a_panic(
+        patches in prop::collection::vec(patch(), 0..40),
+        flips in prop::collection::vec(0..FILE_BYTES * 8, 0..40),
+        length in prop_oneof![4 => Just(FILE_BYTES), 1 => 0..FILE_BYTES],
+    ) {
+        let mut image = IMAGE.clone();
+        for (offset, value) in patches {
+            let end = (offset + 8).min(image.len());
+            image[offset..end].copy_from_slice(&value.to_le_bytes()[..end - offset]);
+        }
+        flips.into_iter().for_each(|bit| image[bit / 8] ^= 1 << (bit % 8));
+        image.truncate(length);
+        let taken = allocated(|| drop(everything(&image)));
+        prop_assert!(taken < 256 << 20, "{} bytes", taken);
+    }
+
+    #[test]
+    fn a_foreign_file_is_an_error_that_says_so(bytes in prop::collection::vec(any::<u8>(), 0..9000)) {
+        let error = reader::read(&bytes[..]).unwrap_err().to_string();
+        prop_assert!(error.contains("not a plimsoll recorder") || error.contains("truncated"), "{}", error);
+    }
+}
+
+/// Every counter and count at its most: what the tables hold is the most that can be read.
+#[test]
+fn memory_is_bounded_whatever_the_file_claims() {
+    let mut image = sample::image();
+    let head = 8 * 128;
+    // From the gauges on, everything; sequence numbers even, so that rows are whole.
+    image[head..].fill(0xfe);
+    let taken = allocated(|| assert!(everything(&image).unwrap() > 1 << 20));
+    assert!(taken < 1 << 30, "{taken} bytes");
+}

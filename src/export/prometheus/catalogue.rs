@@ -1,0 +1,312 @@
+//! The list of metrics. Names without `plimsoll_` are those of prom-client and express-prom-bundle, with their meaning.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use prometheus_client::metrics::MetricType;
+
+use super::merged::{self, Route, max, sum, sum_known};
+use super::{Families, Histogram, Labels, Options, Value, labels};
+use crate::recorder::FILE_BYTES;
+use crate::recorder::record::{Distribution, Record};
+use crate::recorder::writer::{GC_PAUSE_BOUNDS_NS, LATENCY_BOUNDS_NS};
+
+/// Powers of four, 256 B to 1 GiB: bounds that the recorder's own buckets share, so that nothing is interpolated.
+const SIZE_BOUNDS: [f64; 12] = {
+    let mut bounds = [256.0; 12];
+    let mut index = 1;
+    while index < bounds.len() {
+        bounds[index] = bounds[index - 1] * 4.0;
+        index += 1;
+    }
+    bounds
+};
+
+pub fn fill(families: &mut Families, records: &[Record], options: &Options) {
+    let processes = merged::processes(records);
+    recorder(families, records, processes.len());
+    if let Some((cause, at)) = &options.last_death {
+        let row = (labels([("cause", cause)]), Value::Gauge((*at as f64 / 1e3).into()));
+        families.push(
+            "plimsoll_last_death_timestamp_seconds",
+            "When the process died whose death this start has found, by probable cause.",
+            MetricType::Gauge,
+            vec![row],
+        );
+    }
+    if records.is_empty() {
+        return;
+    }
+    process(families, &processes);
+    surroundings(families, &processes);
+    event_loop(families, records);
+    heap(families, records);
+    allocation(families, records);
+    collections(families, records);
+    requests(families, records);
+    routes(families, records);
+}
+
+fn recorder(families: &mut Families, records: &[Record], processes: usize) {
+    families.gauge("plimsoll_processes", processes as u64, "Processes that these figures cover.");
+    let isolates = records.len() as u64;
+    families.gauge(
+        "plimsoll_isolates",
+        isolates,
+        "Main and worker threads that these figures cover, a record for each.",
+    );
+    let names: BTreeSet<_> = records.iter().map(|record| record.name.as_str()).collect();
+    let version = env!("CARGO_PKG_VERSION");
+    let names = names.into_iter().map(|name| (labels([("name", name), ("version", version)]), Value::Info));
+    let help = "Name of the records covered, and version of plimsoll that reads them.";
+    families.push("plimsoll_recorder_info", help, MetricType::Info, names.collect());
+    families.gauge("plimsoll_recorder_bytes", isolates * FILE_BYTES as u64, "Memory that the records take.");
+    let stalest = records.iter().map(|record| record.last_heartbeat).min().map(|at| at as f64 / 1e3);
+    families.known(
+        "plimsoll_recorder_heartbeat_timestamp_seconds",
+        stalest,
+        "Last heartbeat of the record that has gone longest without one.",
+    );
+    let faults = sum(records, |record| record.faults);
+    families.counter("plimsoll_faults_total", faults, "Faults within plimsoll that it kept from the application.");
+}
+
+fn process(families: &mut Families, processes: &[&Record]) {
+    let each = || processes.iter().copied();
+    let user: f64 = each().map(|record| record.process.cpu_user_ms / 1e3).sum();
+    let system: f64 = each().map(|record| record.process.cpu_system_ms / 1e3).sum();
+    families.counter("process_cpu_user_seconds_total", user, "User CPU time spent, all processes together.");
+    families.counter("process_cpu_system_seconds_total", system, "System CPU time spent, all processes together.");
+    families.counter("process_cpu_seconds_total", user + system, "CPU time spent, all processes together.");
+    let start = each().map(|record| record.started_at).min().map(|at| at as f64 / 1e3);
+    families.known("process_start_time_seconds", start, "When plimsoll started in the oldest process, Unix time.");
+    let rss = sum(each(), |record| record.process.rss_bytes);
+    families.gauge("process_resident_memory_bytes", rss, "Resident memory, all processes together.");
+    // A platform that does not tell leaves zero.
+    let open = Some(sum(each(), |record| record.process.open_fds)).filter(|fds| *fds > 0);
+    families.known("process_open_fds", open, "Open file descriptors, all processes together.");
+    let limit = Some(sum(each(), |record| record.process.max_fds)).filter(|fds| *fds > 0);
+    families.known("process_max_fds", limit, "Limit of open file descriptors, added up over the processes.");
+
+    let versions: BTreeSet<_> = each().map(|record| record.node_version.as_str()).collect();
+    let versions = versions.into_iter().filter(|version| !version.is_empty()).map(|version| {
+        let mut numbers = version.trim_start_matches('v').split(['.', '-']);
+        let mut next = || numbers.next().unwrap_or_default();
+        let (major, minor, patch) = (next(), next(), next());
+        (labels([("version", version), ("major", major), ("minor", minor), ("patch", patch)]), Value::Info)
+    });
+    let help = "Node.js version, a row for each in use.";
+    families.push("nodejs_version_info", help, MetricType::Info, versions.collect());
+}
+
+fn surroundings(families: &mut Families, processes: &[&Record]) {
+    let native = |figure: fn(&Record) -> u64| {
+        sum_known(processes.iter().copied(), |record| record.native.supported.then(|| figure(record)))
+    };
+    let allocated = native(|record| record.native.allocated_bytes);
+    families.known("plimsoll_native_allocated_bytes", allocated, "Bytes that plimsoll's native code has allocated.");
+    let active = native(|record| record.native.active_bytes);
+    families.known("plimsoll_native_active_bytes", active, "Bytes in pages that plimsoll's allocator has in use.");
+    let resident = native(|record| record.native.resident_bytes);
+    families.known("plimsoll_native_resident_bytes", resident, "Bytes that plimsoll's allocator holds resident.");
+    let (used, limit) = merged::cgroup(processes);
+    families.known(
+        "plimsoll_cgroup_memory_used_bytes",
+        used,
+        "Memory charged to the cgroup, of the process nearest its limit.",
+    );
+    families.known(
+        "plimsoll_cgroup_memory_limit_bytes",
+        limit,
+        "Memory limit of the cgroup, of the process nearest its limit.",
+    );
+}
+
+fn event_loop(families: &mut Families, records: &[Record]) {
+    let lag = max(records, |record| record.event_loop.lag_ms / 1e3);
+    families.known("nodejs_eventloop_lag_seconds", lag, "Delay of the event loop's last turn, of the worst loop.");
+    let lags = records.iter().filter_map(|record| merged::lag_quantiles(record, [0.5, 0.9, 0.99]));
+    let worst = lags.reduce(|a, b| [a[0].max(b[0]), a[1].max(b[1]), a[2].max(b[2])]);
+    families.known(
+        "nodejs_eventloop_lag_p50_seconds",
+        worst.map(|lags| lags[0]),
+        "Median delay of the event loop over the last minute, sampled, of the worst loop.",
+    );
+    families.known(
+        "nodejs_eventloop_lag_p90_seconds",
+        worst.map(|lags| lags[1]),
+        "90th percentile of the delay over the last minute, sampled, of the worst loop.",
+    );
+    families.known(
+        "nodejs_eventloop_lag_p99_seconds",
+        worst.map(|lags| lags[2]),
+        "99th percentile of the delay over the last minute, sampled, of the worst loop.",
+    );
+    families.known(
+        "nodejs_eventloop_utilization",
+        max(records, |record| record.event_loop.utilization),
+        "Share of the last turn in which the event loop was at work, of the busiest loop.",
+    );
+    families.known(
+        "plimsoll_eventloop_blocked_seconds",
+        max(records, |record| record.blocked_ms / 1e3),
+        "For how long the event loop has been blocked as of the heartbeat, of the worst loop. 0 while all turn.",
+    );
+    families.known(
+        "plimsoll_eventloop_longest_block_seconds",
+        max(records, |record| record.event_loop.longest_block_ms / 1e3),
+        "Longest time for which an event loop was blocked since its start.",
+    );
+}
+
+fn heap(families: &mut Families, records: &[Record]) {
+    let each = |figure: fn(&Record) -> u64| sum(records, figure);
+    families.gauge(
+        "nodejs_heap_size_total_bytes",
+        each(|record| record.heap.total_bytes),
+        "Memory that V8 has taken for its heaps, all isolates together.",
+    );
+    families.gauge(
+        "nodejs_heap_size_used_bytes",
+        each(|record| record.heap.used_bytes),
+        "Used memory of V8's heaps, garbage included, all isolates together.",
+    );
+    families.gauge(
+        "nodejs_external_memory_bytes",
+        each(|record| record.heap.external_bytes),
+        "Memory outside of the heap that its objects hold, all isolates together.",
+    );
+    families.known(
+        "plimsoll_heap_live_bytes",
+        sum_known(records, |record| record.heap.live_bytes),
+        "Used heap right after the last major collection, added up over the isolates that have had one.",
+    );
+    families.gauge(
+        "plimsoll_heap_limit_bytes",
+        each(|record| record.heap.limit_bytes),
+        "Limits of V8's heaps, added up over the isolates.",
+    );
+    let limited = records.iter().filter(|record| record.heap.limit_bytes > 0);
+    let fullest = limited.map(|record| record.heap.used_bytes as f64 / record.heap.limit_bytes as f64);
+    families.known(
+        "plimsoll_heap_used_ratio",
+        fullest.max_by(f64::total_cmp),
+        "Used heap over its limit, of the isolate nearest to its limit.",
+    );
+}
+
+fn allocation(families: &mut Families, records: &[Record]) {
+    let allocated = sum(records, |record| record.heap.allocated_bytes);
+    families.counter(
+        "plimsoll_heap_allocated_bytes_total",
+        allocated,
+        "Bytes allocated on V8's heaps since the start, whether collected since or not.",
+    );
+    let attributed = sum(records, |record| record.heap.attributed_bytes.max(0) as u64);
+    families.counter(
+        "plimsoll_heap_attributed_bytes_total",
+        attributed,
+        "Bytes allocated on V8's heaps by code that ran for a request.",
+    );
+    // No counter: what a running request allocates counts here until its span ends, and then no longer.
+    families.gauge(
+        "plimsoll_heap_unattributed_bytes",
+        allocated.saturating_sub(attributed),
+        "Bytes allocated since the start and not attributed to a request; those of running code are until it returns.",
+    );
+    let exact = records.iter().all(|record| record.heap.exact);
+    families.gauge("plimsoll_heap_exact", u64::from(exact), "1 if every isolate counts allocation exactly, else 0.");
+}
+
+fn collections(families: &mut Families, records: &[Record]) {
+    // prom-client's names of the kinds; a scavenge and a minor mark-sweep both collect the young generation.
+    let mut kinds: BTreeMap<&str, (f64, Vec<u64>)> = BTreeMap::new();
+    for total in records.iter().flat_map(|record| &record.gc) {
+        let kind = match total.kind {
+            "scavenge" | "minor-mark-sweep" => "minor",
+            "mark-sweep-compact" => "major",
+            "incremental-marking" => "incremental",
+            _ => "weakcb",
+        };
+        let (pause_ms, counts) = kinds.entry(kind).or_default();
+        *pause_ms += total.pause_ms;
+        merged::add_counts(counts, &total.buckets);
+    }
+    let bounds = GC_PAUSE_BOUNDS_NS.map(|ns| ns as f64 / 1e9);
+    let rows = kinds.iter().map(|(kind, (pause_ms, counts))| {
+        let histogram = Histogram::new(pause_ms / 1e3, bounds, counts);
+        (labels([("kind", kind)]), histogram)
+    });
+    families.histograms(
+        "nodejs_gc_duration_seconds",
+        rows,
+        "Pauses for garbage collection by kind: minor, major, incremental or weakcb.",
+    );
+}
+
+fn requests(families: &mut Families, records: &[Record]) {
+    let each = |figure: fn(&Record) -> u64| sum(records, figure);
+    families.counter(
+        "plimsoll_http_requests_total",
+        each(|record| record.requests.total),
+        "Requests that have come in.",
+    );
+    families.gauge("plimsoll_http_requests_in_flight", each(|record| record.requests.in_flight), "Requests in flight.");
+    families.counter(
+        "plimsoll_http_requests_untracked_total",
+        each(|record| record.requests.untracked),
+        "Requests served without being tracked, because all slots were taken.",
+    );
+    families.counter(
+        "plimsoll_http_requests_limited_total",
+        each(|record| record.requests.limited),
+        "Requests refused because their body exceeds a limit.",
+    );
+    families.counter(
+        "plimsoll_http_requests_shed_total",
+        each(|record| record.requests.shed),
+        "Requests refused to relieve the process.",
+    );
+    families.counter(
+        "plimsoll_http_received_bytes_total",
+        each(|record| record.requests.body_bytes),
+        "Bytes of request bodies received.",
+    );
+}
+
+fn routes(families: &mut Families, records: &[Record]) {
+    let routes = merged::routes(records);
+    let rows: Vec<(Labels, &Route)> = routes
+        .iter()
+        .map(|((method, path, status), route)| {
+            (labels([("method", method), ("path", path), ("status_code", status)]), route)
+        })
+        .collect();
+    let latency_bounds = LATENCY_BOUNDS_NS.map(|ns| ns as f64 / 1e9);
+    let latency = |route: &Route| Histogram::new(route.duration_ms.sum / 1e3, latency_bounds, &route.latency);
+    families.histograms(
+        "http_request_duration_seconds",
+        rows.iter().map(|(labels, route)| (Arc::clone(labels), latency(route))),
+        "Time from a request's start to its end, by mounted pattern and class of status.",
+    );
+    let mut sizes = |name, of: fn(&Route) -> &Distribution, help| {
+        let rows = rows.iter().map(|(labels, route)| {
+            let counts = merged::counts_by(of(route), &SIZE_BOUNDS);
+            (Arc::clone(labels), Histogram::new(of(route).sum, SIZE_BOUNDS, &counts))
+        });
+        families.histograms(name, rows, help);
+    };
+    sizes(
+        "plimsoll_http_request_heap_bytes",
+        |route| &route.heap_bytes,
+        "Bytes allocated on V8's heap by the code that ran for a request.",
+    );
+    sizes("plimsoll_http_request_body_bytes", |route| &route.body_bytes, "Bytes received of a request's body.");
+    sizes("plimsoll_http_response_bytes", |route| &route.response_bytes, "Bytes sent in answer, headers included.");
+    families.push(
+        "plimsoll_http_requests_aborted_total",
+        "Requests that ended before their response did.",
+        MetricType::Counter,
+        rows.iter().map(|(labels, route)| (Arc::clone(labels), Value::Counter(route.aborted.into()))).collect(),
+    );
+}

@@ -1,0 +1,224 @@
+//! Metrics of one record, or of several as one (the workers of a cluster, the worker threads of a process).
+//!
+//! `prometheus-client` encodes OpenMetrics; the classic text format (0.0.4) is derived from that in `classic`, so that
+//! there is one list of metrics and one encoder. Which metrics there are is in `catalogue`, how those of several
+//! records become one in `merged`.
+
+mod catalogue;
+mod classic;
+mod merged;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{
+    CounterValueEncoder, DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, GaugeValueEncoder, MetricEncoder,
+    NoLabelSet, text,
+};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::recorder::record::Record;
+
+/// What the caller wants to see.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// OpenMetrics 1.0 instead of Prometheus text 0.0.4.
+    pub openmetrics: bool,
+    /// Leaves out every name that does not begin with `plimsoll_`: for processes where prom-client exports the others.
+    pub only_plimsoll: bool,
+    /// Cause and time (epoch milliseconds) of the last death that a start has found.
+    pub last_death: Option<(String, u64)>,
+}
+
+/// The `Content-Type` that goes with [`render`]'s answer.
+pub fn content_type(openmetrics: bool) -> &'static str {
+    match openmetrics {
+        true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        false => "text/plain; version=0.0.4; charset=utf-8",
+    }
+}
+
+/// All metrics of `records`, taken together. Without a record what remains is that there are none.
+pub fn render(records: &[Record], options: &Options) -> Vec<u8> {
+    let mut families = Families { only_plimsoll: options.only_plimsoll, list: Vec::new() };
+    catalogue::fill(&mut families, records, options);
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(families));
+    let mut out = String::new();
+    text::encode(&mut out, &registry).expect("writing to a String cannot fail");
+    match options.openmetrics {
+        true => out.into_bytes(),
+        false => classic::from_openmetrics(&out).into_bytes(),
+    }
+}
+
+type Labels = Arc<Vec<(&'static str, String)>>;
+
+fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
+    Arc::new(pairs.map(|(key, value)| (key, value.to_owned())).to_vec())
+}
+
+/// Integers stay integers in the text: `73000000000.0` is hard to read, and to compare.
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    Integer(u64),
+    Float(f64),
+}
+
+impl From<u64> for Number {
+    fn from(value: u64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<f64> for Number {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
+impl EncodeGaugeValue for Number {
+    fn encode(&self, encoder: &mut GaugeValueEncoder) -> fmt::Result {
+        match self {
+            Self::Integer(value) => EncodeGaugeValue::encode(value, encoder),
+            Self::Float(value) => EncodeGaugeValue::encode(value, encoder),
+        }
+    }
+}
+
+impl EncodeCounterValue for Number {
+    fn encode(&self, encoder: &mut CounterValueEncoder) -> fmt::Result {
+        match self {
+            Self::Integer(value) => EncodeCounterValue::encode(value, encoder),
+            Self::Float(value) => EncodeCounterValue::encode(value, encoder),
+        }
+    }
+}
+
+/// Counts by bucket, not cumulative. There is no count beside them that could contradict: it is their sum.
+#[derive(Debug)]
+struct Histogram {
+    sum: f64,
+    buckets: Vec<(f64, u64)>,
+}
+
+impl Histogram {
+    /// `bounds` are inclusive and ascend; `counts` has one more, what exceeds them all. Both formats forbid a negative
+    /// sum, and the encoder adds the counts up, so what an odd file holds is cut to what that addition can bear.
+    fn new(sum: f64, bounds: impl IntoIterator<Item = f64>, counts: &[u64]) -> Self {
+        let mut left = u64::MAX;
+        let buckets = bounds.into_iter().chain([f64::INFINITY]).enumerate().map(|(index, bound)| {
+            let count = counts.get(index).copied().unwrap_or(0).min(left);
+            left -= count;
+            (bound, count)
+        });
+        Self { buckets: buckets.collect(), sum: sum.max(0.0) }
+    }
+
+    fn count(&self) -> u64 {
+        self.buckets.iter().map(|(_, count)| count).sum()
+    }
+}
+
+#[derive(Debug)]
+enum Value {
+    Counter(Number),
+    Gauge(Number),
+    Histogram(Histogram),
+    Info,
+}
+
+#[derive(Debug)]
+struct Family {
+    /// Without unit and suffix, which the encoder appends.
+    name: &'static str,
+    unit: Option<Unit>,
+    help: &'static str,
+    kind: MetricType,
+    rows: Vec<(Labels, Value)>,
+}
+
+impl Family {
+    /// `name` as dashboards know it, with its unit and the suffix of its kind.
+    fn new(name: &'static str, help: &'static str, kind: MetricType, rows: Vec<(Labels, Value)>) -> Self {
+        let suffix = match kind {
+            MetricType::Counter => "_total",
+            MetricType::Info => "_info",
+            _ => "",
+        };
+        let name = name.strip_suffix(suffix).expect("a metric's name ends in the suffix of its kind");
+        let (name, unit) = match (name.strip_suffix("_seconds"), name.strip_suffix("_bytes")) {
+            (Some(name), _) => (name, Some(Unit::Seconds)),
+            (_, Some(name)) => (name, Some(Unit::Bytes)),
+            _ => (name, None),
+        };
+        Self { name, unit, help, kind, rows }
+    }
+}
+
+#[derive(Debug)]
+struct Families {
+    only_plimsoll: bool,
+    list: Vec<Family>,
+}
+
+impl Families {
+    fn push(&mut self, name: &'static str, help: &'static str, kind: MetricType, rows: Vec<(Labels, Value)>) {
+        if rows.is_empty() || (self.only_plimsoll && !name.starts_with("plimsoll_")) {
+            return;
+        }
+        self.list.push(Family::new(name, help, kind, rows));
+    }
+
+    fn counter(&mut self, name: &'static str, value: impl Into<Number>, help: &'static str) {
+        self.push(name, help, MetricType::Counter, vec![(Labels::default(), Value::Counter(value.into()))]);
+    }
+
+    fn gauge(&mut self, name: &'static str, value: impl Into<Number>, help: &'static str) {
+        self.push(name, help, MetricType::Gauge, vec![(Labels::default(), Value::Gauge(value.into()))]);
+    }
+
+    /// A gauge that is left out where its value is not known.
+    fn known(&mut self, name: &'static str, value: Option<impl Into<Number>>, help: &'static str) {
+        if let Some(value) = value {
+            self.gauge(name, value, help);
+        }
+    }
+
+    fn histograms(&mut self, name: &'static str, rows: impl Iterator<Item = (Labels, Histogram)>, help: &'static str) {
+        let rows = rows.map(|(labels, histogram)| (labels, Value::Histogram(histogram))).collect();
+        self.push(name, help, MetricType::Histogram, rows);
+    }
+}
+
+impl Collector for Families {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        for family in &self.list {
+            let mut encoder = encoder.encode_descriptor(family.name, family.help, family.unit.as_ref(), family.kind)?;
+            for (labels, value) in &family.rows {
+                match (value, labels.is_empty()) {
+                    (Value::Info, _) => encoder.encode_info(&**labels)?,
+                    // An empty label set would be written as `{}`.
+                    (_, true) => encode_value(&mut encoder, value)?,
+                    (_, false) => encode_value(&mut encoder.encode_family(&**labels)?, value)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode_value(encoder: &mut MetricEncoder, value: &Value) -> fmt::Result {
+    match value {
+        Value::Counter(value) => encoder.encode_counter::<NoLabelSet, _, f64>(value, None),
+        Value::Gauge(value) => encoder.encode_gauge(value),
+        Value::Histogram(histogram) => {
+            encoder.encode_histogram::<NoLabelSet>(histogram.sum, histogram.count(), &histogram.buckets, None)
+        }
+        Value::Info => Ok(()),
+    }
+}

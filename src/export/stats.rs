@@ -1,0 +1,238 @@
+//! The object of `plimsoll.stats()`: the `Stats` of the design, and some figures beside it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::recorder::FILE_BYTES;
+use crate::recorder::record::{Cgroup, EventLoop, InFlight, Record, RouteStats};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats<'a> {
+    pid: u32,
+    thread: u64,
+    name: &'a str,
+    started_at: u64,
+    rss_bytes: u64,
+    process: Process,
+    heap: Heap<'a>,
+    gc: BTreeMap<&'static str, Gc>,
+    native: Native,
+    cgroup: &'a Cgroup,
+    event_loop: Loop<'a>,
+    requests: Requests<'a>,
+    routes: &'a [RouteStats],
+    findings: [(); 0],
+    recorder: Recorder<'a>,
+    faults: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Process {
+    cpu_user_ms: f64,
+    cpu_system_ms: f64,
+    open_fds: u64,
+    max_fds: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Heap<'a> {
+    used_bytes: u64,
+    total_bytes: u64,
+    live_bytes: Option<u64>,
+    live_at: Option<u64>,
+    limit_bytes: u64,
+    allocated_bytes: u64,
+    external_bytes: u64,
+    malloced_bytes: u64,
+    attributed_bytes: i64,
+    unattributed_bytes: i64,
+    exact: bool,
+    /// Why the exact probe is off; absent while it is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Gc {
+    count: u64,
+    pause_ms: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase", untagged)]
+enum Native {
+    #[serde(rename_all = "camelCase")]
+    Figures {
+        allocated_bytes: u64,
+        active_bytes: u64,
+        resident_bytes: u64,
+    },
+    Missing(&'static str),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Loop<'a> {
+    #[serde(flatten)]
+    event_loop: &'a EventLoop,
+    blocked_ms: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Requests<'a> {
+    total: u64,
+    in_flight: u64,
+    untracked: u64,
+    limited: u64,
+    shed: u64,
+    body_bytes: u64,
+    /// The one in flight that started first.
+    oldest: Option<Oldest<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Oldest<'a> {
+    method: &'a str,
+    path: &'a str,
+    route: Option<&'a str>,
+    started_at: u64,
+}
+
+#[derive(Serialize)]
+struct Recorder<'a> {
+    path: Option<&'a str>,
+    bytes: usize,
+}
+
+/// `exact_reason`: why allocation is not counted exactly, where it is not.
+pub fn stats<'a>(record: &'a Record, exact_reason: Option<&'a str>) -> impl Serialize + use<'a> {
+    let heap = &record.heap;
+    let unattributed = i128::from(heap.allocated_bytes) - i128::from(heap.attributed_bytes);
+    let oldest = record.in_flight.iter().filter(|request| !request.torn).min_by_key(|request| request.started_at);
+    Stats {
+        pid: record.pid,
+        thread: record.thread,
+        name: &record.name,
+        started_at: record.started_at,
+        rss_bytes: record.process.rss_bytes,
+        process: Process {
+            cpu_user_ms: record.process.cpu_user_ms,
+            cpu_system_ms: record.process.cpu_system_ms,
+            open_fds: record.process.open_fds,
+            max_fds: record.process.max_fds,
+        },
+        heap: Heap {
+            used_bytes: heap.used_bytes,
+            total_bytes: heap.total_bytes,
+            live_bytes: heap.live_bytes,
+            live_at: heap.live_at,
+            limit_bytes: heap.limit_bytes,
+            allocated_bytes: heap.allocated_bytes,
+            external_bytes: heap.external_bytes,
+            malloced_bytes: heap.malloced_bytes,
+            attributed_bytes: heap.attributed_bytes,
+            unattributed_bytes: unattributed.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
+            exact: heap.exact,
+            reason: exact_reason.filter(|_| !heap.exact),
+        },
+        gc: record.gc.iter().map(|total| (total.kind, Gc { count: total.count, pause_ms: total.pause_ms })).collect(),
+        native: match record.native.supported {
+            true => Native::Figures {
+                allocated_bytes: record.native.allocated_bytes,
+                active_bytes: record.native.active_bytes,
+                resident_bytes: record.native.resident_bytes,
+            },
+            false => Native::Missing("unsupported"),
+        },
+        cgroup: &record.cgroup,
+        event_loop: Loop { event_loop: &record.event_loop, blocked_ms: record.blocked_ms },
+        requests: Requests {
+            total: record.requests.total,
+            in_flight: record.requests.in_flight,
+            untracked: record.requests.untracked,
+            limited: record.requests.limited,
+            shed: record.requests.shed,
+            body_bytes: record.requests.body_bytes,
+            oldest: oldest.map(|InFlight { method, path, route, started_at, .. }| Oldest {
+                method,
+                path,
+                route: route.as_deref(),
+                started_at: *started_at,
+            }),
+        },
+        routes: &record.routes,
+        findings: [],
+        recorder: Recorder { path: record.path.as_deref(), bytes: FILE_BYTES },
+        faults: record.faults,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::sample;
+    use serde_json::{Value, json};
+
+    fn object(record: &Record, reason: Option<&str>) -> Value {
+        serde_json::to_value(stats(record, reason)).unwrap()
+    }
+
+    #[test]
+    fn has_every_promised_field_under_its_name() {
+        let stats = object(&sample::record(), None);
+        for pointer in [
+            "/pid",
+            "/rssBytes",
+            "/heap/usedBytes",
+            "/heap/liveBytes",
+            "/heap/limitBytes",
+            "/heap/allocatedBytes",
+            "/heap/externalBytes",
+            "/heap/attributedBytes",
+            "/heap/unattributedBytes",
+            "/gc/scavenge/count",
+            "/gc/mark-sweep-compact/pauseMs",
+            "/native/allocatedBytes",
+            "/native/activeBytes",
+            "/native/residentBytes",
+            "/requests/total",
+            "/requests/inFlight",
+            "/requests/untracked",
+            "/requests/limited",
+            "/requests/shed",
+            "/routes/0/durationMs/p99",
+            "/routes/0/heapBytes/mean",
+            "/routes/0/bodyBytes/sum",
+            "/routes/0/responseBytes/count",
+            "/recorder/bytes",
+        ] {
+            assert!(stats.pointer(pointer).is_some_and(Value::is_number), "{pointer}: {stats}");
+        }
+        assert_eq!(stats["heap"]["exact"], json!(true));
+        assert_eq!(stats["findings"], json!([]));
+        assert_eq!(stats["recorder"]["path"], Value::Null);
+        assert_eq!(stats["heap"]["unattributedBytes"], json!(500u64 << 20));
+        assert_eq!(stats["routes"][0]["status"], json!("2xx"));
+    }
+
+    #[test]
+    fn says_why_the_exact_probe_is_off_only_where_it_is() {
+        let mut record = sample::record();
+        assert_eq!(object(&record, Some("a symbol is missing"))["heap"].get("reason"), None);
+        record.heap.exact = false;
+        assert_eq!(object(&record, Some("a symbol is missing"))["heap"]["reason"], json!("a symbol is missing"));
+    }
+
+    #[test]
+    fn native_figures_are_unsupported_where_the_allocator_is_another() {
+        let record = Record { native: Default::default(), ..sample::record() };
+        assert_eq!(object(&record, None)["native"], json!("unsupported"));
+    }
+}

@@ -1,0 +1,111 @@
+//! The file of a recorder that is open: made, locked, mapped or mirrored, named.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Instant, SystemTime};
+
+use super::super::FILE_BYTES;
+use super::super::map::Map;
+use super::super::writer::{Identity, Writer};
+use super::mirror::Mirror;
+use super::unix::{self, Folder, doing};
+use super::{Options, dead};
+
+/// Cleaners of temporary folders delete by age, of days at least.
+const TOUCH_EVERY_S: u64 = 60;
+
+pub struct Held {
+    folder: Folder,
+    file: Arc<File>,
+    name: String,
+    path: PathBuf,
+    /// None where the map is the file.
+    mirror: Option<Mirror>,
+    since: Instant,
+    touched_s: AtomicU64,
+}
+
+impl Held {
+    /// A new record in the private folder inside `base`. What is dead there makes room first.
+    pub fn create(base: &Path, options: &Options, identity: &Identity) -> io::Result<(Self, Arc<Map>, Writer)> {
+        let folder = Folder::private_in(base)?;
+        dead::prune_in(&folder, &options.name, options.max_dead_bytes);
+        let id = unix::random();
+        let [temporary, name] = ["tmp", "plimsoll"].map(|extension| format!("{id:016x}.{extension}"));
+        let file = Arc::new(folder.create(&temporary).map_err(doing("making a file"))?);
+        let filled = fill(&file, identity).and_then(|filled| {
+            // Only now, so that whoever finds the name finds a whole record with a living owner.
+            folder.rename(&temporary, &name).map_err(doing("naming the file"))?;
+            Ok(filled)
+        });
+        let (map, writer, mirror) = filled.inspect_err(|_| drop(folder.remove(&temporary)))?;
+        let path = folder.path().join(&name);
+        let touched_s = AtomicU64::new(0);
+        Ok((Self { folder, file, name, path, mirror, since: Instant::now(), touched_s }, map, writer))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn flush(&self) {
+        if let Some(mirror) = &self.mirror {
+            mirror.flush();
+        }
+    }
+
+    pub fn mirror_errors(&self) -> u64 {
+        self.mirror.as_ref().map_or(0, Mirror::errors)
+    }
+
+    pub fn take_mirror_error(&self) -> Option<io::Error> {
+        self.mirror.as_ref()?.take_error()
+    }
+
+    pub fn touch(&self) {
+        self.touch_at(self.since.elapsed().as_secs());
+    }
+
+    pub(super) fn touch_at(&self, now_s: u64) {
+        let last = self.touched_s.load(Relaxed);
+        if now_s - last.min(now_s) >= TOUCH_EVERY_S
+            && self.touched_s.compare_exchange(last, now_s, Relaxed, Relaxed).is_ok()
+        {
+            // Futile on a file system that keeps no times; the record is none the worse.
+            let _ = self.file.set_modified(SystemTime::now());
+        }
+    }
+
+    pub fn close(mut self, keep: bool) {
+        // With its last flush.
+        drop(self.mirror.take());
+        if !keep {
+            // Before the lock is gone, so that it is never seen as dead.
+            let _ = self.folder.remove(&self.name);
+        }
+        unix::release(&self.file);
+    }
+}
+
+fn fill(file: &Arc<File>, identity: &Identity) -> io::Result<(Arc<Map>, Writer, Option<Mirror>)> {
+    unix::hold(file).map_err(doing("locking the file"))?;
+    let size = FILE_BYTES as f64 / f64::from(1 << 20);
+    unix::preallocate(file).map_err(doing(format_args!("reserving {size:.1} MiB")))?;
+    let direct = unix::in_memory(file);
+    let map = if direct { Map::of_file(file) } else { Map::anonymous(true) };
+    let map = Arc::new(map.map_err(doing("mapping it"))?);
+    let writer = Writer::new(Arc::clone(&map), &Identity { mirrored: !direct, ..identity.clone() });
+    let mirror = if direct {
+        None
+    } else {
+        Some(Mirror::start(Arc::clone(&map), Arc::clone(file)).map_err(doing("mirroring to it"))?)
+    };
+    Ok((map, writer, mirror))
+}

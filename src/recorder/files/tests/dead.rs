@@ -1,0 +1,125 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::Barrier;
+use std::time::{Duration, SystemTime};
+
+use super::super::super::death::Surroundings;
+use super::super::super::writer::ExitKind;
+use super::super::{last_death, open, prune};
+use super::*;
+
+const NOW: Surroundings = Surroundings { boot_id: 7, cgroup_oom_kills: None };
+
+fn path_of(death: Option<super::super::super::death::Death>) -> Option<PathBuf> {
+    Some(death?.record.path.unwrap().into())
+}
+
+#[test]
+fn the_newest_death_of_the_name_is_told_once_and_the_older_are_done_with() {
+    for dir in [memory(), disk()] {
+        let older = dead(dir.path(), "api", 1_000);
+        let newest = dead(dir.path(), "api", 3_000);
+        let between = dead(dir.path(), "api", 2_000);
+        let others = dead(dir.path(), "batch", 9_000);
+        let (living, _writer) = create(dir.path(), "api");
+        let folder = living.folder().unwrap();
+        let death = last_death(folder, "api", &NOW).unwrap();
+        assert_eq!((death.at, death.record.alive), (3_000, false));
+        assert_eq!(path_of(Some(death)), Some(newest.clone()));
+        assert!(last_death(folder, "api", &NOW).is_none());
+        for path in [older, between, newest] {
+            assert!(open(&path).unwrap().reported);
+        }
+        assert!(!open(living.path().unwrap()).unwrap().reported);
+        assert_eq!(path_of(last_death(folder, "batch", &NOW)), Some(others));
+    }
+}
+
+#[test]
+fn the_end_of_a_worker_thread_is_no_death() {
+    let dir = memory();
+    let process = dead(dir.path(), "api", 1_000);
+    let (worker, writer) = create(dir.path(), "api");
+    writer.exit(ExitKind::WorkerEnd, 1, "");
+    worker.close(true);
+    assert_eq!(path_of(last_death(&private(dir.path()), "api", &NOW)), Some(process));
+    assert!(last_death(&private(dir.path()), "api", &NOW).is_none());
+}
+
+#[test]
+fn of_many_threads_that_ask_at_once_one_is_told() {
+    let dir = memory();
+    let folder = private(dir.path());
+    for round in 1..20 {
+        dead(dir.path(), "api", round * 1_000);
+        dead(dir.path(), "api", round * 1_000 + 1);
+        let start = Barrier::new(8);
+        let ask = || {
+            start.wait();
+            last_death(&folder, "api", &NOW)
+        };
+        let told: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap()).map(|death| death.at).collect()
+        });
+        assert_eq!(told, [round * 1_000 + 1]);
+        prune(&folder, "api", 0);
+    }
+}
+
+#[test]
+fn dead_records_are_bounded_in_bytes_oldest_first() {
+    let dir = memory();
+    let dead: Vec<_> = (1..=5).map(|at| dead(dir.path(), "api", at * 1_000)).collect();
+    let other = super::dead(dir.path(), "batch", 1);
+    let (living, _writer) = create(dir.path(), "api");
+    let folder = living.folder().unwrap();
+    prune(folder, "api", 2 * FILE_BYTES as u64 + 1);
+    let kept: Vec<_> = dead.iter().map(|path| path.exists()).collect();
+    assert_eq!(kept, [false, false, false, true, true]);
+    prune(folder, "api", 0);
+    assert!(dead[4].exists(), "what nobody was told of yet stays");
+    last_death(folder, "api", &NOW).unwrap();
+    prune(folder, "api", 0);
+    assert!(!dead[4].exists());
+    assert!(other.exists() && living.path().unwrap().exists());
+}
+
+#[test]
+fn what_creators_left_behind_goes_and_what_is_not_ours_stays() {
+    let dir = memory();
+    let (living, _writer) = create(dir.path(), "api");
+    let folder = living.folder().unwrap();
+    let file = |name: &str, hours: u64| {
+        let path = folder.join(name);
+        let file = fs::File::create(&path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
+        (path, file)
+    };
+    let stale = file("00112233aabbccdd.tmp", 1).0;
+    let fresh = file("10112233aabbccdd.tmp", 0).0;
+    let (locked, lock) = file("20112233aabbccdd.tmp", 1);
+    unix::hold(&lock).unwrap();
+    let foreign = file("notes.tmp", 9999).0;
+    let unreadable = file("30112233aabbccdd.plimsoll", 25).0;
+    let lately = file("40112233aabbccdd.plimsoll", 23).0;
+    let copied = file("crash of tuesday.plimsoll", 9999).0;
+    let link = folder.join("50112233aabbccdd.plimsoll");
+    symlink(&foreign, &link).unwrap();
+    prune(folder, "api", 0);
+    assert_eq!([stale, unreadable].map(|path| path.exists()), [false; 2]);
+    assert_eq!([fresh, locked, foreign, lately, copied, link].map(|path| path.exists()), [true; 6]);
+    assert!(living.path().unwrap().exists());
+}
+
+#[test]
+fn a_folder_that_is_not_private_is_neither_pruned_nor_marked() {
+    let dir = memory();
+    let path = dead(dir.path(), "api", 1_000);
+    let link = dir.path().join("link");
+    symlink(private(dir.path()), &link).unwrap();
+    prune(&link, "api", 0);
+    assert!(last_death(&link, "api", &NOW).is_none());
+    assert!(!open(&path).unwrap().reported);
+    assert!(last_death(&dir.path().join("missing"), "api", &NOW).is_none());
+}
