@@ -6,7 +6,10 @@
 process.env.NODE_ENV = 'test'
 
 const assert = require('node:assert/strict')
+const { once } = require('node:events')
 const http = require('node:http')
+const http2 = require('node:http2')
+const { text } = require('node:stream/consumers')
 const test = require('node:test')
 const connect = require('connect')
 const plimsoll = require('..')
@@ -345,6 +348,39 @@ test('guards a connect app, whose error handler or default page answers', async 
   })
   assert.deepEqual([status, body], [413, 'own page'])
   await until(() => unmatched() === before + 2, 'those that were tracked are counted')
+})
+
+test('guards an HTTP/2 server, declared or counted', async t => {
+  const limit = plimsoll.limit(1000)
+  const server = http2.createServer((req, res) => {
+    limit(req, res, error => {
+      if (error) return res.writeHead(error.status).end(error.type)
+      let bytes = 0
+      req.on('data', piece => {
+        bytes += piece.length
+      })
+      req.on('end', () => res.end(String(bytes)))
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const session = http2.connect(`http://127.0.0.1:${server.address().port}`)
+  t.after(() => {
+    session.close()
+    server.close()
+  })
+  for (const [bytes, headers, status, body] of [
+    [1000, { 'content-length': 1000 }, 200, '1000'],
+    [1001, { 'content-length': 1001 }, 413, 'entity.too.large'],
+    [1000, {}, 200, '1000'],
+    [1001, {}, 413, 'request entity too large\n'],
+    [500_000, {}, 413, 'request entity too large\n']
+  ]) {
+    const stream = session.request({ ':method': 'POST', ...headers })
+    stream.end(Buffer.alloc(bytes))
+    const [response] = await once(stream, 'response')
+    assert.deepEqual([response[':status'], await text(stream)], [status, body])
+  }
 })
 
 test('guards a plain http server', async t => {

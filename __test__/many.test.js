@@ -56,7 +56,7 @@ test('a record per cluster worker; the metrics of any of them cover all', async 
   t.after(() => server.stop())
   const pids = new Set()
   await until(async () => {
-    pids.add(JSON.parse((await request(server.port, '/who')).body).pid)
+    pids.add(JSON.parse((await request(server.port, '/who', { agent: false })).body).pid)
     return pids.size === 4
   }, 'each worker has answered')
   const records = await until(async () => {

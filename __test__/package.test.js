@@ -41,6 +41,23 @@ const PROGRAMS = {
   'named.mjs': `import express from 'express'\nimport plimsoll, { limit, lastDeath, metrics, stats, usage } from 'plimsoll'
 if (![limit, lastDeath, metrics, stats, usage].every(each => typeof each === 'function')) throw new Error('a named export is missing')\n${SERVER}`
 }
+const KILLED = `
+const app = require('express')().use(require('plimsoll')({ name: 'fields' }))
+app.get('/stuck/:id', () => setTimeout(() => process.kill(process.pid, 'SIGKILL'), 1000))
+const server = app.listen(0, () => fetch('http://127.0.0.1:' + server.address().port + '/stuck/1'))
+`
+const TELLS = `
+const plimsoll = require('plimsoll')
+const app = require('express')().use(plimsoll({ name: 'fields' }))
+app.get('/stats', (req, res) => res.json({ stats: plimsoll.stats(), death: plimsoll.lastDeath() }))
+const server = app.listen(0, async () => {
+  const url = 'http://127.0.0.1:' + server.address().port + '/stats'
+  await (await fetch(url)).text()
+  console.log(await (await fetch(url)).text())
+  process.exit()
+})
+`
+const BARE = "console.log(JSON.stringify(require('plimsoll').stats()))"
 
 let temporary
 let packed
@@ -171,12 +188,46 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
     test(`compiles in TypeScript under ${consumer} beside express@${major}, and runs`, async () => {
       const folder = path.join(apps[major], consumer)
       fs.cpSync(path.join(__dirname, 'types/consumers', consumer), folder, { recursive: true })
-      const tsc = path.join(root, 'node_modules/typescript/bin/tsc')
-      await run(process.execPath, [tsc, '-p', folder], { cwd: folder }).catch(tellOutput)
+      await compile(folder)
       if (consumer === 'bundler') bundle(path.join(folder, 'app.js'), path.join(folder, 'bundle.mjs'), 'esm')
       for (const program of programs) assert.equal(await node(folder, [program]), '413 true 1\n')
     })
   }
+
+  test('types every field of stats(), lastDeath() and `show --json` as it is', async () => {
+    const dir = path.join(temporary, 'deaths')
+    fs.mkdirSync(dir)
+    const env = { PLIMSOLL_DIR: dir }
+    // Killed with a request in flight; its successor tells.
+    const killed = await node(apps[5], ['-e', KILLED], { env }).catch(error => error)
+    assert.equal(killed.signal, 'SIGKILL')
+    const { stats, death } = JSON.parse(await node(apps[5], ['--no-warnings', '-e', TELLS], { env }))
+    const command = path.join(apps[5], 'node_modules/.bin/plimsoll')
+    const records = (await node(apps[5], [command, 'show', '--json', dir], { env }))
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    assert.equal(records.length, 2)
+    const bare = await withoutBinary(apps[5], () => node(apps[5], ['--no-warnings', '-e', BARE]))
+
+    const values = {
+      stats: [stats, 'Stats'],
+      bare: [JSON.parse(bare), 'Stats'],
+      death: [death, 'Death'],
+      records: [records, 'Record[]']
+    }
+    const declarations = Object.entries(values).map(
+      ([name, [value, type]]) => `const ${name}: plimsoll.${type} = ${JSON.stringify(value)}`
+    )
+    const folder = path.join(apps[5], 'fields')
+    fs.cpSync(path.join(__dirname, 'types/consumers/nodenext/tsconfig.json'), path.join(folder, 'tsconfig.json'))
+    // A literal may have no field that its type does not know.
+    fs.writeFileSync(
+      path.join(folder, 'fields.cts'),
+      `import plimsoll = require('plimsoll')\n${declarations.join('\n')}\n`
+    )
+    await compile(folder)
+  })
 
   for (const format of ['cjs', 'esm']) {
     test(`runs from a bundle that leaves it external (esbuild, ${format})`, async () => {
@@ -294,10 +345,15 @@ async function withoutBinary(app, work) {
   const aside = path.join(temporary, 'aside.node')
   fs.renameSync(binary, aside)
   try {
-    await work()
+    return await work()
   } finally {
     fs.renameSync(aside, binary)
   }
+}
+
+async function compile(folder) {
+  const tsc = path.join(root, 'node_modules/typescript/bin/tsc')
+  await run(process.execPath, [tsc, '-p', folder], { cwd: folder }).catch(tellOutput)
 }
 
 function bundle(entry, outfile, format) {
