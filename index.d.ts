@@ -360,6 +360,36 @@ declare namespace plimsoll {
     heapUsedBytes: number
     heapLimitBytes: number
     externalBytes: number
+    /** Bytes that V8 has reserved for the heap. */
+    heapTotalBytes: number
+    /** After the last major collection; null before the first. */
+    heapLiveBytes: number | null
+    /** The container's use; null without one. */
+    cgroupUsedBytes: number | null
+    /** The addon's own allocations. */
+    nativeAllocatedBytes: number
+    /** Requests in flight. */
+    inFlight: number
+    /** Requests ever tracked. */
+    requestsTotal: number
+    /** How long the event loop had been blocked; 0 while it turned. */
+    blockedMs: number
+    /** How late the event loop last came round. */
+    lagMs: number
+    /** Sum of all collections' pauses up to here. */
+    gcPauseMs: number
+  }
+
+  /** One garbage collection. */
+  interface Collection {
+    at: number
+    /** As in {@link Stats.gc}. */
+    kind: string
+    pauseMs: number
+    /** Heap in use before and after. */
+    beforeBytes: number
+    afterBytes: number
+    externalBytes: number
   }
 
   /** Something that happened. */
@@ -371,22 +401,67 @@ declare namespace plimsoll {
     detail: string
   }
 
-  /** What `npx plimsoll show --json` prints, one object a line; more fields stand beside these. */
+  /** What `npx plimsoll show --json` prints, one object a line. Fields are as in {@link Stats} unless said. */
   interface Record {
     pid: number
-    /** Whether the process holds its record's lock. */
+    /** Whether the process holds its record's lock; never inferred from a pid. */
     alive: boolean
     startedAt: number
     lastHeartbeat: number
     /** How long the event loop had been blocked at the last heartbeat; 0 while it turned. */
     blockedMs: number
+    name: string
+    thread: number
+    /** The file. */
+    path: string | null
+    /** What Node was started with. */
+    script: string
+    nodeVersion: string
+    platform: string
+    /** With `processStartTicks`, what tells processes apart: a pid is used again. */
+    bootId: string
+    processStartTicks: number
+    /** How it ended, where it could say so itself; null else. `kind`: `exit`, `uncaught-exception` or `worker-end`. */
+    exit: { kind: string; code: number; at: number; detail: string } | null
+    /** The verdict on a dead process; absent while it lives. */
+    death?: Pick<Death, 'cause' | 'evidence' | 'at'>
+    /** Whether a later start has reported this death. */
+    reported: boolean
+    /** Whether the file is a copy, written four times a second (on disks), or the memory itself (on tmpfs). */
+    mirrored: boolean
+    /** Rows that were being written whenever they were read: left out, or marked as torn. */
+    tornRows: number
+    process: Required<Stats>['process'] & { rssBytes: number }
+    heap: {
+      usedBytes: number
+      totalBytes: number
+      limitBytes: number
+      externalBytes: number
+      mallocedBytes: number
+      liveBytes: number | null
+      liveAt: number | null
+      allocatedBytes: number
+      attributedBytes: number
+      exact: boolean
+      /** When the JavaScript thread published these figures. */
+      at: number
+    }
+    native: { supported: boolean; allocatedBytes: number; activeBytes: number; residentBytes: number }
+    cgroup: Required<Stats>['cgroup']
+    eventLoop: Omit<Required<Stats>['eventLoop'], 'blockedMs'>
+    requests: { total: number; inFlight: number; untracked: number; limited: number; shed: number; bodyBytes: number }
+    gc: { kind: string; count: number; pauseMs: number }[]
     /** Oldest first. */
     inFlight: InFlight[]
     /** Oldest first. */
     samples: Sample[]
+    /** The last ones, oldest first. */
+    collections: Collection[]
     routes: RouteStats[]
     /** Oldest first. */
     events: RecordEvent[]
+    /** Faults of plimsoll's own that it swallowed. */
+    faults: number
   }
 
   /** How a process ended, by the record that it left. */
@@ -408,6 +483,8 @@ declare namespace plimsoll {
     cgroupLimitBytes: number | null
     /** Null if it could not say. */
     exitCode: number | null
+    /** What Node was started with. */
+    script: string
     /** The record's file, for `npx plimsoll show`. */
     path: string
     /** The oldest and heaviest requests that it died with. */

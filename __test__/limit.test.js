@@ -236,6 +236,22 @@ for (const [version, express] of Object.entries(versions)) {
       assert.equal(plimsoll.stats().requests.limited, before + 1)
     })
 
+    test('counts a request once that an error handler has sent on into the next limit', async t => {
+      const app = express()
+      app.use(plimsoll.limit(100))
+      app.use((_error, _req, _res, next) => next())
+      app.use(plimsoll.limit(50))
+      app.use(errorPage([]))
+      const { port } = await served(t, app)
+      const before = plimsoll.stats().requests.limited
+      const { status, json } = await upload(port, '/', {
+        headers: { 'content-length': 101 },
+        pieces: [Buffer.alloc(101)]
+      })
+      assert.deepEqual([status, json.limit], [413, 50])
+      assert.equal(plimsoll.stats().requests.limited, before + 1)
+    })
+
     test('counts a refused request once, under the route that it was meant for', async t => {
       const route = `/${tag}/photos/:id`
       const app = express()

@@ -2,7 +2,7 @@
 
 const path = require('node:path')
 const Child = require('./lib/child')
-const { BARE, choose, rotated } = require('./lib/subjects')
+const { BARE, choose, shuffled } = require('./lib/subjects')
 const { mean, median, summary } = require('./lib/stats')
 const { counted, fixed, spread, table } = require('./lib/table')
 
@@ -22,7 +22,7 @@ async function race(subjects, config) {
     const warmups = Math.ceil(loopWarmup / batch / BATCHES_A_TURN)
     const micros = Object.fromEntries(subjects.map(({ name }) => [name, []]))
     for (let turn = -warmups; turn < turns; turn++) {
-      for (const { name } of rotated(subjects, turn + warmups)) {
+      for (const { name } of shuffled(subjects)) {
         const answer = await children.get(name).ask(String(BATCHES_A_TURN), 60)
         if (turn >= 0) micros[name].push(...answer.micros)
       }

@@ -62,19 +62,20 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
 A full run takes half an hour to an hour; --only throughput about six minutes.
 `
 
-class UsageError extends Error {}
+// Something the caller can put right: no stack is needed.
+class Refusal extends Error {}
 
 function positive(name, text) {
   const value = Number(text)
   if (!Number.isSafeInteger(value) || value < 1)
-    throw new UsageError(`--${name} takes a positive whole number, not '${text}'`)
+    throw new Refusal(`--${name} takes a positive whole number, not '${text}'`)
   return value
 }
 
 function listed(name, text, known) {
   const names = text.split(',')
   for (const each of names) {
-    if (!known.includes(each)) throw new UsageError(`--${name} takes ${known.join(', ')}, not '${each}'`)
+    if (!known.includes(each)) throw new Refusal(`--${name} takes ${known.join(', ')}, not '${each}'`)
   }
   return names
 }
@@ -88,7 +89,7 @@ function parse(argv) {
     }
     values = parseArgs({ args: argv, options }).values
   } catch (error) {
-    throw new UsageError(error.message)
+    throw new Refusal(`${error.message} (--help tells more)`)
   }
   const config = { ...SETTINGS, ...(values.quick ? QUICK : {}) }
   if (values.rounds) {
@@ -98,8 +99,8 @@ function parse(argv) {
   for (const name of ['amount', 'requests', 'connections'])
     if (values[name]) config[name] = positive(name, values[name])
   if (config.requests < 5 * config.connections)
-    throw new UsageError('--requests takes at least five times the connections')
-  if (config.amount < config.connections) throw new UsageError('--amount takes at least one request a connection')
+    throw new Refusal('--requests takes at least five times the connections')
+  if (config.amount < config.connections) throw new Refusal('--amount takes at least one request a connection')
 
   const names = MEASUREMENTS.map(({ name }) => name)
   const subjects = SUBJECTS.map(({ name }) => name)
@@ -161,9 +162,9 @@ async function main() {
     return
   }
   if (process.platform !== 'linux') throw new Error('the bench reads /proc, so it runs on Linux only')
-  if (!fs.existsSync(config.node)) throw new UsageError(`--node: there is no ${config.node}`)
-  install()
+  if (!fs.existsSync(config.node)) throw new Refusal(`--node: there is no ${config.node}`)
   const warning = checkAddon(config)
+  install()
   if (warning) process.stderr.write(`bench: ${warning}\n`)
   config.env = { NODE_ENV: 'production', PLIMSOLL_DIR: recordFolder() }
   const started = performance.now()
@@ -194,6 +195,7 @@ async function main() {
 }
 
 main().catch(error => {
-  process.stderr.write(`bench: ${error instanceof UsageError ? `${error.message} (--help tells more)` : error.stack}\n`)
-  process.exitCode = error instanceof UsageError ? 2 : 1
+  const refused = error instanceof Refusal
+  process.stderr.write(`bench: ${refused ? error.message : error.stack}\n`)
+  process.exitCode = refused ? 2 : 1
 })

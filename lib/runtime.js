@@ -87,6 +87,7 @@ function begin(settings) {
   state.started = native.start({
     name: settings.name,
     dir: settings.recorder.dir,
+    inMemory: settings.recorder.inMemory === true,
     script: process.argv[1] ?? '',
     nodeVersion: process.version,
     platform: `${process.platform}-${process.arch}`,

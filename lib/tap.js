@@ -13,12 +13,13 @@ const TAP = Symbol('plimsoll.tap')
 
 /** One request's tap; garbage with the request. */
 class Tap {
-  constructor(req, handle) {
+  constructor(req, handle, slot) {
     /** 0 where there is no counter (any more): then `received` is kept here. */
     this.handle = handle
     this.received = 0
     this.limit = Number.POSITIVE_INFINITY
-    this.slot = 0
+    /** The tracker's; 0 where the request is not tracked. */
+    this.slot = slot
     this.push = req.push
     /** Once true, nothing that still comes reaches anybody. */
     this.cut = false
@@ -41,11 +42,16 @@ function canHaveBody(req) {
   return length !== undefined && length !== '0'
 }
 
-function tapOf(req, res) {
-  let tap = req[TAP]
+/** Where a request's tap lies: not on the request, where a property is dear (see lifetime.js). */
+function holderOf(req) {
+  return req._readableState ?? req
+}
+
+function tapOf(req, res, slot = 0) {
+  let tap = holderOf(req)[TAP]
   if (tap === undefined) {
-    tap = new Tap(req, counters.tapOpen(Number.POSITIVE_INFINITY))
-    req[TAP] = tap
+    tap = new Tap(req, counters.tapOpen(Number.POSITIVE_INFINITY), slot)
+    holderOf(req)[TAP] = tap
     req.push = tappedPush
     atEnd(req, res, close)
     // What an asynchronous middleware in front has let the stream buffer was never seen by the tap.
@@ -56,7 +62,9 @@ function tapOf(req, res) {
 
 /** Counts this request's body for `slot`. */
 function watch(req, res, slot) {
-  const tap = tapOf(req, res)
+  const tap = tapOf(req, res, slot)
+  if (tap.slot === slot) return
+  // A limit stands in front of the tracker.
   tap.slot = slot
   native.tapAttach(tap.handle, slot)
 }
@@ -80,12 +88,12 @@ function cut(req, res) {
 
 /** True once the body was cut. */
 function wasCut(req) {
-  return req[TAP]?.cut === true
+  return holderOf(req)[TAP]?.cut === true
 }
 
 /** Body bytes that have come so far. */
 function received(req) {
-  const tap = req[TAP]
+  const tap = holderOf(req)[TAP]
   if (tap === undefined) return 0
   return tap.handle === 0 ? tap.received : counters.tapReceived(tap.handle)
 }
@@ -98,7 +106,7 @@ function count(tap, bytes) {
 }
 
 function tappedPush(chunk, encoding) {
-  const tap = this[TAP]
+  const tap = holderOf(this)[TAP]
   // A cut body must not look whole: its end is dropped too.
   if (tap.cut) {
     if (chunk === null) forget(this)
@@ -123,7 +131,7 @@ function forget(req) {
 
 /** The counter goes with the request's end; a handler that has answered may still read on, within the same limit. */
 function close(req) {
-  const tap = req[TAP]
+  const tap = holderOf(req)[TAP]
   if (tap.handle === 0) return
   tap.received = counters.tapReceived(tap.handle)
   counters.tapClose(tap.handle)

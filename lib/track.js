@@ -43,15 +43,20 @@ function settingsOf(given) {
     'stats'
   ])
   const defaults = runtime.defaults()
-  const { dir } = options.object(`${where}'s recorder`, recorder, ['dir'])
   return {
     explicit: given !== undefined,
     name: name === undefined ? defaults.name : options.string(`${where}'s name`, name, 64),
     log: log === undefined ? undefined : options.logger(`${where}'s log`, log),
     paths: paths === undefined ? defaults.paths : options.oneOf(`${where}'s paths`, paths, ['masked', 'full']),
-    recorder: { dir: dir === undefined ? defaults.recorder.dir : options.string(`${where}'s recorder.dir`, dir, 4096) },
+    recorder: recorder === undefined ? defaults.recorder : place(`${where}'s recorder`, recorder, defaults.recorder),
     stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats)
   }
+}
+
+function place(where, given, defaults) {
+  if (given === false) return { inMemory: true }
+  const { dir } = options.object(where, given, ['dir'])
+  return dir === undefined ? defaults : { dir: options.string(`${where}.dir`, dir, 4096) }
 }
 
 function statsFile(where, given) {

@@ -29,4 +29,14 @@ function rotated(list, round) {
   return [...list.slice(at), ...list.slice(0, at)]
 }
 
-module.exports = { BARE, SUBJECTS, choose, rotated }
+// For short turns, where what ran just before leaves its mark on the caches.
+function shuffled(list) {
+  const shuffled = [...list]
+  for (let at = shuffled.length - 1; at > 0; at--) {
+    const other = Math.floor(Math.random() * (at + 1))
+    ;[shuffled[at], shuffled[other]] = [shuffled[other], shuffled[at]]
+  }
+  return shuffled
+}
+
+module.exports = { BARE, SUBJECTS, choose, rotated, shuffled }

@@ -84,6 +84,8 @@ pub struct StartOptions {
     pub name: String,
     /// Folder for the record; none: the default ones.
     pub dir: Option<String>,
+    /// No file at all.
+    pub in_memory: bool,
     pub script: String,
     pub node_version: String,
     pub platform: String,
@@ -146,8 +148,12 @@ impl Environment {
             cgroup_oom_kills: surroundings.cgroup_oom_kills,
             mirrored: false,
         };
-        let places =
-            files::Options { name: options.name.clone(), dir: options.dir.map(PathBuf::from), ..Default::default() };
+        let places = files::Options {
+            name: options.name.clone(),
+            dir: options.dir.map(PathBuf::from),
+            in_memory: options.in_memory,
+            ..Default::default()
+        };
         let (recorder, writer) = Recorder::create(&places, identity);
         let last_death = recorder.folder().filter(|_| main_thread).and_then(|folder| {
             let death = files::last_death(folder, &options.name, &surroundings);

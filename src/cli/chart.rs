@@ -8,19 +8,29 @@ const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇',
 const ASCII: [char; 4] = [' ', '.', ':', '#'];
 /// The scale and the axis: `1023 MiB ┤`.
 const MARGIN: usize = 11;
+/// Samples that are no farther apart are one stretch; between others the chart has a gap.
+const STRETCH_MS: u64 = 3_000;
 
 /// The lines of a chart `width` columns wide of (time in epoch milliseconds, bytes), which need not be in order. Each column is
 /// the highest value of its span of time; a span without a sample stays empty. None if there is nothing to draw.
 pub fn lines(series: &[(u64, u64)], width: usize, unicode: bool) -> Option<Vec<String>> {
-    let first = series.iter().map(|(at, _)| *at).min()?;
-    let last = series.iter().map(|(at, _)| *at).max()?;
+    let mut series = series.to_vec();
+    series.sort_unstable();
+    let ((first, _), (last, _)) = (*series.first()?, *series.last()?);
     let top = series.iter().map(|(_, bytes)| *bytes).max().filter(|top| *top > 0)? as f64;
-    let columns = width.saturating_sub(MARGIN).clamp(20, 120).min(series.len().max(20));
-    let mut heights: Vec<Option<f64>> = vec![None; columns];
-    for (at, bytes) in series {
+    // Fewer than 30 have no room for the times.
+    let columns = width.saturating_sub(MARGIN).clamp(30, 120).min(series.len().max(30));
+    let column = |at: u64| {
         let place = (at - first) as f64 / ((last - first).max(1) as f64) * (columns - 1) as f64;
-        let height = &mut heights[(place.round() as usize).min(columns - 1)];
-        *height = Some(height.unwrap_or(0.0).max(*bytes as f64));
+        (place.round() as usize).min(columns - 1)
+    };
+    let mut heights: Vec<Option<f64>> = vec![None; columns];
+    for (index, (at, bytes)) in series.iter().enumerate() {
+        let next = series.get(index + 1).map_or(*at, |(next, _)| *next);
+        let end = if next - at <= STRETCH_MS { column(next).saturating_sub(1) } else { 0 };
+        for height in &mut heights[column(*at)..=end.max(column(*at))] {
+            *height = Some(height.unwrap_or(0.0).max(*bytes as f64));
+        }
     }
     let steps: &[char] = if unicode { &BLOCKS } else { &ASCII };
     let (tick, corner, line) = if unicode { ('┤', '└', "─") } else { ('|', '+', "-") };
@@ -53,19 +63,21 @@ mod tests {
 
     #[test]
     fn draws_a_rise_with_scale_and_times() {
-        let series: Vec<_> = (0..20).map(|n| (n * 500, n << 20)).collect();
-        let chart = lines(&series, 31, true).unwrap();
+        let series: Vec<_> = (0..30).map(|n| (n * 500, n << 20)).collect();
+        let chart = lines(&series, 41, true).unwrap();
         assert_eq!(chart.len(), ROWS + 2);
-        assert_eq!(chart[0], " 19.0 MiB ┤                 ▃▅█");
-        assert_eq!(chart[5], " 3.17 MiB ┤ ▃▅█████████████████");
-        assert_eq!(chart[6], "        0 └────────────────────");
-        assert_eq!(chart[7], "           00:00:009.5 s00:00:09");
+        assert_eq!(chart[0], " 29.0 MiB ┤                         ▁▃▅▆█");
+        assert_eq!(chart[5], " 4.83 MiB ┤ ▂▃▅▇█████████████████████████");
+        assert_eq!(chart[6], "        0 └──────────────────────────────");
+        assert_eq!(chart[7], "           00:00:00    14.5 s    00:00:14");
     }
 
     #[test]
-    fn leaves_a_gap_where_there_are_no_samples() {
-        let chart = lines(&[(0, 5), (100_000, 5)], 31, false).unwrap();
-        assert_eq!(chart[0], "      5 B |#                  #");
+    fn a_few_samples_are_one_stretch_and_a_long_silence_is_a_gap() {
+        let chart = lines(&[(0, 5), (500, 5), (1100, 5)], 41, true).unwrap();
+        assert_eq!(chart[0], "      5 B ┤██████████████████████████████");
+        let chart = lines(&[(100_000, 5), (0, 5)], 41, false).unwrap();
+        assert_eq!(chart[0], "      5 B |#                            #");
     }
 
     #[test]

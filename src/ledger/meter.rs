@@ -33,11 +33,11 @@ pub enum Meter {
 
 impl Meter {
     pub fn exact_with(probe: Probe) -> Self {
-        Self::Exact { probe, native: ThreadBytes::new() }
+        Self::Exact { probe, native: ThreadBytes::of_this_thread() }
     }
 
     pub fn supplied() -> Self {
-        Self::Supplied { figures: Cell::default(), native: ThreadBytes::new() }
+        Self::Supplied { figures: Cell::default(), native: ThreadBytes::of_this_thread() }
     }
 
     pub fn exact(&self) -> bool {

@@ -200,7 +200,7 @@ impl Ledger {
 
     fn publish(&self, reading: &Reading) {
         self.writer.heap(epoch_ms(), &reading.heap);
-        self.writer.allocation(reading.allocated.max(0) as u64, self.attributed);
+        self.writer.allocation(reading.allocated, self.attributed);
     }
 
     /// Interns a route's pattern; the index goes to [`Ledger::set_route`] and [`Ledger::end`].

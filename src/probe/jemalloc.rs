@@ -16,26 +16,27 @@ pub fn figures() -> Option<[u64; 3]> {
 
 /// Reads what this thread has allocated less what it has freed: some nanoseconds.
 pub struct ThreadBytes {
+    /// Where jemalloc counts what the thread has allocated, and what it has freed.
     #[cfg(not(target_env = "msvc"))]
-    pointers: Option<(tikv_jemalloc_ctl::thread::ThreadLocal<u64>, tikv_jemalloc_ctl::thread::ThreadLocal<u64>)>,
+    counters: Option<[tikv_jemalloc_ctl::thread::ThreadLocal<u64>; 2]>,
 }
 
 impl ThreadBytes {
     /// For the calling thread; the value stays on it (it is not `Send`).
     #[cfg(not(target_env = "msvc"))]
-    pub fn new() -> Self {
+    pub fn of_this_thread() -> Self {
         use tikv_jemalloc_ctl::thread::{allocatedp, deallocatedp};
-        Self { pointers: allocatedp::read().ok().zip(deallocatedp::read().ok()) }
+        Self { counters: allocatedp::read().ok().zip(deallocatedp::read().ok()).map(<[_; 2]>::from) }
     }
 
     #[cfg(target_env = "msvc")]
-    pub fn new() -> Self {
+    pub fn of_this_thread() -> Self {
         Self {}
     }
 
     pub fn held(&self) -> i64 {
         #[cfg(not(target_env = "msvc"))]
-        if let Some((allocated, deallocated)) = &self.pointers {
+        if let Some([allocated, deallocated]) = &self.counters {
             return allocated.get().wrapping_sub(deallocated.get()) as i64;
         }
         0
@@ -48,7 +49,7 @@ mod tests {
 
     #[test]
     fn sees_what_this_thread_holds() {
-        let bytes = ThreadBytes::new();
+        let bytes = ThreadBytes::of_this_thread();
         let before = bytes.held();
         let block = std::hint::black_box(vec![1u8; 1 << 20]);
         assert!(bytes.held() - before >= 1 << 20);

@@ -47,6 +47,9 @@ pub enum ProbeError {
     Layout(String),
 }
 
+/// What is called after each collection, inside it.
+pub type OnCollection = Box<dyn FnMut(&Collection)>;
+
 type IsolatePointer = *mut c_void;
 type GcCallback = unsafe extern "C" fn(IsolatePointer, i32, i32, *mut c_void);
 
@@ -177,7 +180,7 @@ struct State {
     depth: Cell<usize>,
     open: [Cell<Option<(Instant, u64)>>; MAX_DEPTH],
     faults: Cell<u64>,
-    on_collection: UnsafeCell<Box<dyn FnMut(&Collection)>>,
+    on_collection: UnsafeCell<OnCollection>,
 }
 
 impl State {
@@ -229,11 +232,7 @@ pub struct Probe {
 impl Probe {
     /// Finds V8, checks its figures against `truth` (what `v8.getHeapStatistics()` said just before), and installs the
     /// callbacks. `on_collection` runs inside the collection: it must not touch V8, block or take long.
-    pub fn install(
-        layout: Layout,
-        truth: &HeapStatistics,
-        on_collection: Box<dyn FnMut(&Collection)>,
-    ) -> Result<Self, ProbeError> {
+    pub fn install(layout: Layout, truth: &HeapStatistics, on_collection: OnCollection) -> Result<Self, ProbeError> {
         let symbols = Symbols::find()?;
         // SAFETY: takes nothing and returns this thread's isolate or null.
         let isolate = unsafe { (symbols.get_current)() };

@@ -51,13 +51,15 @@ pub struct Options {
     pub name: String,
     /// The folder that the user asked for; then no other is tried.
     pub dir: Option<PathBuf>,
+    /// No file is wanted.
+    pub in_memory: bool,
     /// Dead records of the name are removed beyond this, oldest first; 32 MiB by default.
     pub max_dead_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { name: String::new(), dir: None, max_dead_bytes: 32 << 20 }
+        Self { name: String::new(), dir: None, in_memory: false, max_dead_bytes: 32 << 20 }
     }
 }
 
@@ -75,7 +77,11 @@ impl Recorder {
     /// # Panics
     /// There is no memory for it either.
     pub fn create(options: &Options, identity: Identity) -> (Self, Writer) {
-        let folders = options.dir.as_ref().map_or_else(default_folders, |dir| vec![dir.clone()]);
+        let folders = match &options.dir {
+            _ if options.in_memory => Vec::new(),
+            Some(dir) => vec![dir.clone()],
+            None => default_folders(),
+        };
         Self::create_in(&folders, options, identity)
     }
 
@@ -94,12 +100,12 @@ impl Recorder {
         }
         let map = Arc::new(Map::anonymous(false).expect("memory for the recorder"));
         let writer = Writer::new(Arc::clone(&map), &identity);
-        let warning = format!(
+        let warning = (!tried.is_empty()).then(|| format!(
             "The record is in memory only, since no file could be made ({tried}): if this process is killed, there will be \
              no post-mortem; set PLIMSOLL_DIR or recorder.dir to an existing folder that this user can write to, with 8 MiB \
              free."
-        );
-        (Self { map, held: None, warning: Some(warning) }, writer)
+        ));
+        (Self { map, held: None, warning }, writer)
     }
 
     pub fn map(&self) -> &Arc<Map> {

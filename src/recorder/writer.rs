@@ -235,10 +235,14 @@ impl Writer {
         set(&self.map, gauge::EXACT, u64::from(exact));
     }
 
-    /// Total bytes allocated on the heap, and those charged to requests.
-    pub fn allocation(&self, allocated: u64, attributed: i64) {
-        set(&self.map, gauge::ALLOCATED, allocated);
-        set(&self.map, gauge::ATTRIBUTED, attributed as u64);
+    /// Total bytes allocated on the heap, and those charged to requests. What is published never falls, as readers expect of a
+    /// counter, while a single reading may (sweeping goes on beside it).
+    pub fn allocation(&self, allocated: i64, attributed: i64) {
+        for (word, value) in [(gauge::ALLOCATED, allocated), (gauge::ATTRIBUTED, attributed)] {
+            if value > self.gauge(word) as i64 {
+                set(&self.map, word, value as u64);
+            }
+        }
     }
 
     pub fn loop_tick(&self, at_ms: u64, lag_ns: u64, utilization: f64) {

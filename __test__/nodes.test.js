@@ -1,0 +1,32 @@
+'use strict'
+
+const assert = require('node:assert/strict')
+const { spawn } = require('node:child_process')
+const { once } = require('node:events')
+const { join } = require('node:path')
+const test = require('node:test')
+const { need } = require('./support/nodes.js')
+
+// What depends on V8's and Node's insides: the counter, and the many ways in which a request ends.
+const FILES = ['track.test.js', 'counter.test.js']
+
+for (const version of [22, 24, 26]) {
+  test(`tracks and counts on Node ${version} as on this one`, async t => {
+    const nodes = need(t, [version])
+    if (nodes === null) return
+    const files = FILES.map(file => join(__dirname, file))
+    const child = spawn(nodes[0].path, ['--test', '--test-reporter=tap', ...files], {
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined },
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
+    t.after(() => child.kill())
+    let output = ''
+    child.stdout.on('data', text => {
+      output += text
+    })
+    const [code] = await once(child, 'close')
+    for (const line of output.split('\n')) if (/^\s*# (doubles|objects):/.test(line)) t.diagnostic(line.trim().slice(2))
+    assert.equal(code, 0, output)
+    assert.match(output, /^# pass [1-9]/m)
+  })
+}
