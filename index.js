@@ -1,3 +1,5 @@
+'use strict'
+
 const { plimsoll, usage } = require('./lib/track.js')
 const { stats, lastDeath } = require('./lib/stats.js')
 

@@ -1,3 +1,5 @@
+'use strict'
+
 const assert = require('node:assert/strict')
 const http = require('node:http')
 const test = require('node:test')

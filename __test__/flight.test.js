@@ -1,3 +1,5 @@
+'use strict'
+
 const assert = require('node:assert/strict')
 const { existsSync } = require('node:fs')
 const http = require('node:http')

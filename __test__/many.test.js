@@ -1,3 +1,5 @@
+'use strict'
+
 const assert = require('node:assert/strict')
 const { readdirSync } = require('node:fs')
 const { join } = require('node:path')

@@ -1,3 +1,5 @@
+'use strict'
+
 const assert = require('node:assert/strict')
 const { execFileSync, spawnSync } = require('node:child_process')
 const test = require('node:test')

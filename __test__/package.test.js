@@ -1,3 +1,5 @@
+'use strict'
+
 // The package as a user gets it: packed, installed into an empty folder beside Express, without Rust and without install
 // scripts; used from CommonJS, ESM and TypeScript, bundled, and by its command.
 

@@ -1,3 +1,5 @@
+'use strict'
+
 const assert = require('node:assert/strict')
 const http = require('node:http')
 const test = require('node:test')
@@ -242,7 +244,8 @@ for (const [version, express] of Object.entries(versions)) {
       server.server.on('upgrade', (req, socket) => {
         const res = new http.ServerResponse(req)
         res.assignSocket(socket)
-        socket.resume().on('end', () => socket.end())
+        socket.on('error', () => {})
+      socket.resume().on('end', () => socket.end())
         app(req, res)
       })
       const { socket } = await connect(server.port)

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+'use strict'
 
 const tty = require('node:tty')
 const { build, platformName, BuildError } = require('../lib/build')

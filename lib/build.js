@@ -1,3 +1,5 @@
+'use strict'
+
 // `npx plimsoll build`: the addon from source, for platforms that no binary is published for. Nothing runs this at
 // installation; the package has no install script. It must work from the published tarball, with Node and cargo alone:
 // no napi CLI, no development dependency.

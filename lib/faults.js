@@ -1,3 +1,5 @@
+'use strict'
+
 /*
  * Faults of plimsoll's own: counted, reported once a place, swallowed. The user's server must not feel them.
  */

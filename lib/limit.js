@@ -17,20 +17,22 @@ function limit(value) {
   const max = options.size("limit()'s limit", given.limit)
   runtime.announceMissingBinary()
 
+  function over(req, res, received) {
+    const error = tooLarge({ limit: max, received })
+    note(req, error)
+    refuse.during(req, res, error)
+  }
+
   return function plimsollLimit(req, res, next) {
-    const length = tap.declaredLength(req)
-    if (length > max) {
+    const length = tap.announcedLength(req)
+    if (length === undefined || length === 0) {
+      next()
+    } else if (length > max) {
       refuseBefore(req, res, next, tooLarge({ limit: max, length }))
-    } else if (tap.canHaveBody(req) && tap.bound(req, res, max, over)) {
+    } else if (tap.bound(req, res, max, over)) {
       refuseBefore(req, res, next, tooLarge({ limit: max, received: tap.received(req) }))
     } else {
       next()
-    }
-
-    function over(request, received) {
-      const error = tooLarge({ limit: max, received })
-      note(request, error)
-      refuse.during(request, res, error)
     }
   }
 }

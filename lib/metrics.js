@@ -1,3 +1,5 @@
+'use strict'
+
 const { native, reason } = require('./native.js')
 const options = require('./options.js')
 const runtime = require('./runtime.js')

@@ -1,3 +1,5 @@
+'use strict'
+
 /*
  * The addon, or why there is none. Loading it starts nothing: threads and timers begin with the first middleware.
  */

@@ -13,7 +13,6 @@
 const { isOver } = require('./lifetime.js')
 const tap = require('./tap.js')
 
-const REFUSED = Symbol('plimsoll.refused')
 /** For an error page that is made asynchronously, or by a handler that has not begun to read yet. */
 const PATIENCE_MS = 1000
 const STALE = [
@@ -27,11 +26,6 @@ const STALE = [
 ]
 const HEAD = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader', 'writeHead', 'flushHeaders', 'addTrailers']
 const INTERIM = ['writeContinue', 'writeProcessing', 'writeEarlyHints', 'writeInformation']
-
-/** The status with which plimsoll itself answered; undefined if it did not. */
-function answeredStatus(req) {
-  return req[REFUSED]
-}
 
 /** Refuses before the chain goes on: the error goes through `next`. */
 function before(req, res, next, error) {
@@ -95,7 +89,6 @@ function answer(req, res, error) {
   res.setHeader('x-content-type-options', 'nosniff')
   res.setHeader('content-length', Buffer.byteLength(body))
   res.end(body)
-  req[REFUSED] = error.status
   mute(res)
 }
 
@@ -105,7 +98,7 @@ function mute(res) {
   for (const name of INTERIM) ignore(res, name, () => res.headersSent)
   ignore(res, 'write', () => res.writableEnded, true)
   ignore(res, 'end', () => res.writableEnded, res)
-  // Access logs read it when the response has gone out.
+  // Access logs, and the tracker, read it when the response has gone out.
   const { statusCode } = res
   Object.defineProperty(res, 'statusCode', { get: () => statusCode, set() {}, configurable: true, enumerable: true })
 }
@@ -122,4 +115,4 @@ function ignore(res, name, isLate, result) {
   }
 }
 
-module.exports = { before, during, answeredStatus }
+module.exports = { before, during }

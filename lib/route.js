@@ -15,6 +15,7 @@
  */
 
 const TRACE = Symbol('plimsoll.trace')
+const MOUNTED_APP = 'mounted_app' // what Express calls the closure in which it keeps one
 const LABEL_LENGTH = 200
 const LABELS_PER_APP = 1024
 const STRAYS_PER_APP = 64
@@ -37,7 +38,7 @@ const hosts = new WeakMap() // the prototype that an app gives to its requests -
 const descriptions = new WeakMap() // layer -> what `study` found
 let paramCallbacks = false // whether any router has some
 
-function Trace(base, root, onRoute) {
+function Trace(base, root, onRoute, owner) {
   this.place = base === '' ? root : null
   this.mounted = 0 // length of the baseUrl of `place`
   this.entry = base === '' ? UNMATCHED : null
@@ -45,6 +46,7 @@ function Trace(base, root, onRoute) {
   this.route = null // the last req.route that is dealt with
   this.answered = false
   this.onRoute = onRoute
+  this.owner = owner // whom onRoute tells of
 }
 
 function Place(root, prefix, entry) {
@@ -68,11 +70,11 @@ function traceOf(req) {
   return state ? state[TRACE] : req[TRACE]
 }
 
-function observe(req, onRoute) {
+function observe(req, onRoute, owner = req) {
   const holder = req._readableState || req
   if (holder[TRACE] !== undefined) return
   try {
-    holder[TRACE] = new Trace(req.baseUrl || '', hostOf(req), onRoute)
+    holder[TRACE] = new Trace(req.baseUrl || '', hostOf(req), onRoute, owner)
   } catch (error) {
     fault(error)
   }
@@ -147,9 +149,11 @@ function wrapRequest(original) {
     const trace = traceOf(req)
     // Only the handlers inside a route have a method.
     if (trace === undefined || this.method !== undefined) return original.call(this, req, res, next)
-    const prototype = Object.getPrototypeOf(req)
-    const result = original.call(this, req, res, enter(trace, this, req, res, next))
-    if (Object.getPrototypeOf(req) !== prototype) learn(this, prototype.app, req.app)
+    const onward = enter(trace, this, req, res, next)
+    if (this.name !== MOUNTED_APP) return original.call(this, req, res, onward)
+    const { app } = req
+    const result = original.call(this, req, res, onward)
+    if (req.app !== app) learn(this, app, req.app)
     return result
   }
 }
@@ -180,7 +184,7 @@ function enter(trace, layer, req, res, next) {
     const guarded = guard(trace, inside, res, next)
     trace.entry = inside.entry
     if (kind === ROUTE) {
-      tell(trace, req)
+      tell(trace)
     } else {
       trace.place = inside
       trace.mounted = req.baseUrl.length
@@ -224,9 +228,9 @@ function guard(trace, inside, res, onward) {
   }
 }
 
-function tell(trace, req) {
+function tell(trace) {
   try {
-    trace.onRoute(req, trace.entry)
+    trace.onRoute(trace.owner, trace.entry)
   } catch (error) {
     fault(error)
   }
@@ -422,7 +426,7 @@ function prepareRouter(router) {
 /** A parent keeps a mounted app in a closure, so its layer is recognised by its path. */
 function linkToParent(app) {
   const paths = [app.mountpath].flat(Infinity)
-  const layers = stackOf(app.parent).filter(layer => layer.name === 'mounted_app' && describe(layer).app === null)
+  const layers = stackOf(app.parent).filter(layer => layer.name === MOUNTED_APP && describe(layer).app === null)
   const same = layers.find(layer => isMadeFrom(describe(layer), paths))
   const layer = same || (layers.length === 1 ? layers[0] : null)
   if (!layer) return

@@ -1,3 +1,5 @@
+'use strict'
+
 /*
  * What runs beside the requests, once a thread: the recorder, its timer, and the last words at the exit. It begins with the first
  * middleware that needs it, and never holds the process open.

@@ -1,3 +1,5 @@
+'use strict'
+
 const v8 = require('node:v8')
 const { native } = require('./native.js')
 const runtime = require('./runtime.js')

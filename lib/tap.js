@@ -13,7 +13,8 @@ const TAP = Symbol('plimsoll.tap')
 
 /** One request's tap; garbage with the request. */
 class Tap {
-  constructor(req, handle, slot) {
+  constructor(req, res, handle, slot) {
+    this.res = res
     /** 0 where there is no counter (any more): then `received` is kept here. */
     this.handle = handle
     this.received = 0
@@ -27,19 +28,16 @@ class Tap {
   }
 }
 
-/** Bytes that the headers promise; NaN if they promise none. */
-function declaredLength(req) {
-  const header = req.headers['content-length']
-  return header === undefined ? Number.NaN : Number(header)
-}
-
-/** Whether body bytes can come. The parser sees to it that HTTP/1 bodies are announced; HTTP/2's need not be. */
-function canHaveBody(req) {
+/**
+ * Bytes of the body as the headers announce it: undefined if none can come, -1 for one without a length. The parser sees to it
+ * that HTTP/1 bodies are announced; HTTP/2's need not be.
+ */
+function announcedLength(req) {
   const { headers } = req
-  if (headers['transfer-encoding'] !== undefined) return true
-  if (req.stream !== undefined && req.httpVersionMajor === 2) return req.stream.endAfterHeaders !== true
+  if (headers['transfer-encoding'] !== undefined) return -1
   const length = headers['content-length']
-  return length !== undefined && length !== '0'
+  if (length !== undefined) return Number(length)
+  return headers[':method'] !== undefined && req.stream?.endAfterHeaders !== true ? -1 : undefined
 }
 
 /** Where a request's tap lies: not on the request, where a property is dear (see lifetime.js). */
@@ -50,7 +48,7 @@ function holderOf(req) {
 function tapOf(req, res, slot = 0) {
   let tap = holderOf(req)[TAP]
   if (tap === undefined) {
-    tap = new Tap(req, counters.tapOpen(Number.POSITIVE_INFINITY), slot)
+    tap = new Tap(req, res, counters.tapOpen(Number.POSITIVE_INFINITY), slot)
     holderOf(req)[TAP] = tap
     req.push = tappedPush
     atEnd(req, res, close)
@@ -71,7 +69,7 @@ function watch(req, res, slot) {
 
 /**
  * Bounds this request's body; a limit that was set before can only be lowered. True when more has come already; otherwise
- * `over(req, received)` is called at the first byte beyond it, and neither that chunk nor anything after it reaches a consumer.
+ * `over(req, res, received)` is called at the first byte beyond it, and neither that chunk nor anything after it reaches a consumer.
  */
 function bound(req, res, limit, over) {
   const tap = tapOf(req, res)
@@ -116,7 +114,7 @@ function tappedPush(chunk, encoding) {
     const bytes = typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length
     if (count(tap, bytes) && tap.over !== null) {
       tap.cut = true
-      tap.over(this, received(this))
+      tap.over(this, tap.res, received(this))
       return true
     }
   }
@@ -138,4 +136,4 @@ function close(req) {
   tap.handle = 0
 }
 
-module.exports = { declaredLength, canHaveBody, watch, bound, cut, wasCut, received }
+module.exports = { announcedLength, watch, bound, cut, wasCut, received }

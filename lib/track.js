@@ -1,9 +1,10 @@
+'use strict'
+
 const { METHODS } = require('node:http')
 const faults = require('./faults.js')
 const { begin, atEnd, settled, lifeOf } = require('./lifetime.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
-const refuse = require('./refuse.js')
 const routes = require('./route.js')
 const runtime = require('./runtime.js')
 const tap = require('./tap.js')
@@ -81,8 +82,8 @@ function enter(req, res) {
     life.slot = native.enter(METHOD_IDS.get(req.method) ?? METHODS.length, req.originalUrl ?? req.url)
     if (life.slot === 0) return null
     atEnd(req, res, ended)
-    routes.observe(req, routed)
-    if (tap.canHaveBody(req)) tap.watch(req, res, life.slot)
+    routes.observe(req, routed, life)
+    if (tap.announcedLength(req)) tap.watch(req, res, life.slot)
     return life
   } catch (error) {
     faults.report('when a request entered', error)
@@ -95,13 +96,13 @@ function labelId(entry) {
   return entry.id
 }
 
-function routed(req, entry) {
-  native.route(slotOf(req), labelId(entry))
+function routed(life, entry) {
+  native.route(life.slot, labelId(entry))
 }
 
 function ended(req, res, life) {
   const aborted = !res.writableFinished
-  const status = refuse.answeredStatus(req) ?? (aborted && !res.headersSent ? CLIENT_CLOSED_REQUEST : res.statusCode)
+  const status = aborted && !res.headersSent ? CLIENT_CLOSED_REQUEST : res.statusCode
   native.end(life.slot, labelId(entryOf(req)), status, aborted, life.responseBytes())
 }
 

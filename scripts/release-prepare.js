@@ -1,3 +1,5 @@
+'use strict'
+
 // npm run release:prepare [-- --partial] [folder]
 //
 // From the binaries of all platforms, wherever they lie in `folder` (default: target/portable), makes the tarballs to publish,

@@ -1,3 +1,5 @@
+'use strict'
+
 /* Four cluster workers behind one port. */
 
 const cluster = require('node:cluster')

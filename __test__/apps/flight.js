@@ -1,3 +1,5 @@
+'use strict'
+
 /* Requests that do not end: for what the record says of a process that is killed. */
 
 const express = require('express')

@@ -1,3 +1,5 @@
+'use strict'
+
 /* A bare app, or the same with plimsoll: for what stays on the JS heap after many requests. */
 
 const express = require('express')

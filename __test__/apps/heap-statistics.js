@@ -1,3 +1,5 @@
+'use strict'
+
 /* Writes heap statistics to the file that it is given, ten times a second. */
 
 const express = require('express')

@@ -1,3 +1,5 @@
+'use strict'
+
 /* Handlers that allocate a known amount, each under two routes: one to warm it up, one to measure. */
 
 const express = require(process.env.EXPRESS ?? 'express')

@@ -1,3 +1,5 @@
+'use strict'
+
 /* The child's end of `support/child.js`: listens, and answers what the test asks over IPC. */
 
 const plimsoll = require('../..')

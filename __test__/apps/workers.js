@@ -1,3 +1,5 @@
+'use strict'
+
 /* An app in worker threads, created and ended on demand; the main thread has one too. */
 
 const { once } = require('node:events')

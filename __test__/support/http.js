@@ -1,3 +1,5 @@
+'use strict'
+
 const http = require('node:http')
 const net = require('node:net')
 const { once } = require('node:events')

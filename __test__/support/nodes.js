@@ -1,3 +1,5 @@
+'use strict'
+
 const { execFileSync } = require('node:child_process')
 const { existsSync, readdirSync } = require('node:fs')
 const { join } = require('node:path')

@@ -1,3 +1,5 @@
+'use strict'
+
 /*
  * An Express server with plimsoll in front, and a bounded load of its own against it (a process beside it, loopback only).
  *

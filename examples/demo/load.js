@@ -1,3 +1,5 @@
+'use strict'
+
 /* A bounded load against the demo on loopback: a few dozen requests a second, until the demo ends it. */
 
 const http = require('node:http')

@@ -1,3 +1,5 @@
+'use strict'
+
 /* The demo's table: plain text from `plimsoll.stats()`. */
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB']

@@ -36,7 +36,7 @@ pub fn tap_count(tap: u32, handle: u32, bytes: f64) -> bool {
 #[napi(catch_unwind)]
 pub fn tap_attach(tap: u32, handle: u32) {
     let received = TAPS.with_borrow_mut(|taps| taps.received(tap));
-    with(|environment| environment.ledger.add_body(handle, received));
+    with(|environment| environment.ledger.add_slot_body(handle, received));
 }
 
 /// A nearer limit lowers a tap's. True when what has come is over it.

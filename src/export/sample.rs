@@ -53,7 +53,7 @@ pub fn map() -> Arc<Map> {
     writer.request_untracked();
     writer.request_limited();
     writer.body_bytes(90 * MIB);
-    writer.allocation(900 * MIB, (400 * MIB) as i64);
+    writer.allocation((900 * MIB) as i64, (400 * MIB) as i64);
     writer.heap(
         epoch_ms(),
         &HeapFigures {

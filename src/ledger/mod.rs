@@ -217,6 +217,11 @@ impl Ledger {
     /// Body bytes that the tap has counted.
     pub fn add_body(&mut self, handle: Handle, bytes: u64) {
         self.writer.body_bytes(bytes);
+        self.add_slot_body(handle, bytes);
+    }
+
+    /// Body bytes that came before the request had its slot: the process's total has them already.
+    pub fn add_slot_body(&mut self, handle: Handle, bytes: u64) {
         if let Some(index) = self.index(handle) {
             self.slots[index].body += bytes;
             self.writer.slot_body(index, self.slots[index].body);
