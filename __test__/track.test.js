@@ -245,7 +245,7 @@ for (const [version, express] of Object.entries(versions)) {
         const res = new http.ServerResponse(req)
         res.assignSocket(socket)
         socket.on('error', () => {})
-      socket.resume().on('end', () => socket.end())
+        socket.resume().on('end', () => socket.end())
         app(req, res)
       })
       const { socket } = await connect(server.port)

@@ -2,8 +2,8 @@
 //! `ledger`, `payload`, `export` and `cli`, which stand on `recorder` and `probe`.
 //! Without the `node` feature everything but `binding` compiles and passes its tests.
 
-// Without the binding, what only the binding calls is unused.
-#![cfg_attr(not(feature = "node"), allow(dead_code))]
+// Without the binding, what only the binding calls is unused; and in test builds napi registers nothing.
+#![cfg_attr(any(test, not(feature = "node")), allow(dead_code))]
 
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
