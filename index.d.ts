@@ -35,7 +35,7 @@ declare namespace plimsoll {
      */
     paths?: 'masked' | 'full'
     /**
-     * `dir`: the folder of the recorder's file. Default: `PLIMSOLL_DIR`, else `/dev/shm`, else the temporary folder.
+     * `dir`: an existing folder for the recorder's file. Default: `PLIMSOLL_DIR`, else `/dev/shm`, else the temporary folder.
      * `false` keeps the record in memory only: everything works but `show` and the post-mortem.
      */
     recorder?: { dir?: string } | false

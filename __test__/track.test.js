@@ -186,6 +186,24 @@ for (const [version, express] of Object.entries(versions)) {
       })
     })
 
+    test('keeps a pipelined upload in flight until its own answer, though it was read to its end', async () => {
+      const waiting = []
+      const handler = (req, res) => req.resume().on('end', () => waiting.push(res))
+      await withApp('pipelined-uploads', 'post', handler, async (route, { port }) => {
+        const { socket, received } = await connect(port)
+        socket.write(`POST ${route} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello`.repeat(3))
+        await until(() => waiting.length === 3, 'three were read')
+        await new Promise(setImmediate)
+        assert.equal(plimsoll.stats().requests.inFlight, 3)
+        assert.equal(count(route), 0)
+        for (const res of waiting.reverse()) res.end('done')
+        await until(() => received().split('done').length === 4, 'three were answered')
+        await until(() => count(route) === 3, 'three are counted')
+        assert.deepEqual([rows(route)[0].aborted, rows(route)[0].bodyBytes.sum], [0, 15])
+        socket.destroy()
+      })
+    })
+
     test('counts HEAD, 304 and 204', async () => {
       const handler = (req, res) => {
         if (req.query.empty) return res.status(204).end()

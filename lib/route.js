@@ -14,19 +14,15 @@
  * `layer.handle` (breaks other instrumentations); patching `use` (mounts are made before the first request).
  */
 
+const { study, probe, decode, PLAIN, MOUNT, ROUTE } = require('./pattern.js')
+
 const TRACE = Symbol('plimsoll.trace')
 const MOUNTED_APP = 'mounted_app' // what Express calls the closure in which it keeps one
 const LABEL_LENGTH = 200
 const LABELS_PER_APP = 1024
 const STRAYS_PER_APP = 64
 const MOUNT_DEPTH = 16 // a router may be mounted on itself
-const PLAIN = 0 // mounted at `/`: changes no label
-const MOUNT = 1
-const ROUTE = 2
-const MOUNT_TAIL = '\\/?(?=\\/|$)' // how path-to-regexp 0.1 ends a mount
-const REGEXP_CAPTURE = /\((?!\?)(?:\\.|\[(?:\\.|[^\]])*\]|[^()[\\]|\((?:\\.|[^()\\]|\([^()]*\))*\))*\)/g
 const ID_SEGMENT = /^(?!v\d+(\.\d+)*$).*\d|.{32}/ // an id or a token, as far as one can tell
-const PROBE = 'plimsoll-probe'
 
 const UNMATCHED = { label: '(unmatched)', id: -1 }
 const faults = { count: 0, last: null }
@@ -495,14 +491,6 @@ function pathname(url) {
   return (end === -1 ? path : path.slice(0, end)) || '/'
 }
 
-function decode(segment) {
-  try {
-    return decodeURIComponent(segment)
-  } catch {
-    return segment
-  }
-}
-
 // The pattern of a layer
 
 function describe(layer) {
@@ -514,81 +502,6 @@ function describe(layer) {
   const within = layer.route ? null : routerWithin(layer)
   if (within !== null) prepareRouter(within)
   return description
-}
-
-function study(layer) {
-  const declared = layer.route ? layer.route.path : layer.rawPath
-  const paths = declared === undefined ? null : [declared].flat(Infinity)
-  let { patterns, tests } = layer.regexp ? studyRegexp(layer, paths) : studyMatchers(layer.matchers, paths, declared)
-  const expressions = [...(paths || []), layer.regexp].filter(path => path instanceof RegExp)
-  // To run a regular expression that remembers where it stopped would change what it matches next.
-  if (expressions.some(path => path.global || path.sticky)) tests = tests.map(() => () => null)
-  const plain = patterns.every(pattern => pattern === '' || pattern === '/')
-  return { kind: layer.route ? ROUTE : plain ? PLAIN : MOUNT, patterns, tests, app: null }
-}
-
-/** Express 5: a matcher a path. Its router keeps the path of a mount since 2.3; before that, `probe` finds it. */
-function studyMatchers(matchers, paths, declared) {
-  let patterns = paths
-  if (paths === null) patterns = matchers.map(() => null)
-  else if (paths.length !== matchers.length) patterns = matchers.map((_, index) => String(declared[index]))
-  return { patterns, tests: matchers }
-}
-
-/** Express 4: one regular expression for all paths, and nothing else for a mount. */
-function studyRegexp(layer, paths) {
-  const { regexp } = layer
-  let patterns = paths
-  let expressions = [regexp]
-  if (paths === null) {
-    // An array of paths is joined by `|`, and was wrapped in a group before path-to-regexp 0.1.11.
-    const sources = regexp.source.replace(/^\(\?:(\^.*)\)$/, '$1').split(/(?<=\(\?=\\\/\|\$\))\|/)
-    const keys = [...layer.keys]
-    patterns = sources.map(source => rebuild(source, keys))
-    if (sources.length > 1) expressions = sources.map(source => new RegExp(source, regexp.flags))
-  } else if (paths.length > 1) {
-    const options = { sensitive: !regexp.ignoreCase, end: true }
-    expressions = paths.map(path => new layer.constructor(path, options, layer.handle).regexp)
-  }
-  const tests = expressions.map(expression => path => {
-    const found = expression.exec(path)
-    return found && { path: found[0] }
-  })
-  return { patterns, tests }
-}
-
-/** Undoes path-to-regexp 0.1, where each capture is the next key. What it did not make is the user's own. */
-function rebuild(source, keys) {
-  if (!source.endsWith(MOUNT_TAIL)) return source
-  return source
-    .slice(1, -MOUNT_TAIL.length)
-    .replace(REGEXP_CAPTURE, capture => {
-      const [key] = keys.splice(0, capture.match(/\((?!\?)/g).length)
-      return typeof key?.name === 'string' ? `:${key.name}` : '*'
-    })
-    .replace(/\\(.)|\(\?:|\)/g, '$1')
-}
-
-/** The pattern behind an opaque matcher, from the first path that it matched: what may be anything is a parameter. */
-function probe(matches, text) {
-  // Of a regular expression nothing can be said.
-  if (matches.name === 'regexpMatcher') return text.replace(/[^/]+/g, '*')
-  const { params } = matches(text) || { params: {} }
-  const unplaced = new Set(Object.keys(params))
-  const segments = text.split('/')
-  const pattern = segments.map((segment, index) => {
-    const found = segment !== '' && matches(segments.with(index, PROBE).join('/'))
-    const name = found && Object.keys(found.params).find(name => [found.params[name]].flat().includes(PROBE))
-    if (!name) return segment
-    unplaced.delete(name)
-    return Array.isArray(params[name]) ? `*${name}` : `:${name}`
-  })
-  // Several parameters in one segment, as in `/:from-:to`
-  for (const name of unplaced) {
-    const index = pattern.findLastIndex(segment => decode(segment).includes(params[name]))
-    if (index !== -1) pattern[index] = decode(pattern[index]).replace(params[name], `:${name}`)
-  }
-  return pattern.filter((segment, index) => segment[0] !== '*' || segment !== pattern[index - 1]).join('/')
 }
 
 module.exports = { UNMATCHED, observe, current, predict, traceOf, faults }
