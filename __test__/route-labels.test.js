@@ -5,7 +5,8 @@ const http = require('node:http')
 const { test, describe } = require('node:test')
 const connect = require('connect')
 const createError = require('http-errors')
-const { UNMATCHED, observe, current, predict, faults } = require('../lib/route')
+const { seen: faults } = require('../lib/faults')
+const { UNMATCHED, observe, current, predict } = require('../lib/route')
 
 const versions = [
   { version: 4, express: require('express4') },

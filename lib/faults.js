@@ -7,10 +7,14 @@
 const { native } = require('./native.js')
 
 const reported = new Set()
+/** How many there were, and what the last one was. */
+const seen = { count: 0, last: null }
 let log = null
 
 function report(where, error) {
   const detail = `${where}: ${error?.stack ?? error}`
+  seen.count += 1
+  seen.last = detail
   native?.fault(detail.slice(0, 270))
   if (reported.has(where)) return
   reported.add(where)
@@ -21,6 +25,7 @@ function report(where, error) {
 
 module.exports = {
   report,
+  seen,
   logTo(logger) {
     log = logger
   }

@@ -14,6 +14,7 @@
  * `layer.handle` (breaks other instrumentations); patching `use` (mounts are made before the first request).
  */
 
+const faults = require('./faults.js')
 const { study, probe, decode, PLAIN, MOUNT, ROUTE } = require('./pattern.js')
 
 const TRACE = Symbol('plimsoll.trace')
@@ -25,7 +26,6 @@ const MOUNT_DEPTH = 16 // a router may be mounted on itself
 const ID_SEGMENT = /^(?!v\d+(\.\d+)*$).*\d|.{32}/ // an id or a token, as far as one can tell
 
 const UNMATCHED = { label: '(unmatched)', id: -1 }
-const faults = { count: 0, last: null }
 
 const patched = new WeakSet() // Layer prototypes
 const prepared = new WeakSet() // apps
@@ -233,8 +233,7 @@ function tell(trace) {
 }
 
 function fault(error) {
-  faults.count++
-  faults.last = String(error?.stack ?? error)
+  faults.report('when a route was followed', error)
 }
 
 // The tree of places
@@ -504,4 +503,4 @@ function describe(layer) {
   return description
 }
 
-module.exports = { UNMATCHED, observe, current, predict, traceOf, faults }
+module.exports = { UNMATCHED, observe, current, predict }
