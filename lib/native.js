@@ -14,7 +14,7 @@ if (process.env.PLIMSOLL === 'off') {
     exports.native = require('../binding.js')
   } catch (error) {
     exports.reason =
-      `no binary for ${process.platform}-${process.arch} (Node ${process.version}) could be loaded: ` +
+      `no binary for ${require('./build.js').platformName()} (Node ${process.version}) could be loaded: ` +
       'run `npx plimsoll build` (needs Rust), or install without leaving out optional packages. ' +
       String(error.message).split('\n')[0]
   }
