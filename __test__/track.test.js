@@ -70,16 +70,18 @@ for (const [version, express] of Object.entries(versions)) {
       const handler = (req, res) => {
         const held = new Array(10_000).fill(1.5)
         seen.push(plimsoll.usage(req))
-        release = () => res.json(held.length)
+        if (req.query.wait) release = () => res.json(held.length)
+        else res.json(held.length)
       }
       await withApp('in-flight', 'get', handler, async (route, { port }) => {
-        const response = request(port, route)
+        for (let i = 0; i < 10; i++) await request(port, route)
+        const response = request(port, `${route}?wait=1`)
         await until(() => release, 'the handler runs')
-        const [usage] = seen
-        assert.ok(usage.heapBytes >= 80_000 && usage.heapBytes < 2_000_000, `${usage.heapBytes}`)
-        assert.equal(usage.spans, 1)
-        const { requests } = plimsoll.stats()
-        assert.equal(requests.inFlight, 1)
+        // A single reading can be off, even negative, while V8 sweeps beside it; the middle one of eleven is not.
+        const bytes = seen.map(usage => usage.heapBytes).sort((a, b) => a - b)
+        assert.ok(bytes[5] >= 80_000 && bytes[5] < 1_000_000, `${bytes}`)
+        assert.ok(seen.every(usage => usage.spans === 1))
+        assert.equal(plimsoll.stats().requests.inFlight, 1)
         release()
         await response
       })
