@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 /**
  * Middleware that tracks every request: what it allocates, how long it takes, how it ends. Put it first.
  *
- * It keeps nothing per request in JavaScript: all figures are in the *recorder*, a memory-mapped file of constant size that
+ * Of a request that has ended it keeps nothing in JavaScript: all figures are in the *recorder*, a memory-mapped file of constant size that
  * outlives `SIGKILL` and the OOM killer. Read it with {@link plimsoll.stats}, {@link plimsoll.metrics}, or from outside with
  * `npx plimsoll show`.
  *

@@ -44,6 +44,14 @@ impl Meter {
         matches!(self, Self::Exact { .. })
     }
 
+    /// Panics that the probe has swallowed inside collections.
+    pub fn faults(&self) -> u64 {
+        match self {
+            Self::Exact { probe, .. } => probe.faults(),
+            Self::Supplied { .. } => 0,
+        }
+    }
+
     pub fn supply(&self, supplied: HeapFigures) {
         if let Self::Supplied { figures, .. } = self {
             figures.set(supplied);

@@ -76,6 +76,8 @@ pub struct Ledger {
     routes: Routes,
     paths: PathMode,
     limit_event: Option<Instant>,
+    /// Faults of the meter that were reported.
+    meter_faults: u64,
 }
 
 impl Ledger {
@@ -95,6 +97,7 @@ impl Ledger {
             routes,
             paths,
             limit_event: None,
+            meter_faults: 0,
         }
     }
 
@@ -297,11 +300,30 @@ impl Ledger {
         let reading = self.meter.read();
         self.publish(&reading);
         self.writer.loop_tick(epoch_ms(), lag_ns, utilization);
+        self.report_meter_faults();
+    }
+
+    /// What was swallowed inside a collection could not be reported there. Each is counted, the first is an event.
+    fn report_meter_faults(&mut self) {
+        let faults = self.meter.faults();
+        for fault in self.meter_faults..faults {
+            self.writer.fault();
+            if fault == 0 {
+                self.writer.event(
+                    EventKind::Fault,
+                    None,
+                    "the heap probe failed inside a collection; its figures may be off",
+                );
+            }
+        }
+        self.meter_faults = faults;
     }
 
     /// The exact probe did not stand a test: goes on without it.
     pub fn distrust(&mut self, figures: HeapFigures) {
+        self.report_meter_faults();
         self.meter = Meter::supplied();
+        self.meter_faults = 0;
         self.meter.supply(figures);
         self.mark = self.meter.read();
         self.writer.exact(false);

@@ -293,16 +293,14 @@ impl Drop for Probe {
     }
 }
 
-/// # Safety
-/// `data` is the `State` that was installed with this callback, alive until the callback is removed.
+// SAFETY (of calling it): `data` is the `State` that was installed with this callback, alive until the callback is removed.
 unsafe extern "C" fn on_prologue(_: IsolatePointer, _: i32, _: i32, data: *mut c_void) {
     // SAFETY: see above.
     let state = unsafe { &*data.cast::<State>() };
     guarded(state, || state.prologue());
 }
 
-/// # Safety
-/// As `on_prologue`.
+// SAFETY (of calling it): as `on_prologue`.
 unsafe extern "C" fn on_epilogue(_: IsolatePointer, gc_type: i32, _: i32, data: *mut c_void) {
     // SAFETY: see above.
     let state = unsafe { &*data.cast::<State>() };

@@ -34,14 +34,6 @@ pub struct Options {
     pub last_death: Option<(String, u64)>,
 }
 
-/// The `Content-Type` that goes with [`render`]'s answer.
-pub fn content_type(openmetrics: bool) -> &'static str {
-    match openmetrics {
-        true => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        false => "text/plain; version=0.0.4; charset=utf-8",
-    }
-}
-
 /// All metrics of `records`, taken together. Without a record what remains is that there are none.
 pub fn render(records: &[Record], options: &Options) -> Vec<u8> {
     let mut families = Families { only_plimsoll: options.only_plimsoll, list: Vec::new() };
