@@ -5,7 +5,7 @@
 /// First word of every recorder file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PLIMSOLL");
 /// Raised whenever any offset or meaning below changes: a reader refuses what it does not know.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// A range of equal rows.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +121,25 @@ pub mod gauge {
     pub const HEAP_EXECUTABLE: usize = G + 27;
     pub const HEAP_PHYSICAL: usize = G + 28;
     pub const BODY_BYTES: usize = G + 29;
+    /// How hard `shed()` is pressed, parts per million: 0 admits all, 1,000,000 nothing.
+    pub const SHED_PPM: usize = G + 30;
+    /// Refusals that `report: true` only counted: of `shed()` and of `limit()`.
+    pub const SHED_REPORTED: usize = G + 31;
+    pub const LIMIT_REPORTED: usize = G + 32;
+    /// Reserves granted near the heap limit, and when the last one was, epoch milliseconds.
+    pub const NEAR_LIMIT_GRANTS: usize = G + 33;
+    pub const NEAR_LIMIT_AT: usize = G + 34;
+    /// The largest that one semi-space of the young generation may become; 0 where unknown.
+    pub const SEMI_SPACE_MAX: usize = G + 35;
+    /// Requests that were metered whole, their asynchronous part included.
+    pub const REQUESTS_WHOLE: usize = G + 36;
+    /// Share of time in which asynchronous spans are metered, and what metering costs meanwhile, parts per million.
+    pub const WINDOW_SHARE_PPM: usize = G + 37;
+    pub const WINDOW_COST_PPM: usize = G + 38;
+    /// Next row of the ring of live heaps; how many layers and rows of layers have ever been used.
+    pub const LIVE_NEXT: usize = G + 39;
+    pub const LAYERS_USED: usize = G + 40;
+    pub const LAYER_ROWS_USED: usize = G + 41;
     pub const END: usize = G + 64;
 
     // From here on the sampler thread writes.
@@ -201,9 +220,20 @@ pub mod event {
     pub const DETAIL: Text = Text { offset: 29, words: 35 };
 }
 
+/// The heap right after major collections: what lives, without garbage.
+pub const LIVES: Table = Table::after(SAMPLER_EVENTS.end(), 512, 8);
+pub mod live {
+    pub const AT: usize = 1;
+    pub const HEAP: usize = 2;
+    pub const EXTERNAL: usize = 3;
+    /// Resident set at the last sample before it.
+    pub const RSS: usize = 4;
+    pub const REQUESTS_TOTAL: usize = 5;
+}
+
 /// Requests in flight. A power of two: a handle is generation × `SLOTS_MAX` + index.
 pub const SLOTS_MAX: usize = 4096;
-pub const SLOTS: Table = Table::after(SAMPLER_EVENTS.end(), SLOTS_MAX, 40);
+pub const SLOTS: Table = Table::after(LIVES.end(), SLOTS_MAX, 40);
 pub mod slot {
     use super::Text;
     /// The handle while the slot is taken, 0 while it is free.
@@ -243,16 +273,44 @@ pub mod route {
     pub const SPANS_SUM: usize = 9;
     /// Requests whose external bytes are in `EXTERNAL_SUM` (no collection fell into their spans).
     pub const EXTERNAL_COUNT: usize = 10;
+    /// What the addon held for the requests at their end, allocated for them in all, and the most that it held for one.
+    pub const NATIVE_HELD_SUM: usize = 11;
     /// Counts by latency, not cumulative; bounds: `writer::LATENCY_BOUNDS_NS`, then what exceeds them.
     pub const LATENCY: usize = 12;
     pub const LATENCY_LEN: usize = 15;
+    pub const NATIVE_TOTAL_SUM: usize = 27;
+    pub const NATIVE_PEAK: usize = 28;
+    /// Requests that were metered whole, and their heap bytes.
+    pub const WHOLE_COUNT: usize = 29;
+    pub const WHOLE_HEAP_SUM: usize = 30;
     pub const DURATION: usize = 32;
     pub const HEAP: usize = DURATION + super::DISTRIBUTION_WORDS;
     pub const BODY: usize = HEAP + super::DISTRIBUTION_WORDS;
     pub const RESPONSE: usize = BODY + super::DISTRIBUTION_WORDS;
 }
 
-pub const WORDS: usize = ROUTES.end();
+/// Functions of the app's stack by name and source position; the last stands for those beyond the bound.
+pub const LAYERS_MAX: usize = 256;
+pub const LAYERS: Table = Table::after(ROUTES.end(), LAYERS_MAX + 1, 24);
+pub mod layer {
+    use super::Text;
+    pub const NAME: Text = Text { offset: 0, words: 9 };
+    pub const ORIGIN: Text = Text { offset: 9, words: 15 };
+}
+
+/// What a layer used in the requests of one route's row.
+pub const LAYER_ROWS_MAX: usize = 2048;
+pub const LAYER_ROWS: Table = Table::after(LAYERS.end(), LAYER_ROWS_MAX, 8);
+pub mod layer_row {
+    /// Index into `ROUTES`, plus one.
+    pub const ROUTE: usize = 1;
+    pub const LAYER: usize = 2;
+    pub const COUNT: usize = 3;
+    pub const HEAP_SUM: usize = 4;
+    pub const TIME_NS: usize = 5;
+}
+
+pub const WORDS: usize = LAYER_ROWS.end();
 /// Size of a recorder file: whole pages.
 pub const FILE_BYTES: usize = (WORDS * 8).next_multiple_of(4096);
 
@@ -314,10 +372,12 @@ pub enum EventKind {
     LastDeath = 8,
     Fault = 9,
     NearLimit = 10,
+    Shed = 11,
+    Trim = 12,
 }
 
 impl EventKind {
-    pub const ALL: [EventKind; 10] = [
+    pub const ALL: [EventKind; 12] = [
         Self::Start,
         Self::Exit,
         Self::UncaughtException,
@@ -328,6 +388,8 @@ impl EventKind {
         Self::LastDeath,
         Self::Fault,
         Self::NearLimit,
+        Self::Shed,
+        Self::Trim,
     ];
 
     pub fn name(self) -> &'static str {
@@ -342,6 +404,8 @@ impl EventKind {
             Self::LastDeath => "last-death",
             Self::Fault => "fault",
             Self::NearLimit => "near-limit",
+            Self::Shed => "shed",
+            Self::Trim => "trim",
         }
     }
 
@@ -367,6 +431,8 @@ const _: () = {
     assert!(end(LABEL_TEXT) <= LABELS.row_words);
     assert!(sample::HEAP_AT < SAMPLES.row_words && gc::EXTERNAL < GCS.row_words);
     assert!(gc_total::BUCKETS + gc_total::BUCKETS_LEN <= GC_TOTALS.row_words);
-    assert!(route::LATENCY + route::LATENCY_LEN <= route::DURATION);
+    assert!(route::LATENCY + route::LATENCY_LEN <= route::NATIVE_TOTAL_SUM && route::WHOLE_HEAP_SUM < route::DURATION);
+    assert!(gauge::LAYER_ROWS_USED < gauge::END && live::REQUESTS_TOTAL < LIVES.row_words);
+    assert!(end(layer::ORIGIN) <= LAYERS.row_words && layer_row::TIME_NS < LAYER_ROWS.row_words);
     assert!(route::RESPONSE + DISTRIBUTION_WORDS <= ROUTES.row_words);
 };
