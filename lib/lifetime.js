@@ -26,6 +26,8 @@ class Life {
     this.connection = connection
     /** The tracker's handle; -1 before it is tracked, 0 if it goes untracked. */
     this.slot = -1
+    /** Whether a span of it is open, by the tracker or a layer. */
+    this.inside = false
     this.over = false
     this.first = null
     this.others = null

@@ -12,6 +12,7 @@ const v8 = require('node:v8')
 const { isMainThread, threadId } = require('node:worker_threads')
 const faults = require('./faults.js')
 const { native, reason } = require('./native.js')
+const spans = require('./spans.js')
 
 const TICK_MS = 250
 /** `new Array(1000)` on every V8 that the probe knows: 1,000 pointers and the array's own header, less the reading's own garbage. */
@@ -68,8 +69,8 @@ function start(settings = defaults()) {
   return true
 }
 
-function comparable({ name, paths, recorder, stats }) {
-  return { name, paths, recorder, stats }
+function comparable({ name, paths, recorder, stats, async, layers }) {
+  return { name, paths, recorder, stats, async, layers }
 }
 
 function defaults() {
@@ -79,6 +80,8 @@ function defaults() {
     paths: 'masked',
     recorder: { dir: process.env.PLIMSOLL_DIR || undefined },
     stats: undefined,
+    async: 'sampled',
+    layers: false,
     log: undefined
   }
 }
@@ -112,6 +115,8 @@ function begin(settings) {
       'PLIMSOLL_LAST_DEATH'
     )
   }
+  // Without the exact probe there is nothing to charge: the figures are those of the last tick.
+  spans.start(state.exact && settings.async)
   keepTime()
   sayLastWords()
 }
@@ -159,6 +164,7 @@ function keepTime() {
       performance.eventLoopUtilization(current, utilization).utilization
     )
     if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
+    spans.turn()
     last = now
     utilization = current
   }, TICK_MS)

@@ -7,6 +7,7 @@
 
 const { native } = require('./native.js')
 const { atEnd } = require('./lifetime.js')
+const spans = require('./spans.js')
 const counters = native ?? require('./plain.js')
 
 const TAP = Symbol('plimsoll.tap')
@@ -118,6 +119,7 @@ function tappedPush(chunk, encoding) {
       return true
     }
   }
+  if (tap.slot > 0 && spans.state.open) return spans.run(tap.slot, tap.push, this, [chunk, encoding])
   return tap.push.call(this, chunk, encoding)
 }
 

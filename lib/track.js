@@ -3,10 +3,12 @@
 const { METHODS } = require('node:http')
 const faults = require('./faults.js')
 const { begin, atEnd, settled, lifeOf } = require('./lifetime.js')
+const layers = require('./layers.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
 const routes = require('./route.js')
 const runtime = require('./runtime.js')
+const spans = require('./spans.js')
 const tap = require('./tap.js')
 
 const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
@@ -21,12 +23,16 @@ function plimsoll(given) {
       next()
     }
   }
+  routes.meterWith(runtime.state.exact && runtime.state.settings.layers ? layers.each : layers.plain)
   return function plimsollTracker(req, res, next) {
     const life = enter(req, res)
     if (life === null) return next()
+    life.inside = true
     try {
-      next()
+      if (spans.state.open) spans.within(life.slot, next)
+      else next()
     } finally {
+      life.inside = false
       if (!runtime.state.exact) native.supply(runtime.heapFigures())
       native.settle(life.slot)
       settled(life)
@@ -36,13 +42,8 @@ function plimsoll(given) {
 
 function settingsOf(given) {
   const where = 'plimsoll()'
-  const { name, log, paths, recorder, stats } = options.object(where, given, [
-    'name',
-    'log',
-    'paths',
-    'recorder',
-    'stats'
-  ])
+  const known = ['name', 'log', 'paths', 'recorder', 'stats', 'async', 'layers']
+  const { name, log, paths, recorder, stats, async, layers } = options.object(where, given, known)
   const defaults = runtime.defaults()
   return {
     explicit: given !== undefined,
@@ -50,7 +51,9 @@ function settingsOf(given) {
     log: log === undefined ? undefined : options.logger(`${where}'s log`, log),
     paths: paths === undefined ? defaults.paths : options.oneOf(`${where}'s paths`, paths, ['masked', 'full']),
     recorder: recorder === undefined ? defaults.recorder : place(`${where}'s recorder`, recorder, defaults.recorder),
-    stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats)
+    stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats),
+    async: async === undefined ? defaults.async : options.oneOf(`${where}'s async`, async, ['sampled', true, false]),
+    layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false])
   }
 }
 

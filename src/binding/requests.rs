@@ -3,7 +3,7 @@
 use napi_derive::napi;
 
 use super::environment::with;
-use crate::ledger::End;
+use crate::ledger::{AsyncMode, End, Turn};
 
 /// A request enters its synchronous part; its handle, or 0 if it goes untracked.
 #[napi(catch_unwind)]
@@ -15,6 +15,51 @@ pub fn enter(method: u32, url: String) -> u32 {
 #[napi(catch_unwind)]
 pub fn settle(handle: u32) {
     with(|environment| environment.ledger.settle(handle));
+}
+
+/// Layers' ids follow the handle in an owner: handle + layer × 2³¹, an integer that a JS number holds exactly.
+const LAYER_UNIT: u64 = 1 << 31;
+
+/// Opens a span of an owner, whatever runs now; what it returns goes to `spanClose`.
+#[napi(catch_unwind)]
+pub fn span_open(owner: f64) -> u32 {
+    let owner = owner as u64;
+    let (handle, layer) = ((owner % LAYER_UNIT) as u32, (owner / LAYER_UNIT) as u16);
+    with(|environment| environment.ledger.open(handle, layer) as u32).unwrap_or(0)
+}
+
+/// Closes a span, and those left open inside it.
+#[napi(catch_unwind)]
+pub fn span_close(depth: u32) {
+    with(|environment| environment.ledger.close(depth as usize));
+}
+
+/// How asynchronous spans are metered: `off`, `sampled` or `always`.
+#[napi(catch_unwind)]
+pub fn async_mode(mode: String) {
+    let mode = match mode.as_str() {
+        "always" => AsyncMode::Always,
+        "sampled" => AsyncMode::Sampled,
+        _ => AsyncMode::Off,
+    };
+    with(|environment| environment.ledger.set_async(mode));
+}
+
+/// Whether a window opens (1) or closes (2) now; 0: neither. The caller follows suit at once.
+#[napi(catch_unwind)]
+pub fn turn_windows() -> u32 {
+    with(|environment| match environment.ledger.turn_windows() {
+        Turn::Stay => 0,
+        Turn::Open => 1,
+        Turn::Close => 2,
+    })
+    .unwrap_or(0)
+}
+
+/// Interns a function of the app's stack.
+#[napi(catch_unwind)]
+pub fn layer(name: String, origin: String) -> u32 {
+    with(|environment| environment.ledger.layer(&name, &origin).into()).unwrap_or(0)
 }
 
 /// Interns a route's pattern.
@@ -47,8 +92,11 @@ pub struct RequestUsage {
     pub heap_bytes: f64,
     pub external_bytes: f64,
     pub native_bytes: f64,
+    pub native_peak_bytes: f64,
+    pub native_total_bytes: f64,
     pub body_bytes: f64,
     pub spans: f64,
+    pub whole: bool,
 }
 
 /// Figures of a request in flight; none once it has ended.
@@ -59,7 +107,10 @@ pub fn usage(handle: u32) -> Option<RequestUsage> {
         heap_bytes: usage.heap_bytes as f64,
         external_bytes: usage.external_bytes as f64,
         native_bytes: usage.native_bytes as f64,
+        native_peak_bytes: usage.native_peak_bytes as f64,
+        native_total_bytes: usage.native_total_bytes as f64,
         body_bytes: usage.body_bytes as f64,
         spans: usage.spans as f64,
+        whole: usage.whole,
     })
 }

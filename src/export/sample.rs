@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::recorder::map::Map;
 use crate::recorder::record::Record;
 use crate::recorder::writer::{
-    Ended, ExitKind, HeapFigures, Identity, ProcessFigures, SamplerWriter, Writer, epoch_ms,
+    Ended, ExitKind, HeapFigures, Identity, LayerUse, NativeUse, ProcessFigures, SamplerWriter, Writer, epoch_ms,
 };
 use crate::recorder::{EventKind, FILE_BYTES, GcKind, StatusClass, reader};
 
@@ -44,7 +44,7 @@ pub fn map() -> Arc<Map> {
     for index in 0..50 {
         let (method, path) = if index % 3 == 1 { (1, "/upload/…") } else { (0, "/api/users/17") };
         writer.open_slot(index, 4096 + index as u32, method, path, 0);
-        writer.slot_bytes(index, 7_592 + index as i64 * 100, 2048, 1);
+        writer.slot_bytes(index, 7_592 + index as i64 * 100, 2048, 512, 1);
         writer.slot_label(index, index % 3);
         writer.slot_body(index, if method == 1 { 700_000 } else { 0 });
     }
@@ -72,6 +72,13 @@ pub fn map() -> Arc<Map> {
 }
 
 fn routes(writer: &Writer) {
+    writer.windows(0.08, 0.25);
+    writer.layer(0, "session", "node_modules/express-session/index.js:179");
+    writer.layer(1, "getUsers", "src/users.js:12");
+    for (row, layer) in [0, 1].into_iter().enumerate() {
+        writer.open_layer_row(row, 0, layer);
+        writer.layer_use(row, &LayerUse { heap_bytes: 41_000 << layer, time_ns: 80_000 });
+    }
     for (index, label) in ["/api/users/:id", "/upload/:id", "/api/report"].into_iter().enumerate() {
         writer.label(index, label);
     }
@@ -86,9 +93,11 @@ fn routes(writer: &Writer) {
                 external_bytes: Some(1024),
                 body_bytes: if method == 1 { 5 * MIB } else { 0 },
                 response_bytes: 312,
+                native: NativeUse { held: 0, peak: 4096, total: 8192 },
                 spans: 1,
                 aborted: request % 40 == 3,
                 limited: status == 413,
+                whole: request % 20 == 1,
             };
             writer.end_request(row, StatusClass::of(status), &ended);
         }

@@ -11,8 +11,9 @@ pub struct Reading {
     /// Bytes allocated on the V8 heap since the start: exact with the probe, else the heap's used size.
     pub allocated: i64,
     pub external: u64,
-    /// Bytes that this thread holds in the addon's allocator.
+    /// Bytes that this thread holds in the addon's allocator, and has ever allocated there.
     pub native: i64,
+    pub native_total: u64,
     /// Collections so far: a difference of `external` across one means nothing.
     pub collections: u64,
     pub heap: HeapFigures,
@@ -62,20 +63,24 @@ impl Meter {
         match self {
             Self::Exact { probe, native } => {
                 let statistics = probe.statistics();
+                let (held, native_total) = native.read();
                 Reading {
                     allocated: probe.allocated(&statistics),
                     external: statistics.external,
-                    native: native.held(),
+                    native: held,
+                    native_total,
                     collections: probe.collections(),
                     heap: figures(&statistics),
                 }
             }
             Self::Supplied { figures, native } => {
                 let heap = figures.get();
+                let (held, native_total) = native.read();
                 Reading {
                     allocated: heap.used as i64,
                     external: heap.external,
-                    native: native.held(),
+                    native: held,
+                    native_total,
                     collections: 0,
                     heap,
                 }

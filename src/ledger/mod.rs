@@ -1,22 +1,29 @@
 //! Requests in flight, their spans and their routes: bookkeeping over the recorder.
 //!
-//! A *span* is a stretch of synchronous code that belongs to one request. Spans form a stack and are exclusive: at each
-//! switch the meter is read once, and the difference goes to whom it belonged. A slot's handle carries a
-//! generation, so that a stale handle (a request that ended twice, a late settle) is ignored.
+//! A *span* is a stretch of synchronous code that belongs to one request, and perhaps to one layer of the app's stack. Spans form
+//! a stack and are exclusive: at each switch the meter is read once, and the difference goes to whom it belonged. A slot's handle
+//! carries a generation, so that a stale handle (a request that ended twice, a late settle) is ignored.
 
+mod layers;
 mod meter;
 mod path;
 mod routes;
 pub mod sampler;
+mod windows;
 
 use std::time::{Duration, Instant};
 
-use crate::recorder::writer::{Ended, HeapFigures, Writer, epoch_ms};
+use crate::probe::process;
+use crate::recorder::writer::{Ended, HeapFigures, NativeUse, Writer, epoch_ms};
 use crate::recorder::{EventKind, SLOTS_MAX, StatusClass};
 
+pub use layers::LayerId;
+use layers::Layers;
 pub use meter::{Meter, Reading, figures};
 pub use path::{PathMode, shown_path};
 use routes::Routes;
+pub use windows::Turn;
+use windows::{Totals, Windows};
 
 /// Names a request in flight: generation × `SLOTS_MAX` + index, never 0, below 2³¹ so that it is a small integer in JS.
 pub type Handle = u32;
@@ -36,10 +43,32 @@ struct Slot {
     heap: i64,
     /// None once a collection fell into one of its spans.
     external: Option<i64>,
-    native: i64,
+    native: NativeUse,
     body: u64,
     spans: u64,
     limited: bool,
+    /// The window that it entered in; 0: none.
+    window: u32,
+}
+
+/// One entry of the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    handle: Handle,
+    /// 0: none.
+    layer: LayerId,
+}
+
+/// Whose bytes asynchronous spans are charged to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AsyncMode {
+    /// Nobody's.
+    #[default]
+    Off,
+    /// The request's, in windows.
+    Sampled,
+    /// The request's, always.
+    Always,
 }
 
 /// Figures of a request in flight, as `plimsoll.usage(req)` gives them.
@@ -48,8 +77,12 @@ pub struct Usage {
     pub heap_bytes: i64,
     pub external_bytes: i64,
     pub native_bytes: i64,
+    pub native_peak_bytes: i64,
+    pub native_total_bytes: u64,
     pub body_bytes: u64,
     pub spans: u64,
+    /// All its spans have been metered so far, those behind promises and callbacks included.
+    pub whole: bool,
 }
 
 /// How a request ended, as JS saw it.
@@ -67,10 +100,18 @@ pub struct Ledger {
     started: Instant,
     slots: Vec<Slot>,
     free: Vec<u16>,
-    /// Requests whose synchronous code is on the stack, innermost last.
-    stack: Vec<Handle>,
-    /// The meter at the last switch.
+    /// What runs: innermost last.
+    stack: Vec<Span>,
+    /// The meter at the last switch, and when that was (kept only while a layer runs).
     mark: Reading,
+    mark_at: Option<Instant>,
+    layers: Layers,
+    mode: AsyncMode,
+    windows: Windows,
+    /// The window that is open; 0: none. Their count while none is.
+    window: u32,
+    last_window: u32,
+    totals: Totals,
     /// Bytes charged to requests since the start.
     attributed: i64,
     routes: Routes,
@@ -93,6 +134,13 @@ impl Ledger {
             free: Vec::new(),
             stack: Vec::new(),
             mark,
+            mark_at: None,
+            layers: Layers::default(),
+            mode: AsyncMode::Off,
+            windows: Windows::new(Instant::now()),
+            window: 0,
+            last_window: 0,
+            totals: Totals::default(),
             attributed: 0,
             routes,
             paths,
@@ -123,21 +171,24 @@ impl Ledger {
         let at_ns = (now - self.started).as_nanos() as u64;
         self.writer.open_slot(index, handle, method, &shown_path(url, self.paths), at_ns);
         self.writer.in_flight(self.slots.len() - self.free.len());
-        self.push(handle);
+        self.open(handle, 0);
         Some(handle)
     }
 
     fn take_slot(&mut self, now: Instant) -> Option<usize> {
+        let window = self.window;
+        self.totals.entered += u64::from(window != 0);
         let fresh = |handle| Slot {
             handle,
             started: now,
             method: 0,
             heap: 0,
             external: Some(0),
-            native: 0,
+            native: NativeUse::default(),
             body: 0,
             spans: 0,
             limited: false,
+            window,
         };
         if let Some(index) = self.free.pop() {
             let index = usize::from(index);
@@ -159,43 +210,62 @@ impl Ledger {
         (handle != 0 && self.slots.get(index)?.handle == handle).then_some(index)
     }
 
-    fn push(&mut self, handle: Handle) {
+    /// Opens a span: from here on what is allocated is the request's (nobody's, if the handle is stale), and the layer's.
+    /// Returns what [`Ledger::close`] takes.
+    pub fn open(&mut self, handle: Handle, layer: LayerId) -> usize {
         self.switch();
-        self.stack.push(handle);
+        let depth = self.stack.len();
+        self.stack.push(Span { handle, layer });
+        self.mark_at = (layer != 0).then(Instant::now);
         self.writer.running(handle);
         if let Some(index) = self.index(handle) {
             self.slots[index].spans += 1;
         }
+        depth
+    }
+
+    /// Closes the span that was opened at this depth, and those left open inside it. One that is closed already is ignored.
+    pub fn close(&mut self, depth: usize) {
+        if depth >= self.stack.len() {
+            return;
+        }
+        self.switch();
+        self.stack.truncate(depth);
+        let top = self.stack.last();
+        self.mark_at = top.filter(|span| span.layer != 0).map(|_| Instant::now());
+        self.writer.running(top.map_or(0, |span| span.handle));
     }
 
     /// The synchronous part of `handle` has returned or thrown. Spans left open inside it are closed with it; a handle that is
     /// not on the stack is ignored.
     pub fn settle(&mut self, handle: Handle) {
-        let Some(depth) = self.stack.iter().rposition(|open| *open == handle) else {
-            return;
-        };
-        self.switch();
-        self.stack.truncate(depth);
-        self.writer.running(self.stack.last().copied().unwrap_or(0));
+        if let Some(depth) = self.stack.iter().rposition(|span| span.handle == handle) {
+            self.close(depth);
+        }
     }
 
     /// Charges what was allocated since the last switch to the span that was open.
     fn switch(&mut self) {
         let now = self.meter.read();
-        if let Some(index) = self.stack.last().and_then(|handle| self.index(*handle)) {
+        if let Some((span, index)) = self.stack.last().and_then(|span| Some((*span, self.index(span.handle)?))) {
             let slot = &mut self.slots[index];
             // Without the exact probe a collection shows as a negative difference, and the span is left out.
             let heap = now.allocated - self.mark.allocated;
-            if self.meter.exact() || heap >= 0 {
-                slot.heap += heap;
-                self.attributed += heap;
-            }
+            let heap = if self.meter.exact() || heap >= 0 { heap } else { 0 };
+            slot.heap += heap;
+            self.attributed += heap;
             slot.external = slot
                 .external
                 .filter(|_| now.collections == self.mark.collections)
                 .map(|external| external + (now.external as i64 - self.mark.external as i64));
-            slot.native += now.native - self.mark.native;
-            self.writer.slot_bytes(index, slot.heap, slot.external.unwrap_or(0), slot.spans);
+            slot.native.held += now.native - self.mark.native;
+            slot.native.peak = slot.native.peak.max(slot.native.held);
+            slot.native.total += now.native_total.wrapping_sub(self.mark.native_total);
+            self.writer.slot_bytes(index, slot.heap, slot.external.unwrap_or(0), slot.native.held, slot.spans);
+            if span.layer != 0 {
+                let time_ns = self.mark_at.map_or(0, |since| since.elapsed().as_nanos() as u64);
+                self.layers.charge(index, span.layer, heap, time_ns);
+            }
         }
         self.mark = now;
         self.publish(&now);
@@ -215,6 +285,49 @@ impl Ledger {
         if let Some(index) = self.index(handle) {
             self.writer.slot_label(index, label);
         }
+    }
+
+    /// Interns a function of the app's stack; what it returns goes to [`Ledger::open`].
+    pub fn layer(&mut self, name: &str, origin: &str) -> LayerId {
+        self.layers.id(&self.writer, name, origin)
+    }
+
+    /// How asynchronous spans are metered from here on.
+    pub fn set_async(&mut self, mode: AsyncMode) {
+        self.mode = mode;
+        self.window = u32::from(mode == AsyncMode::Always);
+        self.last_window = self.window;
+        let share = if mode == AsyncMode::Always { 1.0 } else { 0.0 };
+        self.writer.windows(share, 0.0);
+    }
+
+    /// To be called at each turn of a timer: whether a window opens or closes now. The caller has to follow suit, since a
+    /// request that is in flight from one end of a window to the other counts as metered whole.
+    pub fn turn_windows(&mut self) -> Turn {
+        if self.mode != AsyncMode::Sampled {
+            return Turn::Stay;
+        }
+        let (user, system) = process::cpu_us();
+        self.totals.cpu = Duration::from_micros(user + system);
+        let turn = self.windows.turn(Instant::now(), self.totals);
+        match turn {
+            Turn::Stay => return turn,
+            Turn::Open => {
+                self.last_window = self.last_window.wrapping_add(1).max(1);
+                self.window = self.last_window;
+            }
+            Turn::Close => {
+                self.window = 0;
+                // What is still open was opened by callbacks that will not be seen to return.
+                self.close(0);
+            }
+        }
+        self.writer.windows(self.windows.share(), self.windows.cost());
+        turn
+    }
+
+    fn is_whole(&self, slot: &Slot) -> bool {
+        slot.window != 0 && slot.window == self.window
     }
 
     /// Body bytes that the tap has counted.
@@ -244,20 +357,29 @@ impl Ledger {
         }
     }
 
+    fn runs(&self, handle: Handle) -> bool {
+        self.stack.last().is_some_and(|span| span.handle == handle)
+    }
+
     pub fn usage(&self, handle: Handle) -> Option<Usage> {
         let slot = &self.slots[self.index(handle)?];
         let mut usage = Usage {
             heap_bytes: slot.heap,
             external_bytes: slot.external.unwrap_or(0),
-            native_bytes: slot.native,
+            native_bytes: slot.native.held,
+            native_peak_bytes: slot.native.peak,
+            native_total_bytes: slot.native.total,
             body_bytes: slot.body,
             spans: slot.spans,
+            whole: self.is_whole(slot),
         };
         // What the span that asks has allocated so far is not charged yet.
-        if self.stack.last() == Some(&handle) {
+        if self.runs(handle) {
             let now = self.meter.read();
             usage.heap_bytes += now.allocated - self.mark.allocated;
             usage.native_bytes += now.native - self.mark.native;
+            usage.native_peak_bytes = usage.native_peak_bytes.max(usage.native_bytes);
+            usage.native_total_bytes += now.native_total.wrapping_sub(self.mark.native_total);
             if slot.external.is_some() && now.collections == self.mark.collections {
                 usage.external_bytes += now.external as i64 - self.mark.external as i64;
             }
@@ -270,10 +392,13 @@ impl Ledger {
         let Some(index) = self.index(handle) else {
             return false;
         };
-        if self.stack.last() == Some(&handle) {
+        if self.runs(handle) {
             self.switch();
         }
         let slot = self.slots[index];
+        let whole = self.is_whole(&slot);
+        self.totals.ended += 1;
+        self.totals.whole += u64::from(whole);
         let status = StatusClass::of(end.status);
         let row = self.routes.row(&self.writer, slot.method, label, status);
         let ended = Ended {
@@ -282,11 +407,14 @@ impl Ledger {
             external_bytes: slot.external,
             body_bytes: slot.body,
             response_bytes: end.response_bytes,
+            native: slot.native,
             spans: slot.spans,
             aborted: end.aborted,
             limited: slot.limited,
+            whole,
         };
         self.writer.end_request(row, status, &ended);
+        self.layers.end(&self.writer, index, row);
         self.writer.free_slot(index);
         self.slots[index].spans = u64::from(handle / SLOTS_MAX as u32);
         self.slots[index].handle = 0;

@@ -34,12 +34,14 @@ impl ThreadBytes {
         Self {}
     }
 
-    pub fn held(&self) -> i64 {
+    /// Bytes allocated and not freed (negative if others' memory was freed here), and bytes ever allocated.
+    pub fn read(&self) -> (i64, u64) {
         #[cfg(not(target_env = "msvc"))]
         if let Some([allocated, deallocated]) = &self.counters {
-            return allocated.get().wrapping_sub(deallocated.get()) as i64;
+            let allocated = allocated.get();
+            return (allocated.wrapping_sub(deallocated.get()) as i64, allocated);
         }
-        0
+        (0, 0)
     }
 }
 
@@ -50,11 +52,11 @@ mod tests {
     #[test]
     fn sees_what_this_thread_holds() {
         let bytes = ThreadBytes::of_this_thread();
-        let before = bytes.held();
+        let (before, total) = bytes.read();
         let block = std::hint::black_box(vec![1u8; 1 << 20]);
-        assert!(bytes.held() - before >= 1 << 20);
+        assert!(bytes.read().0 - before >= 1 << 20);
         drop(block);
-        assert!(bytes.held() - before < 1 << 16);
+        assert!(bytes.read().0 - before < 1 << 16 && bytes.read().1 - total >= 1 << 20);
         assert!(figures().is_some_and(|[allocated, _, _]| allocated > 0));
     }
 }

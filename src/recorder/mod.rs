@@ -21,4 +21,6 @@ pub mod reader;
 pub mod record;
 pub mod writer;
 
-pub use layout::{EventKind, FILE_BYTES, GcKind, METHODS_MAX, ROUTES_MAX, SLOTS_MAX, StatusClass};
+pub use layout::{
+    EventKind, FILE_BYTES, GcKind, LAYER_ROWS_MAX, LAYERS_MAX, METHODS_MAX, ROUTES_MAX, SLOTS_MAX, StatusClass,
+};

@@ -3,20 +3,21 @@
 //! Nothing read is trusted: counts are cut to the tables' sizes, strings to their fields, kinds to those known. A
 //! truncated, flipped or foreign file gives an error or odd figures, never a panic and never more memory than a record takes.
 
+use std::collections::HashMap;
 use std::sync::atomic::{Ordering::*, fence};
 
 use thiserror::Error;
 
 use super::distribution::{self, DURATION, HEAP, WIRE};
 use super::layout::{
-    DISTRIBUTION_WORDS, EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, MAGIC, METHOD_TEXT, METHODS,
-    ROUTES, SAMPLER_EVENTS, SAMPLES, SLOTS, StatusClass, Table, Text, VERSION, WORDS, event, gauge, gc, gc_total,
-    header, route, sample, slot,
+    DISTRIBUTION_WORDS, EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, LIVES,
+    MAGIC, METHOD_TEXT, METHODS, ROUTES, SAMPLER_EVENTS, SAMPLES, SLOTS, StatusClass, Table, Text, VERSION, WORDS,
+    event, gauge, gc, gc_total, header, layer, layer_row, live, route, sample, slot,
 };
 use super::map::Map;
 use super::record::{
-    Cgroup, Collection, Event, EventLoop, Exit, GcTotal, Heap, InFlight, Native, Process, Record, Requests, RouteStats,
-    Sample,
+    Cgroup, Collection, Event, EventLoop, Exit, GcTotal, Heap, InFlight, LayerStats, Live, Native, Process, Record,
+    Requests, RouteStats, Sample, Windows,
 };
 use super::writer::UNKNOWN;
 
@@ -218,22 +219,54 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         }
         in_flight.sort_by_key(|request| request.started_at);
 
+        let mut layers = self.layers()?;
         let mut routes = Vec::new();
         for index in 0..(self.head[gauge::ROUTES_USED] as usize).min(ROUTES.rows) {
             let (row, torn) = self.row(ROUTES, index)?;
             if !torn && row[route::COUNT] > 0 {
-                routes.push(route_stats(&row, names.method(row[route::METHOD]), names.label(row[route::LABEL])));
+                let stats = route_stats(&row, names.method(row[route::METHOD]), names.label(row[route::LABEL]));
+                routes.push(RouteStats { layers: layers.remove(&index).unwrap_or_default(), ..stats });
             }
         }
 
         let samples = self.ring(SAMPLES, gauge::SAMPLES_NEXT, sample_of)?;
         let collections = self.ring(GCS, gauge::GC_NEXT, collection_of)?;
+        let live = self.ring(LIVES, gauge::LIVE_NEXT, live_of)?;
         let mut events = self.ring(EVENTS, gauge::EVENTS_NEXT, event_of)?;
         events.extend(self.ring(SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, event_of)?);
         events.sort_by_key(|event| event.at);
 
         let head = self.head_record()?;
-        Ok(Record { torn_rows: self.torn, in_flight, samples, collections, routes, events, ..head })
+        Ok(Record { torn_rows: self.torn, in_flight, samples, collections, live, routes, events, ..head })
+    }
+
+    /// What the layers have used, by row of their route, the heaviest first.
+    fn layers(&mut self) -> Result<HashMap<usize, Vec<LayerStats>>, ReadError> {
+        let names = self.texts(LAYERS, layer::NAME, gauge::LAYERS_USED)?;
+        let origins = self.texts(LAYERS, layer::ORIGIN, gauge::LAYERS_USED)?;
+        let named = |texts: &[String], index: u64| texts.get(index as usize).cloned().unwrap_or_default();
+        let mut layers: HashMap<usize, Vec<LayerStats>> = HashMap::new();
+        for index in 0..(self.head[gauge::LAYER_ROWS_USED] as usize).min(LAYER_ROWS.rows) {
+            let (row, torn) = self.row(LAYER_ROWS, index)?;
+            let (route, count) = (row[layer_row::ROUTE], row[layer_row::COUNT]);
+            if torn || route == 0 || count == 0 {
+                continue;
+            }
+            let (heap, time) = (row[layer_row::HEAP_SUM] as i64, ms(row[layer_row::TIME_NS]));
+            layers.entry(route as usize - 1).or_default().push(LayerStats {
+                name: named(&names, row[layer_row::LAYER]),
+                origin: Some(named(&origins, row[layer_row::LAYER])).filter(|origin| !origin.is_empty()),
+                count,
+                heap_bytes: heap,
+                heap_mean_bytes: heap as f64 / count as f64,
+                time_ms: time,
+                time_mean_ms: time / count as f64,
+            });
+        }
+        for layers in layers.values_mut() {
+            layers.sort_by_key(|layer| std::cmp::Reverse(layer.heap_bytes));
+        }
+        Ok(layers)
     }
 
     fn head_record(&mut self) -> Result<Record, ReadError> {
@@ -303,6 +336,11 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
                 longest_block_ms: ms(head[gauge::BLOCKED_MAX_NS]),
                 blocked_slot: head[gauge::BLOCKED_SLOT],
             },
+            windows: Windows {
+                share: head[gauge::WINDOW_SHARE_PPM] as f64 / 1e6,
+                cost: head[gauge::WINDOW_COST_PPM] as f64 / 1e6,
+                whole_requests: head[gauge::REQUESTS_WHOLE],
+            },
             requests: Requests {
                 total: head[gauge::REQUESTS_TOTAL],
                 in_flight: head[gauge::REQUESTS_IN_FLIGHT],
@@ -342,6 +380,7 @@ fn in_flight_of(row: &[u64], torn: bool, names: &Names, running: u64) -> InFligh
         running: running == row[slot::HANDLE],
         heap_bytes: row[slot::HEAP] as i64,
         external_bytes: row[slot::EXTERNAL] as i64,
+        native_bytes: row[slot::NATIVE] as i64,
         body_bytes: row[slot::BODY],
         started_at: row[slot::STARTED_AT],
         torn,
@@ -392,6 +431,16 @@ fn sample_of(row: &[u64]) -> Sample {
     }
 }
 
+fn live_of(row: &[u64]) -> Live {
+    Live {
+        at: row[live::AT],
+        heap_bytes: row[live::HEAP],
+        external_bytes: row[live::EXTERNAL],
+        rss_bytes: row[live::RSS],
+        requests_total: row[live::REQUESTS_TOTAL],
+    }
+}
+
 fn event_of(row: &[u64]) -> Event {
     let route = text(row, event::ROUTE);
     Event {
@@ -404,6 +453,10 @@ fn event_of(row: &[u64]) -> Event {
 
 fn route_stats(row: &[u64], method: String, label: String) -> RouteStats {
     let distribution = |first: usize, scale| distribution::read(&row[first..first + DISTRIBUTION_WORDS], scale);
+    let mean = |sum: usize, count: usize| match row[count] {
+        0 => None,
+        count => Some(row[sum] as i64 as f64 / count as f64),
+    };
     RouteStats {
         method,
         route: label,
@@ -416,10 +469,13 @@ fn route_stats(row: &[u64], method: String, label: String) -> RouteStats {
         heap_bytes: distribution(route::HEAP, HEAP),
         body_bytes: distribution(route::BODY, WIRE),
         response_bytes: distribution(route::RESPONSE, WIRE),
-        external_mean_bytes: match row[route::EXTERNAL_COUNT] {
-            0 => None,
-            count => Some(row[route::EXTERNAL_SUM] as i64 as f64 / count as f64),
-        },
+        external_mean_bytes: mean(route::EXTERNAL_SUM, route::EXTERNAL_COUNT),
+        whole_count: row[route::WHOLE_COUNT],
+        whole_heap_mean_bytes: mean(route::WHOLE_HEAP_SUM, route::WHOLE_COUNT),
+        native_held_mean_bytes: mean(route::NATIVE_HELD_SUM, route::COUNT).unwrap_or(0.0),
+        native_total_mean_bytes: mean(route::NATIVE_TOTAL_SUM, route::COUNT).unwrap_or(0.0),
+        native_peak_bytes: row[route::NATIVE_PEAK],
+        layers: Vec::new(),
         latency_buckets: row[route::LATENCY..][..route::LATENCY_LEN].to_vec(),
     }
 }

@@ -34,6 +34,7 @@ pub struct Record {
     pub native: Native,
     pub cgroup: Cgroup,
     pub event_loop: EventLoop,
+    pub windows: Windows,
     pub requests: Requests,
     pub gc: Vec<GcTotal>,
     pub in_flight: Vec<InFlight>,
@@ -41,6 +42,8 @@ pub struct Record {
     pub samples: Vec<Sample>,
     /// The last collections, oldest first.
     pub collections: Vec<Collection>,
+    /// The heap after the last major collections, oldest first.
+    pub live: Vec<Live>,
     pub routes: Vec<RouteStats>,
     /// Oldest first.
     pub events: Vec<Event>,
@@ -150,6 +153,8 @@ pub struct InFlight {
     pub running: bool,
     pub heap_bytes: i64,
     pub external_bytes: i64,
+    /// What the addon holds for it.
+    pub native_bytes: i64,
     pub body_bytes: u64,
     pub started_at: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -189,6 +194,30 @@ pub struct Collection {
     pub external_bytes: u64,
 }
 
+/// What lived right after one major collection.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Live {
+    pub at: u64,
+    pub heap_bytes: u64,
+    pub external_bytes: u64,
+    /// At the last sample before.
+    pub rss_bytes: u64,
+    pub requests_total: u64,
+}
+
+/// Asynchronous spans: how they are metered.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Windows {
+    /// Share of the time in which they are, 0 to 1.
+    pub share: f64,
+    /// What metering adds to a request's CPU time, as a part of that, rather too high; 1 while it is not known.
+    pub cost: f64,
+    /// Requests that were metered whole.
+    pub whole_requests: u64,
+}
+
 /// One row: method × route × status class.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -208,9 +237,35 @@ pub struct RouteStats {
     pub response_bytes: Distribution,
     /// Mean over the requests into whose spans no collection fell; none if there is no such request.
     pub external_mean_bytes: Option<f64>,
+    /// Requests that were metered whole (their asynchronous part too), and their mean; none if there is no such request.
+    pub whole_count: u64,
+    pub whole_heap_mean_bytes: Option<f64>,
+    /// The addon's own memory: what a request still held at its end and what was allocated for it in all, on average; and the
+    /// most that was held for one.
+    pub native_held_mean_bytes: f64,
+    pub native_total_mean_bytes: f64,
+    pub native_peak_bytes: u64,
+    /// What each function of the app's stack has used, the heaviest first; empty unless that was asked for.
+    pub layers: Vec<LayerStats>,
     /// Counts by latency, not cumulative (bounds: `LATENCY_BOUNDS_NS`), the last without an upper bound.
     #[serde(skip)]
     pub latency_buckets: Vec<u64>,
+}
+
+/// A function of the app's stack in the requests of one row, exclusive of what it passed the request to.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerStats {
+    pub name: String,
+    /// File and line, where they are known.
+    pub origin: Option<String>,
+    /// Requests that it ran in.
+    pub count: u64,
+    pub heap_bytes: i64,
+    pub heap_mean_bytes: f64,
+    /// Time on the stack.
+    pub time_ms: f64,
+    pub time_mean_ms: f64,
 }
 
 /// Count and sum are exact; quantiles are the mean of the values that share the quantile's bucket (buckets are

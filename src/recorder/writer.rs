@@ -6,13 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::distribution::{self, DURATION, HEAP, WIRE};
 use super::layout::{
-    EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, MAGIC, METHOD_TEXT, METHODS, METHODS_MAX, ROUTES,
-    SAMPLER_EVENTS, SAMPLES, SLOTS, StatusClass, Table, Text, VERSION, WORDS, event, gauge, gc, gc_total, header,
-    route, sample, slot,
+    EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, LIVES, MAGIC, METHOD_TEXT,
+    METHODS, METHODS_MAX, ROUTES, SLOTS, StatusClass, Table, Text, VERSION, WORDS, event, gauge, gc, gc_total, header,
+    layer, layer_row, live, route, slot,
 };
 use super::map::Map;
-use super::reader;
-use super::record::InFlight;
+
+mod sampler;
+pub use sampler::{ProcessFigures, SamplerWriter};
 
 /// Upper bounds of the latency histogram, nanoseconds: 1 ms to 60 s, the steps that Prometheus users know.
 pub const LATENCY_BOUNDS_NS: [u64; route::LATENCY_LEN - 1] = [
@@ -145,9 +146,30 @@ pub struct Ended {
     pub external_bytes: Option<i64>,
     pub body_bytes: u64,
     pub response_bytes: u64,
+    pub native: NativeUse,
     pub spans: u64,
     pub aborted: bool,
     pub limited: bool,
+    /// All its spans were metered, those behind promises and callbacks included.
+    pub whole: bool,
+}
+
+/// What the addon itself has allocated for a request, bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NativeUse {
+    /// Allocated and not freed.
+    pub held: i64,
+    /// The most that was held where the request was left for another.
+    pub peak: i64,
+    /// Allocated in all.
+    pub total: u64,
+}
+
+/// What one layer has used in one request, exclusive of what it called with `next()`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerUse {
+    pub heap_bytes: i64,
+    pub time_ns: u64,
 }
 
 /// The JS thread's side. Clones write the same record and must stay on the same thread.
@@ -289,19 +311,18 @@ impl Writer {
             row.set(slot::HANDLE, u64::from(handle));
         });
         self.add_gauge(gauge::REQUESTS_TOTAL, 1);
-        if self.gauge(gauge::SLOTS_USED) <= index as u64 {
-            set(&self.map, gauge::SLOTS_USED, index as u64 + 1);
-        }
+        self.used(gauge::SLOTS_USED, index);
     }
 
     pub fn slot_label(&self, index: usize, label: usize) {
         write_row(&self.map, SLOTS, index, |row| row.set(slot::LABEL, label as u64 + 1));
     }
 
-    pub fn slot_bytes(&self, index: usize, heap: i64, external: i64, spans: u64) {
+    pub fn slot_bytes(&self, index: usize, heap: i64, external: i64, native: i64, spans: u64) {
         write_row(&self.map, SLOTS, index, |row| {
             row.set(slot::HEAP, heap as u64);
             row.set(slot::EXTERNAL, external as u64);
+            row.set(slot::NATIVE, native as u64);
             row.set(slot::SPANS, spans);
         });
     }
@@ -318,9 +339,7 @@ impl Writer {
         let first = LABELS.row(index);
         set_text(&self.map.words()[first..first + LABELS.row_words], LABEL_TEXT, label);
         self.map.touch(first, LABELS.row_words);
-        if self.gauge(gauge::LABELS_USED) <= index as u64 {
-            set(&self.map, gauge::LABELS_USED, index as u64 + 1);
-        }
+        self.used(gauge::LABELS_USED, index);
     }
 
     /// Gives row `index` its key.
@@ -330,9 +349,7 @@ impl Writer {
             row.set(route::LABEL, label as u64);
             row.set(route::STATUS_CLASS, status.digit());
         });
-        if self.gauge(gauge::ROUTES_USED) <= index as u64 {
-            set(&self.map, gauge::ROUTES_USED, index as u64 + 1);
-        }
+        self.used(gauge::ROUTES_USED, index);
     }
 
     pub fn end_request(&self, index: usize, status: StatusClass, ended: &Ended) {
@@ -346,12 +363,61 @@ impl Writer {
                 row.add(route::EXTERNAL_COUNT, 1);
                 row.add(route::EXTERNAL_SUM, external as u64);
             }
+            row.add(route::NATIVE_HELD_SUM, ended.native.held as u64);
+            row.add(route::NATIVE_TOTAL_SUM, ended.native.total);
+            row.set(route::NATIVE_PEAK, row.get(route::NATIVE_PEAK).max(ended.native.peak.max(0) as u64));
+            if ended.whole {
+                row.add(route::WHOLE_COUNT, 1);
+                row.add(route::WHOLE_HEAP_SUM, ended.heap_bytes as u64);
+            }
             row.add(route::LATENCY + LATENCY_BOUNDS_NS.partition_point(|bound| *bound < ended.duration_ns), 1);
             distribution::record(&row.0[route::DURATION..], DURATION, ended.duration_ns as i64);
             distribution::record(&row.0[route::HEAP..], HEAP, ended.heap_bytes);
             distribution::record(&row.0[route::BODY..], WIRE, ended.body_bytes as i64);
             distribution::record(&row.0[route::RESPONSE..], WIRE, ended.response_bytes as i64);
         });
+        self.add_gauge(gauge::REQUESTS_WHOLE, u64::from(ended.whole));
+    }
+
+    /// Asynchronous spans: the share of time in which they are metered, 0 to 1, and what that adds to a request's CPU time, as a
+    /// part of that.
+    pub fn windows(&self, share: f64, cost: f64) {
+        for (word, part) in [(gauge::WINDOW_SHARE_PPM, share), (gauge::WINDOW_COST_PPM, cost)] {
+            set(&self.map, word, (part.max(0.0) * 1e6).round() as u64);
+        }
+    }
+
+    pub fn layer(&self, index: usize, name: &str, origin: &str) {
+        let first = LAYERS.row(index);
+        let words = &self.map.words()[first..first + LAYERS.row_words];
+        set_text(words, layer::NAME, name);
+        set_text(words, layer::ORIGIN, origin);
+        self.map.touch(first, LAYERS.row_words);
+        self.used(gauge::LAYERS_USED, index);
+    }
+
+    /// Gives row `index` its key.
+    pub fn open_layer_row(&self, index: usize, route: usize, layer: usize) {
+        write_row(&self.map, LAYER_ROWS, index, |row| {
+            row.set(layer_row::ROUTE, route as u64 + 1);
+            row.set(layer_row::LAYER, layer as u64);
+        });
+        self.used(gauge::LAYER_ROWS_USED, index);
+    }
+
+    pub fn layer_use(&self, index: usize, used: &LayerUse) {
+        write_row(&self.map, LAYER_ROWS, index, |row| {
+            row.add(layer_row::COUNT, 1);
+            row.add(layer_row::HEAP_SUM, used.heap_bytes as u64);
+            row.add(layer_row::TIME_NS, used.time_ns);
+        });
+    }
+
+    /// Row `index` of a table is in use, so readers must look at least as far.
+    fn used(&self, gauge: usize, index: usize) {
+        if self.gauge(gauge) <= index as u64 {
+            set(&self.map, gauge, index as u64 + 1);
+        }
     }
 
     /// One collection, from within V8's epilogue: no allocation, no lock.
@@ -375,7 +441,21 @@ impl Writer {
         if kind == GcKind::MarkSweepCompact {
             set(&self.map, gauge::HEAP_LIVE, after);
             set(&self.map, gauge::HEAP_LIVE_AT, at);
+            self.live(at, after, external);
         }
+    }
+
+    /// What lives, without garbage, and how many requests it took to get there.
+    fn live(&self, at: u64, heap: u64, external: u64) {
+        let next = self.gauge(gauge::LIVE_NEXT);
+        write_row(&self.map, LIVES, (next % LIVES.rows as u64) as usize, |row| {
+            row.set(live::AT, at);
+            row.set(live::HEAP, heap);
+            row.set(live::EXTERNAL, external);
+            row.set(live::RSS, self.gauge(gauge::RSS));
+            row.set(live::REQUESTS_TOTAL, self.gauge(gauge::REQUESTS_TOTAL));
+        });
+        set(&self.map, gauge::LIVE_NEXT, next + 1);
     }
 
     pub fn event(&self, kind: EventKind, route: Option<&str>, detail: &str) {
@@ -392,102 +472,5 @@ impl Writer {
         set_text(self.map.words(), header::EXIT_DETAIL, detail);
         self.map.touch(0, header::END);
         set(&self.map, header::EXIT_KIND, kind as u64);
-    }
-}
-
-/// What the sampler thread reads once a turn.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ProcessFigures {
-    pub rss: u64,
-    pub cpu_user_us: u64,
-    pub cpu_system_us: u64,
-    pub open_fds: u64,
-    pub max_fds: u64,
-    pub cgroup_limit: Option<u64>,
-    pub cgroup_used: Option<u64>,
-    /// jemalloc's allocated, active and resident bytes.
-    pub native: Option<[u64; 3]>,
-    pub blocked_ns: u64,
-}
-
-/// The sampler thread's side.
-pub struct SamplerWriter {
-    map: Arc<Map>,
-}
-
-impl SamplerWriter {
-    pub fn new(map: Arc<Map>) -> Self {
-        Self { map }
-    }
-
-    fn gauge(&self, word: usize) -> u64 {
-        self.map.words()[word].load(Relaxed)
-    }
-
-    /// When the event loop last came round, epoch milliseconds.
-    pub fn loop_tick_at(&self) -> u64 {
-        self.gauge(gauge::LOOP_TICK_AT)
-    }
-
-    fn running(&self) -> u64 {
-        self.gauge(gauge::RUNNING)
-    }
-
-    /// The request whose synchronous code is on the stack, as its slot names it.
-    pub fn running_request(&self) -> Option<InFlight> {
-        reader::slot(&*self.map, self.running()).ok().flatten()
-    }
-
-    /// The heartbeat, and one row of the ring of samples.
-    pub fn sample(&self, figures: &ProcessFigures) {
-        let at = epoch_ms();
-        let [allocated, active, resident] = figures.native.unwrap_or([UNKNOWN; 3]);
-        for (word, value) in [
-            (gauge::RSS, figures.rss),
-            (gauge::CPU_USER_US, figures.cpu_user_us),
-            (gauge::CPU_SYSTEM_US, figures.cpu_system_us),
-            (gauge::OPEN_FDS, figures.open_fds),
-            (gauge::MAX_FDS, figures.max_fds),
-            (gauge::CGROUP_LIMIT, figures.cgroup_limit.unwrap_or(UNKNOWN)),
-            (gauge::CGROUP_USED, figures.cgroup_used.unwrap_or(UNKNOWN)),
-            (gauge::NATIVE_ALLOCATED, allocated),
-            (gauge::NATIVE_ACTIVE, active),
-            (gauge::NATIVE_RESIDENT, resident),
-            (gauge::BLOCKED_NS, figures.blocked_ns),
-            (gauge::BLOCKED_SLOT, if figures.blocked_ns > 0 { self.running() } else { 0 }),
-            (gauge::BLOCKED_MAX_NS, self.gauge(gauge::BLOCKED_MAX_NS).max(figures.blocked_ns)),
-        ] {
-            self.map.words()[word].store(value, Relaxed);
-        }
-        let gc_pause = (0..GC_TOTALS.rows).map(|kind| self.gauge(GC_TOTALS.row(kind) + gc_total::PAUSE_NS)).sum();
-        let next = self.gauge(gauge::SAMPLES_NEXT);
-        write_row(&self.map, SAMPLES, (next % SAMPLES.rows as u64) as usize, |row| {
-            for (word, value) in [
-                (sample::AT, at),
-                (sample::RSS, figures.rss),
-                (sample::HEAP_USED, self.gauge(gauge::HEAP_USED)),
-                (sample::HEAP_LIMIT, self.gauge(gauge::HEAP_LIMIT)),
-                (sample::EXTERNAL, self.gauge(gauge::EXTERNAL)),
-                (sample::HEAP_TOTAL, self.gauge(gauge::HEAP_TOTAL)),
-                (sample::HEAP_LIVE, self.gauge(gauge::HEAP_LIVE)),
-                (sample::CGROUP_USED, figures.cgroup_used.unwrap_or(UNKNOWN)),
-                (sample::NATIVE_ALLOCATED, allocated),
-                (sample::IN_FLIGHT, self.gauge(gauge::REQUESTS_IN_FLIGHT)),
-                (sample::REQUESTS_TOTAL, self.gauge(gauge::REQUESTS_TOTAL)),
-                (sample::BLOCKED_NS, figures.blocked_ns),
-                (sample::LOOP_LAG_NS, self.gauge(gauge::LOOP_LAG_NS)),
-                (sample::GC_PAUSE_NS, gc_pause),
-                (sample::HEAP_AT, self.gauge(gauge::PUBLISHED_AT)),
-            ] {
-                row.set(word, value);
-            }
-        });
-        set(&self.map, gauge::SAMPLES_NEXT, next + 1);
-        set(&self.map, gauge::HEARTBEAT_AT, at);
-        self.map.touch(gauge::HEARTBEAT_AT, gauge::SAMPLER_END - gauge::HEARTBEAT_AT);
-    }
-
-    pub fn event(&self, kind: EventKind, route: Option<&str>, detail: &str) {
-        push_event(&self.map, SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, kind, route, detail);
     }
 }

@@ -1,0 +1,33 @@
+//! Where a function of the app is defined.
+
+use std::cell::OnceCell;
+
+use napi::bindgen_prelude::{FromNapiValue, Function, JsValue, Unknown};
+use napi_derive::napi;
+
+use crate::probe::function::Functions;
+
+thread_local! {
+    static FUNCTIONS: OnceCell<Option<Functions>> = const { OnceCell::new() };
+}
+
+#[napi(object)]
+pub struct FunctionOrigin {
+    /// A path or a `file:` URL, as the module loader named the script.
+    pub script: String,
+    /// Counted from 1.
+    pub line: u32,
+}
+
+/// None for functions that are not written in JavaScript, for bound ones, and where V8 does not export what it takes. To be
+/// believed after it has found a function whose place is known.
+#[napi(catch_unwind)]
+pub fn function_origin(function: Function<'_, Unknown<'_>, Unknown<'_>>) -> Option<FunctionOrigin> {
+    let functions = FUNCTIONS.with(|functions| *functions.get_or_init(Functions::find))?;
+    // SAFETY: Node-API hands over a live function of the environment's isolate, which is this thread's, and keeps a handle
+    // scope open for the call.
+    let (script, line) = unsafe { functions.origin(function.raw().cast_const().cast()) }?;
+    // SAFETY: a handle in the same scope; what is no string (the name of evaluated code) is an error and no more.
+    let script = unsafe { String::from_napi_value(function.value().env, script.cast_mut().cast()) };
+    Some(FunctionOrigin { script: script.ok()?, line })
+}

@@ -1,0 +1,238 @@
+//! When asynchronous spans are metered: in windows, so rarely that the whole stays under a share of the process's CPU time.
+//!
+//! To follow a request through promises and callbacks costs something at each of them. What it costs is measured: CPU a request in
+//! a window, beside the same just before it. The share of time follows from that; while nothing is known yet, metering is taken
+//! to double what a request costs, which is more than was ever seen (84 %: Node 24, a handler of ten awaits).
+
+use std::time::{Duration, Instant};
+
+/// The whole may cost this share of the process's CPU time.
+pub const BOUND: f64 = 0.02;
+/// Bounds of the share of time: windows are not more frequent however little they seem to cost, since a mix of requests that
+/// changes looks like a gain as easily as like a cost.
+const SHARES: (f64, f64) = (0.002, 0.2);
+/// What metering adds to a request's CPU time, as a part of that, where nothing is known.
+const COST_UNKNOWN: f64 = 1.0;
+/// A window that most of its requests outlast is doubled, up to here; one that nearly all fit into is halved.
+const LENGTHS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
+/// Fewer requests say nothing of what one costs.
+const REQUESTS_MIN: u64 = 20;
+/// Comparisons that are remembered, and how many there must be.
+const COSTS: usize = 15;
+const COSTS_MIN: usize = 5;
+
+/// Totals since the start, as the ledger has them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    pub cpu: Duration,
+    pub ended: u64,
+    /// Of the requests that entered in a window: all, and those that ended in it as well.
+    pub entered: u64,
+    pub whole: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Stay,
+    Open,
+    Close,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Idle,
+    /// The stretch before a window, with which it is compared.
+    Before(Instant, Totals),
+    /// The window, and CPU a request before it, where that is known.
+    Open(Instant, Totals, Option<f64>),
+}
+
+/// Decides, at each turn of a timer, whether a window opens or closes.
+#[derive(Debug)]
+pub struct Windows {
+    phase: Phase,
+    /// When the next window is to open.
+    due: Instant,
+    length: Duration,
+    /// The last comparisons: what metering added to a request's CPU time, as a part of that.
+    costs: Vec<f64>,
+}
+
+impl Windows {
+    pub fn new(now: Instant) -> Self {
+        let length = LENGTHS.0;
+        Self { phase: Phase::Idle, due: now + 2 * length, length, costs: Vec::new() }
+    }
+
+    pub fn turn(&mut self, now: Instant, totals: Totals) -> Turn {
+        match self.phase {
+            Phase::Idle if now + self.length >= self.due => {
+                self.phase = Phase::Before(now, totals);
+                Turn::Stay
+            }
+            Phase::Before(since, before) if now >= self.due && now - since >= self.length => {
+                self.phase = Phase::Open(now, totals, cpu_a_request(before, totals));
+                Turn::Open
+            }
+            Phase::Open(since, opened, before) if now - since >= self.length => {
+                self.learn(opened, totals, before);
+                self.phase = Phase::Idle;
+                // The timer may have been late: what the window took is what counts.
+                self.due = since + (now - since).div_f64(self.share());
+                Turn::Close
+            }
+            _ => Turn::Stay,
+        }
+    }
+
+    fn learn(&mut self, opened: Totals, closed: Totals, before: Option<f64>) {
+        if let (Some(before), Some(within)) = (before, cpu_a_request(opened, closed)) {
+            if self.costs.len() == COSTS {
+                self.costs.remove(0);
+            }
+            self.costs.push((within / before - 1.0).max(0.0));
+        }
+        let (entered, whole) = (closed.entered - opened.entered, closed.whole - opened.whole);
+        let (shortest, longest) = LENGTHS;
+        if entered >= REQUESTS_MIN && whole * 2 < entered {
+            self.length = (self.length * 2).min(longest);
+        } else if entered >= REQUESTS_MIN && whole * 10 > entered * 9 {
+            self.length = (self.length / 2).max(shortest);
+        }
+    }
+
+    /// What metering adds to a request's CPU time, as a part of that: rather too high (the third quartile of what was seen).
+    pub fn cost(&self) -> f64 {
+        if self.costs.len() < COSTS_MIN {
+            return COST_UNKNOWN;
+        }
+        let mut costs = self.costs.clone();
+        costs.sort_by(f64::total_cmp);
+        costs[costs.len() * 3 / 4]
+    }
+
+    /// The share of time that windows take.
+    pub fn share(&self) -> f64 {
+        let (least, most) = SHARES;
+        (BOUND / self.cost().max(BOUND)).clamp(least, most)
+    }
+}
+
+fn cpu_a_request(from: Totals, to: Totals) -> Option<f64> {
+    let ended = to.ended - from.ended;
+    let cpu = to.cpu.saturating_sub(from.cpu);
+    (ended >= REQUESTS_MIN && !cpu.is_zero()).then(|| cpu.as_secs_f64() / ended as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TICK: Duration = Duration::from_millis(250);
+
+    /// Runs a process whose requests cost more by `cost` in a window; returns the share of its CPU time that metering took in the
+    /// last half of the run, and the windows that it had.
+    fn run(turns: u32, requests_a_tick: u64, cost: f64, noise: impl Fn(u32) -> f64) -> (f64, u32) {
+        let start = Instant::now();
+        let mut windows = Windows::new(start);
+        let mut totals = Totals::default();
+        let (mut open, mut opened, mut spent, mut all) = (false, 0, 0.0, 0.0);
+        for turn in 1..=turns {
+            let bare = 200e-6 * (1.0 + noise(turn)) * requests_a_tick as f64;
+            let metering = if open { bare * cost } else { 0.0 };
+            let cpu = bare + metering;
+            totals.cpu += Duration::from_secs_f64(cpu);
+            totals.ended += requests_a_tick;
+            if open {
+                totals.entered += requests_a_tick;
+                totals.whole += requests_a_tick;
+            }
+            if turn > turns / 2 {
+                all += cpu;
+                spent += metering;
+            }
+            match windows.turn(start + TICK * turn, totals) {
+                Turn::Open => (open, opened) = (true, opened + 1),
+                Turn::Close => open = false,
+                Turn::Stay => {}
+            }
+        }
+        (spent / all, opened)
+    }
+
+    #[test]
+    fn costly_metering_is_rare_and_cheap_metering_is_not() {
+        let (spent, many) = run(40_000, 300, 0.05, |_| 0.0);
+        assert!(spent <= BOUND, "{spent}");
+        let (spent, few) = run(40_000, 300, 0.9, |_| 0.0);
+        assert!(spent <= BOUND, "{spent}");
+        // The load swings by a fifth from tick to tick.
+        let (spent, _) = run(40_000, 300, 0.9, |turn| f64::from(turn * 7919 % 41) / 100.0 - 0.2);
+        assert!(spent <= BOUND, "{spent}");
+        assert!(many > 4 * few, "{many} windows where it is cheap, {few} where it is dear");
+    }
+
+    #[test]
+    fn where_too_little_happens_to_compare_a_window_takes_the_bound_of_the_time() {
+        let start = Instant::now();
+        let mut windows = Windows::new(start);
+        let open = (1..=40_000)
+            .scan(false, |open, turn| {
+                match windows.turn(start + TICK * turn, Totals::default()) {
+                    Turn::Open => *open = true,
+                    Turn::Close => *open = false,
+                    Turn::Stay => {}
+                }
+                Some(*open)
+            })
+            .filter(|open| *open)
+            .count();
+        assert!((600..=850).contains(&open), "{open} of 40,000 turns");
+    }
+
+    #[test]
+    fn a_window_grows_until_most_requests_fit_into_it() {
+        let start = Instant::now();
+        let mut windows = Windows::new(start);
+        let mut totals = Totals::default();
+        let mut lengths = Vec::new();
+        let mut opened = None;
+        for turn in 1..4000u32 {
+            totals.ended += 100;
+            let now = start + TICK * turn;
+            if let Some(at) = opened {
+                totals.entered += 100;
+                // Requests take 1.2 seconds.
+                totals.whole += if now - at > Duration::from_millis(1200) { 100 } else { 0 };
+            }
+            match windows.turn(now, totals) {
+                Turn::Open => opened = Some(now),
+                Turn::Close => lengths.push(now - opened.take().unwrap()),
+                Turn::Stay => {}
+            }
+        }
+        assert_eq!(lengths[0], LENGTHS.0);
+        assert!(*lengths.last().unwrap() >= Duration::from_secs(2), "{lengths:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_share_stays_between_its_bounds_whatever_is_measured(
+            turns in prop::collection::vec((0u64..2_000_000, 0u64..500, 0u64..100, 0u64..100), 1..500)
+        ) {
+            let start = Instant::now();
+            let mut windows = Windows::new(start);
+            let mut totals = Totals::default();
+            for (index, (cpu, ended, entered, whole)) in turns.into_iter().enumerate() {
+                totals.cpu += Duration::from_nanos(cpu);
+                totals.ended += ended;
+                totals.entered += entered.max(whole);
+                totals.whole += whole;
+                windows.turn(start + TICK * index as u32, totals);
+                prop_assert!((SHARES.0..=SHARES.1).contains(&windows.share()));
+                prop_assert!(windows.length >= LENGTHS.0 && windows.length <= LENGTHS.1);
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Where a JavaScript function is defined: V8's `Function::GetScriptOrigin` and `GetScriptLineNumber`, which Node-API has not.
+//!
+//! Looked up at run time like the heap's figures (see `v8.rs`), and like them not believed before a function whose place is known
+//! was found there: the binding sees to that.
+
+use std::ffi::c_void;
+
+/// A function on the stack of a handle scope: what V8's `Local<Function>` and Node-API's `napi_value` point to.
+pub type FunctionHandle = *const c_void;
+/// A handle of a string, in the handle scope of the caller.
+pub type StringHandle = *const c_void;
+
+/// V8's `ScriptOrigin` is 40 to 56 bytes on Node 20 to 26; it is returned through a pointer to memory of the caller's, so more room
+/// does no harm.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct ScriptOrigin([usize; 32]);
+
+#[derive(Clone, Copy)]
+pub struct Functions {
+    isolate: *const c_void,
+    script_origin: unsafe extern "C" fn(FunctionHandle) -> ScriptOrigin,
+    line_number: unsafe extern "C" fn(FunctionHandle) -> i32,
+}
+
+impl Functions {
+    /// None where V8 does not export what is needed.
+    #[cfg(unix)]
+    pub fn find() -> Option<Self> {
+        fn symbol<T: Copy>(name: &std::ffi::CStr) -> Option<T> {
+            const { assert!(size_of::<T>() == size_of::<*mut c_void>()) };
+            // SAFETY: dlsym takes a NUL-terminated name and only looks it up.
+            let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+            // SAFETY: T is one of the function pointers below, of the size of a pointer; the mangled name fixes the parameters.
+            (!found.is_null()).then(|| unsafe { std::mem::transmute_copy::<*mut c_void, T>(&found) })
+        }
+        let current: unsafe extern "C" fn() -> *const c_void = symbol(c"_ZN2v87Isolate10GetCurrentEv")?;
+        Some(Self {
+            // SAFETY: takes nothing and returns this thread's isolate or null.
+            isolate: unsafe { current() },
+            script_origin: symbol(c"_ZNK2v88Function15GetScriptOriginEv")?,
+            line_number: symbol(c"_ZNK2v88Function19GetScriptLineNumberEv")?,
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub fn find() -> Option<Self> {
+        None
+    }
+
+    /// The name of the function's script and its line, counted from 1; none for bound and native functions.
+    ///
+    /// # Safety
+    /// `function` is a live handle of a function of this thread's isolate, inside a handle scope; `self` was found on this thread.
+    pub unsafe fn origin(&self, function: FunctionHandle) -> Option<(StringHandle, u32)> {
+        // SAFETY: as this function's own.
+        let line = unsafe { (self.line_number)(function) };
+        let line = u32::try_from(line).ok()? + 1;
+        // SAFETY: the same; the result fits (see `ScriptOrigin`).
+        let ScriptOrigin(words) = unsafe { (self.script_origin)(function) };
+        // Up to V8 11 the isolate stands before the name.
+        let name = if words[0] == self.isolate as usize { words[1] } else { words[0] };
+        (name != 0).then_some((name as StringHandle, line))
+    }
+}

@@ -1,0 +1,107 @@
+//! The sampler thread's side of the record.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::super::layout::{EventKind, GC_TOTALS, SAMPLER_EVENTS, SAMPLES, gauge, gc_total, sample};
+use super::super::map::Map;
+use super::super::reader;
+use super::super::record::InFlight;
+use super::{UNKNOWN, epoch_ms, push_event, set, write_row};
+
+/// What the sampler thread reads once a turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcessFigures {
+    pub rss: u64,
+    pub cpu_user_us: u64,
+    pub cpu_system_us: u64,
+    pub open_fds: u64,
+    pub max_fds: u64,
+    pub cgroup_limit: Option<u64>,
+    pub cgroup_used: Option<u64>,
+    /// jemalloc's allocated, active and resident bytes.
+    pub native: Option<[u64; 3]>,
+    pub blocked_ns: u64,
+}
+
+/// The sampler thread's side.
+pub struct SamplerWriter {
+    map: Arc<Map>,
+}
+
+impl SamplerWriter {
+    pub fn new(map: Arc<Map>) -> Self {
+        Self { map }
+    }
+
+    fn gauge(&self, word: usize) -> u64 {
+        self.map.words()[word].load(Relaxed)
+    }
+
+    /// When the event loop last came round, epoch milliseconds.
+    pub fn loop_tick_at(&self) -> u64 {
+        self.gauge(gauge::LOOP_TICK_AT)
+    }
+
+    fn running(&self) -> u64 {
+        self.gauge(gauge::RUNNING)
+    }
+
+    /// The request whose synchronous code is on the stack, as its slot names it.
+    pub fn running_request(&self) -> Option<InFlight> {
+        reader::slot(&*self.map, self.running()).ok().flatten()
+    }
+
+    /// The heartbeat, and one row of the ring of samples.
+    pub fn sample(&self, figures: &ProcessFigures) {
+        let at = epoch_ms();
+        let [allocated, active, resident] = figures.native.unwrap_or([UNKNOWN; 3]);
+        for (word, value) in [
+            (gauge::RSS, figures.rss),
+            (gauge::CPU_USER_US, figures.cpu_user_us),
+            (gauge::CPU_SYSTEM_US, figures.cpu_system_us),
+            (gauge::OPEN_FDS, figures.open_fds),
+            (gauge::MAX_FDS, figures.max_fds),
+            (gauge::CGROUP_LIMIT, figures.cgroup_limit.unwrap_or(UNKNOWN)),
+            (gauge::CGROUP_USED, figures.cgroup_used.unwrap_or(UNKNOWN)),
+            (gauge::NATIVE_ALLOCATED, allocated),
+            (gauge::NATIVE_ACTIVE, active),
+            (gauge::NATIVE_RESIDENT, resident),
+            (gauge::BLOCKED_NS, figures.blocked_ns),
+            (gauge::BLOCKED_SLOT, if figures.blocked_ns > 0 { self.running() } else { 0 }),
+            (gauge::BLOCKED_MAX_NS, self.gauge(gauge::BLOCKED_MAX_NS).max(figures.blocked_ns)),
+        ] {
+            self.map.words()[word].store(value, Relaxed);
+        }
+        let gc_pause = (0..GC_TOTALS.rows).map(|kind| self.gauge(GC_TOTALS.row(kind) + gc_total::PAUSE_NS)).sum();
+        let next = self.gauge(gauge::SAMPLES_NEXT);
+        write_row(&self.map, SAMPLES, (next % SAMPLES.rows as u64) as usize, |row| {
+            for (word, value) in [
+                (sample::AT, at),
+                (sample::RSS, figures.rss),
+                (sample::HEAP_USED, self.gauge(gauge::HEAP_USED)),
+                (sample::HEAP_LIMIT, self.gauge(gauge::HEAP_LIMIT)),
+                (sample::EXTERNAL, self.gauge(gauge::EXTERNAL)),
+                (sample::HEAP_TOTAL, self.gauge(gauge::HEAP_TOTAL)),
+                (sample::HEAP_LIVE, self.gauge(gauge::HEAP_LIVE)),
+                (sample::CGROUP_USED, figures.cgroup_used.unwrap_or(UNKNOWN)),
+                (sample::NATIVE_ALLOCATED, allocated),
+                (sample::IN_FLIGHT, self.gauge(gauge::REQUESTS_IN_FLIGHT)),
+                (sample::REQUESTS_TOTAL, self.gauge(gauge::REQUESTS_TOTAL)),
+                (sample::BLOCKED_NS, figures.blocked_ns),
+                (sample::LOOP_LAG_NS, self.gauge(gauge::LOOP_LAG_NS)),
+                (sample::GC_PAUSE_NS, gc_pause),
+                (sample::HEAP_AT, self.gauge(gauge::PUBLISHED_AT)),
+            ] {
+                row.set(word, value);
+            }
+        });
+        set(&self.map, gauge::SAMPLES_NEXT, next + 1);
+        set(&self.map, gauge::HEARTBEAT_AT, at);
+        self.map.touch(gauge::HEARTBEAT_AT, gauge::SAMPLER_END - gauge::HEARTBEAT_AT);
+    }
+
+    pub fn event(&self, kind: EventKind, route: Option<&str>, detail: &str) {
+        push_event(&self.map, SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, kind, route, detail);
+    }
+}
