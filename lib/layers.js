@@ -10,6 +10,7 @@
 
 const path = require('node:path')
 const { fileURLToPath } = require('node:url')
+const faults = require('./faults.js')
 const { native } = require('./native.js')
 const spans = require('./spans.js')
 
@@ -17,6 +18,8 @@ const spans = require('./spans.js')
 const LAYER_UNIT = 2 ** 31
 /** Wrappers in wrappers, as instrumentation makes them. */
 const WRAPPED_DEPTH = 8
+/** Of a place the record keeps so much; its end tells more than its beginning. */
+const PLACE_LENGTH = 100
 
 const ids = new WeakMap() // function -> the id of its layer
 let placed = null // whether places of functions can be had
@@ -82,11 +85,17 @@ function outside(owner, onward) {
   }
 }
 
+/** The id of a layer's function; 0, none, for one that cannot be looked at. */
 function idOf(handle) {
   let id = ids.get(handle)
   if (id === undefined) {
-    const inner = unwrapped(handle)
-    id = native.layer(nameOf(inner) || nameOf(handle) || '(anonymous)', placeOf(inner))
+    id = 0
+    try {
+      const inner = unwrapped(handle)
+      id = native.layer(nameOf(inner) || nameOf(handle) || '(anonymous)', placeOf(inner))
+    } catch (error) {
+      faults.report('when a layer was looked at', error)
+    }
     ids.set(handle, id)
   }
   return id
@@ -109,9 +118,17 @@ function placeOf(handle) {
   if (placed === null) placed = native.functionOrigin(placeOf)?.script === __filename
   const origin = placed ? native.functionOrigin(handle) : null
   if (!origin?.script) return ''
-  const file = origin.script.startsWith('file:') ? fileURLToPath(origin.script) : origin.script
-  const relative = path.relative(process.cwd(), file)
-  return `${relative.startsWith('..') || !path.isAbsolute(file) ? file : relative}:${origin.line}`
+  const place = `${shown(origin.script)}:${origin.line}`
+  return place.length <= PLACE_LENGTH ? place : `\u2026${place.slice(1 - PLACE_LENGTH)}`
+}
+
+function shown(script) {
+  const file = script.startsWith('file:') ? fileURLToPath(script) : script
+  const relative = path.isAbsolute(file) ? path.relative(process.cwd(), file) : file
+  if (!relative.startsWith('..')) return relative
+  // Hoisted modules of a monorepo: where they lie is not what tells.
+  const module = file.lastIndexOf(`${path.sep}node_modules${path.sep}`)
+  return module === -1 ? file : file.slice(module + 1)
 }
 
 module.exports = { plain, each }

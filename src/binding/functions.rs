@@ -22,12 +22,12 @@ pub struct FunctionOrigin {
 /// None for functions that are not written in JavaScript, for bound ones, and where V8 does not export what it takes. To be
 /// believed after it has found a function whose place is known.
 #[napi(catch_unwind)]
-pub fn function_origin(function: Function<'_, Unknown<'_>, Unknown<'_>>) -> Option<FunctionOrigin> {
+pub fn function_origin(of: Function<'_, Unknown<'_>, Unknown<'_>>) -> Option<FunctionOrigin> {
     let functions = FUNCTIONS.with(|functions| *functions.get_or_init(Functions::find))?;
     // SAFETY: Node-API hands over a live function of the environment's isolate, which is this thread's, and keeps a handle
     // scope open for the call.
-    let (script, line) = unsafe { functions.origin(function.raw().cast_const().cast()) }?;
+    let (script, line) = unsafe { functions.origin(of.raw().cast_const().cast()) }?;
     // SAFETY: a handle in the same scope; what is no string (the name of evaluated code) is an error and no more.
-    let script = unsafe { String::from_napi_value(function.value().env, script.cast_mut().cast()) };
+    let script = unsafe { String::from_napi_value(of.value().env, script.cast_mut().cast()) };
     Some(FunctionOrigin { script: script.ok()?, line })
 }
