@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::recorder::FILE_BYTES;
-use crate::recorder::record::{Cgroup, EventLoop, InFlight, Record, RouteStats};
+use crate::recorder::record::{AsyncSpans, Cgroup, EventLoop, InFlight, Live, Record, RouteStats};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,6 +21,7 @@ struct Stats<'a> {
     native: Native,
     cgroup: &'a Cgroup,
     event_loop: Loop<'a>,
+    async_spans: &'a AsyncSpans,
     requests: Requests<'a>,
     routes: &'a [RouteStats],
     findings: [(); 0],
@@ -44,6 +45,7 @@ struct Heap<'a> {
     total_bytes: u64,
     live_bytes: Option<u64>,
     live_at: Option<u64>,
+    live_history: &'a [Live],
     limit_bytes: u64,
     allocated_bytes: u64,
     external_bytes: u64,
@@ -133,6 +135,7 @@ pub fn stats<'a>(record: &'a Record, exact_reason: Option<&'a str>) -> impl Seri
             total_bytes: heap.total_bytes,
             live_bytes: heap.live_bytes,
             live_at: heap.live_at,
+            live_history: &record.live_history,
             limit_bytes: heap.limit_bytes,
             allocated_bytes: heap.allocated_bytes,
             external_bytes: heap.external_bytes,
@@ -153,6 +156,7 @@ pub fn stats<'a>(record: &'a Record, exact_reason: Option<&'a str>) -> impl Seri
         },
         cgroup: &record.cgroup,
         event_loop: Loop { event_loop: &record.event_loop, blocked_ms: record.blocked_ms },
+        async_spans: &record.async_spans,
         requests: Requests {
             total: record.requests.total,
             in_flight: record.requests.in_flight,
@@ -212,6 +216,13 @@ mod tests {
             "/routes/0/bodyBytes/sum",
             "/routes/0/responseBytes/count",
             "/recorder/bytes",
+            "/asyncSpans/share",
+            "/asyncSpans/wholeRequests",
+            "/heap/liveHistory/0/heapBytes",
+            "/routes/0/wholeCount",
+            "/routes/0/wholeHeapMeanBytes",
+            "/routes/0/nativePeakBytes",
+            "/routes/0/layers/0/heapMeanBytes",
         ] {
             assert!(stats.pointer(pointer).is_some_and(Value::is_number), "{pointer}: {stats}");
         }

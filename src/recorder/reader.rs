@@ -16,8 +16,8 @@ use super::layout::{
 };
 use super::map::Map;
 use super::record::{
-    Cgroup, Collection, Event, EventLoop, Exit, GcTotal, Heap, InFlight, LayerStats, Live, Native, Process, Record,
-    Requests, RouteStats, Sample, Windows,
+    AsyncSpans, Cgroup, Collection, Event, EventLoop, Exit, GcTotal, Heap, InFlight, LayerStats, Live, Native, Process,
+    Record, Requests, RouteStats, Sample,
 };
 use super::writer::UNKNOWN;
 
@@ -231,13 +231,13 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
 
         let samples = self.ring(SAMPLES, gauge::SAMPLES_NEXT, sample_of)?;
         let collections = self.ring(GCS, gauge::GC_NEXT, collection_of)?;
-        let live = self.ring(LIVES, gauge::LIVE_NEXT, live_of)?;
+        let live_history = self.ring(LIVES, gauge::LIVE_NEXT, live_of)?;
         let mut events = self.ring(EVENTS, gauge::EVENTS_NEXT, event_of)?;
         events.extend(self.ring(SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, event_of)?);
         events.sort_by_key(|event| event.at);
 
         let head = self.head_record()?;
-        Ok(Record { torn_rows: self.torn, in_flight, samples, collections, live, routes, events, ..head })
+        Ok(Record { torn_rows: self.torn, in_flight, samples, collections, live_history, routes, events, ..head })
     }
 
     /// What the layers have used, by row of their route, the heaviest first.
@@ -336,7 +336,7 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
                 longest_block_ms: ms(head[gauge::BLOCKED_MAX_NS]),
                 blocked_slot: head[gauge::BLOCKED_SLOT],
             },
-            windows: Windows {
+            async_spans: AsyncSpans {
                 share: head[gauge::WINDOW_SHARE_PPM] as f64 / 1e6,
                 cost: head[gauge::WINDOW_COST_PPM] as f64 / 1e6,
                 whole_requests: head[gauge::REQUESTS_WHOLE],

@@ -34,7 +34,7 @@ pub struct Record {
     pub native: Native,
     pub cgroup: Cgroup,
     pub event_loop: EventLoop,
-    pub windows: Windows,
+    pub async_spans: AsyncSpans,
     pub requests: Requests,
     pub gc: Vec<GcTotal>,
     pub in_flight: Vec<InFlight>,
@@ -43,7 +43,7 @@ pub struct Record {
     /// The last collections, oldest first.
     pub collections: Vec<Collection>,
     /// The heap after the last major collections, oldest first.
-    pub live: Vec<Live>,
+    pub live_history: Vec<Live>,
     pub routes: Vec<RouteStats>,
     /// Oldest first.
     pub events: Vec<Event>,
@@ -209,7 +209,7 @@ pub struct Live {
 /// Asynchronous spans: how they are metered.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Windows {
+pub struct AsyncSpans {
     /// Share of the time in which they are, 0 to 1.
     pub share: f64,
     /// What metering adds to a request's CPU time, as a part of that, rather too high; 1 while it is not known.

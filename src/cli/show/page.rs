@@ -22,6 +22,7 @@ pub fn write(record: &Record, judgement: Option<&Judgement>, options: &Options, 
     page.collections()?;
     page.requests()?;
     page.routes()?;
+    page.layers()?;
     page.events()?;
     page.torn()
 }
@@ -218,6 +219,12 @@ impl Page<'_> {
         let refused =
             format!("{} over a limit, {} to relieve the process", count(requests.limited), count(requests.shed));
         self.fact("refused", &refused)?;
+        let spans = &record.async_spans;
+        if spans.whole_requests > 0 {
+            let whole = format!("{}, promises and callbacks included", count(spans.whole_requests));
+            let share = format!("{:.1} % of the time is metered so", spans.share * 100.0);
+            self.fact("metered whole", &if spans.share < 1.0 { format!("{whole}; {share}") } else { whole })?;
+        }
         if requests.untracked > 0 {
             self.fact("untracked", &format!("{}, because all slots were taken", count(requests.untracked)))?;
         }
@@ -245,6 +252,16 @@ impl Page<'_> {
         }
         tables::routes(&record.routes, self.options, self.out)?;
         left_out(record.routes.len(), self.options, "routes", self.out)
+    }
+
+    fn layers(&mut self) -> io::Result<()> {
+        let layers = self.record.routes.iter().map(|route| route.layers.len()).sum();
+        if layers == 0 {
+            return Ok(());
+        }
+        self.title("Functions of the app's stack, by heap allocated in all")?;
+        tables::layers(&self.record.routes, self.options, self.out)?;
+        left_out(layers, self.options, "functions", self.out)
     }
 
     fn events(&mut self) -> io::Result<()> {

@@ -121,12 +121,21 @@ pub fn routes(routes: &[RouteStats], options: &Options, out: &mut dyn Write) -> 
     }
     if options.width < WIDE {
         fields.push(("Latency\np50, p99", |route| format!("{}\n{}", p50(route), p99(route))));
-        fields
-            .push(("Heap\nmean, p99", |route| format!("{}\n{}", mean(&route.heap_bytes), size(route.heap_bytes.p99))));
+        let both: fn(&RouteStats) -> String =
+            |route| format!("{}\n{}", mean(&route.heap_bytes), size(route.heap_bytes.p99));
+        match some(|route| route.whole_count > 0) {
+            true => {
+                fields.push(("Heap mean\n(whole)", |route| format!("{}\n{}", mean(&route.heap_bytes), whole(route))))
+            }
+            false => fields.push(("Heap\nmean, p99", both)),
+        }
     } else {
         fields.extend([("Latency\np50", p50 as fn(&RouteStats) -> String), ("\np99", p99)]);
         fields.push(("Heap\nmean", |route| mean(&route.heap_bytes)));
         fields.push(("\np99", |route| size(route.heap_bytes.p99)));
+        if some(|route| route.whole_count > 0) {
+            fields.push(("\nwhole", whole));
+        }
     }
     if some(|route| route.body_bytes.max > 0.0) {
         fields.push(("Body\nmean", |route| mean(&route.body_bytes)));
@@ -140,6 +149,32 @@ pub fn routes(routes: &[RouteStats], options: &Options, out: &mut dyn Write) -> 
         table.add_row([name].into_iter().chain(cells).collect::<Vec<_>>());
     }
     write(&table, out)
+}
+
+/// What each function of the app's stack has used, by route; the heaviest first.
+pub fn layers(routes: &[RouteStats], options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let mut layers: Vec<_> =
+        routes.iter().flat_map(|route| route.layers.iter().map(move |layer| (route, layer))).collect();
+    layers.sort_by_key(|(_, layer)| std::cmp::Reverse(layer.heap_bytes));
+    let header =
+        [("Function", Left), ("Route", Left), ("Requests", Right), ("Heap\nmean", Right), ("Time\nmean", Right)];
+    let mut table = table(&header, &[0, 1], options);
+    for (route, layer) in layers.iter().take(options.limit) {
+        let origin = layer.origin.as_ref().map_or(String::new(), |origin| format!(" ({})", options.plain(origin)));
+        table.add_row([
+            format!("{}{origin}", options.plain(&layer.name)),
+            format!("{} {} {}", options.plain(&route.method), options.plain(&route.route), route.status),
+            count(layer.count),
+            size(layer.heap_mean_bytes),
+            duration(layer.time_mean_ms),
+        ]);
+    }
+    write(&table, out)
+}
+
+/// The mean of those that were metered whole, promises and callbacks included.
+fn whole(route: &RouteStats) -> String {
+    route.whole_heap_mean_bytes.map_or(String::new(), size)
 }
 
 fn p50(route: &RouteStats) -> String {

@@ -214,6 +214,11 @@ fn allocation(families: &mut Families, records: &[Record]) {
         allocated.saturating_sub(attributed),
         "Bytes allocated since the start and not attributed to a request; those of running code are until it returns.",
     );
+    families.known(
+        "plimsoll_async_metered_ratio",
+        max(records, |record| record.async_spans.share),
+        "Share of the time in which asynchronous code is metered, of the isolate where it is greatest.",
+    );
     let exact = records.iter().all(|record| record.heap.exact);
     families.gauge("plimsoll_heap_exact", u64::from(exact), "1 if every isolate counts allocation exactly, else 0.");
 }
@@ -266,6 +271,11 @@ fn requests(families: &mut Families, records: &[Record]) {
         "plimsoll_http_requests_shed_total",
         each(|record| record.requests.shed),
         "Requests refused to relieve the process.",
+    );
+    families.counter(
+        "plimsoll_http_requests_whole_total",
+        each(|record| record.async_spans.whole_requests),
+        "Requests metered whole: what they allocate behind promises and callbacks too.",
     );
     families.counter(
         "plimsoll_http_received_bytes_total",
