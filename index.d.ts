@@ -39,6 +39,14 @@ declare namespace plimsoll {
      * `false` keeps the record in memory only: everything works but `show` and the post-mortem.
      */
     recorder?: { dir?: string } | false
+    /**
+     * Whether what a request allocates behind promises, timers, streams and callbacks is charged to it: `true` always, for diagnosis;
+     * `false` never: its synchronous code only; `'sampled'` in windows, as often as keeps the cost under 2 % of the process's CPU
+     * time. Needs the exact probe. Default: `'sampled'`.
+     */
+    async?: 'sampled' | boolean
+    /** Whether each function of the app's stack gets its own bytes and time, in {@link RouteStats.layers}. Default: false. */
+    layers?: boolean
     /** Appends heap statistics to a file, from a thread of its own. Default: none. */
     stats?: StatsFileOptions
   }
@@ -167,18 +175,27 @@ declare namespace plimsoll {
 
   /** What one request has used. */
   interface Usage {
-    /** Bytes allocated on the V8 heap by its synchronous spans (garbage included). One reading may be off by a page, or negative. */
+    /**
+     * Bytes allocated on the V8 heap in its spans (garbage included): its synchronous code, and what runs behind promises and
+     * callbacks where that is metered. One reading may be off by a page, or negative.
+     */
     heapBytes: number
     /** Growth of memory held outside the heap (Buffers, ArrayBuffers) in its spans; negative if they freed more. */
     externalBytes: number
-    /** Growth of the addon's own memory in its spans. */
+    /** What the addon itself has allocated in its spans and not freed. */
     nativeBytes: number
+    /** The most that this was where a span ended. */
+    nativePeakBytes: number
+    /** What the addon has allocated in its spans in all. */
+    nativeTotalBytes: number
     /** Bytes of the request's body that have come. */
     bodyBytes: number
     /** Bytes written to the socket for the response, headers included; 0 with HTTP/2. */
     responseBytes: number
-    /** Synchronous spans so far. */
+    /** Stretches of its code that were metered so far. */
     spans: number
+    /** Whether all of its code has been metered so far, that behind promises and callbacks included. */
+    whole: boolean
   }
 
   /** One row: method × route × status class. At most 1,024 rows; what does not fit goes under `(other)`. */
@@ -198,14 +215,42 @@ declare namespace plimsoll {
     limited: number
     /** Milliseconds from the entry to the end (the `'close'`) of the request. */
     durationMs: Distribution
-    /** Bytes allocated on the V8 heap by the synchronous span of a request. */
+    /** Bytes allocated on the V8 heap by the code of a request that was metered: its synchronous part at least. */
     heapBytes: Distribution
+    /** Requests that were metered whole, what runs behind promises and callbacks included. */
+    wholeCount: number
+    /** Their mean; null if there is none. */
+    wholeHeapMeanBytes: number | null
     /** Bytes of request bodies as they came on the wire, compressed ones compressed. */
     bodyBytes: Distribution
     /** Bytes written to the socket for a response, headers included. */
     responseBytes: Distribution
     /** Mean growth of memory outside the heap, over the requests during which no collection ran; null if there is none. */
     externalMeanBytes: number | null
+    /** The addon's own memory: the mean of what a request still held at its end. */
+    nativeHeldMeanBytes: number
+    /** The mean of what was allocated for a request in all. */
+    nativeTotalMeanBytes: number
+    /** The most that was held for one request. */
+    nativePeakBytes: number
+    /** What each function of the app's stack has used, the heaviest first; empty without {@link Options.layers}. */
+    layers: LayerStats[]
+  }
+
+  /** A function of the app's stack in the requests of one row, exclusive of what it passes the request to with `next()`. */
+  interface LayerStats {
+    /** The function's name, `(anonymous)` without one; `(other)` beyond 256 functions. */
+    name: string
+    /** File and line, as seen from where the process runs; null where it is not known. */
+    origin: string | null
+    /** Requests that it ran in. */
+    count: number
+    /** Bytes allocated on the V8 heap in all, and a request. */
+    heapBytes: number
+    heapMeanBytes: number
+    /** Time on the stack in all, and a request; not what it waits for. */
+    timeMs: number
+    timeMeanMs: number
   }
 
   /** What {@link stats} returns. Fields marked optional are absent without a binary. */
@@ -238,6 +283,8 @@ declare namespace plimsoll {
       liveBytes: number | null
       /** When that collection was; null before the first. */
       liveAt?: number | null
+      /** The heap after each of the last 512 major collections, oldest first. */
+      liveHistory?: LiveHeap[]
       /** The size at which V8 ends the process (`--max-old-space-size` and its semi-spaces). */
       limitBytes: number
       /** Bytes ever allocated since the recording began. Exact if `exact`, else the growth of the used size that was seen. */
@@ -248,7 +295,7 @@ declare namespace plimsoll {
       mallocedBytes?: number
       /** Of the allocated bytes, those charged to requests. */
       attributedBytes: number
-      /** The rest: timers, promise continuations, the app's own work, Node. */
+      /** The rest: the app's own work, Node, and what was not metered behind promises and callbacks. */
       unattributedBytes: number
       /** Whether V8's own allocation counter is read, and was verified at the start. */
       exact: boolean
@@ -292,6 +339,15 @@ declare namespace plimsoll {
       longestBlockMs: number
       /** How long it has been blocked now; 0 while it turns. */
       blockedMs: number
+    }
+    /** How asynchronous code is metered. */
+    asyncSpans?: {
+      /** Share of the time in which it is, 0 to 1. */
+      share: number
+      /** What metering adds to a request's CPU time, as a part of that, rather too high; 1 while it is not known. */
+      cost: number
+      /** Requests that were metered whole. */
+      wholeRequests: number
     }
     requests: {
       /** Requests ever tracked. */
@@ -347,6 +403,7 @@ declare namespace plimsoll {
     running: boolean
     heapBytes: number
     externalBytes: number
+    nativeBytes: number
     bodyBytes: number
     startedAt: number
     /** True if the row was being written while it was read; absent else. */
@@ -378,6 +435,17 @@ declare namespace plimsoll {
     lagMs: number
     /** Sum of all collections' pauses up to here. */
     gcPauseMs: number
+  }
+
+  /** What lives on the heap right after a major collection: the heap without garbage. */
+  interface LiveHeap {
+    at: number
+    heapBytes: number
+    externalBytes: number
+    /** Of the process, half a second old at most. */
+    rssBytes: number
+    /** Requests ever tracked. */
+    requestsTotal: number
   }
 
   /** One garbage collection. */
@@ -449,6 +517,7 @@ declare namespace plimsoll {
     native: { supported: boolean; allocatedBytes: number; activeBytes: number; residentBytes: number }
     cgroup: Required<Stats>['cgroup']
     eventLoop: Omit<Required<Stats>['eventLoop'], 'blockedMs'>
+    asyncSpans: Required<Stats>['asyncSpans']
     requests: { total: number; inFlight: number; untracked: number; limited: number; shed: number; bodyBytes: number }
     gc: { kind: string; count: number; pauseMs: number }[]
     /** Oldest first. */
@@ -457,6 +526,8 @@ declare namespace plimsoll {
     samples: Sample[]
     /** The last ones, oldest first. */
     collections: Collection[]
+    /** Oldest first. */
+    liveHistory: LiveHeap[]
     routes: RouteStats[]
     /** Oldest first. */
     events: RecordEvent[]

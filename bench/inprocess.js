@@ -15,7 +15,8 @@ async function race(subjects, config) {
   const { node, env, turns, loopWarmup } = config
   const children = new Map()
   try {
-    for (const { name, file } of subjects) children.set(name, new Child(node, [LOOP, file], { env }))
+    for (const { name, file, env: own } of subjects)
+      children.set(name, new Child(node, [LOOP, file], { env: { ...env, ...own } }))
     let batch = 0
     for (const child of children.values()) batch = (await child.next(60, 'its start')).batch
 
@@ -90,4 +91,4 @@ function render({ requests, rows, rounds, notes }) {
   ].join('\n')
 }
 
-module.exports = { name: 'inprocess', about: 'CPU of a request in one process, without sockets', run, render }
+module.exports = { name: 'inprocess', about: 'CPU of a request in one process, without sockets', run, render, race }

@@ -9,7 +9,7 @@ const machine = require('./lib/machine')
 const { SUBJECTS } = require('./lib/subjects')
 
 // Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
-const MEASUREMENTS = ['throughput', 'inprocess', 'calls', 'growth'].map(name => require(`./${name}`))
+const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth'].map(name => require(`./${name}`))
 
 const SETTINGS = {
   // throughput
@@ -21,6 +21,9 @@ const SETTINGS = {
   loopRounds: 9,
   turns: 150,
   loopWarmup: 10000,
+  // spans
+  spanRounds: 5,
+  spanTurns: 60,
   // calls
   callRounds: 5,
   batches: 2000,
@@ -36,6 +39,8 @@ const QUICK = {
   loopRounds: 2,
   turns: 40,
   loopWarmup: 5000,
+  spanRounds: 1,
+  spanTurns: 20,
   callRounds: 2,
   batches: 500,
   growthRounds: 1,
@@ -50,7 +55,7 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --only NAME[,…]      ${MEASUREMENTS.map(({ name, about }) => `${name.padEnd(11)} ${about}`).join('\n                       ')}
   --servers NAME[,…]   of ${SUBJECTS.map(({ name }) => name).join(', ')};
                        the bare one always runs (growth: bare and plimsoll-limit unless given)
-  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds})
+  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds})
   --amount N           requests a server and round in throughput (${SETTINGS.amount})
   --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
   --connections N      connections of the load generator (${SETTINGS.connections})
@@ -94,7 +99,7 @@ function parse(argv) {
   const config = { ...SETTINGS, ...(values.quick ? QUICK : {}) }
   if (values.rounds) {
     const rounds = positive('rounds', values.rounds)
-    for (const name of ['rounds', 'loopRounds', 'callRounds', 'growthRounds']) config[name] = rounds
+    for (const name of ['rounds', 'loopRounds', 'spanRounds', 'callRounds', 'growthRounds']) config[name] = rounds
   }
   for (const name of ['amount', 'requests', 'connections'])
     if (values[name]) config[name] = positive(name, values[name])
