@@ -1,5 +1,6 @@
-//! Where numbers come from: V8's heap, jemalloc, the operating system. Nothing here knows the recorder.
+//! Where numbers come from: V8's heap, malloc, jemalloc, the operating system. Nothing here knows the recorder.
 
+pub mod glibc;
 pub mod jemalloc;
 pub mod process;
 pub mod v8;
