@@ -2,5 +2,6 @@
 
 pub mod glibc;
 pub mod jemalloc;
+pub mod memory;
 pub mod process;
 pub mod v8;
