@@ -64,9 +64,14 @@ function object(where, value, known) {
   return value
 }
 
+/** Nothing: a value that is given would be ignored. */
+function none(where, given) {
+  if (given.length > 0) fail(where, given[0], 'no arguments')
+}
+
 function logger(where, value) {
   if (['info', 'warn', 'error'].every(level => typeof value?.[level] === 'function')) return value
   return fail(where, value, 'an object with the functions info, warn and error (console, pino, winston)')
 }
 
-module.exports = { fail, size, integer, string, oneOf, isObject, object, logger }
+module.exports = { fail, size, integer, string, oneOf, isObject, object, none, logger }
