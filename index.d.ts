@@ -117,13 +117,12 @@ declare namespace plimsoll {
 
   /**
    * Where is my RSS? The resident set of the process in disjoint parts that add up to it, each with what it means and, where something is
-   * to be done, advice. Read on a thread of its own, at some milliseconds a hundred megabytes; V8's figures are those of the calling thread.
+   * to be done, advice. Read on a thread of its own (30 ms at 450 MB, 170 ms at 1 GB); V8's and buffers' figures are those of the calling thread.
    * Calls that overlap share one reading. Without a binary: what Node can tell.
    *
    * For an explicit call, not for a timer or a scrape: glibc's `mallinfo2` holds the locks of malloc while it walks what is free
-   * (150 ms were measured at 730 MB of fragments), and who allocates meanwhile waits.
+   * (150 ms were measured at 730 MB of fragments), and who allocates meanwhile waits. Rejects with a `TypeError` if an argument is given.
    *
-   * @throws {TypeError} if an argument is given.
    * @example for (const { name, bytes, advice } of (await plimsoll.memory()).parts) console.log(name, bytes, advice ?? '')
    */
   function memory(): Promise<Memory>
@@ -134,9 +133,7 @@ declare namespace plimsoll {
    * promise, and one from another worker thread waits for its turn.
    *
    * For an explicit call, not for a timer: malloc's locks are held meanwhile (132 ms at 730 MB of fragments), and what was given
-   * back is fetched again when it is needed. Rejects with an `Error` without a binary.
-   *
-   * @throws {TypeError} if an argument is given.
+   * back is fetched again when it is needed. Rejects with an `Error` without a binary, with a `TypeError` if an argument is given.
    */
   function trim(): Promise<Trimmed>
 
@@ -228,7 +225,7 @@ declare namespace plimsoll {
     | 'v8Heap'
     /** V8's memory beyond it: heaps of other threads, WebAssembly, emptied pages kept for reuse. */
     | 'v8Other'
-    /** Contents of Buffers and ArrayBuffers, as far as they were touched. */
+    /** Contents of the calling thread's Buffers and ArrayBuffers, as far as they were touched. */
     | 'arrayBuffers'
     /** What V8 itself has from malloc. */
     | 'v8Malloc'

@@ -16,24 +16,30 @@ const UNSUPPORTED = 'unsupported'
 const LOOK_MS = 5
 
 /** What runs now, if anything: calls that overlap share it. */
-const running = { memory: null, trim: null }
+const running = new Map()
 
 /** The resident set of this process in parts that add up to it. */
 function memory(...given) {
-  options.none('memory()', given)
-  running.memory ??= readMemory().finally(() => {
-    running.memory = null
-  })
-  return running.memory
+  return shared('memory()', given, readMemory)
 }
 
 /** Gives what malloc and jemalloc hold free back to the system. */
 function trim(...given) {
-  options.none('trim()', given)
-  running.trim ??= trimNow().finally(() => {
-    running.trim = null
-  })
-  return running.trim
+  return shared('trim()', given, trimNow)
+}
+
+function shared(name, given, work) {
+  try {
+    options.none(name, given)
+  } catch (error) {
+    return Promise.reject(error)
+  }
+  if (!running.has(name))
+    running.set(
+      name,
+      work().finally(() => running.delete(name))
+    )
+  return running.get(name)
 }
 
 async function readMemory() {

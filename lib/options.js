@@ -64,9 +64,10 @@ function object(where, value, known) {
   return value
 }
 
-/** Nothing: a value that is given would be ignored. */
+/** No arguments: one that is given would be ignored. */
 function none(where, given) {
-  if (given.length > 0) fail(where, given[0], 'no arguments')
+  const value = given.find(value => value !== undefined)
+  if (value !== undefined) fail(where, value, 'no arguments')
 }
 
 function logger(where, value) {

@@ -169,14 +169,14 @@ fn beside<'env, T: ToNapiValue + Send + 'static>(
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(made)) => deferred.resolve(Box::new(move |_| Ok(made))),
             Ok(Err(reason)) => deferred.reject(Error::from_reason(reason)),
-            Err(_) => deferred.reject(Error::from_reason("it panicked: a fault of plimsoll's own")),
+            Err(_) => deferred.reject(Error::from_reason("plimsoll: internal fault: the thread panicked")),
         }
     };
     Builder::new()
         .name(name.into())
         .stack_size(512 << 10)
         .spawn(thread)
-        .map_err(|error| Error::from_reason(format!("no thread for it: {error}")))?;
+        .map_err(|error| Error::from_reason(format!("plimsoll: no thread for {name}: {error}")))?;
     let (deferred, promise) = env.create_deferred()?;
     // The thread waits for it.
     let _ = hand_over.send(deferred);

@@ -29,10 +29,10 @@ fn meaning(readings: &Readings, name: Name) -> String {
         Name::ArrayBuffers if outside => {
             "Buffers, ArrayBuffers and other memory that JavaScript objects hold outside the heap"
         }
-        Name::ArrayBuffers => "contents of Buffers and ArrayBuffers, as far as they were touched",
+        Name::ArrayBuffers => "contents of this thread's Buffers and ArrayBuffers, as far as they were touched",
         Name::V8Malloc => "what V8 itself has from malloc: the parser, the compilers",
         Name::MallocInUse if readings.malloc.is_some() => {
-            "other memory from malloc that is in use: Node, OpenSSL, zlib, addons"
+            "other memory from malloc that is in use: Node, OpenSSL, zlib, addons, other threads' buffers"
         }
         Name::MallocInUse => "other memory from malloc, in use or held free: Node, OpenSSL, zlib, addons",
         Name::MallocFree => "memory that was freed, and that glibc's malloc keeps resident between blocks in use",
