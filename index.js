@@ -1,6 +1,7 @@
 'use strict'
 
 const { plimsoll, usage } = require('./lib/track.js')
+const { memory, trim } = require('./lib/memory.js')
 const { stats, lastDeath } = require('./lib/stats.js')
 
 module.exports = plimsoll
@@ -8,4 +9,6 @@ module.exports.limit = require('./lib/limit.js')
 module.exports.metrics = require('./lib/metrics.js')
 module.exports.stats = stats
 module.exports.usage = usage
+module.exports.memory = memory
+module.exports.trim = trim
 module.exports.lastDeath = lastDeath

@@ -64,9 +64,15 @@ function object(where, value, known) {
   return value
 }
 
+/** No arguments: one that is given would be ignored. */
+function none(where, given) {
+  const value = given.find(value => value !== undefined)
+  if (value !== undefined) fail(where, value, 'no arguments')
+}
+
 function logger(where, value) {
   if (['info', 'warn', 'error'].every(level => typeof value?.[level] === 'function')) return value
   return fail(where, value, 'an object with the functions info, warn and error (console, pino, winston)')
 }
 
-module.exports = { fail, size, integer, string, oneOf, isObject, object, logger }
+module.exports = { fail, size, integer, string, oneOf, isObject, object, none, logger }

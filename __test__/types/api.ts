@@ -61,6 +61,21 @@ const slowest: plimsoll.Distribution | undefined = stats.routes[0]?.durationMs
 // @ts-expect-error: there may have been no major collection yet
 stats.heap.liveBytes.toFixed()
 
+async function whereIsMyRss() {
+  const memory: plimsoll.Memory = await plimsoll.memory()
+  const free = memory.parts.find(part => part.name === 'mallocFree')
+  if (free !== undefined && free.bytes !== 'unsupported' && free.bytes > 100e6) {
+    const { freedBytes, stalledMs }: plimsoll.Trimmed = await plimsoll.trim()
+    return freedBytes / stalledMs
+  }
+  // @ts-expect-error: musl has no mallinfo2
+  return memory.glibc.freeBytes
+}
+// @ts-expect-error: there is nothing to choose
+plimsoll.trim({ jemalloc: false })
+// @ts-expect-error: no such part
+const part: plimsoll.MemoryPartName = 'heap'
+
 const death = plimsoll.lastDeath()
 if (death?.cause === 'cgroup OOM') death.inFlight.map(request => `${request.method} ${request.route ?? request.path}`)
 // @ts-expect-error: no such cause
@@ -77,4 +92,4 @@ function explain(error: unknown) {
 // The global `Record` is not hidden by plimsoll's own.
 const record: Record<string, plimsoll.Record> = {}
 
-export { explain, live, record, resident, scavenges, slowest, text, why }
+export { explain, live, part, record, resident, scavenges, slowest, text, whereIsMyRss, why }

@@ -82,8 +82,15 @@ fuzz_target!(|input: Input| {
     let Ok(record) = recorder::reader::read(&bytes[..]) else { return };
     let records = [record.clone(), Record { alive: true, ..record }];
     let mut out = Vec::new();
-    let options =
-        show::Options { limit: 100, now: 1_795_353_999_000, width: 100, color: true, unicode: true, judge: &judge };
+    let options = show::Options {
+        limit: 100,
+        now: 1_795_353_999_000,
+        width: 100,
+        color: true,
+        unicode: true,
+        judge: &judge,
+        mappings: &|_| None,
+    };
     show::text(&records, &options, &mut out).expect("memory takes everything");
     show::json(&records, &options, &mut out).expect("memory takes everything");
     for openmetrics in [false, true] {

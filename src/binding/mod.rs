@@ -7,5 +7,6 @@ mod body;
 mod command;
 mod environment;
 mod functions;
+mod memory;
 mod reports;
 mod requests;

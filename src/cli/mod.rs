@@ -12,7 +12,7 @@ use std::io::{self, Write};
 
 use clap::{Parser, Subcommand};
 
-use crate::probe::process;
+use crate::probe::process::{self, smaps::Mappings};
 use crate::recorder::death::{self, Surroundings};
 use crate::recorder::files;
 use crate::recorder::record::Record;
@@ -146,6 +146,7 @@ fn show(
         color: terminal.color,
         unicode: is_unicode(|name| std::env::var(name).ok()),
         judge: &judge,
+        mappings: &mappings,
     };
     match json {
         true => show::json(&records, &options, out)?,
@@ -164,6 +165,14 @@ fn judge(record: &Record) -> show::Judgement {
     let now = Surroundings { boot_id: process::boot_id(), cgroup_oom_kills: same.and_then(|own| own.oom_kills()) };
     let (cause, evidence) = death::judge(record, &now);
     show::Judgement { cause: cause.to_string(), evidence, at: death::last_sign_of_life(record) }
+}
+
+/// What is resident of a process that lives here. In another container it is not seen, and another may have its pid.
+fn mappings(record: &Record) -> Option<Mappings> {
+    let here = format!("{:032x}", process::boot_id()) == record.boot_id && record.process_start_ticks != 0;
+    let same = || process::start_ticks_of(record.pid) == record.process_start_ticks;
+    let mappings = (here && same()).then(|| Mappings::of(record.pid)).flatten()?;
+    same().then_some(mappings)
 }
 
 /// Whether the terminal takes UTF-8, by the locale's rules. Without a locale, as in most containers, it is taken to: the

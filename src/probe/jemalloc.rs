@@ -14,6 +14,33 @@ pub fn figures() -> Option<[u64; 3]> {
     None
 }
 
+/// Address space that jemalloc keeps for later, without memory behind it; bytes.
+#[cfg(not(target_env = "msvc"))]
+pub fn retained() -> Option<u64> {
+    tikv_jemalloc_ctl::stats::retained::read().ok().map(|bytes| bytes as u64)
+}
+
+#[cfg(target_env = "msvc")]
+pub fn retained() -> Option<u64> {
+    None
+}
+
+/// Gives the free pages of all arenas back to the system: whether that worked; none where jemalloc is not in use.
+#[cfg(not(target_env = "msvc"))]
+pub fn purge() -> Option<bool> {
+    use std::ptr::null_mut;
+    // 4096 is `MALLCTL_ARENAS_ALL`.
+    // SAFETY: the name is NUL-terminated, and this control neither reads nor writes a value: all else must be null.
+    let status =
+        unsafe { tikv_jemalloc_sys::mallctl(c"arena.4096.purge".as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
+    Some(status == 0)
+}
+
+#[cfg(target_env = "msvc")]
+pub fn purge() -> Option<bool> {
+    None
+}
+
 /// Reads what this thread has allocated less what it has freed: some nanoseconds.
 pub struct ThreadBytes {
     /// Where jemalloc counts what the thread has allocated, and what it has freed.
@@ -58,5 +85,11 @@ mod tests {
         drop(block);
         assert!(bytes.read().0 - before < 1 << 16 && bytes.read().1 - total >= 1 << 20);
         assert!(figures().is_some_and(|[allocated, _, _]| allocated > 0));
+        assert!(retained().is_some());
+    }
+
+    #[test]
+    fn purges_all_arenas() {
+        assert_eq!(purge(), Some(true));
     }
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub mod smaps;
+
 /// User and system CPU time of the process, microseconds.
 pub fn cpu_us() -> (u64, u64) {
     #[cfg(unix)]
@@ -55,7 +57,16 @@ pub fn boot_id() -> u128 {
 /// Start of this process in clock ticks since boot; 0 where unknown. With the boot id it names a process for ever, as a
 /// pid does not.
 pub fn start_ticks() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    start_ticks_in("/proc/self/stat")
+}
+
+/// The same of another process; 0 where there is none of this pid.
+pub fn start_ticks_of(pid: u32) -> u64 {
+    start_ticks_in(&format!("/proc/{pid}/stat"))
+}
+
+fn start_ticks_in(path: &str) -> u64 {
+    let stat = fs::read_to_string(path).unwrap_or_default();
     // The second field is the command in parentheses and may hold anything, spaces and parentheses included.
     let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
     after.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
@@ -66,6 +77,7 @@ pub struct Cgroup {
     limit: PathBuf,
     used: PathBuf,
     events: PathBuf,
+    stat: PathBuf,
 }
 
 impl Cgroup {
@@ -92,6 +104,7 @@ impl Cgroup {
                 limit: folder.join("memory.limit_in_bytes"),
                 used: folder.join("memory.usage_in_bytes"),
                 events: folder.join("memory.oom_control"),
+                stat: folder.join("memory.stat"),
             });
         }
         let folder = visible(root.to_owned(), &group(str::is_empty)?, "memory.current")?;
@@ -99,6 +112,7 @@ impl Cgroup {
             limit: folder.join("memory.max"),
             used: folder.join("memory.current"),
             events: folder.join("memory.events"),
+            stat: folder.join("memory.stat"),
         })
     }
 
@@ -107,8 +121,18 @@ impl Cgroup {
         number(&self.limit).filter(|limit| *limit < 1 << 60)
     }
 
+    /// Page cache included, which the kernel drops before it kills: see [`Cgroup::inactive_file_bytes`].
     pub fn used_bytes(&self) -> Option<u64> {
         number(&self.used)
+    }
+
+    /// Page cache that was not used lately, of the group and those below it. Usage less this is what Kubernetes calls the
+    /// working set.
+    pub fn inactive_file_bytes(&self) -> Option<u64> {
+        let stat = fs::read_to_string(&self.stat).ok()?;
+        let figure = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        // In v1 the plain figure leaves out the groups below.
+        figure("total_inactive_file ").or_else(|| figure("inactive_file "))
     }
 
     /// How many processes of the group the kernel has killed for want of memory.
@@ -131,6 +155,8 @@ mod tests {
         assert!(rss_bytes() > 1 << 20);
         assert!(boot_id() != 0);
         assert!(start_ticks() > 0);
+        assert_eq!(start_ticks_of(std::process::id()), start_ticks());
+        assert_eq!(start_ticks_of(u32::MAX), 0);
         assert!(fds().0 >= 3 && fds().1 >= fds().0);
     }
 
@@ -150,9 +176,11 @@ mod tests {
             ("app/memory.current", "1000\n"),
             ("app/memory.max", "2000\n"),
             ("app/memory.events", "low 0\noom 1\noom_kill 3\n"),
+            ("app/memory.stat", "anon 900\ninactive_file 80\nactive_file 20\n"),
         ]);
         let cgroup = Cgroup::parse("0::/app\n", root.path()).unwrap();
         assert_eq!((cgroup.used_bytes(), cgroup.limit_bytes(), cgroup.oom_kills()), (Some(1000), Some(2000), Some(3)));
+        assert_eq!(cgroup.inactive_file_bytes(), Some(80));
     }
 
     #[test]
@@ -160,6 +188,7 @@ mod tests {
         let root = tree(&[("memory.current", "5\n"), ("memory.max", "max\n")]);
         let cgroup = Cgroup::parse("0::/kubepods/pod1/abc\n", root.path()).unwrap();
         assert_eq!((cgroup.used_bytes(), cgroup.limit_bytes(), cgroup.oom_kills()), (Some(5), None, None));
+        assert_eq!(cgroup.inactive_file_bytes(), None);
     }
 
     #[test]
@@ -168,8 +197,10 @@ mod tests {
             ("memory/x/memory.usage_in_bytes", "7"),
             ("memory/x/memory.limit_in_bytes", "9223372036854771712"),
             ("memory/x/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+            ("memory/x/memory.stat", "cache 9\ninactive_file 1\ntotal_inactive_file 6\n"),
         ]);
         let cgroup = Cgroup::parse("9:name=systemd:/\n4:cpu,memory:/x\n0::/\n", root.path()).unwrap();
         assert_eq!((cgroup.used_bytes(), cgroup.limit_bytes(), cgroup.oom_kills()), (Some(7), None, Some(2)));
+        assert_eq!(cgroup.inactive_file_bytes(), Some(6));
     }
 }

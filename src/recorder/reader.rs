@@ -308,6 +308,7 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
                 limit_bytes: head[gauge::HEAP_LIMIT],
                 external_bytes: head[gauge::EXTERNAL],
                 malloced_bytes: head[gauge::MALLOCED],
+                physical_bytes: head[gauge::HEAP_PHYSICAL],
                 live_bytes: known(head[gauge::HEAP_LIVE]),
                 live_at: known(head[gauge::HEAP_LIVE]).map(|_| head[gauge::HEAP_LIVE_AT]),
                 allocated_bytes: head[gauge::ALLOCATED],

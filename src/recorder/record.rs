@@ -78,6 +78,8 @@ pub struct Heap {
     pub limit_bytes: u64,
     pub external_bytes: u64,
     pub malloced_bytes: u64,
+    /// Committed and touched.
+    pub physical_bytes: u64,
     /// After the last major collection; none before the first.
     pub live_bytes: Option<u64>,
     pub live_at: Option<u64>,

@@ -1,6 +1,7 @@
 //! `plimsoll show`: records for a person at three in the morning, or for a program.
 
 mod page;
+mod rss;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::units::{self, plain};
+use crate::probe::process::smaps::Mappings;
 use crate::recorder::record::Record;
 
 /// What to show, and to whom.
@@ -25,6 +27,8 @@ pub struct Options<'a> {
     pub unicode: bool,
     /// Says what a record died of; asked for dead ones only.
     pub judge: &'a dyn Fn(&Record) -> Judgement,
+    /// The mappings of a living process, where they can be read.
+    pub mappings: &'a dyn Fn(&Record) -> Option<Mappings>,
 }
 
 /// A probable cause of death.

@@ -1,10 +1,10 @@
-//! One record on one page: who, what of, memory, the event loop, collections, requests, routes, events.
+//! One record on one page: who, what of, memory, where the RSS is, the event loop, collections, requests, routes, events.
 
 use std::io::{self, Write};
 
 use super::super::units::{between, clock, count, cut, date_time, duration, size};
 use super::super::{chart, units};
-use super::{Judgement, Options, left_out, tables};
+use super::{Judgement, Options, left_out, rss, tables};
 use crate::recorder::record::{InFlight, Record, Sample};
 
 /// A heartbeat comes twice a second: without one for so long something holds the process.
@@ -18,6 +18,7 @@ pub fn write(record: &Record, judgement: Option<&Judgement>, options: &Options, 
     let mut page = Page { record, options, out };
     page.head(judgement)?;
     page.memory()?;
+    rss::write(record, options, page.out)?;
     page.event_loop()?;
     page.collections()?;
     page.requests()?;

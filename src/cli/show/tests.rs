@@ -12,7 +12,15 @@ fn judge(_: &Record) -> Judgement {
 }
 
 fn options() -> Options<'static> {
-    Options { limit: 100, now: 1_795_353_999_000, width: 100, color: false, unicode: true, judge: &judge }
+    Options {
+        limit: 100,
+        now: 1_795_353_999_000,
+        width: 100,
+        color: false,
+        unicode: true,
+        judge: &judge,
+        mappings: &|_| None,
+    }
 }
 
 fn shown(records: &[Record], options: &Options) -> String {
@@ -69,6 +77,38 @@ fn tells_what_was_allocated_and_what_of_it_is_attributed() {
     );
     assert!(text.contains("71.0 MiB of a limit of 512 MiB (14 %)"));
     assert!(text.contains("38.0 MiB after the last mark-sweep"));
+}
+
+#[test]
+fn tells_where_the_rss_of_a_living_process_is_by_its_mappings() {
+    const MIB: u64 = 1 << 20;
+    let mappings = |_: &Record| {
+        Some(Mappings { code: 50 * MIB, v8: 100 * MIB, arenas: 200 * MIB, plain: 40 * MIB, ..Mappings::default() })
+    };
+    let mut alive = Record { alive: true, ..sample::record() };
+    alive.heap.physical_bytes = 90 * MIB;
+    alive.heap.external_bytes = 30 * MIB;
+    let text = shown(&[alive], &Options { mappings: &mappings, ..options() });
+    for part in [
+        "Where the RSS is (390 MiB now)",
+        "  malloc                201 MiB  51.5 %  other memory from malloc, in use or held free",
+        "  V8 heap              90.0 MiB  23.1 %",
+        "  buffers, external    30.0 MiB   7.7 %",
+        "→ 201 MiB of native memory: in the process, plimsoll.memory() tells what of it is free",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+}
+
+#[test]
+fn tells_where_the_rss_of_a_dead_process_was_as_far_as_the_record_knows() {
+    let mut record = dead();
+    record.heap.physical_bytes = 90 << 20;
+    let text = shown(&[record], &Options { mappings: &|_| panic!("it is dead"), ..options() });
+    for part in ["Where the RSS is (230 MiB at the last heartbeat)", "  V8 heap              90.0 MiB", "  the rest "] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+    assert!(!text.contains("plimsoll.memory()"));
 }
 
 #[test]

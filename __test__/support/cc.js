@@ -1,0 +1,22 @@
+'use strict'
+
+const { spawnSync } = require('node:child_process')
+const { join } = require('node:path')
+const { missing } = require('./nodes.js')
+
+/** Compiles `__test__/fixtures/<name>.c` into an addon in `dir`: its path, or null after the test was skipped for want of a compiler. */
+function addon(t, name, dir) {
+  const source = join(__dirname, '..', 'fixtures', `${name}.c`)
+  const output = join(dir, `${name}.node`)
+  const options = ['-O1', '-shared', '-fPIC', '-Wall', '-Wno-unused-parameter', '-Werror', '-o', output, source]
+  if (process.platform === 'darwin') options.push('-undefined', 'dynamic_lookup')
+  const { error, status, stderr } = spawnSync('cc', options, { encoding: 'utf8' })
+  if (error?.code === 'ENOENT') {
+    missing(t, 'no C compiler')
+    return null
+  }
+  if (error || status !== 0) throw error ?? new Error(stderr)
+  return output
+}
+
+module.exports = { addon }

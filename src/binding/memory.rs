@@ -1,0 +1,184 @@
+//! Where the resident set is, and giving back what malloc holds free. Both run on a thread of their own: they hold malloc's locks for
+//! as long as it takes, and the pool's threads are the application's.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread::Builder;
+use std::time::Instant;
+
+use napi::bindgen_prelude::{Object, ToNapiValue};
+use napi::{Env, Error, JsDeferred, Result};
+use napi_derive::napi;
+use serde::Serialize;
+
+use super::environment::HeapTruth;
+use crate::probe::memory::{Heap, Jemalloc, Part, Readings, View, or_unsupported};
+use crate::probe::process::Cgroup;
+use crate::probe::process::smaps::{self, Mappings};
+use crate::probe::{glibc, jemalloc};
+
+/// One trim of the process at a time, from whatever thread it was asked for.
+static TRIM: Mutex<()> = Mutex::new(());
+
+/// What only the JavaScript thread can read; bytes.
+#[napi(object)]
+pub struct MemoryOptions {
+    pub heap: HeapTruth,
+    pub array_buffers: f64,
+    /// What Node says is resident, for platforms where this code does not know.
+    pub rss: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    rss_bytes: u64,
+    parts: Vec<Part>,
+    #[serde(serialize_with = "or_unsupported")]
+    glibc: Option<Malloc>,
+    #[serde(serialize_with = "or_unsupported")]
+    jemalloc: Option<Jemalloc>,
+    #[serde(serialize_with = "or_unsupported")]
+    cgroup: Option<Limits>,
+    #[serde(serialize_with = "or_unsupported")]
+    huge_page_bytes: Option<u64>,
+    #[serde(serialize_with = "or_unsupported")]
+    swapped_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Malloc {
+    arena_bytes: u64,
+    in_use_bytes: u64,
+    free_bytes: u64,
+    mapped_bytes: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Limits {
+    /// None: there is no limit.
+    limit_bytes: Option<u64>,
+    #[serde(serialize_with = "or_unsupported")]
+    used_bytes: Option<u64>,
+    #[serde(serialize_with = "or_unsupported")]
+    inactive_file_bytes: Option<u64>,
+    #[serde(serialize_with = "or_unsupported")]
+    working_set_bytes: Option<u64>,
+}
+
+impl Limits {
+    fn of(cgroup: &Cgroup) -> Self {
+        let (used, inactive) = (cgroup.used_bytes(), cgroup.inactive_file_bytes());
+        Self {
+            limit_bytes: cgroup.limit_bytes(),
+            used_bytes: used,
+            inactive_file_bytes: inactive,
+            working_set_bytes: used.zip(inactive).map(|(used, inactive)| used.saturating_sub(inactive)),
+        }
+    }
+}
+
+fn report(options: &MemoryOptions) -> serde_json::Result<String> {
+    let jemalloc = jemalloc::figures().map(|[allocated, active, resident]| {
+        let retained = jemalloc::retained().unwrap_or(0);
+        Jemalloc { allocated, active, resident, retained }
+    });
+    // malloc's figures and the mappings next to each other: what is allocated between them would look unexplained.
+    let malloc = glibc::malloc();
+    let readings = Readings {
+        view: View::Inside,
+        rss: options.rss as u64,
+        mappings: Mappings::of_self(),
+        heap: Some(Heap {
+            used: options.heap.used as u64,
+            limit: options.heap.limit as u64,
+            physical: options.heap.physical as u64,
+            malloced: options.heap.malloced as u64,
+        }),
+        array_buffers: Some(options.array_buffers as u64),
+        malloc,
+        jemalloc,
+    };
+    let report = Report {
+        rss_bytes: readings.rss(),
+        parts: readings.parts(),
+        glibc: malloc.map(|malloc| Malloc {
+            arena_bytes: malloc.arenas,
+            in_use_bytes: malloc.in_use,
+            free_bytes: malloc.free,
+            mapped_bytes: malloc.mapped,
+        }),
+        jemalloc,
+        cgroup: Cgroup::of_self().as_ref().map(Limits::of),
+        huge_page_bytes: readings.mappings.map(|mappings| mappings.huge),
+        swapped_bytes: readings.mappings.map(|mappings| mappings.swapped),
+    };
+    serde_json::to_string(&report)
+}
+
+/// JSON of the `Memory` of this process, but for what JavaScript adds.
+#[napi(catch_unwind, ts_return_type = "Promise<string>")]
+pub fn memory(env: &Env, options: MemoryOptions) -> Result<Object<'_>> {
+    beside(env, "plimsoll-memory", move || report(&options).map_err(|error| error.to_string()))
+}
+
+#[napi(object)]
+pub struct Trimmed {
+    /// 0 where the platform does not tell.
+    pub rss_before: f64,
+    pub rss_after: f64,
+    pub took_ms: f64,
+    /// Whether the C library's malloc had pages to give back; none where it cannot.
+    pub malloc: Option<bool>,
+    /// Whether jemalloc gave its free pages back; none where it is not in use.
+    pub jemalloc: Option<bool>,
+}
+
+fn trim_now() -> Trimmed {
+    // Nothing is kept under the lock that a panic could have broken.
+    let _one = TRIM.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let rss_before = smaps::exact_rss_bytes();
+    let began = Instant::now();
+    let jemalloc = jemalloc::purge();
+    let malloc = glibc::trim();
+    let took_ms = began.elapsed().as_secs_f64() * 1e3;
+    Trimmed { rss_before: rss_before as f64, rss_after: smaps::exact_rss_bytes() as f64, took_ms, malloc, jemalloc }
+}
+
+/// Gives free memory of malloc and of jemalloc back to the system.
+#[napi(catch_unwind, ts_return_type = "Promise<Trimmed>")]
+pub fn trim(env: &Env) -> Result<Object<'_>> {
+    beside(env, "plimsoll-trim", || Ok(trim_now()))
+}
+
+/// Runs `work` on a thread of its own, and returns a promise of what it makes. The promise keeps the event loop alive, and is forgotten
+/// when the environment ends first.
+fn beside<'env, T: ToNapiValue + Send + 'static>(
+    env: &'env Env,
+    name: &str,
+    work: impl FnOnce() -> std::result::Result<T, String> + Send + 'static,
+) -> Result<Object<'env>> {
+    type Resolver<T> = Box<dyn FnOnce(Env) -> Result<T> + Send>;
+    let (hand_over, promised) = channel::<JsDeferred<T, Resolver<T>>>();
+    // First the thread, then the promise: one that nobody could keep would hold the event loop for ever.
+    let thread = move || {
+        let Ok(deferred) = promised.recv() else { return };
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(made)) => deferred.resolve(Box::new(move |_| Ok(made))),
+            Ok(Err(reason)) => deferred.reject(Error::from_reason(reason)),
+            Err(_) => deferred.reject(Error::from_reason("plimsoll: internal fault: the thread panicked")),
+        }
+    };
+    Builder::new()
+        .name(name.into())
+        .stack_size(512 << 10)
+        .spawn(thread)
+        .map_err(|error| Error::from_reason(format!("plimsoll: no thread for {name}: {error}")))?;
+    let (deferred, promise) = env.create_deferred()?;
+    // The thread waits for it.
+    let _ = hand_over.send(deferred);
+    Ok(promise)
+}
