@@ -108,6 +108,17 @@ for (const version of [null, 22, 24, 26]) {
       [native]
     )
     shows(t, 'fragmented malloc', fragments, 4_000 * 50_000, 'mallocInUse', 'mallocFree')
+    const fenced = await growth(
+      t,
+      node,
+      async app => {
+        await app.ask('fence')
+        await app.ask('allocate', blocks)
+        await app.ask('punch')
+      },
+      [native]
+    )
+    shows(t, 'fragmented malloc that brk is refused to', fenced, 4_000 * 50_000, 'mallocInUse', 'mallocFree')
     const half = (blocks.count * blocks.bytes) / 2
     assert.ok(Math.abs(fragments.grown('mallocInUse') / half - 1) <= 0.1, `in use ${fragments.grown('mallocInUse')}`)
     assert.ok(Math.abs(fragments.grown('mallocFree') / half - 1) <= 0.1, `free ${fragments.grown('mallocFree')}`)

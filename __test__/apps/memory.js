@@ -22,6 +22,7 @@ listen(http.createServer(plimsoll()), {
   },
   untouched: bytes => held.push(Buffer.alloc(bytes)),
   allocate: ({ count, bytes }) => native.exports.allocate(count, bytes),
+  fence: () => native.exports.fence(),
   punch: () => native.exports.punch(),
   clear: () => native.exports.clear(),
   map: path => native.exports.map(path),

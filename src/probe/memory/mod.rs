@@ -8,7 +8,7 @@
 //! ```text
 //! mappings of V8     = v8Heap (committed by this thread's heap) + v8Other
 //! arenas             = glibc in use + glibc free
-//! other reserved     = glibc's large blocks + unexplained
+//! other reserved     = glibc's large blocks + what the arenas do not hold of glibc's + unexplained
 //! unreserved         = jemalloc + unexplained
 //! glibc in use + large blocks = arrayBuffers + v8Malloc + mallocInUse
 //! ```
@@ -177,9 +177,11 @@ impl Readings {
             let all = take(u64::MAX, [&mut left.arenas, &mut left.plain]);
             return (all + self.buffers_elsewhere(all, left), 0, None);
         };
-        let in_use = take(malloc.in_use, [&mut left.arenas, &mut left.unknown]);
+        let in_arenas = take(malloc.in_use, [&mut left.arenas, &mut left.unknown]);
         let mapped = take(malloc.mapped, [&mut left.plain, &mut left.unknown]);
-        let free = take(malloc.free, [&mut left.arenas, &mut left.unknown]);
+        // Where something lies behind the heap, brk is refused, and the main arena goes on in mappings.
+        let in_use = in_arenas + take(malloc.in_use - in_arenas, [&mut left.plain]);
+        let free = take(malloc.free, [&mut left.arenas, &mut left.plain, &mut left.unknown]);
         let said = malloc.in_use.saturating_add(malloc.mapped);
         let elsewhere = self.buffers_elsewhere(said, left);
         (in_use + mapped + elsewhere, said - (in_use + mapped), Some(free))
