@@ -6,6 +6,7 @@ const { test, describe } = require('node:test')
 const connect = require('connect')
 const createError = require('http-errors')
 const { seen: faults } = require('../lib/faults')
+const { begin } = require('../lib/lifetime')
 const { UNMATCHED, observe, current, predict } = require('../lib/route')
 
 const versions = [
@@ -34,7 +35,7 @@ function tracker() {
   const ended = []
   const told = []
   function track(req, res, next) {
-    observe(req, (_req, entry) => told.push(entry.label))
+    observe(begin(req, res), (_life, entry) => told.push(entry.label))
     res.once('close', () => ended.push(current(req)))
     next()
   }
@@ -678,8 +679,8 @@ for (const { version, express } of versions) {
     test('each route is told of before its handlers run', async t => {
       const order = []
       const app = express()
-      app.use((req, _res, next) => {
-        observe(req, (told, { label }) => order.push(told === req && label))
+      app.use((req, res, next) => {
+        observe(begin(req, res), (life, { label }) => order.push(life.req === req && label))
         next()
       })
       const note = (_req, _res, next) => {
@@ -734,7 +735,7 @@ for (const { version, express } of versions) {
       const ended = []
       const app = quiet(express())
       app.use((req, res, next) => {
-        observe(req, () => {})
+        observe(begin(req, res), () => {})
         res.once('close', () => ended.push(current(req)))
         next()
       })
@@ -796,7 +797,7 @@ for (const { version, express } of versions) {
       let refuse = true
       const app = express()
       app.use((req, res, next) => {
-        observe(req, () => {})
+        observe(begin(req, res), () => {})
         if (!refuse) return next()
         calls.push(predict(req).label)
         res.status(413).end()
@@ -820,8 +821,8 @@ for (const { version, express } of versions) {
       const inner = quiet(express()).use(refuse).get('/deep/:d', ok)
       const app = express().post('/own/:id', refuse, ok)
       app.use('/org/:org', express.Router().use(refuse).get('/users/:id', ok)).use('/mnt/:m', inner)
-      const observed = express().use((req, _res, next) => {
-        observe(req, () => {})
+      const observed = express().use((req, res, next) => {
+        observe(begin(req, res), () => {})
         next()
       }, app)
       for (const handler of [app, observed]) {
@@ -854,8 +855,8 @@ for (const { version, express } of versions) {
         else next(new Error(req.path))
       }
       if (observing) {
-        app.use((req, _res, next) => {
-          observe(req, () => {})
+        app.use((req, res, next) => {
+          observe(begin(req, res), () => {})
           next()
         })
       }
@@ -992,7 +993,7 @@ for (const { version, express } of versions) {
       const ended = []
       const app = express()
       app.use((req, res, next) => {
-        observe(req, () => {
+        observe(begin(req, res), () => {
           throw new Error('in the tracker')
         })
         res.once('close', () => ended.push(current(req).label))
@@ -1025,7 +1026,7 @@ for (const { version, express } of versions) {
       const refs = []
       const app = express()
       app.use((req, res, next) => {
-        observe(req, () => {})
+        observe(begin(req, res), () => {})
         refs.push(new WeakRef(req), new WeakRef(res))
         res.once('close', () => current(req))
         next()

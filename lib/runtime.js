@@ -11,6 +11,7 @@ const { performance } = require('node:perf_hooks')
 const v8 = require('node:v8')
 const { isMainThread, threadId } = require('node:worker_threads')
 const faults = require('./faults.js')
+const lifetime = require('./lifetime.js')
 const { native, reason } = require('./native.js')
 const spans = require('./spans.js')
 
@@ -117,6 +118,7 @@ function begin(settings) {
   }
   // Without the exact probe there is nothing to charge: the figures are those of the last tick.
   spans.start(state.exact && settings.async)
+  lifetime.meetAll()
   keepTime()
   sayLastWords()
 }

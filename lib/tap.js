@@ -6,11 +6,9 @@
  */
 
 const { native } = require('./native.js')
-const { atEnd } = require('./lifetime.js')
+const { anyLifeOf, atEnd, lastingLife } = require('./lifetime.js')
 const spans = require('./spans.js')
 const counters = native ?? require('./plain.js')
-
-const TAP = Symbol('plimsoll.tap')
 
 /** One request's tap; garbage with the request. */
 class Tap {
@@ -33,24 +31,24 @@ class Tap {
  * Bytes of the body as the headers announce it: undefined if none can come, -1 for one without a length. The parser sees to it
  * that HTTP/1 bodies are announced; HTTP/2's need not be.
  */
-function announcedLength(req) {
-  const { headers } = req
+function announcedLength(req, headers = req.headers) {
   if (headers['transfer-encoding'] !== undefined) return -1
   const length = headers['content-length']
   if (length !== undefined) return Number(length)
   return headers[':method'] !== undefined && req.stream?.endAfterHeaders !== true ? -1 : undefined
 }
 
-/** Where a request's tap lies: not on the request, where a property is dear (see lifetime.js). */
-function holderOf(req) {
-  return req._readableState ?? req
+/** The tap of a request; null if it has none. */
+function existing(req) {
+  const life = anyLifeOf(req)
+  return life === undefined ? null : life.tap
 }
 
 function tapOf(req, res, slot = 0) {
-  let tap = holderOf(req)[TAP]
-  if (tap === undefined) {
+  let tap = existing(req)
+  if (tap === null) {
     tap = new Tap(req, res, counters.tapOpen(Number.POSITIVE_INFINITY), slot)
-    holderOf(req)[TAP] = tap
+    lastingLife(req, res).tap = tap
     req.push = tappedPush
     atEnd(req, res, close)
     // What an asynchronous middleware in front has let the stream buffer was never seen by the tap.
@@ -87,13 +85,13 @@ function cut(req, res) {
 
 /** True once the body was cut. */
 function wasCut(req) {
-  return holderOf(req)[TAP]?.cut === true
+  return existing(req)?.cut === true
 }
 
 /** Body bytes that have come so far. */
 function received(req) {
-  const tap = holderOf(req)[TAP]
-  if (tap === undefined) return 0
+  const tap = existing(req)
+  if (tap === null) return 0
   return tap.handle === 0 ? tap.received : counters.tapReceived(tap.handle)
 }
 
@@ -105,7 +103,7 @@ function count(tap, bytes) {
 }
 
 function tappedPush(chunk, encoding) {
-  const tap = holderOf(this)[TAP]
+  const tap = existing(this)
   // A cut body must not look whole: its end is dropped too.
   if (tap.cut) {
     if (chunk === null) forget(this)
@@ -131,7 +129,7 @@ function forget(req) {
 
 /** The counter goes with the request's end; a handler that has answered may still read on, within the same limit. */
 function close(req) {
-  const tap = holderOf(req)[TAP]
+  const tap = existing(req)
   if (tap.handle === 0) return
   tap.received = counters.tapReceived(tap.handle)
   counters.tapClose(tap.handle)

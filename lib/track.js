@@ -2,7 +2,7 @@
 
 const { METHODS } = require('node:http')
 const faults = require('./faults.js')
-const { begin, atEnd, settled, lifeOf } = require('./lifetime.js')
+const { begin, settled, lifeOf } = require('./lifetime.js')
 const layers = require('./layers.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
@@ -82,11 +82,11 @@ function enter(req, res) {
     const life = begin(req, res)
     if (life === null || life.slot !== -1) return null
     if (!runtime.state.exact) native.supply(runtime.heapFigures())
-    life.slot = native.enter(METHOD_IDS.get(req.method) ?? METHODS.length, req.originalUrl ?? req.url)
+    life.slot = native.enter(METHOD_IDS.get(life.method) ?? METHODS.length, life.url)
     if (life.slot === 0) return null
-    atEnd(req, res, ended)
-    routes.observe(req, routed, life)
-    if (tap.announcedLength(req)) tap.watch(req, res, life.slot)
+    life.atEnd(ended)
+    routes.observe(life, routed)
+    if (tap.announcedLength(req, life.headers)) tap.watch(req, res, life.slot)
     return life
   } catch (error) {
     faults.report('when a request entered', error)

@@ -33,15 +33,14 @@ impl Sampler {
     /// `touch` is called each turn: it keeps the record's file looking alive.
     pub fn start(map: Arc<Map>, touch: impl Fn() + Send + 'static) -> io::Result<Self> {
         let (stop, stopped) = channel();
+        let mut turn = Turn::new(SamplerWriter::new(map));
+        // The first one here: whoever reads the record from now on finds the process's figures in it.
+        turn.run();
+        touch();
         let thread = Builder::new().name("plimsoll-sample".into()).stack_size(256 << 10).spawn(move || {
-            let mut turn = Turn::new(SamplerWriter::new(map));
-            loop {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
                 turn.run();
                 touch();
-                match stopped.recv_timeout(INTERVAL) {
-                    Err(RecvTimeoutError::Timeout) => {}
-                    _ => break,
-                }
             }
             turn.run();
         })?;
