@@ -371,8 +371,11 @@ declare namespace plimsoll {
     bodyBytes: Distribution
     /** Bytes written to the socket for a response, headers included. */
     responseBytes: Distribution
-    /** Mean growth of memory outside the heap, over the requests during which no collection ran; null if there is none. */
-    externalMeanBytes: number | null
+    /**
+     * Memory outside the heap (Buffers, ArrayBuffers) that a request takes: the middle one of the last nine requests during which no
+     * collection ran; null if there is none.
+     */
+    externalMedianBytes: number | null
     /** The addon's own memory: the mean of what a request still held at its end. */
     nativeHeldMeanBytes: number
     /** The mean of what was allocated for a request in all. */

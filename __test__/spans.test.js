@@ -6,6 +6,7 @@ const test = require('node:test')
 const { start } = require('./support/child.js')
 const { request, until } = require('./support/http.js')
 
+const MB = 2 ** 20
 const KNOWN = 20_000 * 6 * 8
 
 async function app(t, mode, options = {}) {
@@ -96,6 +97,25 @@ test('always on, every request is whole', async t => {
     assert.equal(row.wholeCount, 50)
     assert.ok(near(row.heapBytes.mean), `${route}: ${row.heapBytes.mean}`)
   }
+})
+
+test('what is outside the heap is charged as well: buffers, and the response', async t => {
+  const server = await app(t, true)
+  for (let i = 0; i < 100; i++) await server.get('/buffers')
+  await server.settled()
+  const row = await server.row('/buffers')
+  assert.ok(row.externalMedianBytes > 2 * MB && row.externalMedianBytes < 2.2 * MB, `${row.externalMedianBytes}`)
+  assert.ok(row.responseBytes.min > 50_000 && row.responseBytes.max < 51_000, `${row.responseBytes.max}`)
+  const { buffers } = await server.ask('usages')
+  assert.equal(buffers.whole, true)
+  assert.ok(buffers.spans >= 2)
+  for (const figure of ['nativeBytes', 'nativePeakBytes', 'nativeTotalBytes'])
+    assert.ok(Number.isInteger(buffers[figure]))
+  assert.ok(buffers.nativePeakBytes >= buffers.nativeBytes && buffers.nativeTotalBytes >= 0)
+  assert.ok(
+    row.nativePeakBytes < MB && row.nativeHeldMeanBytes < 10_000,
+    'the addon holds next to nothing for a request'
+  )
 })
 
 test('a context that outlives its request holds no request, and charges nobody', async t => {

@@ -46,6 +46,13 @@ app.get('/behind', (_req, res) => {
   allocate(20_000)
   res.json({ ok: 1 })
 })
+app.get('/buffers', async (req, res) => {
+  held = Buffer.alloc(2 ** 20, 1)
+  await null
+  held = [held, Buffer.alloc(2 ** 20, 1)]
+  usages.buffers = plimsoll.usage(req)
+  res.send(Buffer.alloc(50_000))
+})
 // A timer that outlives its request, as a pool's would.
 app.get('/lasting', (req, res) => {
   refs.push(new WeakRef(req))

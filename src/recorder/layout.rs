@@ -260,7 +260,7 @@ pub const LABELS: Table = Table::after(SLOTS.end(), ROUTES_MAX + 1, 26);
 pub const LABEL_TEXT: Text = Text { offset: 0, words: 26 };
 
 pub const DISTRIBUTION_WORDS: usize = 128;
-pub const ROUTES: Table = Table::after(LABELS.end(), ROUTES_MAX + OTHER_ROUTES, 32 + 4 * DISTRIBUTION_WORDS);
+pub const ROUTES: Table = Table::after(LABELS.end(), ROUTES_MAX + OTHER_ROUTES, 40 + 4 * DISTRIBUTION_WORDS);
 pub mod route {
     pub const METHOD: usize = 1;
     pub const LABEL: usize = 2;
@@ -269,9 +269,8 @@ pub mod route {
     pub const ERRORS: usize = 5;
     pub const ABORTED: usize = 6;
     pub const LIMITED: usize = 7;
-    pub const EXTERNAL_SUM: usize = 8;
     pub const SPANS_SUM: usize = 9;
-    /// Requests whose external bytes are in `EXTERNAL_SUM` (no collection fell into their spans).
+    /// Requests into whose spans no collection fell; the external bytes of the last of them are in `EXTERNAL_RECENT`, a ring.
     pub const EXTERNAL_COUNT: usize = 10;
     /// What the addon held for the requests at their end, allocated for them in all, and the most that it held for one.
     pub const NATIVE_HELD_SUM: usize = 11;
@@ -283,7 +282,9 @@ pub mod route {
     /// Requests that were metered whole, and their heap bytes.
     pub const WHOLE_COUNT: usize = 29;
     pub const WHOLE_HEAP_SUM: usize = 30;
-    pub const DURATION: usize = 32;
+    pub const EXTERNAL_RECENT: usize = 31;
+    pub const EXTERNAL_RECENT_LEN: usize = 9;
+    pub const DURATION: usize = 40;
     pub const HEAP: usize = DURATION + super::DISTRIBUTION_WORDS;
     pub const BODY: usize = HEAP + super::DISTRIBUTION_WORDS;
     pub const RESPONSE: usize = BODY + super::DISTRIBUTION_WORDS;
@@ -431,7 +432,11 @@ const _: () = {
     assert!(end(LABEL_TEXT) <= LABELS.row_words);
     assert!(sample::HEAP_AT < SAMPLES.row_words && gc::EXTERNAL < GCS.row_words);
     assert!(gc_total::BUCKETS + gc_total::BUCKETS_LEN <= GC_TOTALS.row_words);
-    assert!(route::LATENCY + route::LATENCY_LEN <= route::NATIVE_TOTAL_SUM && route::WHOLE_HEAP_SUM < route::DURATION);
+    assert!(
+        route::LATENCY + route::LATENCY_LEN <= route::NATIVE_TOTAL_SUM
+            && route::WHOLE_HEAP_SUM < route::EXTERNAL_RECENT
+    );
+    assert!(route::EXTERNAL_RECENT + route::EXTERNAL_RECENT_LEN <= route::DURATION);
     assert!(gauge::LAYER_ROWS_USED < gauge::END && live::REQUESTS_TOTAL < LIVES.row_words);
     assert!(end(layer::ORIGIN) <= LAYERS.row_words && layer_row::TIME_NS < LAYER_ROWS.row_words);
     assert!(route::RESPONSE + DISTRIBUTION_WORDS <= ROUTES.row_words);

@@ -452,6 +452,14 @@ fn event_of(row: &[u64]) -> Event {
     }
 }
 
+/// The middle one of the last requests: sweeping lowers some of them by what an earlier collection has freed.
+fn external_median(row: &[u64]) -> Option<i64> {
+    let known = (row[route::EXTERNAL_COUNT] as usize).min(route::EXTERNAL_RECENT_LEN);
+    let mut recent: Vec<i64> = row[route::EXTERNAL_RECENT..][..known].iter().map(|bytes| *bytes as i64).collect();
+    recent.sort_unstable();
+    recent.get(known / 2).copied()
+}
+
 fn route_stats(row: &[u64], method: String, label: String) -> RouteStats {
     let distribution = |first: usize, scale| distribution::read(&row[first..first + DISTRIBUTION_WORDS], scale);
     let mean = |sum: usize, count: usize| match row[count] {
@@ -470,7 +478,7 @@ fn route_stats(row: &[u64], method: String, label: String) -> RouteStats {
         heap_bytes: distribution(route::HEAP, HEAP),
         body_bytes: distribution(route::BODY, WIRE),
         response_bytes: distribution(route::RESPONSE, WIRE),
-        external_mean_bytes: mean(route::EXTERNAL_SUM, route::EXTERNAL_COUNT),
+        external_median_bytes: external_median(row),
         whole_count: row[route::WHOLE_COUNT],
         whole_heap_mean_bytes: mean(route::WHOLE_HEAP_SUM, route::WHOLE_COUNT),
         native_held_mean_bytes: mean(route::NATIVE_HELD_SUM, route::COUNT).unwrap_or(0.0),

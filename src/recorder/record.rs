@@ -237,8 +237,8 @@ pub struct RouteStats {
     pub heap_bytes: Distribution,
     pub body_bytes: Distribution,
     pub response_bytes: Distribution,
-    /// Mean over the requests into whose spans no collection fell; none if there is no such request.
-    pub external_mean_bytes: Option<f64>,
+    /// The middle one of the last nine requests into whose spans no collection fell; none if there is no such request.
+    pub external_median_bytes: Option<i64>,
     /// Requests that were metered whole (their asynchronous part too), and their mean; none if there is no such request.
     pub whole_count: u64,
     pub whole_heap_mean_bytes: Option<f64>,

@@ -360,8 +360,9 @@ impl Writer {
             row.add(route::LIMITED, u64::from(ended.limited));
             row.add(route::SPANS_SUM, ended.spans);
             if let Some(external) = ended.external_bytes {
+                let at = (row.get(route::EXTERNAL_COUNT) % route::EXTERNAL_RECENT_LEN as u64) as usize;
+                row.set(route::EXTERNAL_RECENT + at, external as u64);
                 row.add(route::EXTERNAL_COUNT, 1);
-                row.add(route::EXTERNAL_SUM, external as u64);
             }
             row.add(route::NATIVE_HELD_SUM, ended.native.held as u64);
             row.add(route::NATIVE_TOTAL_SUM, ended.native.total);
