@@ -27,6 +27,8 @@ class Life {
     /** The tracker's handle; -1 before it is tracked, 0 if it goes untracked. */
     this.slot = -1
     this.over = false
+    /** By `shed()`. */
+    this.refused = false
     this.first = null
     this.others = null
   }

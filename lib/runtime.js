@@ -10,7 +10,9 @@ const path = require('node:path')
 const { performance } = require('node:perf_hooks')
 const v8 = require('node:v8')
 const { isMainThread, threadId } = require('node:worker_threads')
+const channels = require('./channels.js')
 const faults = require('./faults.js')
+const heapOptions = require('./heap-options.js')
 const { native, reason } = require('./native.js')
 
 const TICK_MS = 250
@@ -23,7 +25,9 @@ const state = {
   settings: null,
   exact: false,
   reason,
-  lastDeath: null
+  lastDeath: null,
+  /** Words by which V8's figures are read beside their place: a test's, to see that it is found out. */
+  layoutShift: 0
 }
 
 let announced = false
@@ -35,7 +39,7 @@ function announceMissingBinary(log) {
   if (process.env.PLIMSOLL === 'off') return
   warn(
     log,
-    `plimsoll: ${reason}. Limits are enforced in JavaScript; nothing is tracked or recorded.`,
+    `plimsoll: ${reason}. Limits are enforced in JavaScript; nothing is tracked, recorded or shed.`,
     'PLIMSOLL_NO_BINARY'
   )
 }
@@ -68,8 +72,8 @@ function start(settings = defaults()) {
   return true
 }
 
-function comparable({ name, paths, recorder, stats }) {
-  return { name, paths, recorder, stats }
+function comparable({ name, paths, recorder, stats, nearLimit }) {
+  return { name, paths, recorder, stats, nearLimit }
 }
 
 function defaults() {
@@ -79,6 +83,7 @@ function defaults() {
     paths: 'masked',
     recorder: { dir: process.env.PLIMSOLL_DIR || undefined },
     stats: undefined,
+    nearLimit: heapOptions.DEFAULT_RESERVE,
     log: undefined
   }
 }
@@ -98,6 +103,8 @@ function begin(settings) {
     fullPaths: settings.paths === 'full',
     probe: process.env.PLIMSOLL_PROBE !== 'off',
     heap: heapFigures(),
+    heapOptions: heapOptions.forNative(settings.nearLimit),
+    layoutShift: state.layoutShift,
     stats: settings.stats
   })
   state.exact = state.started.exact && standsTheTest()
@@ -158,6 +165,7 @@ function keepTime() {
       now - last - TICK_MS,
       performance.eventLoopUtilization(current, utilization).utilization
     )
+    channels.announce(native)
     if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
     last = now
     utilization = current

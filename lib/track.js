@@ -2,6 +2,7 @@
 
 const { METHODS } = require('node:http')
 const faults = require('./faults.js')
+const heapOptions = require('./heap-options.js')
 const { begin, atEnd, settled, lifeOf } = require('./lifetime.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
@@ -36,12 +37,13 @@ function plimsoll(given) {
 
 function settingsOf(given) {
   const where = 'plimsoll()'
-  const { name, log, paths, recorder, stats } = options.object(where, given, [
+  const { name, log, paths, recorder, stats, nearLimit } = options.object(where, given, [
     'name',
     'log',
     'paths',
     'recorder',
-    'stats'
+    'stats',
+    'nearLimit'
   ])
   const defaults = runtime.defaults()
   return {
@@ -50,7 +52,8 @@ function settingsOf(given) {
     log: log === undefined ? undefined : options.logger(`${where}'s log`, log),
     paths: paths === undefined ? defaults.paths : options.oneOf(`${where}'s paths`, paths, ['masked', 'full']),
     recorder: recorder === undefined ? defaults.recorder : place(`${where}'s recorder`, recorder, defaults.recorder),
-    stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats)
+    stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats),
+    nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit)
   }
 }
 
@@ -103,13 +106,13 @@ function routed(life, entry) {
 function ended(req, res, life) {
   const aborted = !res.writableFinished
   const status = aborted && !res.headersSent ? CLIENT_CLOSED_REQUEST : res.statusCode
-  native.end(life.slot, labelId(entryOf(req)), status, aborted, life.responseBytes())
+  native.end(life.slot, labelId(entryOf(req, life)), status, aborted, life.responseBytes())
 }
 
 /** A request that was refused before it was routed is booked under the route that it was meant for. */
-function entryOf(req) {
+function entryOf(req, life) {
   const entry = routes.current(req)
-  return entry === routes.UNMATCHED && tap.wasCut(req) ? routes.predict(req) : entry
+  return entry === routes.UNMATCHED && (life.refused || tap.wasCut(req)) ? routes.predict(req) : entry
 }
 
 /** The handle of this request's slot; 0 if it has none. */

@@ -6,5 +6,6 @@
 mod body;
 mod command;
 mod environment;
+mod pressure;
 mod reports;
 mod requests;

@@ -23,6 +23,8 @@ pub type Handle = u32;
 
 /// Refusals are counted each; as events, at most one in this time is recorded.
 const LIMIT_EVENT_EVERY: Duration = Duration::from_secs(1);
+/// An overload lasts longer than a client that sends too much.
+const SHED_EVENT_EVERY: Duration = Duration::from_secs(10);
 
 const GENERATIONS: u32 = (1 << 31) / SLOTS_MAX as u32;
 
@@ -76,6 +78,7 @@ pub struct Ledger {
     routes: Routes,
     paths: PathMode,
     limit_event: Option<Instant>,
+    shed_event: Option<Instant>,
     /// Faults of the meter that were reported.
     meter_faults: u64,
 }
@@ -97,6 +100,7 @@ impl Ledger {
             routes,
             paths,
             limit_event: None,
+            shed_event: None,
             meter_faults: 0,
         }
     }
@@ -238,10 +242,27 @@ impl Ledger {
             self.slots[index].limited = true;
         }
         // A flood of refusals must not wash everything else out of the ring.
-        if self.limit_event.is_none_or(|last| last.elapsed() >= LIMIT_EVENT_EVERY) {
-            self.limit_event = Some(Instant::now());
+        if due(&mut self.limit_event, LIMIT_EVENT_EVERY) {
             self.writer.event(EventKind::Limit, route, detail);
         }
+    }
+
+    /// `limit()` would have refused a request, but was told to report only.
+    pub fn limit_reported(&mut self, route: Option<&str>, detail: &str) {
+        self.writer.limit_reported();
+        if due(&mut self.limit_event, LIMIT_EVENT_EVERY) {
+            self.writer.event(EventKind::Limit, route, &format!("reported only: {detail}"));
+        }
+    }
+
+    /// `shed()` refused a request, or would have if it were not told to report only. True if an event is due.
+    pub fn shed(&mut self, reported: bool) -> bool {
+        if reported {
+            self.writer.shed_reported();
+        } else {
+            self.writer.request_shed();
+        }
+        due(&mut self.shed_event, SHED_EVENT_EVERY)
     }
 
     pub fn usage(&self, handle: Handle) -> Option<Usage> {
@@ -333,6 +354,15 @@ impl Ledger {
     pub fn supply(&mut self, figures: HeapFigures) {
         self.meter.supply(figures);
     }
+}
+
+/// Whether the last event is long enough ago for another, which this notes.
+fn due(last: &mut Option<Instant>, every: Duration) -> bool {
+    let due = last.is_none_or(|last| last.elapsed() >= every);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The writing side. Each table has one writer thread: `Writer` is the JS thread's, `SamplerWriter` the sampler's.
 
+mod pressure;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*, fence};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,6 +15,7 @@ use super::layout::{
 use super::map::Map;
 use super::reader;
 use super::record::InFlight;
+pub use pressure::Surroundings;
 
 /// Upper bounds of the latency histogram, nanoseconds: 1 ms to 60 s, the steps that Prometheus users know.
 pub const LATENCY_BOUNDS_NS: [u64; route::LATENCY_LEN - 1] = [

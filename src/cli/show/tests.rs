@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::export::sample;
-use crate::recorder::record::{Event, InFlight};
+use crate::recorder::record::{Event, InFlight, NearLimit};
 use crate::recorder::{FILE_BYTES, reader};
 
 fn judge(_: &Record) -> Judgement {
@@ -69,6 +69,24 @@ fn tells_what_was_allocated_and_what_of_it_is_attributed() {
     );
     assert!(text.contains("71.0 MiB of a limit of 512 MiB (14 %)"));
     assert!(text.contains("38.0 MiB after the last mark-sweep"));
+}
+
+#[test]
+fn tells_what_presses_and_whether_it_sheds() {
+    let mut record = dead();
+    record.requests.shed_reported = 3;
+    record.near_limit = NearLimit { grants: 1, at: Some(1_795_353_845_000) };
+    record.pressure.level = 0.43;
+    let text = shown(&[record], &options());
+    for part in [
+        "reported only       0 over a limit, 3 to relieve the process",
+        "shedding, pressed to 43 %; live heap ",
+        "RSS 45 % of the cgroup's limit",
+        "V8 was granted a reserve once, last at 2026-11-22 13:24:05 UTC",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+    assert!(!shown(&[dead()], &options()).contains("shedding"));
 }
 
 #[test]
@@ -199,7 +217,7 @@ fn everything(bytes: &[u8]) -> Result<usize, reader::ReadError> {
         let options = crate::export::prometheus::Options { openmetrics, ..Default::default() };
         out.extend(crate::export::prometheus::render(&records, &options));
     }
-    out.extend(serde_json::to_vec(&crate::export::stats::stats(&records[0], None)).unwrap());
+    out.extend(serde_json::to_vec(&crate::export::stats::stats(&records[0], Default::default())).unwrap());
     Ok(out.len())
 }
 
