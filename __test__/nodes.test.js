@@ -8,7 +8,7 @@ const test = require('node:test')
 const { need } = require('./support/nodes.js')
 
 // What depends on V8's and Node's insides: the counter, the many ways in which a request ends, and how a heap fills up.
-const FILES = ['track.test.js', 'counter.test.js', 'shed.test.js']
+const FILES = ['track.test.js', 'counter.test.js', 'shed.test.js', 'near-limit.test.js', 'layout.test.js']
 
 for (const version of [22, 24, 26]) {
   test(`tracks and counts on Node ${version} as on this one`, async t => {

@@ -15,7 +15,7 @@ const EXEMPT = ['/healthz', '/livez', '/readyz', '/health', '/metrics']
 const PRIORITIES = ['low', 'normal', 'high']
 /** Levels from here on are full: what is let through then is to find out, whatever its priority. */
 const FULL = 0.98
-const MARKS = { heap: [0.8, 0.9], rss: [0.85, 0.95], delayMs: [250, 1000], native: false }
+const MARKS = { heap: [0.75, 0.85], rss: [0.85, 0.95], delayMs: [250, 1000], native: false }
 /** From the greatest that a mark can be on, it would never be reached. */
 const GREATEST = { heap: 2, rss: 2, delayMs: 3_600_000, native: Number.MAX_SAFE_INTEGER }
 const OPTIONS = [...Object.keys(MARKS), 'exempt', 'priority', 'retryAfterS', 'report']
@@ -42,6 +42,8 @@ function shed(given) {
     const [from, to] = settings.retryAfterS
     const retryAfterS = from + Math.floor(Math.random() * (to - from + 1))
     note(req, guard, { priority, level, retryAfterS, reported: settings.report })
+    // Near V8's limit the app hears of it now, not at the next tick.
+    if (level === 1) channels.announce(native)
     if (settings.report) return next()
     const error = overloaded({ retryAfterS, priority })
     if (tap.announcedLength(req)) refuse.before(req, res, next, error)

@@ -41,6 +41,11 @@ app.get('/garbage', (_req, res) => {
   res.json(garbage.made)
 })
 app.get('/small', (_req, res) => res.json({ ok: 1 }))
+app.get('/block/:ms', (req, res) => {
+  const end = Date.now() + Number(req.params.ms)
+  while (Date.now() < end);
+  res.end()
+})
 /** Held for good: what lives becomes more with each. */
 const kept = []
 app.get('/keep/:megabytes', (req, res) => {
@@ -51,6 +56,13 @@ app.get('/drop', (_req, res) => {
   kept.length = 0
   res.json(0)
 })
+
+/** What an app does near the limit: let its cache go. */
+if (parts.includes('drain')) {
+  require('node:diagnostics_channel').subscribe('plimsoll:near-limit', () => {
+    kept.length = 0
+  })
+}
 
 const announced = []
 for (const name of ['limit', 'shed', 'near-limit', 'blocked']) {

@@ -18,6 +18,8 @@ pub struct Watch {
     guards: Vec<(Policy, Guard)>,
     delay_ms: f64,
     granted_at: Option<Millis>,
+    /// The same, until `shed()` may let go.
+    near_limit: Option<Millis>,
 }
 
 impl Watch {
@@ -25,7 +27,15 @@ impl Watch {
     pub fn new(writer: Writer, capacity: u64) -> Self {
         // Room for all from the start: nothing here allocates inside a collection.
         let guards = Vec::with_capacity(GUARDS_MAX);
-        Self { writer, started: Instant::now(), heap: Heap::new(capacity), guards, delay_ms: 0.0, granted_at: None }
+        Self {
+            writer,
+            started: Instant::now(),
+            heap: Heap::new(capacity),
+            guards,
+            delay_ms: 0.0,
+            granted_at: None,
+            near_limit: None,
+        }
     }
 
     fn now(&self) -> Millis {
@@ -64,6 +74,7 @@ impl Watch {
     /// V8 has granted its reserve. Called within its allocator: does not allocate.
     pub fn granted(&mut self) {
         self.granted_at = Some(self.now());
+        self.near_limit = self.granted_at;
         self.judge();
     }
 
@@ -75,11 +86,7 @@ impl Watch {
             self.heap.sampled(used, now);
         }
         self.judge();
-        (self.worst() > 0.0 || self.near_limit(now)) && used.is_none() && self.heap.wants_collection(now)
-    }
-
-    fn near_limit(&self, now: Millis) -> bool {
-        near_limit(self.granted_at, self.heap.estimate(now).zip(self.heap.collected_at()), ROOM, now)
+        (self.worst() > 0.0 || self.near_limit.is_some()) && used.is_none() && self.heap.wants_collection(now)
     }
 
     /// Whether a collection since the grant has shown that what lives has room again below `limit` bytes.
@@ -95,12 +102,15 @@ impl Watch {
             rss: surroundings.cgroup_limit.map(|limit| surroundings.rss as f64 / limit.max(1) as f64),
             delay_ms: self.delay_ms,
             native_bytes: surroundings.native_allocated.map(|bytes| bytes as f64),
-            near_limit: self.near_limit(now),
+            near_limit: self.near_limit.is_some(),
         }
     }
 
     fn judge(&mut self) {
         let now = self.now();
+        let heap = self.heap.estimate(now).zip(self.heap.collected_at());
+        // Once it has let go, a heap that fills up again is a matter of its marks.
+        self.near_limit = self.near_limit.filter(|at| near_limit(Some(*at), heap, ROOM, now));
         let readings = self.readings(now);
         for (_, guard) in &mut self.guards {
             guard.judge(&readings, now);
@@ -123,5 +133,61 @@ impl Watch {
         }
         parts.push(format!("event loop {:.0} ms late", readings.delay_ms));
         parts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::recorder::map::Map;
+    use crate::recorder::writer::Identity;
+    use crate::shed::Marks;
+
+    const MIB: u64 = 1 << 20;
+
+    fn watch() -> Watch {
+        let writer = Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity::default());
+        Watch::new(writer, 200 * MIB)
+    }
+
+    fn heap(lower: f64) -> Policy {
+        Policy { heap: Some(Marks { lower, upper: 0.9 }), ..Policy::default() }
+    }
+
+    #[test]
+    fn equal_marks_share_a_guard_and_guards_are_bounded() {
+        let mut watch = watch();
+        let first = watch.guard(heap(0.5));
+        assert_eq!(watch.guard(heap(0.5)), first);
+        let last = (0..1000).map(|i| watch.guard(heap(0.5 + f64::from(i) / 1e4))).last();
+        assert_eq!(last, Some(GUARDS_MAX - 1));
+        assert_eq!(watch.level(usize::MAX), 0.0, "none such");
+    }
+
+    #[test]
+    fn is_full_from_a_grant_on_until_a_collection_shows_room() {
+        let mut watch = watch();
+        let guard = watch.guard(Policy::default());
+        watch.granted();
+        assert_eq!(watch.level(guard), 1.0);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        watch.collected(true, 190 * MIB, 0);
+        assert_eq!((watch.level(guard), watch.has_room(200 * MIB)), (1.0, false));
+        watch.collected(true, 100 * MIB, 0);
+        assert_eq!((watch.level(guard), watch.has_room(200 * MIB)), (0.0, true));
+        watch.collected(true, 190 * MIB, 0);
+        assert_eq!(watch.level(guard), 0.0, "the marks are off");
+    }
+
+    #[test]
+    fn asks_what_lives_only_while_pressed() {
+        let mut watch = watch();
+        watch.guard(heap(0.5));
+        assert!(!watch.ticked(0.0, None));
+        watch.granted();
+        assert!(watch.ticked(0.0, None));
+        assert!(!watch.ticked(0.0, None), "it has just asked");
     }
 }
