@@ -37,6 +37,8 @@ pub struct Pressure {
     /// Why no reserve would be granted.
     pub reason: Option<String>,
     grants: Rc<RefCell<Vec<Grant>>>,
+    /// Faults of the callback that were reported.
+    faults: u64,
 }
 
 impl Pressure {
@@ -50,6 +52,7 @@ impl Pressure {
             near_limit: None,
             reason: options.no_reserve.clone(),
             grants: Rc::default(),
+            faults: 0,
         }
     }
 
@@ -92,6 +95,12 @@ impl Pressure {
         self.near_limit.as_ref().map(NearLimit::reserve)
     }
 
+    /// Faults swallowed near the limit since the last time.
+    fn new_faults(&mut self) -> u64 {
+        let faults = self.near_limit.as_ref().map_or(0, NearLimit::faults);
+        faults - std::mem::replace(&mut self.faults, faults).min(faults)
+    }
+
     /// Takes the reserve back once there is room. Not within a collection.
     fn restore(&self) {
         let Some(near_limit) = &self.near_limit else { return };
@@ -103,7 +112,7 @@ impl Pressure {
 }
 
 /// The event loop has come round, this much late.
-pub fn ticked(environment: &Environment, delay_ms: f64) {
+pub fn ticked(environment: &mut Environment, delay_ms: f64) {
     let meter = environment.ledger.meter();
     // Without the probe collections are not seen.
     let used = if meter.exact() { None } else { Some(meter.read().heap.used) };
@@ -113,6 +122,9 @@ pub fn ticked(environment: &Environment, delay_ms: f64) {
         meter.ask_for_collection();
     }
     environment.pressure.restore();
+    for _ in 0..environment.pressure.new_faults() {
+        environment.ledger.writer().fault();
+    }
 }
 
 #[napi(object)]

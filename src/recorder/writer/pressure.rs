@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_text_on_the_stack_takes_what_fits() {
         let mut text = StackText::<8>::default();
-        write!(text, "{}", "äöüäöü").unwrap();
+        text.write_str("äöüäöü").unwrap();
         assert_eq!(text.as_str(), "äöüä");
         text.write_str("more").unwrap();
         assert_eq!(text.as_str(), "äöüä");
