@@ -19,12 +19,13 @@ function tooLarge({ limit, length, received }) {
  */
 function overloaded({ retryAfterS, priority }) {
   const { stackTraceLimit } = Error
-  Error.stackTraceLimit = 0
+  // No assignment: it would throw where the intrinsics are frozen.
+  Reflect.set(Error, 'stackTraceLimit', 0)
   try {
     const headers = { 'Retry-After': String(retryAfterS) }
     return createError(503, 'server overloaded', { type: 'server.overloaded', headers, retryAfterS, priority })
   } finally {
-    Error.stackTraceLimit = stackTraceLimit
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
   }
 }
 

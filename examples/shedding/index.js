@@ -28,7 +28,7 @@ function serve(bare) {
   if (!bare) {
     const plimsoll = require('../..')
     app.use(plimsoll({ name: 'shedding' }))
-    app.use(plimsoll.shed({ priority: req => (req.path === '/checkout' ? 'high' : 'normal') }))
+    app.use(plimsoll.shed({ exempt: ['/stats', '/readyz'] }))
     app.get('/readyz', plimsoll.ready())
     app.get('/stats', (_req, res) => {
       const { pressure, requests, nearLimit } = plimsoll.stats()
@@ -42,7 +42,7 @@ function serve(bare) {
   // The default error handler sends the 503 with its Retry-After; this one keeps it quiet.
   app.use((error, _req, res, _next) => {
     res
-      .set(error.headers)
+      .set(error.headers ?? {})
       .status(error.status ?? 500)
       .end()
   })

@@ -113,13 +113,10 @@ impl Pressure {
 
 /// The event loop has come round, this much late.
 pub fn ticked(environment: &mut Environment, delay_ms: f64) {
-    let meter = environment.ledger.meter();
-    // Without the probe collections are not seen.
-    let used = if meter.exact() { None } else { Some(meter.read().heap.used) };
     // The borrow ends first: a collection's callback needs it.
-    let ask = environment.pressure.watch.borrow_mut().ticked(delay_ms, used);
+    let ask = environment.pressure.watch.borrow_mut().ticked(delay_ms);
     if ask {
-        meter.ask_for_collection();
+        environment.ledger.meter().ask_for_collection();
     }
     environment.pressure.restore();
     for _ in 0..environment.pressure.new_faults() {
@@ -158,6 +155,12 @@ pub fn guard(policy: PolicyOptions) -> u32 {
 #[napi(catch_unwind)]
 pub fn level(guard: u32) -> f64 {
     with(|environment| environment.pressure.watch.borrow().level(guard as usize)).unwrap_or(0.0)
+}
+
+/// Without the exact probe: collections have ended, of which `major` says whether one was a major one, and this is used now.
+#[napi(catch_unwind)]
+pub fn collected(major: bool, used: f64) {
+    with(|environment| environment.pressure.watch.borrow_mut().collected(major, used.max(0.0) as u64, 0));
 }
 
 /// `shed()` refused a request, or reports that it would have. True if an event is due.

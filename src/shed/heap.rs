@@ -20,8 +20,6 @@ const ASK_EVERY_MS: Millis = 2_000;
 const ASK_PAUSES: u64 = 20;
 /// Without an answer a figure counts in full for this long, and for nothing after twice as long.
 const FADES_AFTER_MS: Millis = 2_000;
-/// Without collections to go by, the least that was used within so many ticks is taken for what lives.
-const WINDOW: usize = 8;
 
 /// What lives, over what the old generation may hold; and how much the figure still counts, 1 to 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,38 +38,20 @@ pub struct Heap {
     after: u64,
     last_pause_ms: u64,
     asked_at: Option<Millis>,
-    /// Used at the last ticks, where collections are not seen.
-    window: Vec<u64>,
-    next: usize,
 }
 
 impl Heap {
     pub fn new(capacity: u64) -> Self {
-        Self { capacity, window: Vec::with_capacity(WINDOW), ..Self::default() }
+        Self { capacity, ..Self::default() }
     }
 
-    /// A collection has ended. Called within it: does not allocate.
+    /// A collection has ended. May be called within it: does not allocate.
     pub fn collected(&mut self, major: bool, used: u64, pause_ns: u64, now: Millis) {
         self.after = used;
         if major {
             self.live = Some((used, now));
             self.last_pause_ms = pause_ns / 1_000_000;
         }
-    }
-
-    /// A reading of a heap whose collections are not seen.
-    pub fn sampled(&mut self, used: u64, now: Millis) {
-        if self.window.len() < WINDOW {
-            self.window.push(used);
-        } else {
-            self.window[self.next % WINDOW] = used;
-        }
-        self.next = self.next.wrapping_add(1);
-        let least = self.window.iter().copied().min().unwrap_or(used);
-        if self.live.is_none_or(|(live, _)| live.abs_diff(least) > live / 100) {
-            self.live = Some((least, now));
-        }
-        self.after = least;
     }
 
     /// When the last major collection was.

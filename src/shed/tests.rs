@@ -87,19 +87,6 @@ fn asks_seldom_where_an_answer_is_dear() {
 }
 
 #[test]
-fn without_collections_the_least_that_was_used_of_late_is_taken_for_what_lives() {
-    let (mut heap, mut guard) = (Heap::new(200 * MIB), guard());
-    for (at, used) in [190, 60, 120, 180, 195, 50, 130, 199].into_iter().enumerate() {
-        heap.sampled(used * MIB, at as Millis * 250);
-    }
-    assert_eq!(level(&heap, &mut guard, 2_000), 0.0);
-    for at in 8..20 {
-        heap.sampled(195 * MIB, at * 250);
-    }
-    assert_eq!(level(&heap, &mut guard, 5_000), 1.0);
-}
-
-#[test]
 fn knows_nothing_of_a_heap_whose_room_is_unknown() {
     let mut heap = Heap::new(0);
     heap.collected(true, 190 * MIB, 0, 0);

@@ -64,7 +64,7 @@ impl Watch {
         self.guards.iter().map(|(_, guard)| guard.level()).fold(0.0, f64::max)
     }
 
-    /// A collection has ended. Called within it: does not allocate.
+    /// A collection has ended. May be called within it: does not allocate.
     pub fn collected(&mut self, major: bool, used: u64, pause_ns: u64) {
         let now = self.now();
         self.heap.collected(major, used, pause_ns, now);
@@ -78,15 +78,12 @@ impl Watch {
         self.judge();
     }
 
-    /// The event loop has come round. `used`: of a heap whose collections are not seen. True if V8 should be asked what lives.
-    pub fn ticked(&mut self, delay_ms: f64, used: Option<u64>) -> bool {
+    /// The event loop has come round. True if V8 should be asked what lives.
+    pub fn ticked(&mut self, delay_ms: f64) -> bool {
         let now = self.now();
         self.delay_ms = delay_ms;
-        if let Some(used) = used {
-            self.heap.sampled(used, now);
-        }
         self.judge();
-        (self.worst() > 0.0 || self.near_limit.is_some()) && used.is_none() && self.heap.wants_collection(now)
+        (self.worst() > 0.0 || self.near_limit.is_some()) && self.heap.wants_collection(now)
     }
 
     /// Whether a collection since the grant has shown that what lives has room again below `limit` bytes.
@@ -185,9 +182,9 @@ mod tests {
     fn asks_what_lives_only_while_pressed() {
         let mut watch = watch();
         watch.guard(heap(0.5));
-        assert!(!watch.ticked(0.0, None));
+        assert!(!watch.ticked(0.0));
         watch.granted();
-        assert!(watch.ticked(0.0, None));
-        assert!(!watch.ticked(0.0, None), "it has just asked");
+        assert!(watch.ticked(0.0));
+        assert!(!watch.ticked(0.0), "it has just asked");
     }
 }
