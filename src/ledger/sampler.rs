@@ -47,16 +47,15 @@ impl Sampler {
         touch: impl Fn() + Send + 'static,
         on_unblocked: impl Fn(Block) + Send + 'static,
     ) -> io::Result<Self> {
+        // The first sample is there before anybody asks.
+        let mut turn = Turn::new(SamplerWriter::new(map));
+        turn.run();
+        touch();
         let (stop, stopped) = channel();
         let thread = Builder::new().name("plimsoll-sample".into()).stack_size(256 << 10).spawn(move || {
-            let mut turn = Turn::new(SamplerWriter::new(map));
-            loop {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
                 turn.run().into_iter().for_each(&on_unblocked);
                 touch();
-                match stopped.recv_timeout(INTERVAL) {
-                    Err(RecvTimeoutError::Timeout) => {}
-                    _ => break,
-                }
             }
             turn.run();
         })?;
