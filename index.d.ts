@@ -134,7 +134,8 @@ declare namespace plimsoll {
   interface ShedOptions {
     /**
      * Marks on the live heap (after the last major collection), as shares of what the old generation may hold: `heap_size_limit` less
-     * three semi-spaces. Used heap counts only where it outruns V8's collections. Default: `[0.75, 0.85]`.
+     * three semi-spaces. Used heap counts only where it outruns V8's collections, and as far as the requests in flight have allocated it
+     * since. Default: `[0.75, 0.85]`.
      */
     heap?: readonly [lower: number, upper: number] | false
     /** Marks on the resident set, as shares of the cgroup's memory limit; without one it is not looked at. Default: `[0.85, 0.95]`. */

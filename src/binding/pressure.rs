@@ -124,6 +124,12 @@ pub fn ticked(environment: &mut Environment, delay_ms: f64) {
     }
 }
 
+/// A span was settled or a request has ended.
+pub fn charged(environment: &Environment) {
+    let (in_flight, used) = environment.ledger.in_flight_bytes();
+    environment.pressure.watch.borrow_mut().charged(in_flight, used);
+}
+
 #[napi(object)]
 pub struct MarksOptions {
     pub lower: f64,

@@ -75,6 +75,8 @@ pub struct Ledger {
     mark: Reading,
     /// Bytes charged to requests since the start.
     attributed: i64,
+    /// Bytes charged to the requests in flight.
+    in_flight_bytes: i64,
     routes: Routes,
     paths: PathMode,
     limit_event: Option<Instant>,
@@ -97,6 +99,7 @@ impl Ledger {
             stack: Vec::new(),
             mark,
             attributed: 0,
+            in_flight_bytes: 0,
             routes,
             paths,
             limit_event: None,
@@ -193,6 +196,7 @@ impl Ledger {
             if self.meter.exact() || heap >= 0 {
                 slot.heap += heap;
                 self.attributed += heap;
+                self.in_flight_bytes += heap;
             }
             slot.external = slot
                 .external
@@ -265,6 +269,11 @@ impl Ledger {
         due(&mut self.shed_event, SHED_EVENT_EVERY)
     }
 
+    /// What the requests in flight have allocated, and what of the heap was used, as of the last switch; bytes.
+    pub fn in_flight_bytes(&self) -> (u64, u64) {
+        (self.in_flight_bytes.max(0) as u64, self.mark.heap.used)
+    }
+
     pub fn usage(&self, handle: Handle) -> Option<Usage> {
         let slot = &self.slots[self.index(handle)?];
         let mut usage = Usage {
@@ -295,6 +304,7 @@ impl Ledger {
             self.switch();
         }
         let slot = self.slots[index];
+        self.in_flight_bytes -= slot.heap;
         let status = StatusClass::of(end.status);
         let row = self.routes.row(&self.writer, slot.method, label, status);
         let ended = Ended {

@@ -54,6 +54,20 @@ fn a_heap_that_outruns_its_collections_is_pressure() {
 }
 
 #[test]
+fn what_requests_in_flight_have_allocated_may_live_as_long_as_they_do() {
+    let (mut heap, mut guard) = (Heap::new(200 * MIB), guard());
+    assert!(heap.charged(40 * MIB, 70 * MIB));
+    heap.collected(true, 60 * MIB, 1, 0);
+    assert!(heap.charged(170 * MIB, 210 * MIB));
+    assert_eq!(level(&heap, &mut guard, 5_000), 1.0, "60 and 130 more, and no collection in between");
+    assert!(heap.charged(165 * MIB, 120 * MIB));
+    assert_eq!(level(&heap, &mut guard, 5_001), 0.0, "but not more than is used");
+    assert!(heap.charged(20 * MIB, 180 * MIB));
+    assert_eq!(level(&heap, &mut guard, 5_002), 0.0, "they have ended");
+    assert!(heap.charged(30 * MIB, 180 * MIB) && !heap.charged(30 * MIB + 1000, 180 * MIB));
+}
+
+#[test]
 fn what_lives_is_pressure_until_a_collection_frees_it() {
     let (mut heap, mut guard) = (Heap::new(200 * MIB), guard());
     heap.collected(true, 170 * MIB, 1, 0);

@@ -71,6 +71,13 @@ impl Watch {
         self.judge();
     }
 
+    /// What the requests in flight have allocated on the heap, and what of the heap is used.
+    pub fn charged(&mut self, in_flight: u64, used: u64) {
+        if self.heap.charged(in_flight, used) {
+            self.judge();
+        }
+    }
+
     /// V8 has granted its reserve. Called within its allocator: does not allocate.
     pub fn granted(&mut self) {
         self.granted_at = Some(self.now());
