@@ -49,6 +49,12 @@ declare namespace plimsoll {
     layers?: boolean
     /** Appends heap statistics to a file, from a thread of its own. Default: none. */
     stats?: StatsFileOptions
+    /**
+     * What V8 is granted, once, when the heap is at its limit and it would end the process: time for {@link shed} to refuse and for the
+     * app to drain. At most half of the limit; never again within a minute, and taken back when there is room. Main thread
+     * only; off beside `--heapsnapshot-near-heap-limit`. `false`: nothing. Default: `{ reserve: '5%' }` of the heap limit.
+     */
+    nearLimit?: { reserve?: Size | `${number}%` } | false
   }
 
   /** `console`, pino and winston are such. */
@@ -93,6 +99,8 @@ declare namespace plimsoll {
   interface LimitOptions {
     /** The greatest body that passes. */
     limit: Size
+    /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
+    report?: boolean
   }
 
   /** What {@link limit} refuses with, in the shape of body-parser's: handlers written for those work unchanged. */
@@ -109,6 +117,126 @@ declare namespace plimsoll {
     expected?: number
     /** Bytes counted when the body was cut; absent if a declared length was refused. */
     received?: number
+  }
+
+  /**
+   * Middleware that refuses new requests with 503 and a jittered `Retry-After` before the process sinks: by what *lives* on the heap
+   * (garbage is no pressure) over what the old generation may hold, RSS over the container's limit, the event loop's delay, and
+   * plimsoll's own native memory. A request reads one number; the rest is done by a timer and in V8's collection callbacks.
+   *
+   * Of each pair of marks the lower is where refusing begins and the upper where it is complete: between them a request is
+   * refused with a probability that rises from 0 to 1. A signal that was at its upper mark lets go within ten seconds below it,
+   * and at once below the lower. After ten seconds at full, one request in fifty is let through, to find out.
+   *
+   * The refusal is an {@link OverloadedError}, handed to `next`. Without a binary all requests pass.
+   *
+   * @throws {TypeError} for an option that it does not know or take: marks out of order, an unknown priority, an `exempt` that is neither
+   * paths nor a function.
+   * @example app.use(plimsoll.shed())
+   */
+  function shed(options?: ShedOptions): Handler
+
+  /** Low ones are refused twice as soon as normal ones, high ones only at full. */
+  type Priority = 'low' | 'normal' | 'high'
+
+  interface ShedOptions {
+    /**
+     * Marks on the live heap (after the last major collection), as shares of what the old generation may hold: `heap_size_limit` less
+     * three semi-spaces. Used heap counts only where it outruns V8's collections, and as far as the requests in flight have allocated it
+     * since. Default: `[0.75, 0.85]`.
+     */
+    heap?: readonly [lower: number, upper: number] | false
+    /** Marks on the resident set, as shares of the cgroup's memory limit; without one it is not looked at. Default: `[0.85, 0.95]`. */
+    rss?: readonly [lower: number, upper: number] | false
+    /** Marks on how late the event loop last came round. Default: `[250, 1000]`. */
+    delayMs?: readonly [lower: number, upper: number] | false
+    /** Marks on the memory that the addon has allocated. Default: false. */
+    native?: readonly [lower: Size, upper: Size] | false
+    /**
+     * Paths of the whole URL that are never refused, or a function that tells. One that throws exempts nothing; it is counted as
+     * a fault and reported once. Default: `['/healthz', '/livez', '/readyz', '/health', '/metrics']`.
+     */
+    exempt?: string | readonly string[] | ((req: IncomingMessage) => boolean)
+    /**
+     * A request's priority, for all or by a function. It is called under pressure only; what throws or returns anything else
+     * makes a normal request, is counted as a fault and reported once. Default: `'normal'`.
+     */
+    priority?: Priority | ((req: IncomingMessage) => Priority)
+    /** Bounds of `Retry-After` in seconds; each refusal draws one. Default: `[1, 5]`. */
+    retryAfterS?: readonly [from: number, to: number]
+    /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
+    report?: boolean
+  }
+
+  /** What {@link shed} refuses with, in http-errors' shape. */
+  interface OverloadedError extends Error {
+    status: 503
+    statusCode: 503
+    type: 'server.overloaded'
+    expose: false
+    /** Express's own error handler and connect's send them. */
+    headers: { 'Retry-After': string }
+    retryAfterS: number
+    priority: Priority
+  }
+
+  /**
+   * Handler for a readiness probe: 503 while any {@link shed} of this thread refuses (those that only report do not count),
+   * else 200. Liveness is not its matter: a server that sheds lives.
+   *
+   * @example app.get('/readyz', plimsoll.ready())
+   */
+  function ready(): (req: IncomingMessage, res: ServerResponse) => void
+
+  /** On `plimsoll:limit` of `node:diagnostics_channel`: a body was refused, or would have been. */
+  interface LimitMessage {
+    /** The request itself: do not keep it. */
+    req: IncomingMessage
+    route: string | null
+    limit: number
+    /** Bytes declared; undefined if the body was counted. */
+    length?: number
+    /** Bytes counted; undefined if they were declared. */
+    received?: number
+    /** True if it was only reported. */
+    reported: boolean
+  }
+
+  /** On `plimsoll:shed`: a request was refused, or would have been. */
+  interface ShedMessage {
+    /** The request itself: do not keep it. */
+    req: IncomingMessage
+    route: string | null
+    priority: Priority
+    /** How hard it is pressed, 0 to 1. */
+    level: number
+    retryAfterS: number
+    /** True if it was only reported. */
+    reported: boolean
+  }
+
+  /** On `plimsoll:near-limit`: V8 was granted its reserve. The time to let caches go. */
+  interface NearLimitMessage {
+    at: number
+    /** The old generation's limit. */
+    limitBytes: number
+    /** What it was granted beyond. */
+    grantedBytes: number
+    usedBytes: number
+    /** The heaviest ten, by heap bytes. */
+    inFlight: InFlight[]
+    /** How many there were. */
+    inFlightTotal: number
+  }
+
+  /** On `plimsoll:blocked`: the event loop turns again, after a second or more. */
+  interface BlockedMessage {
+    /** For how long, to half a second. */
+    blockedMs: number
+    /** The request whose synchronous code was on the stack; null where none was. */
+    method: string | null
+    path: string | null
+    route: string | null
   }
 
   /**
@@ -506,14 +634,32 @@ declare namespace plimsoll {
       untracked: number
       /** Refused by {@link limit}. */
       limited: number
-      /** Refused by `shed()`. */
+      /** Refused by {@link shed}. */
       shed: number
+      /** What `report: true` only counted, of `shed()` and of `limit()`. */
+      shedReported: number
+      limitReported: number
       /** Bytes of request bodies ever received. */
       bodyBytes?: number
       /** The one in flight that started first; null if none is. */
       oldest?: { method: string; path: string; route: string | null; startedAt: number } | null
     }
+    /** What {@link shed} goes by. */
+    pressure?: Pressure
+    /** The reserve that V8 is granted near its heap limit. */
+    nearLimit?: {
+      /** Whether it would be. */
+      armed: boolean
+      /** Why not; absent if it would be. */
+      reason?: string
+      reserveBytes: number
+      /** How often it was. */
+      grants: number
+      /** When it last was; null if never. */
+      at: number | null
+    }
     routes: RouteStats[]
+    /** `heap-limit`: V8's limit and the container's do not fit each other; the advice names the flag to set. */
     findings: Finding[]
     recorder: {
       /** The file; null if the record is in memory only. */
@@ -523,6 +669,21 @@ declare namespace plimsoll {
     }
     /** Faults of plimsoll's own that it swallowed. Anything but 0 is a bug worth reporting. */
     faults?: number
+  }
+
+  interface Pressure {
+    /** How hard {@link shed} is pressed: 0 admits all, 1 nothing. */
+    level: number
+    /** What lives over what the old generation may hold; null before the first major collection. */
+    heap: number | null
+    /** RSS over the cgroup's limit; null without one. */
+    rss: number | null
+    /** How late the event loop last came round. */
+    delayMs: number
+    /** The addon's own allocations; null where unknown. */
+    nativeBytes: number | null
+    /** The largest that one of the young generation's semi-spaces may become; null where unknown. */
+    semiSpaceMaxBytes: number | null
   }
 
   /** Something that plimsoll has evidence of. */
@@ -612,7 +773,9 @@ declare namespace plimsoll {
   /** Something that happened. */
   interface RecordEvent {
     at: number
-    /** `start`, `exit`, `uncaught-exception`, `limit`, `blocked`, `near-limit`, `stats-file`, `recorder`, `last-death`, `trim`, `fault`. */
+    /**
+     * `start`, `exit`, `uncaught-exception`, `limit`, `shed`, `blocked`, `near-limit`, `stats-file`, `recorder`, `last-death`, `trim`, `fault`.
+     */
     type: string
     route: string | null
     detail: string
@@ -669,7 +832,18 @@ declare namespace plimsoll {
     cgroup: Required<Stats>['cgroup']
     eventLoop: Omit<Required<Stats>['eventLoop'], 'blockedMs'>
     asyncSpans: Required<Stats>['asyncSpans']
-    requests: { total: number; inFlight: number; untracked: number; limited: number; shed: number; bodyBytes: number }
+    requests: {
+      total: number
+      inFlight: number
+      untracked: number
+      limited: number
+      shed: number
+      shedReported: number
+      limitReported: number
+      bodyBytes: number
+    }
+    pressure: Pressure
+    nearLimit: { grants: number; at: number | null }
     gc: { kind: string; count: number; pauseMs: number }[]
     /** Oldest first. */
     inFlight: InFlight[]

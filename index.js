@@ -6,6 +6,8 @@ const { stats, lastDeath } = require('./lib/stats.js')
 
 module.exports = plimsoll
 module.exports.limit = require('./lib/limit.js')
+module.exports.shed = require('./lib/shed.js')
+module.exports.ready = require('./lib/ready.js')
 module.exports.metrics = require('./lib/metrics.js')
 module.exports.stats = stats
 module.exports.usage = usage

@@ -7,8 +7,18 @@ const { join } = require('node:path')
 const test = require('node:test')
 const { need } = require('./support/nodes.js')
 
-// What depends on V8's and Node's insides: the counter, and the many ways in which a request ends.
-const FILES = ['track.test.js', 'counter.test.js', 'collections.test.js', 'spans.test.js', 'layers.test.js']
+// What depends on V8's and Node's insides: the counter, the many ways in which a request ends, what follows it, and how a heap
+// fills up.
+const FILES = [
+  'track.test.js',
+  'counter.test.js',
+  'collections.test.js',
+  'spans.test.js',
+  'layers.test.js',
+  'shed.test.js',
+  'near-limit.test.js',
+  'layout.test.js'
+]
 
 for (const version of [22, 24, 26]) {
   test(`tracks and counts on Node ${version} as on this one`, async t => {

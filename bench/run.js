@@ -9,7 +9,7 @@ const machine = require('./lib/machine')
 const { SUBJECTS } = require('./lib/subjects')
 
 // Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
-const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth'].map(name => require(`./${name}`))
+const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth', 'shed'].map(name => require(`./${name}`))
 
 const SETTINGS = {
   // throughput
@@ -29,7 +29,10 @@ const SETTINGS = {
   batches: 2000,
   // growth
   growthRounds: 3,
-  requests: 1000000
+  requests: 1000000,
+  // shed
+  shedRounds: 1,
+  shedSeconds: 15
 }
 
 const QUICK = {
@@ -44,7 +47,8 @@ const QUICK = {
   callRounds: 2,
   batches: 500,
   growthRounds: 1,
-  requests: 20000
+  requests: 20000,
+  shedSeconds: 8
 }
 
 const HELP = `Usage: npm run bench -- [options]
@@ -55,7 +59,7 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --only NAME[,…]      ${MEASUREMENTS.map(({ name, about }) => `${name.padEnd(11)} ${about}`).join('\n                       ')}
   --servers NAME[,…]   of ${SUBJECTS.map(({ name }) => name).join(', ')};
                        the bare one always runs (growth: bare and plimsoll-limit unless given)
-  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds})
+  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds})
   --amount N           requests a server and round in throughput (${SETTINGS.amount})
   --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
   --connections N      connections of the load generator (${SETTINGS.connections})
@@ -99,7 +103,8 @@ function parse(argv) {
   const config = { ...SETTINGS, ...(values.quick ? QUICK : {}) }
   if (values.rounds) {
     const rounds = positive('rounds', values.rounds)
-    for (const name of ['rounds', 'loopRounds', 'spanRounds', 'callRounds', 'growthRounds']) config[name] = rounds
+    for (const name of ['rounds', 'loopRounds', 'spanRounds', 'callRounds', 'growthRounds', 'shedRounds'])
+      config[name] = rounds
   }
   for (const name of ['amount', 'requests', 'connections'])
     if (values[name]) config[name] = positive(name, values[name])
@@ -134,7 +139,10 @@ function install() {
 }
 
 function checkAddon(config) {
-  const wanted = config.only.includes('calls') || config.servers.some(name => name.startsWith('plimsoll'))
+  const wanted =
+    config.only.includes('calls') ||
+    config.only.includes('shed') ||
+    config.servers.some(name => name.startsWith('plimsoll'))
   if (!wanted) return null
   const { missing, debug } = machine.addon()
   if (missing)

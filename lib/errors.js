@@ -13,4 +13,20 @@ function tooLarge({ limit, length, received }) {
   return createError(413, 'request entity too large', { type: 'entity.too.large', limit, ...detail })
 }
 
-module.exports = { tooLarge }
+/**
+ * 503. Under load it is made often: without a stack, which says nothing of a request that was refused, and would be printed by
+ * Express for each.
+ */
+function overloaded({ retryAfterS, priority }) {
+  const { stackTraceLimit } = Error
+  // No assignment: it would throw where the intrinsics are frozen.
+  Reflect.set(Error, 'stackTraceLimit', 0)
+  try {
+    const headers = { 'Retry-After': String(retryAfterS) }
+    return createError(503, 'server overloaded', { type: 'server.overloaded', headers, retryAfterS, priority })
+  } finally {
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
+  }
+}
+
+module.exports = { tooLarge, overloaded }

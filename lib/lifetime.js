@@ -37,6 +37,8 @@ class Life {
     /** Of those who follow it through Express (route.js), and count its body (tap.js). */
     this.trace = null
     this.tap = null
+    /** By `shed()`. */
+    this.refused = false
     this.first = null
     this.others = null
   }

@@ -1,5 +1,6 @@
 'use strict'
 
+const channels = require('./channels.js')
 const { native } = require('./native.js')
 const { tooLarge } = require('./errors.js')
 const options = require('./options.js')
@@ -10,17 +11,28 @@ const { slotOf, routeOf } = require('./track.js')
 
 /**
  * Middleware that refuses request bodies over `limit` bytes: declared ones before any byte is read, others at the first byte
- * too many, in front of every parser. Exactly the limit passes.
+ * too many, in front of every parser. Exactly the limit passes. With `report` it refuses nothing and says what it would refuse.
  */
 function limit(value) {
-  const given = options.isObject(value) ? options.object('limit()', value, ['limit']) : { limit: value }
+  const given = options.isObject(value) ? options.object('limit()', value, ['limit', 'report']) : { limit: value }
   const max = options.size("limit()'s limit", given.limit)
+  const report = options.oneOf("limit()'s report", given.report ?? false, [true, false])
   runtime.announceMissingBinary()
 
   function over(req, res, received) {
     const error = tooLarge({ limit: max, received })
     note(req, error)
     refuse.during(req, res, error)
+  }
+
+  if (report) {
+    return function plimsollLimit(req, res, next) {
+      const length = tap.announcedLength(req)
+      if (length > max) note(req, tooLarge({ limit: max, length }), true)
+      else if (length === -1)
+        tap.watchOver(req, res, max, received => note(req, tooLarge({ limit: max, received }), true))
+      next()
+    }
   }
 
   return function plimsollLimit(req, res, next) {
@@ -43,10 +55,17 @@ function refuseBefore(req, res, next, error) {
   refuse.before(req, res, next, error)
 }
 
-function note(req, error) {
-  if (native === null) return
-  const bytes = error.length === undefined ? `${error.received} bytes came` : `${error.length} bytes declared`
-  native.limited(slotOf(req), routeOf(req), `${bytes}, the limit is ${error.limit}`)
+function note(req, error, reported = false) {
+  const { limit, length, received } = error
+  if (native !== null) {
+    const bytes = length === undefined ? `${received} bytes came` : `${length} bytes declared`
+    const detail = `${bytes}, the limit is ${limit}`
+    if (reported) native.limitReported(routeOf(req), detail)
+    else native.limited(slotOf(req), routeOf(req), detail)
+  }
+  if (channels.limit.hasSubscribers) {
+    channels.limit.publish({ req, route: routeOf(req), limit, length, received, reported })
+  }
 }
 
 module.exports = limit

@@ -23,11 +23,11 @@ function shown(value) {
 }
 
 /** A size in bytes. */
-function size(where, value) {
+function size(where, value, takes = SIZE_TAKES) {
   if (Number.isSafeInteger(value) && value >= 0) return value
   const match = typeof value === 'string' ? SIZE.exec(value) : null
   const bytes = match ? Math.floor(Number(match[1]) * UNITS[match[2].toLowerCase()]) : Number.NaN
-  return Number.isSafeInteger(bytes) ? bytes : fail(where, value, SIZE_TAKES)
+  return Number.isSafeInteger(bytes) ? bytes : fail(where, value, takes)
 }
 
 function integer(where, value, min, max) {

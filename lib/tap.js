@@ -24,6 +24,8 @@ class Tap {
     /** Once true, nothing that still comes reaches anybody. */
     this.cut = false
     this.over = null
+    /** Bounds that are only watched: `{ limit, passed(received) }`, each told once. */
+    this.watched = null
   }
 }
 
@@ -78,6 +80,21 @@ function bound(req, res, limit, over) {
   return tap.handle === 0 ? tap.received > limit : counters.tapLower(tap.handle, limit)
 }
 
+/** Calls `passed(received)` once when more than `limit` bytes have come, and lets them through. */
+function watchOver(req, res, limit, passed) {
+  const tap = tapOf(req, res)
+  const bytes = received(req)
+  if (bytes > limit) passed(bytes)
+  else tap.watched = [...(tap.watched ?? []), { limit, passed }]
+}
+
+function tellWatchers(tap, bytes) {
+  const due = tap.watched.filter(({ limit }) => bytes > limit)
+  if (due.length === 0) return
+  tap.watched = tap.watched.filter(watcher => !due.includes(watcher))
+  for (const { passed } of due) passed(bytes)
+}
+
 /** Lets nothing more of the body reach anybody. */
 function cut(req, res) {
   tapOf(req, res).cut = true
@@ -116,6 +133,7 @@ function tappedPush(chunk, encoding) {
       tap.over(this, tap.res, received(this))
       return true
     }
+    if (tap.watched !== null) tellWatchers(tap, received(this))
   }
   if (tap.slot > 0 && spans.state.open) return spans.run(tap.slot, tap.push, this, [chunk, encoding])
   return tap.push.call(this, chunk, encoding)
@@ -136,4 +154,4 @@ function close(req) {
   tap.handle = 0
 }
 
-module.exports = { announcedLength, watch, bound, cut, wasCut, received }
+module.exports = { announcedLength, watch, watchOver, bound, cut, wasCut, received }

@@ -2,6 +2,7 @@
 
 const { METHODS } = require('node:http')
 const faults = require('./faults.js')
+const heapOptions = require('./heap-options.js')
 const { begin, settled, lifeOf } = require('./lifetime.js')
 const layers = require('./layers.js')
 const { native } = require('./native.js')
@@ -42,8 +43,8 @@ function plimsoll(given) {
 
 function settingsOf(given) {
   const where = 'plimsoll()'
-  const known = ['name', 'log', 'paths', 'recorder', 'stats', 'async', 'layers']
-  const { name, log, paths, recorder, stats, async, layers } = options.object(where, given, known)
+  const known = ['name', 'log', 'paths', 'recorder', 'stats', 'async', 'layers', 'nearLimit']
+  const { name, log, paths, recorder, stats, async, layers, nearLimit } = options.object(where, given, known)
   const defaults = runtime.defaults()
   return {
     explicit: given !== undefined,
@@ -53,7 +54,8 @@ function settingsOf(given) {
     recorder: recorder === undefined ? defaults.recorder : place(`${where}'s recorder`, recorder, defaults.recorder),
     stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats),
     async: async === undefined ? defaults.async : options.oneOf(`${where}'s async`, async, ['sampled', true, false]),
-    layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false])
+    layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false]),
+    nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit)
   }
 }
 
@@ -106,13 +108,13 @@ function routed(life, entry) {
 function ended(req, res, life) {
   const aborted = !res.writableFinished
   const status = aborted && !res.headersSent ? CLIENT_CLOSED_REQUEST : res.statusCode
-  native.end(life.slot, labelId(entryOf(req)), status, aborted, life.responseBytes())
+  native.end(life.slot, labelId(entryOf(req, life)), status, aborted, life.responseBytes())
 }
 
 /** A request that was refused before it was routed is booked under the route that it was meant for. */
-function entryOf(req) {
+function entryOf(req, life) {
   const entry = routes.current(req)
-  return entry === routes.UNMATCHED && tap.wasCut(req) ? routes.predict(req) : entry
+  return entry === routes.UNMATCHED && (life.refused || tap.wasCut(req)) ? routes.predict(req) : entry
 }
 
 /** The handle of this request's slot; 0 if it has none. */

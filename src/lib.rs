@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod payload;
 pub mod probe;
 pub mod recorder;
+pub mod shed;
 
 #[cfg(feature = "node")]
 mod binding;

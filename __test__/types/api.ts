@@ -17,6 +17,21 @@ const options: plimsoll.Options = {
 const five = express()
 five.use(plimsoll(options))
 five.use(plimsoll.limit('10mb'))
+five.use(plimsoll.limit({ limit: '1mb', report: true }))
+five.use(plimsoll.shed())
+five.use(
+  plimsoll.shed({
+    heap: [0.7, 0.8],
+    rss: false,
+    delayMs: [100, 500],
+    native: ['256mb', 1e9],
+    exempt: ['/ping'],
+    priority: req => (req.url === '/' ? 'high' : 'low'),
+    retryAfterS: [2, 8],
+    report: true
+  })
+)
+five.get('/readyz', plimsoll.ready())
 five.post('/upload', plimsoll.limit({ limit: 1024 }), express.json(), (req, res) => {
   const usage: plimsoll.Usage | undefined = plimsoll.usage(req)
   res.json(usage?.heapBytes)
@@ -41,6 +56,13 @@ http.createServer((req, res) => track(req, res, () => res.end(String(plimsoll.us
 plimsoll({ nmae: 'shop' })
 // @ts-expect-error: a value that is not taken
 plimsoll({ paths: 'all' })
+// @ts-expect-error: no such priority
+plimsoll.shed({ priority: 'urgent' })
+// @ts-expect-error: two marks
+plimsoll.shed({ heap: 0.9 })
+// @ts-expect-error: a size or a share
+plimsoll({ nearLimit: { reserve: true } })
+plimsoll({ nearLimit: { reserve: '10%' } })
 // @ts-expect-error: a size is a number or a string
 plimsoll.limit(true)
 // @ts-expect-error: no limit without a limit

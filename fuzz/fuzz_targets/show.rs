@@ -98,5 +98,5 @@ fuzz_target!(|input: Input| {
         let text = prometheus::render(&records, &options);
         assert!(std::str::from_utf8(&text).is_ok());
     }
-    serde_json::to_vec(&stats::stats(&records[0], None)).expect("plain data is JSON");
+    serde_json::to_vec(&stats::stats(&records[0], stats::Own::default())).expect("plain data is JSON");
 });

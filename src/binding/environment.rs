@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -9,8 +10,9 @@ use std::time::Duration;
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 
+use super::pressure::{self, HeapOptions, Pressure};
 use crate::export::ndjson::{StatsFile, StatsWriter};
-use crate::ledger::sampler::Sampler;
+use crate::ledger::sampler::{Block, Sampler};
 use crate::ledger::{Ledger, Meter, PathMode};
 use crate::probe::process::{self, Cgroup};
 use crate::probe::v8::{Collection, HeapStatistics, Layout, Probe};
@@ -27,6 +29,9 @@ pub struct Environment {
     /// Why the exact probe is off.
     pub reason: Option<String>,
     pub last_death: Option<Death>,
+    pub pressure: Pressure,
+    /// Blocks of the event loop that are over, as the sampler thread saw them.
+    pub blocks: Receiver<Block>,
     main_thread: bool,
     /// Both threads end when these are dropped.
     sampler: Option<Sampler>,
@@ -96,6 +101,9 @@ pub struct StartOptions {
     /// False leaves V8's symbols alone.
     pub probe: bool,
     pub heap: HeapTruth,
+    pub heap_options: HeapOptions,
+    /// Words by which V8's figures are read beside their place; 0 but in tests.
+    pub layout_shift: u32,
     pub stats: Option<StatsFileOptions>,
 }
 
@@ -139,7 +147,7 @@ impl Environment {
         let identity = Identity {
             name: options.name.clone(),
             script: options.script,
-            node_version: options.node_version,
+            node_version: options.node_version.clone(),
             platform: options.platform,
             pid: std::process::id(),
             thread: u64::from(options.thread),
@@ -165,7 +173,11 @@ impl Environment {
             writer.event(EventKind::LastDeath, None, &death.evidence);
         }
 
-        let (meter, reason) = meter(options.probe, &options.heap, &writer);
+        let limit = options.heap.limit.max(0.0) as u64;
+        let mut pressure = Pressure::new(&writer, &options.heap_options, &options.node_version, limit);
+        let layout = Layout::V8.shifted(options.layout_shift as usize);
+        let (meter, reason) = meter(options.probe, layout, &options.heap, &writer, &pressure);
+        pressure.arm(&writer, &options.heap_options, reason.as_deref());
         let paths = if options.full_paths { PathMode::Full } else { PathMode::Masked };
         let mut ledger = Ledger::new(writer, meter, &options.methods, paths);
         ledger.supply(figures(&options.heap));
@@ -173,7 +185,9 @@ impl Environment {
 
         let recorder = Arc::new(recorder);
         let touched = Arc::clone(&recorder);
-        let sampler = Sampler::start(Arc::clone(recorder.map()), move || touched.touch());
+        let (unblocked, blocks) = channel();
+        let on_unblocked = move |block: Block| drop(unblocked.send(block));
+        let sampler = Sampler::start(Arc::clone(recorder.map()), move || touched.touch(), on_unblocked);
         if let Err(error) = &sampler {
             ledger.writer().event(EventKind::Fault, None, &format!("no sampler thread: {error}"));
         }
@@ -198,6 +212,8 @@ impl Environment {
             name: options.name,
             reason,
             last_death,
+            pressure,
+            blocks,
             main_thread,
             sampler: sampler.ok(),
             stats,
@@ -239,9 +255,9 @@ impl Environment {
     fn close(mut self) {
         let keep = self.main_thread;
         self.finish(if keep { ExitKind::Exit } else { ExitKind::WorkerEnd }, 0, "");
-        let Self { ledger, recorder, .. } = self;
+        let Self { ledger, pressure, recorder, .. } = self;
         // Removes V8's callbacks while the isolate still lives.
-        drop(ledger);
+        drop((ledger, pressure));
         if let Ok(recorder) = Arc::try_unwrap(recorder) {
             recorder.close(keep);
         }
@@ -253,19 +269,30 @@ fn figures(truth: &HeapTruth) -> HeapFigures {
     HeapFigures { used, total, limit, external, malloced, executable, physical }
 }
 
-fn meter(probe: bool, truth: &HeapTruth, writer: &Writer) -> (Meter, Option<String>) {
+fn meter(
+    probe: bool,
+    layout: Layout,
+    truth: &HeapTruth,
+    writer: &Writer,
+    pressure: &Pressure,
+) -> (Meter, Option<String>) {
     if !probe {
         return (Meter::supplied(), Some("switched off by PLIMSOLL_PROBE=off".into()));
     }
     // The callback has a writer of its own: it runs inside collections, while the environment may be borrowed.
     let writer = writer.clone();
+    let watch = Rc::clone(&pressure.watch);
     let on_collection = move |collection: &Collection| {
         let Some(kind) = GcKind::ALL.get(collection.kind as usize) else { return };
         let after = &collection.after;
         writer.collection(*kind, collection.pause_ns, collection.before, after.used, after.external);
         writer.heap(epoch_ms(), &crate::ledger::figures(after));
+        // Nobody holds it across a call of V8's, so it is free.
+        if let Ok(mut watch) = watch.try_borrow_mut() {
+            watch.collected(*kind == GcKind::MarkSweepCompact, after.used, collection.pause_ns);
+        }
     };
-    match Probe::install(Layout::V8, &truth.statistics(), Box::new(on_collection)) {
+    match Probe::install(layout, &truth.statistics(), Box::new(on_collection)) {
         Ok(probe) => (Meter::exact_with(probe), None),
         Err(error) => (Meter::supplied(), Some(error.to_string())),
     }
@@ -286,6 +313,7 @@ pub fn allocated() -> Option<f64> {
 pub fn distrust(reason: String, heap: HeapTruth) {
     with(|environment| {
         environment.ledger.distrust(figures(&heap));
+        environment.pressure.disarm(&reason);
         environment.reason = Some(reason);
     });
 }
@@ -302,6 +330,7 @@ pub fn supply(heap: HeapTruth) {
 pub fn tick(lag_ms: f64, utilization: f64) -> Option<String> {
     with(|environment| {
         environment.ledger.tick((lag_ms.max(0.0) * 1e6) as u64, utilization);
+        pressure::ticked(environment, lag_ms.max(0.0));
         environment.trouble()
     })
     .flatten()

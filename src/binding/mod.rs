@@ -8,5 +8,6 @@ mod command;
 mod environment;
 mod functions;
 mod memory;
+mod pressure;
 mod reports;
 mod requests;

@@ -20,19 +20,21 @@ fn not_started() -> Error {
 /// JSON of the `Stats` of this environment.
 #[napi(js_name = "stats", catch_unwind)]
 pub fn stats_json() -> Result<String> {
-    let (map, path, reason) = with(|environment| {
+    let (map, path, reason, reserve, no_reserve) = with(|environment| {
         (
             Arc::clone(environment.recorder.map()),
             environment.recorder.path().map(|path| path.display().to_string()),
             environment.reason.clone(),
+            environment.pressure.reserve(),
+            environment.pressure.reason.clone(),
         )
     })
     .ok_or_else(not_started)?;
     let mut record = reader::read(&*map).map_err(|error| Error::from_reason(error.to_string()))?;
     record.alive = true;
     record.path = path;
-    serde_json::to_string(&stats::stats(&record, reason.as_deref()))
-        .map_err(|error| Error::from_reason(error.to_string()))
+    let own = stats::Own { exact_reason: reason.as_deref(), reserve, no_reserve: no_reserve.as_deref() };
+    serde_json::to_string(&stats::stats(&record, own)).map_err(|error| Error::from_reason(error.to_string()))
 }
 
 #[napi(object)]

@@ -3,6 +3,7 @@
 use napi_derive::napi;
 
 use super::environment::with;
+use super::pressure;
 use crate::ledger::{AsyncMode, End, Turn};
 
 /// A request enters its synchronous part; its handle, or 0 if it goes untracked.
@@ -14,7 +15,10 @@ pub fn enter(method: u32, url: String) -> u32 {
 /// The synchronous part of a request has returned or thrown.
 #[napi(catch_unwind)]
 pub fn settle(handle: u32) {
-    with(|environment| environment.ledger.settle(handle));
+    with(|environment| {
+        environment.ledger.settle(handle);
+        pressure::charged(environment);
+    });
 }
 
 /// Layers' ids follow the handle in an owner: handle + layer × 2³¹, an integer that a JS number holds exactly.
@@ -78,7 +82,12 @@ pub fn route(handle: u32, label: u32) {
 #[napi(catch_unwind)]
 pub fn end(handle: u32, label: u32, status: u32, aborted: bool, response_bytes: f64) -> bool {
     let end = End { status, aborted, response_bytes: response_bytes.max(0.0) as u64 };
-    with(|environment| environment.ledger.end(handle, label as usize, end)).unwrap_or(false)
+    with(|environment| {
+        let ended = environment.ledger.end(handle, label as usize, end);
+        pressure::charged(environment);
+        ended
+    })
+    .unwrap_or(false)
 }
 
 /// `limit()` refused a request; the handle is 0 where it is untracked.

@@ -2,8 +2,10 @@
 //!
 //! * `prometheus`: `plimsoll.metrics()`, Prometheus text and OpenMetrics.
 //! * `stats`: the object of `plimsoll.stats()`.
+//! * `findings`: what in them calls for action.
 //! * `ndjson`: the heap statistics file, written by a thread of its own.
 
+mod findings;
 pub mod ndjson;
 pub mod prometheus;
 pub mod stats;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::findings::{Finding, findings};
 use crate::recorder::FILE_BYTES;
-use crate::recorder::record::{AsyncSpans, Cgroup, EventLoop, InFlight, Live, Record, RouteStats};
+use crate::recorder::record::{AsyncSpans, Cgroup, EventLoop, InFlight, Live, Pressure, Record, RouteStats};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,7 +25,9 @@ struct Stats<'a> {
     async_spans: &'a AsyncSpans,
     requests: Requests<'a>,
     routes: &'a [RouteStats],
-    findings: [(); 0],
+    pressure: &'a Pressure,
+    near_limit: NearLimit<'a>,
+    findings: Vec<Finding>,
     recorder: Recorder<'a>,
     faults: u64,
 }
@@ -93,6 +96,8 @@ struct Requests<'a> {
     untracked: u64,
     limited: u64,
     shed: u64,
+    shed_reported: u64,
+    limit_reported: u64,
     body_bytes: u64,
     /// The one in flight that started first.
     oldest: Option<Oldest<'a>>,
@@ -108,13 +113,34 @@ struct Oldest<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NearLimit<'a> {
+    /// Whether V8 would be granted a reserve.
+    armed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    reserve_bytes: u64,
+    grants: u64,
+    at: Option<u64>,
+}
+
+/// What this environment knows beside its record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own<'a> {
+    /// Why allocation is not counted exactly, where it is not.
+    pub exact_reason: Option<&'a str>,
+    /// What V8 would be granted near its limit; none where nothing would, and why not.
+    pub reserve: Option<u64>,
+    pub no_reserve: Option<&'a str>,
+}
+
+#[derive(Serialize)]
 struct Recorder<'a> {
     path: Option<&'a str>,
     bytes: usize,
 }
 
-/// `exact_reason`: why allocation is not counted exactly, where it is not.
-pub fn stats<'a>(record: &'a Record, exact_reason: Option<&'a str>) -> impl Serialize + use<'a> {
+pub fn stats<'a>(record: &'a Record, own: Own<'a>) -> impl Serialize + use<'a> {
     let heap = &record.heap;
     let unattributed = i128::from(heap.allocated_bytes) - i128::from(heap.attributed_bytes);
     let oldest = record.in_flight.iter().filter(|request| !request.torn).min_by_key(|request| request.started_at);
@@ -143,7 +169,7 @@ pub fn stats<'a>(record: &'a Record, exact_reason: Option<&'a str>) -> impl Seri
             attributed_bytes: heap.attributed_bytes,
             unattributed_bytes: unattributed.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
             exact: heap.exact,
-            reason: exact_reason.filter(|_| !heap.exact),
+            reason: own.exact_reason.filter(|_| !heap.exact),
         },
         gc: record.gc.iter().map(|total| (total.kind, Gc { count: total.count, pause_ms: total.pause_ms })).collect(),
         native: match record.native.supported {
@@ -163,6 +189,8 @@ pub fn stats<'a>(record: &'a Record, exact_reason: Option<&'a str>) -> impl Seri
             untracked: record.requests.untracked,
             limited: record.requests.limited,
             shed: record.requests.shed,
+            shed_reported: record.requests.shed_reported,
+            limit_reported: record.requests.limit_reported,
             body_bytes: record.requests.body_bytes,
             oldest: oldest.map(|InFlight { method, path, route, started_at, .. }| Oldest {
                 method,
@@ -172,7 +200,15 @@ pub fn stats<'a>(record: &'a Record, exact_reason: Option<&'a str>) -> impl Seri
             }),
         },
         routes: &record.routes,
-        findings: [],
+        pressure: &record.pressure,
+        near_limit: NearLimit {
+            armed: own.reserve.is_some(),
+            reason: own.no_reserve.filter(|_| own.reserve.is_none()),
+            reserve_bytes: own.reserve.unwrap_or(0),
+            grants: record.near_limit.grants,
+            at: record.near_limit.at,
+        },
+        findings: findings(record),
         recorder: Recorder { path: record.path.as_deref(), bytes: FILE_BYTES },
         faults: record.faults,
     }
@@ -184,8 +220,8 @@ mod tests {
     use crate::export::sample;
     use serde_json::{Value, json};
 
-    fn object(record: &Record, reason: Option<&str>) -> Value {
-        serde_json::to_value(stats(record, reason)).unwrap()
+    fn object(record: &Record, exact_reason: Option<&str>) -> Value {
+        serde_json::to_value(stats(record, Own { exact_reason, ..Own::default() })).unwrap()
     }
 
     #[test]
@@ -211,6 +247,13 @@ mod tests {
             "/requests/untracked",
             "/requests/limited",
             "/requests/shed",
+            "/requests/shedReported",
+            "/requests/limitReported",
+            "/pressure/level",
+            "/pressure/heap",
+            "/pressure/rss",
+            "/pressure/delayMs",
+            "/nearLimit/grants",
             "/routes/0/durationMs/p99",
             "/routes/0/heapBytes/mean",
             "/routes/0/bodyBytes/sum",
@@ -227,7 +270,7 @@ mod tests {
             assert!(stats.pointer(pointer).is_some_and(Value::is_number), "{pointer}: {stats}");
         }
         assert_eq!(stats["heap"]["exact"], json!(true));
-        assert_eq!(stats["findings"], json!([]));
+        assert!(stats["findings"].is_array());
         assert_eq!(stats["recorder"]["path"], Value::Null);
         assert_eq!(stats["heap"]["unattributedBytes"], json!(500u64 << 20));
         assert_eq!(stats["routes"][0]["status"], json!("2xx"));
@@ -239,6 +282,24 @@ mod tests {
         assert_eq!(object(&record, Some("a symbol is missing"))["heap"].get("reason"), None);
         record.heap.exact = false;
         assert_eq!(object(&record, Some("a symbol is missing"))["heap"]["reason"], json!("a symbol is missing"));
+    }
+
+    #[test]
+    fn says_whether_v8_would_be_granted_a_reserve_and_why_not() {
+        let record = sample::record();
+        let near_limit = |own| serde_json::to_value(stats(&record, own)).unwrap()["nearLimit"].clone();
+        let armed = near_limit(Own { reserve: Some(5 << 20), no_reserve: Some("was off"), ..Own::default() });
+        assert_eq!(armed, json!({ "armed": true, "reserveBytes": 5 << 20, "grants": 0, "at": null }));
+        assert_eq!(near_limit(Own { no_reserve: Some("a flag"), ..Own::default() })["reason"], json!("a flag"));
+    }
+
+    #[test]
+    fn finds_a_heap_limit_that_the_container_cannot_hold() {
+        let mut record = sample::record();
+        record.heap.limit_bytes = 4 << 30;
+        let finding = &object(&record, None)["findings"][0];
+        assert_eq!((&finding["kind"], &finding["severity"]), (&json!("heap-limit"), &json!("critical")));
+        assert!(finding["advice"].as_str().unwrap().contains("--max-old-space-size="));
     }
 
     #[test]

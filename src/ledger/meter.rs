@@ -45,6 +45,14 @@ impl Meter {
         matches!(self, Self::Exact { .. })
     }
 
+    /// Asks V8 to find out what lives. Not within a collection.
+    pub fn ask_for_collection(&self) -> bool {
+        match self {
+            Self::Exact { probe, .. } => probe.ask_for_collection(),
+            Self::Supplied { .. } => false,
+        }
+    }
+
     /// Panics that the probe has swallowed inside collections.
     pub fn faults(&self) -> u64 {
         match self {

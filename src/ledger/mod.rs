@@ -30,6 +30,8 @@ pub type Handle = u32;
 
 /// Refusals are counted each; as events, at most one in this time is recorded.
 const LIMIT_EVENT_EVERY: Duration = Duration::from_secs(1);
+/// An overload lasts longer than a client that sends too much.
+const SHED_EVENT_EVERY: Duration = Duration::from_secs(10);
 
 const GENERATIONS: u32 = (1 << 31) / SLOTS_MAX as u32;
 
@@ -114,9 +116,12 @@ pub struct Ledger {
     totals: Totals,
     /// Bytes charged to requests since the start.
     attributed: i64,
+    /// Bytes charged to the requests in flight.
+    in_flight_bytes: i64,
     routes: Routes,
     paths: PathMode,
     limit_event: Option<Instant>,
+    shed_event: Option<Instant>,
     /// Faults of the meter that were reported.
     meter_faults: u64,
 }
@@ -142,9 +147,11 @@ impl Ledger {
             last_window: 0,
             totals: Totals::default(),
             attributed: 0,
+            in_flight_bytes: 0,
             routes,
             paths,
             limit_event: None,
+            shed_event: None,
             meter_faults: 0,
         }
     }
@@ -254,6 +261,7 @@ impl Ledger {
             let heap = if self.meter.exact() || heap >= 0 { heap } else { 0 };
             slot.heap += heap;
             self.attributed += heap;
+            self.in_flight_bytes += heap;
             slot.external = slot
                 .external
                 .filter(|_| now.collections == self.mark.collections)
@@ -351,14 +359,36 @@ impl Ledger {
             self.slots[index].limited = true;
         }
         // A flood of refusals must not wash everything else out of the ring.
-        if self.limit_event.is_none_or(|last| last.elapsed() >= LIMIT_EVENT_EVERY) {
-            self.limit_event = Some(Instant::now());
+        if due(&mut self.limit_event, LIMIT_EVENT_EVERY) {
             self.writer.event(EventKind::Limit, route, detail);
         }
     }
 
     fn runs(&self, handle: Handle) -> bool {
         self.stack.last().is_some_and(|span| span.handle == handle)
+    }
+
+    /// `limit()` would have refused a request, but was told to report only.
+    pub fn limit_reported(&mut self, route: Option<&str>, detail: &str) {
+        self.writer.limit_reported();
+        if due(&mut self.limit_event, LIMIT_EVENT_EVERY) {
+            self.writer.event(EventKind::Limit, route, &format!("reported only: {detail}"));
+        }
+    }
+
+    /// `shed()` refused a request, or would have if it were not told to report only. True if an event is due.
+    pub fn shed(&mut self, reported: bool) -> bool {
+        if reported {
+            self.writer.shed_reported();
+        } else {
+            self.writer.request_shed();
+        }
+        due(&mut self.shed_event, SHED_EVENT_EVERY)
+    }
+
+    /// What the requests in flight have allocated, and what of the heap was used, as of the last switch; bytes.
+    pub fn in_flight_bytes(&self) -> (u64, u64) {
+        (self.in_flight_bytes.max(0) as u64, self.mark.heap.used)
     }
 
     pub fn usage(&self, handle: Handle) -> Option<Usage> {
@@ -399,6 +429,7 @@ impl Ledger {
         let whole = self.is_whole(&slot);
         self.totals.ended += 1;
         self.totals.whole += u64::from(whole);
+        self.in_flight_bytes -= slot.heap;
         let status = StatusClass::of(end.status);
         let row = self.routes.row(&self.writer, slot.method, label, status);
         let ended = Ended {
@@ -461,6 +492,15 @@ impl Ledger {
     pub fn supply(&mut self, figures: HeapFigures) {
         self.meter.supply(figures);
     }
+}
+
+/// Whether the last event is long enough ago for another, which this notes.
+fn due(last: &mut Option<Instant>, every: Duration) -> bool {
+    let due = last.is_none_or(|last| last.elapsed() >= every);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
 }
 
 #[cfg(test)]

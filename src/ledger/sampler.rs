@@ -23,6 +23,16 @@ const EVENT_AFTER: Duration = Duration::from_secs(1);
 /// Counting descriptors lists a directory: not every turn.
 const FDS_EVERY: u32 = 10;
 
+/// A block of the event loop that is over.
+#[derive(Clone, Debug)]
+pub struct Block {
+    pub blocked: Duration,
+    /// The request whose synchronous code was on the stack; none where none was.
+    pub method: Option<String>,
+    pub path: Option<String>,
+    pub route: Option<String>,
+}
+
 /// Runs until dropped.
 pub struct Sampler {
     stop: Option<Sender<()>>,
@@ -30,16 +40,21 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// `touch` is called each turn: it keeps the record's file looking alive.
-    pub fn start(map: Arc<Map>, touch: impl Fn() + Send + 'static) -> io::Result<Self> {
-        let (stop, stopped) = channel();
+    /// `touch` is called each turn: it keeps the record's file looking alive; `on_unblocked` when the loop turns again after it
+    /// was blocked for long.
+    pub fn start(
+        map: Arc<Map>,
+        touch: impl Fn() + Send + 'static,
+        on_unblocked: impl Fn(Block) + Send + 'static,
+    ) -> io::Result<Self> {
+        // The first sample is there before anybody asks.
         let mut turn = Turn::new(SamplerWriter::new(map));
-        // The first one here: whoever reads the record from now on finds the process's figures in it.
         turn.run();
         touch();
+        let (stop, stopped) = channel();
         let thread = Builder::new().name("plimsoll-sample".into()).stack_size(256 << 10).spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
-                turn.run();
+                turn.run().into_iter().for_each(&on_unblocked);
                 touch();
             }
             turn.run();
@@ -65,7 +80,7 @@ struct Turn {
     fds: (u64, u64),
     /// Longest block of the one going on; zero while the loop turns.
     blocked: Duration,
-    announced: bool,
+    announced: Option<Block>,
 }
 
 impl Turn {
@@ -76,11 +91,11 @@ impl Turn {
             turns: 0,
             fds: (0, 0),
             blocked: Duration::ZERO,
-            announced: false,
+            announced: None,
         }
     }
 
-    fn run(&mut self) {
+    fn run(&mut self) -> Option<Block> {
         if self.turns.is_multiple_of(FDS_EVERY) {
             self.fds = process::fds();
         }
@@ -98,7 +113,7 @@ impl Turn {
             native: jemalloc::figures(),
             blocked_ns: blocked.as_nanos() as u64,
         });
-        self.announce(blocked);
+        self.announce(blocked)
     }
 
     fn blocked(&self) -> Duration {
@@ -107,25 +122,31 @@ impl Turn {
         if late > BLOCKED_AFTER { late } else { Duration::ZERO }
     }
 
-    fn announce(&mut self, blocked: Duration) {
-        if blocked >= EVENT_AFTER && !self.announced {
-            self.announced = true;
-            let request = self.writer.running_request();
-            let (route, by) = match &request {
-                Some(request) => (request.route.as_deref(), format!(" by {} {}", request.method, request.path)),
-                None => (None, String::new()),
+    /// Records the beginning and the end of a long block; returns it at its end.
+    fn announce(&mut self, blocked: Duration) -> Option<Block> {
+        if blocked >= EVENT_AFTER && self.announced.is_none() {
+            let (method, path, route) = match self.writer.running_request() {
+                Some(request) => (Some(request.method), Some(request.path), request.route),
+                None => (None, None, None),
+            };
+            let by = match (&method, &path) {
+                (Some(method), Some(path)) => format!(" by {method} {path}"),
+                _ => String::new(),
             };
             self.writer.event(
                 EventKind::Blocked,
-                route,
+                route.as_deref(),
                 &format!("event loop blocked for {:.1} s{by}", blocked.as_secs_f64()),
             );
+            self.announced = Some(Block { blocked, method, path, route });
         }
-        if blocked.is_zero() && self.announced {
-            self.announced = false;
-            let detail = format!("event loop turns again after {:.1} s", self.blocked.as_secs_f64());
+        let over = if blocked.is_zero() { self.announced.take() } else { None };
+        let over = over.map(|block| Block { blocked: self.blocked, ..block });
+        if let Some(block) = &over {
+            let detail = format!("event loop turns again after {:.1} s", block.blocked.as_secs_f64());
             self.writer.event(EventKind::Blocked, None, &detail);
         }
         self.blocked = blocked;
+        over
     }
 }

@@ -111,6 +111,21 @@ fn a_span_with_a_collection_is_left_out_without_the_exact_probe() {
     assert_eq!(ledger.usage(handle).unwrap().heap_bytes, 0);
 }
 
+#[test]
+fn refusals_are_counted_each_and_recorded_now_and_then() {
+    let mut ledger = ledger();
+    assert!(ledger.shed(false), "the first is an event");
+    assert!(!ledger.shed(false) && !ledger.shed(true));
+    for _ in 0..3 {
+        ledger.limit_reported(Some("/up"), "2000 bytes declared");
+    }
+    let record = read(&ledger);
+    let requests = &record.requests;
+    assert_eq!((requests.shed, requests.shed_reported, requests.limited, requests.limit_reported), (2, 1, 0, 3));
+    let events: Vec<_> = record.events.iter().map(|event| (event.kind, event.detail.as_str())).collect();
+    assert_eq!(events, [("limit", "reported only: 2000 bytes declared")]);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Enter,

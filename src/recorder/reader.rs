@@ -16,8 +16,8 @@ use super::layout::{
 };
 use super::map::Map;
 use super::record::{
-    AsyncSpans, Cgroup, Collection, Event, EventLoop, Exit, GcTotal, Heap, InFlight, LayerStats, Live, Native, Process,
-    Record, Requests, RouteStats, Sample,
+    AsyncSpans, Cgroup, Collection, Event, EventLoop, Exit, GcTotal, Heap, InFlight, LayerStats, Live, Native,
+    NearLimit, Pressure, Process, Record, Requests, RouteStats, Sample,
 };
 use super::writer::UNKNOWN;
 
@@ -348,12 +348,35 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
                 untracked: head[gauge::REQUESTS_UNTRACKED],
                 limited: head[gauge::REQUESTS_LIMITED],
                 shed: head[gauge::REQUESTS_SHED],
+                shed_reported: head[gauge::SHED_REPORTED],
+                limit_reported: head[gauge::LIMIT_REPORTED],
                 body_bytes: head[gauge::BODY_BYTES],
+            },
+            pressure: pressure_of(head),
+            near_limit: NearLimit {
+                grants: head[gauge::NEAR_LIMIT_GRANTS],
+                at: Some(head[gauge::NEAR_LIMIT_AT]).filter(|at| *at > 0),
             },
             gc,
             faults: head[gauge::FAULTS],
             ..Record::default()
         })
+    }
+}
+
+fn pressure_of(head: &[u64]) -> Pressure {
+    let over = |part: Option<u64>, whole: Option<u64>| {
+        part.zip(whole).filter(|(_, whole)| *whole > 0).map(|(part, whole)| part as f64 / whole as f64)
+    };
+    let semi_space_max_bytes = Some(head[gauge::SEMI_SPACE_MAX]).filter(|bytes| *bytes > 0);
+    let young = semi_space_max_bytes.unwrap_or(0).saturating_mul(3);
+    Pressure {
+        level: head[gauge::SHED_PPM].min(1_000_000) as f64 / 1e6,
+        heap: over(known(head[gauge::HEAP_LIVE]), head[gauge::HEAP_LIMIT].checked_sub(young)),
+        rss: over(Some(head[gauge::RSS]), known(head[gauge::CGROUP_LIMIT])),
+        delay_ms: ms(head[gauge::LOOP_LAG_NS]),
+        native_bytes: known(head[gauge::NATIVE_ALLOCATED]),
+        semi_space_max_bytes,
     }
 }
 

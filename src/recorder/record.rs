@@ -36,6 +36,8 @@ pub struct Record {
     pub event_loop: EventLoop,
     pub async_spans: AsyncSpans,
     pub requests: Requests,
+    pub pressure: Pressure,
+    pub near_limit: NearLimit,
     pub gc: Vec<GcTotal>,
     pub in_flight: Vec<InFlight>,
     /// Oldest first.
@@ -130,7 +132,36 @@ pub struct Requests {
     pub untracked: u64,
     pub limited: u64,
     pub shed: u64,
+    /// What `report: true` only counted.
+    pub shed_reported: u64,
+    pub limit_reported: u64,
     pub body_bytes: u64,
+}
+
+/// What `shed()` goes by.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pressure {
+    /// How hard it is pressed, 0 to 1.
+    pub level: f64,
+    /// What lives over what the old generation may hold; none before the first major collection.
+    pub heap: Option<f64>,
+    /// RSS over the cgroup's limit; none without one.
+    pub rss: Option<f64>,
+    pub delay_ms: f64,
+    /// The addon's own allocations.
+    pub native_bytes: Option<u64>,
+    /// The largest that one semi-space may become; none where unknown.
+    pub semi_space_max_bytes: Option<u64>,
+}
+
+/// The reserve that V8 is granted near its heap limit.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NearLimit {
+    pub grants: u64,
+    /// When the last one was.
+    pub at: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]

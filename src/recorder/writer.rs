@@ -1,5 +1,8 @@
 //! The writing side. Each table has one writer thread: `Writer` is the JS thread's, `SamplerWriter` the sampler's.
 
+mod pressure;
+mod sampler;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*, fence};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,8 +14,7 @@ use super::layout::{
     layer, layer_row, live, route, slot,
 };
 use super::map::Map;
-
-mod sampler;
+pub use pressure::Surroundings;
 pub use sampler::{ProcessFigures, SamplerWriter};
 
 /// Upper bounds of the latency histogram, nanoseconds: 1 ms to 60 s, the steps that Prometheus users know.

@@ -226,6 +226,12 @@ impl Page<'_> {
             let share = format!("{:.1} % of the time is metered so", spans.share * 100.0);
             self.fact("metered whole", &if spans.share < 1.0 { format!("{whole}; {share}") } else { whole })?;
         }
+        let (shed, limited) = (requests.shed_reported, requests.limit_reported);
+        if shed.max(limited) > 0 {
+            let reported = format!("{} over a limit, {} to relieve the process", count(limited), count(shed));
+            self.fact("reported only", &reported)?;
+        }
+        self.pressure()?;
         if requests.untracked > 0 {
             self.fact("untracked", &format!("{}, because all slots were taken", count(requests.untracked)))?;
         }
@@ -243,6 +249,34 @@ impl Page<'_> {
         }
         tables::in_flight(in_flight, options, self.out)?;
         left_out(in_flight.len(), options, "in flight", self.out)
+    }
+
+    fn pressure(&mut self) -> io::Result<()> {
+        let record = self.record;
+        let pressure = &record.pressure;
+        let mut parts = Vec::new();
+        if let Some(heap) = pressure.heap {
+            parts.push(format!("live heap {:.0} % of what the old generation holds", heap * 100.0));
+        }
+        if let Some(rss) = pressure.rss {
+            parts.push(format!("RSS {:.0} % of the cgroup's limit", rss * 100.0));
+        }
+        if pressure.level > 0.0 {
+            let shedding = format!("shedding, pressed to {:.0} %", pressure.level * 100.0);
+            parts.insert(0, self.options.alarm(&shedding));
+        }
+        if !parts.is_empty() {
+            self.fact("pressure", &parts.join("; "))?;
+        }
+        if let Some(at) = record.near_limit.at {
+            let grants = match record.near_limit.grants {
+                1 => "once".to_owned(),
+                grants => format!("{} times", count(grants)),
+            };
+            let near = format!("V8 was granted a reserve {grants}, last at {} UTC", date_time(at));
+            self.fact("near heap limit", &near)?;
+        }
+        Ok(())
     }
 
     fn routes(&mut self) -> io::Result<()> {

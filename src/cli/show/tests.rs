@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::export::sample;
-use crate::recorder::record::{Event, InFlight};
+use crate::recorder::record::{Event, InFlight, NearLimit};
 use crate::recorder::{FILE_BYTES, reader};
 
 fn judge(_: &Record) -> Judgement {
@@ -109,6 +109,24 @@ fn tells_where_the_rss_of_a_dead_process_was_as_far_as_the_record_knows() {
         assert!(text.contains(part), "no {part} in\n{text}");
     }
     assert!(!text.contains("plimsoll.memory()"));
+}
+
+#[test]
+fn tells_what_presses_and_whether_it_sheds() {
+    let mut record = dead();
+    record.requests.shed_reported = 3;
+    record.near_limit = NearLimit { grants: 1, at: Some(1_795_353_845_000) };
+    record.pressure.level = 0.43;
+    let text = shown(&[record], &options());
+    for part in [
+        "reported only       0 over a limit, 3 to relieve the process",
+        "shedding, pressed to 43 %; live heap ",
+        "RSS 45 % of the cgroup's limit",
+        "V8 was granted a reserve once, last at 2026-11-22 13:24:05 UTC",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+    assert!(!shown(&[dead()], &options()).contains("shedding"));
 }
 
 #[test]
@@ -239,7 +257,7 @@ fn everything(bytes: &[u8]) -> Result<usize, reader::ReadError> {
         let options = crate::export::prometheus::Options { openmetrics, ..Default::default() };
         out.extend(crate::export::prometheus::render(&records, &options));
     }
-    out.extend(serde_json::to_vec(&crate::export::stats::stats(&records[0], None)).unwrap());
+    out.extend(serde_json::to_vec(&crate::export::stats::stats(&records[0], Default::default())).unwrap());
     Ok(out.len())
 }
 

@@ -44,6 +44,7 @@ pub fn fill(families: &mut Families, records: &[Record], options: &Options) {
     allocation(families, records);
     collections(families, records);
     requests(families, records);
+    pressure(families, records);
     routes(families, records);
 }
 
@@ -281,6 +282,41 @@ fn requests(families: &mut Families, records: &[Record]) {
         "plimsoll_http_received_bytes_total",
         each(|record| record.requests.body_bytes),
         "Bytes of request bodies received.",
+    );
+}
+
+fn pressure(families: &mut Families, records: &[Record]) {
+    let each = |figure: fn(&Record) -> u64| sum(records, figure);
+    families.counter(
+        "plimsoll_http_requests_shed_reported_total",
+        each(|record| record.requests.shed_reported),
+        "Requests that would have been refused to relieve the process, and were reported only.",
+    );
+    families.counter(
+        "plimsoll_http_requests_limit_reported_total",
+        each(|record| record.requests.limit_reported),
+        "Requests that would have been refused because their body exceeds a limit, and were reported only.",
+    );
+    families.known(
+        "plimsoll_shed_level",
+        max(records, |record| record.pressure.level),
+        "How hard shedding is pressed: 0 admits all requests, 1 none. Of the hardest pressed isolate.",
+    );
+    let fullest = |share: fn(&Record) -> Option<f64>| records.iter().filter_map(share).max_by(f64::total_cmp);
+    families.known(
+        "plimsoll_pressure_heap_ratio",
+        fullest(|record| record.pressure.heap),
+        "What lives on the heap over what its old generation may hold, of the fullest isolate.",
+    );
+    families.known(
+        "plimsoll_pressure_rss_ratio",
+        fullest(|record| record.pressure.rss),
+        "Resident memory over the cgroup's limit, of the process nearest to it.",
+    );
+    families.counter(
+        "plimsoll_near_heap_limit_grants_total",
+        each(|record| record.near_limit.grants),
+        "Reserves that V8 was granted near its heap limit.",
     );
 }
 

@@ -7,12 +7,18 @@
 //! `allocated = used + Σ over collections (used before − used after)`: a difference of two readings is what the code between
 //! them allocated. Sums are exact; one reading may be off by up to a page, or negative while sweeping goes on beside it.
 
+mod near_limit;
+mod symbols;
+
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use thiserror::Error;
+
+pub use near_limit::{Grant, NearLimit};
+use symbols::{IsolatePointer, Symbols};
 
 /// Figures of one isolate's heap, bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -50,72 +56,14 @@ pub enum ProbeError {
 /// What is called after each collection, inside it.
 pub type OnCollection = Box<dyn FnMut(&Collection)>;
 
-type IsolatePointer = *mut c_void;
-type GcCallback = unsafe extern "C" fn(IsolatePointer, i32, i32, *mut c_void);
-
-/// V8's functions, as found in this process.
-#[derive(Clone, Copy)]
-struct Symbols {
-    get_current: unsafe extern "C" fn() -> IsolatePointer,
-    get_heap_statistics: unsafe extern "C" fn(IsolatePointer, *mut u64),
-    add_prologue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void, i32),
-    add_epilogue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void, i32),
-    remove_prologue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void),
-    remove_epilogue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void),
-}
-
 /// scavenge | minor mark-sweep | mark-sweep-compact | incremental marking | weak callbacks
 const ALL_GC_TYPES: i32 = 31;
 /// Words of the buffer for `HeapStatistics`; V8 writes 14 to 16 of them, newer versions append.
 const STATISTICS_WORDS: usize = 64;
+/// `MemoryPressureLevel::kModerate`.
+const MODERATE_PRESSURE: i32 = 1;
 /// Collections inside collections (weak callbacks inside a mark-sweep).
 const MAX_DEPTH: usize = 4;
-
-impl Symbols {
-    #[cfg(unix)]
-    fn find() -> Result<Self, ProbeError> {
-        fn symbol<T: Copy>(mangled: &'static std::ffi::CStr, name: &'static str) -> Result<T, ProbeError> {
-            const { assert!(size_of::<T>() == size_of::<*mut c_void>()) };
-            // SAFETY: dlsym takes a NUL-terminated name and only looks it up.
-            let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, mangled.as_ptr()) };
-            if found.is_null() {
-                return Err(ProbeError::Symbol(name));
-            }
-            // SAFETY: T is a function pointer of the size of a pointer (asserted above; only used with the types of
-            // `Symbols`), and the mangled name fixes the parameters' types in V8's ABI.
-            Ok(unsafe { std::mem::transmute_copy::<*mut c_void, T>(&found) })
-        }
-        const CALLBACK: &str = "the garbage-collection callbacks";
-        Ok(Self {
-            get_current: symbol(c"_ZN2v87Isolate10GetCurrentEv", "Isolate::GetCurrent")?,
-            get_heap_statistics: symbol(
-                c"_ZN2v87Isolate17GetHeapStatisticsEPNS_14HeapStatisticsE",
-                "Isolate::GetHeapStatistics",
-            )?,
-            add_prologue: symbol(
-                c"_ZN2v87Isolate21AddGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_",
-                CALLBACK,
-            )?,
-            add_epilogue: symbol(
-                c"_ZN2v87Isolate21AddGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_",
-                CALLBACK,
-            )?,
-            remove_prologue: symbol(
-                c"_ZN2v87Isolate24RemoveGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_",
-                CALLBACK,
-            )?,
-            remove_epilogue: symbol(
-                c"_ZN2v87Isolate24RemoveGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_",
-                CALLBACK,
-            )?,
-        })
-    }
-
-    #[cfg(not(unix))]
-    fn find() -> Result<Self, ProbeError> {
-        Err(ProbeError::Platform)
-    }
-}
 
 /// At which word of V8's `HeapStatistics` each figure stands.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +79,20 @@ pub struct Layout {
 
 impl Layout {
     pub const V8: Layout = Layout { total: 0, executable: 1, physical: 2, used: 4, limit: 5, malloced: 6, external: 7 };
+
+    /// Each figure so many words further on: a layout that is wrong, to see that it is found out.
+    pub fn shifted(self, words: usize) -> Self {
+        let by = |word: usize| (word + words) % STATISTICS_WORDS;
+        Self {
+            total: by(self.total),
+            executable: by(self.executable),
+            physical: by(self.physical),
+            used: by(self.used),
+            limit: by(self.limit),
+            malloced: by(self.malloced),
+            external: by(self.external),
+        }
+    }
 
     fn read(&self, words: &[u64; STATISTICS_WORDS]) -> HeapStatistics {
         HeapStatistics {
@@ -274,6 +236,15 @@ impl Probe {
     /// Collections seen so far.
     pub fn collections(&self) -> u64 {
         self.state.collections.get()
+    }
+
+    /// Asks V8 to find out what lives: it begins a marking beside the program (not a full stop), which ends in a major
+    /// collection. False where it cannot be asked. The callbacks run inside this call.
+    pub fn ask_for_collection(&self) -> bool {
+        let Some(memory_pressure) = self.state.symbols.memory_pressure else { return false };
+        // SAFETY: on the isolate's thread, of an isolate that lives (see `State::statistics`); 1 is a `MemoryPressureLevel`.
+        unsafe { memory_pressure(self.state.isolate, MODERATE_PRESSURE) };
+        true
     }
 
     /// Panics that were swallowed in the callbacks.

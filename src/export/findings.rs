@@ -1,0 +1,135 @@
+//! What a record gives evidence of, with what to do about it.
+
+use serde::Serialize;
+
+use crate::recorder::record::Record;
+
+const MIB: u64 = 1 << 20;
+/// What a Node process needs beside its heap: code, stacks, buffers, the allocator's own.
+const BESIDE_HEAP: u64 = 64 * MIB;
+/// Of the container's memory, what the old generation may take.
+const SHARE: f64 = 0.75;
+/// A heap limit under this share of a large container leaves most of it unused.
+const SMALL_SHARE: f64 = 0.35;
+const LARGE_CONTAINER: u64 = 2 << 30;
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    pub kind: &'static str,
+    pub route: Option<String>,
+    pub origin: Option<String>,
+    pub count: u64,
+    pub per_thousand: Option<f64>,
+    pub first_seen: u64,
+    pub last_seen: u64,
+    pub severity: &'static str,
+    pub advice: String,
+}
+
+pub fn findings(record: &Record) -> Vec<Finding> {
+    heap_limit(record).into_iter().collect()
+}
+
+/// Whether V8's limit fits the container's: over it, the kernel kills the process before V8 collects as hard as it can.
+fn heap_limit(record: &Record) -> Option<Finding> {
+    // A worker's heap has limits of its own, and shares the container with the main thread's.
+    let container = record.cgroup.limit_bytes.filter(|_| record.thread == 0)?;
+    let young = record.pressure.semi_space_max_bytes.unwrap_or(0).saturating_mul(3);
+    let (severity, advice) = judge(record.heap.limit_bytes, young, container)?;
+    Some(Finding {
+        kind: "heap-limit",
+        route: None,
+        origin: None,
+        count: 1,
+        per_thousand: None,
+        first_seen: record.started_at,
+        last_seen: record.last_heartbeat,
+        severity,
+        advice,
+    })
+}
+
+/// `limit`: V8's, with the young generation's part in it.
+fn judge(limit: u64, young: u64, container: u64) -> Option<(&'static str, String)> {
+    if limit == 0 || container == 0 {
+        return None;
+    }
+    let fits =
+        ((container as f64 * SHARE) as u64).min(container.saturating_sub(BESIDE_HEAP.saturating_add(young))) / MIB;
+    let (heap, has) = (limit / MIB, container / MIB);
+    // A container too small for a heap has no flag that would help.
+    let flag = if fits >= 16 {
+        format!("set --max-old-space-size={fits}")
+    } else {
+        "give the container more memory".to_owned()
+    };
+    if limit.saturating_add(BESIDE_HEAP) > container {
+        let advice = format!(
+            "V8 may grow its heap to {heap} MiB in a container of {has} MiB: the kernel would kill the process before V8 collects as hard as it can; {flag}"
+        );
+        return Some((if limit >= container { "critical" } else { "warning" }, advice));
+    }
+    let small = container >= LARGE_CONTAINER && (limit as f64) < SMALL_SHARE * container as f64;
+    small.then(|| {
+        let advice = format!(
+            "V8 ends the process at a heap of {heap} MiB, in a container of {has} MiB; if no other process needs the rest, {flag}"
+        );
+        ("info", advice)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn severity(limit_mib: u64, container_mib: u64) -> Option<&'static str> {
+        judge(limit_mib * MIB, 48 * MIB, container_mib * MIB).map(|(severity, _)| severity)
+    }
+
+    #[test]
+    fn a_heap_that_the_container_cannot_hold_is_critical() {
+        assert_eq!(severity(4144, 2048), Some("critical"));
+        assert_eq!(severity(512, 512), Some("critical"));
+        assert_eq!(severity(480, 512), Some("warning"));
+    }
+
+    #[test]
+    fn limits_that_fit_are_not_spoken_of() {
+        for (limit, container) in [(304, 512), (448, 512), (1072, 2048), (4144, 8192), (200, 1024)] {
+            assert_eq!(severity(limit, container), None, "{limit} in {container}");
+        }
+        assert_eq!(severity(0, 512), None, "unknown");
+    }
+
+    #[test]
+    fn a_small_heap_in_a_large_container_is_worth_a_word() {
+        assert_eq!(severity(248, 4096), Some("info"));
+        assert_eq!(severity(4144, 16_384), Some("info"));
+    }
+
+    #[test]
+    fn names_the_flag_to_set() {
+        let (_, advice) = judge(4144 * MIB, 48 * MIB, 512 * MIB).unwrap();
+        assert!(advice.ends_with("; set --max-old-space-size=384"), "{advice}");
+        let (_, advice) = judge(4288 * MIB, 192 * MIB, 512 * MIB).unwrap();
+        assert!(advice.ends_with("; set --max-old-space-size=256"), "{advice}");
+        let (_, advice) = judge(248 * MIB, 48 * MIB, 64 * MIB).unwrap();
+        assert!(advice.ends_with("give the container more memory"), "{advice}");
+    }
+
+    proptest! {
+        /// Who follows the advice is not advised again.
+        #[test]
+        fn the_flag_that_is_named_fits(limit in 1..16_384u64, young in 0..400u64, container in 1..65_536u64) {
+            let Some((_, advice)) = judge(limit * MIB, young * MIB, container * MIB) else { return Ok(()) };
+            if let Some((_, flag)) = advice.split_once("--max-old-space-size=") {
+                let old: u64 = flag.parse().unwrap();
+                let again = judge((old + young) * MIB, young * MIB, container * MIB);
+                prop_assert_eq!(again, None);
+            }
+        }
+    }
+}

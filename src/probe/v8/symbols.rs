@@ -1,0 +1,105 @@
+//! V8's functions, looked up at run time by the names that their C++ signatures have in the Itanium ABI.
+
+use std::ffi::c_void;
+
+use super::ProbeError;
+
+pub type IsolatePointer = *mut c_void;
+pub type GcCallback = unsafe extern "C" fn(IsolatePointer, i32, i32, *mut c_void);
+/// `data`, the limit now, the limit at the start; returns the limit to be.
+pub type NearHeapLimitCallback = unsafe extern "C" fn(*mut c_void, usize, usize) -> usize;
+
+/// V8's functions, as found in this process.
+#[derive(Clone, Copy)]
+pub struct Symbols {
+    pub get_current: unsafe extern "C" fn() -> IsolatePointer,
+    pub get_heap_statistics: unsafe extern "C" fn(IsolatePointer, *mut u64),
+    pub add_prologue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void, i32),
+    pub add_epilogue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void, i32),
+    pub remove_prologue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void),
+    pub remove_epilogue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void),
+    /// Takes a `MemoryPressureLevel`. The probe does without where it is missing.
+    pub memory_pressure: Option<unsafe extern "C" fn(IsolatePointer, i32)>,
+}
+
+/// What it takes to be asked near the heap limit.
+#[derive(Clone, Copy)]
+pub struct NearLimitSymbols {
+    pub get_current: unsafe extern "C" fn() -> IsolatePointer,
+    pub add: unsafe extern "C" fn(IsolatePointer, NearHeapLimitCallback, *mut c_void),
+    pub remove: unsafe extern "C" fn(IsolatePointer, NearHeapLimitCallback, usize),
+}
+
+/// `T` is the type of a function pointer whose parameters the mangled name spells out.
+#[cfg(unix)]
+fn symbol<T: Copy>(mangled: &'static std::ffi::CStr, name: &'static str) -> Result<T, ProbeError> {
+    const { assert!(size_of::<T>() == size_of::<*mut c_void>()) };
+    // SAFETY: dlsym takes a NUL-terminated name and only looks it up.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, mangled.as_ptr()) };
+    if found.is_null() {
+        return Err(ProbeError::Symbol(name));
+    }
+    // SAFETY: T is a function pointer of the size of a pointer (asserted above; only used with the field types of this
+    // module), and the mangled name fixes the parameters' types in V8's ABI.
+    Ok(unsafe { std::mem::transmute_copy::<*mut c_void, T>(&found) })
+}
+
+#[cfg(unix)]
+const GET_CURRENT: (&std::ffi::CStr, &str) = (c"_ZN2v87Isolate10GetCurrentEv", "Isolate::GetCurrent");
+
+impl Symbols {
+    #[cfg(unix)]
+    pub fn find() -> Result<Self, ProbeError> {
+        const CALLBACK: &str = "the garbage-collection callbacks";
+        Ok(Self {
+            get_current: symbol(GET_CURRENT.0, GET_CURRENT.1)?,
+            get_heap_statistics: symbol(
+                c"_ZN2v87Isolate17GetHeapStatisticsEPNS_14HeapStatisticsE",
+                "Isolate::GetHeapStatistics",
+            )?,
+            add_prologue: symbol(
+                c"_ZN2v87Isolate21AddGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_",
+                CALLBACK,
+            )?,
+            add_epilogue: symbol(
+                c"_ZN2v87Isolate21AddGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_",
+                CALLBACK,
+            )?,
+            remove_prologue: symbol(
+                c"_ZN2v87Isolate24RemoveGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_",
+                CALLBACK,
+            )?,
+            remove_epilogue: symbol(
+                c"_ZN2v87Isolate24RemoveGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_",
+                CALLBACK,
+            )?,
+            memory_pressure: symbol(
+                c"_ZN2v87Isolate26MemoryPressureNotificationENS_19MemoryPressureLevelE",
+                "Isolate::MemoryPressureNotification",
+            )
+            .ok(),
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub fn find() -> Result<Self, ProbeError> {
+        Err(ProbeError::Platform)
+    }
+}
+
+impl NearLimitSymbols {
+    #[cfg(unix)]
+    pub fn find() -> Result<Self, ProbeError> {
+        const CALLBACK: &str = "the near-heap-limit callback";
+        Ok(Self {
+            get_current: symbol(GET_CURRENT.0, GET_CURRENT.1)?,
+            add: symbol(c"_ZN2v87Isolate24AddNearHeapLimitCallbackEPFmPvmmES1_", CALLBACK)?,
+            remove: symbol(c"_ZN2v87Isolate27RemoveNearHeapLimitCallbackEPFmPvmmEm", CALLBACK)?,
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub fn find() -> Result<Self, ProbeError> {
+        Err(ProbeError::Platform)
+    }
+}

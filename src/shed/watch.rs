@@ -1,0 +1,197 @@
+//! Keeps the verdicts up to date: fed by the timer, by V8's collection callbacks and near its limit; publishes to the record.
+
+use std::time::Instant;
+
+use super::heap::Heap;
+use super::{Guard, Millis, PPM, Policy, Readings, near_limit};
+use crate::recorder::writer::Writer;
+
+/// Verdicts with different marks that are kept; more `shed()`s than that share the last one's.
+const GUARDS_MAX: usize = 64;
+/// What lives must be below this share of the heap for V8's reserve to be taken back, and for `shed()` to let go.
+const ROOM: f64 = 0.8;
+
+pub struct Watch {
+    writer: Writer,
+    started: Instant,
+    heap: Heap,
+    guards: Vec<(Policy, Guard)>,
+    delay_ms: f64,
+    granted_at: Option<Millis>,
+    /// The same, until `shed()` may let go.
+    near_limit: Option<Millis>,
+}
+
+impl Watch {
+    /// `capacity`: what the old generation may hold, bytes.
+    pub fn new(writer: Writer, capacity: u64) -> Self {
+        // Room for all from the start: nothing here allocates inside a collection.
+        let guards = Vec::with_capacity(GUARDS_MAX);
+        Self {
+            writer,
+            started: Instant::now(),
+            heap: Heap::new(capacity),
+            guards,
+            delay_ms: 0.0,
+            granted_at: None,
+            near_limit: None,
+        }
+    }
+
+    fn now(&self) -> Millis {
+        self.started.elapsed().as_millis() as Millis
+    }
+
+    /// The verdict for these marks, by the number that [`Watch::level`] takes.
+    pub fn guard(&mut self, policy: Policy) -> usize {
+        if let Some(known) = self.guards.iter().position(|(known, _)| *known == policy) {
+            return known;
+        }
+        if self.guards.len() < GUARDS_MAX {
+            self.guards.push((policy, Guard::new(&policy)));
+            self.judge();
+        }
+        self.guards.len() - 1
+    }
+
+    /// How hard this guard is pressed, 0 to 1.
+    pub fn level(&self, guard: usize) -> f64 {
+        self.guards.get(guard).map_or(0.0, |(_, guard)| guard.level())
+    }
+
+    /// The hardest pressed guard's level.
+    fn worst(&self) -> f64 {
+        self.guards.iter().map(|(_, guard)| guard.level()).fold(0.0, f64::max)
+    }
+
+    /// A collection has ended. May be called within it: does not allocate.
+    pub fn collected(&mut self, major: bool, used: u64, pause_ns: u64) {
+        let now = self.now();
+        self.heap.collected(major, used, pause_ns, now);
+        self.judge();
+    }
+
+    /// What the requests in flight have allocated on the heap, and what of the heap is used.
+    pub fn charged(&mut self, in_flight: u64, used: u64) {
+        if self.heap.charged(in_flight, used) {
+            self.judge();
+        }
+    }
+
+    /// V8 has granted its reserve. Called within its allocator: does not allocate.
+    pub fn granted(&mut self) {
+        self.granted_at = Some(self.now());
+        self.near_limit = self.granted_at;
+        self.judge();
+    }
+
+    /// The event loop has come round. True if V8 should be asked what lives.
+    pub fn ticked(&mut self, delay_ms: f64) -> bool {
+        let now = self.now();
+        self.delay_ms = delay_ms;
+        self.judge();
+        (self.worst() > 0.0 || self.near_limit.is_some()) && self.heap.wants_collection(now)
+    }
+
+    /// Whether a collection since the grant has shown that what lives has room again below `limit` bytes.
+    pub fn has_room(&self, limit: u64) -> bool {
+        let after_grant = self.granted_at < self.heap.collected_at();
+        after_grant && self.heap.live().is_some_and(|live| (live as f64) < ROOM * limit as f64)
+    }
+
+    fn readings(&self, now: Millis) -> Readings {
+        let surroundings = self.writer.surroundings();
+        Readings {
+            heap: self.heap.estimate(now),
+            rss: surroundings.cgroup_limit.map(|limit| surroundings.rss as f64 / limit.max(1) as f64),
+            delay_ms: self.delay_ms,
+            native_bytes: surroundings.native_allocated.map(|bytes| bytes as f64),
+            near_limit: self.near_limit.is_some(),
+        }
+    }
+
+    fn judge(&mut self) {
+        let now = self.now();
+        let heap = self.heap.estimate(now).zip(self.heap.collected_at());
+        // Once it has let go, a heap that fills up again is a matter of its marks.
+        self.near_limit = self.near_limit.filter(|at| near_limit(Some(*at), heap, ROOM, now));
+        let readings = self.readings(now);
+        for (_, guard) in &mut self.guards {
+            guard.judge(&readings, now);
+        }
+        self.writer.shed_level((self.worst() * PPM) as u64);
+    }
+
+    /// The figures that press, in a few words.
+    pub fn figures(&self, guard: usize) -> String {
+        let readings = self.readings(self.now());
+        let mut parts = vec![format!("pressed to {:.0} %", self.level(guard) * 100.0)];
+        if readings.near_limit {
+            parts.push("V8 was near its heap limit".into());
+        }
+        if let Some(heap) = readings.heap {
+            parts.push(format!("heap {:.0} %", heap.share * 100.0));
+        }
+        if let Some(rss) = readings.rss {
+            parts.push(format!("RSS {:.0} % of the cgroup's limit", rss * 100.0));
+        }
+        parts.push(format!("event loop {:.0} ms late", readings.delay_ms));
+        parts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::recorder::map::Map;
+    use crate::recorder::writer::Identity;
+    use crate::shed::Marks;
+
+    const MIB: u64 = 1 << 20;
+
+    fn watch() -> Watch {
+        let writer = Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity::default());
+        Watch::new(writer, 200 * MIB)
+    }
+
+    fn heap(lower: f64) -> Policy {
+        Policy { heap: Some(Marks { lower, upper: 0.9 }), ..Policy::default() }
+    }
+
+    #[test]
+    fn equal_marks_share_a_guard_and_guards_are_bounded() {
+        let mut watch = watch();
+        let first = watch.guard(heap(0.5));
+        assert_eq!(watch.guard(heap(0.5)), first);
+        let last = (0..1000).map(|i| watch.guard(heap(0.5 + f64::from(i) / 1e4))).last();
+        assert_eq!(last, Some(GUARDS_MAX - 1));
+        assert_eq!(watch.level(usize::MAX), 0.0, "none such");
+    }
+
+    #[test]
+    fn is_full_from_a_grant_on_until_a_collection_shows_room() {
+        let mut watch = watch();
+        let guard = watch.guard(Policy::default());
+        watch.granted();
+        assert_eq!(watch.level(guard), 1.0);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        watch.collected(true, 190 * MIB, 0);
+        assert_eq!((watch.level(guard), watch.has_room(200 * MIB)), (1.0, false));
+        watch.collected(true, 100 * MIB, 0);
+        assert_eq!((watch.level(guard), watch.has_room(200 * MIB)), (0.0, true));
+        watch.collected(true, 190 * MIB, 0);
+        assert_eq!(watch.level(guard), 0.0, "the marks are off");
+    }
+
+    #[test]
+    fn asks_what_lives_only_while_pressed() {
+        let mut watch = watch();
+        watch.guard(heap(0.5));
+        assert!(!watch.ticked(0.0));
+        watch.granted();
+        assert!(watch.ticked(0.0));
+        assert!(!watch.ticked(0.0), "it has just asked");
+    }
+}
