@@ -35,7 +35,10 @@ pub fn span_open(owner: f64) -> u32 {
 /// Closes a span, and those left open inside it.
 #[napi(catch_unwind)]
 pub fn span_close(depth: u32) {
-    with(|environment| environment.ledger.close(depth as usize));
+    with(|environment| {
+        environment.ledger.close(depth as usize);
+        pressure::charged(environment);
+    });
 }
 
 /// How asynchronous spans are metered: `off`, `sampled` or `always`.
