@@ -9,12 +9,13 @@ mod meter;
 mod path;
 mod routes;
 pub mod sampler;
+mod slots;
 mod windows;
 
 use std::time::{Duration, Instant};
 
 use crate::probe::process;
-use crate::recorder::writer::{Ended, HeapFigures, NativeUse, Writer, epoch_ms};
+use crate::recorder::writer::{Ended, HeapFigures, Writer, epoch_ms};
 use crate::recorder::{EventKind, SLOTS_MAX, StatusClass};
 
 pub use layers::LayerId;
@@ -22,6 +23,7 @@ use layers::Layers;
 pub use meter::{Meter, Reading, figures};
 pub use path::{PathMode, shown_path};
 use routes::Routes;
+use slots::{Slot, Slots};
 pub use windows::Turn;
 use windows::{Totals, Windows};
 
@@ -32,26 +34,6 @@ pub type Handle = u32;
 const LIMIT_EVENT_EVERY: Duration = Duration::from_secs(1);
 /// An overload lasts longer than a client that sends too much.
 const SHED_EVENT_EVERY: Duration = Duration::from_secs(10);
-
-const GENERATIONS: u32 = (1 << 31) / SLOTS_MAX as u32;
-
-/// What is known of one request so far.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    /// 0 while free.
-    handle: Handle,
-    started: Instant,
-    method: usize,
-    heap: i64,
-    /// None once a collection fell into one of its spans.
-    external: Option<i64>,
-    native: NativeUse,
-    body: u64,
-    spans: u64,
-    limited: bool,
-    /// The window that it entered in; 0: none.
-    window: u32,
-}
 
 /// One entry of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +82,7 @@ pub struct Ledger {
     writer: Writer,
     meter: Meter,
     started: Instant,
-    slots: Vec<Slot>,
-    free: Vec<u16>,
+    slots: Slots,
     /// What runs: innermost last.
     stack: Vec<Span>,
     /// The meter at the last switch, and when that was (kept only while a layer runs).
@@ -135,8 +116,7 @@ impl Ledger {
             writer,
             meter,
             started: Instant::now(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            slots: Slots::default(),
             stack: Vec::new(),
             mark,
             mark_at: None,
@@ -168,53 +148,19 @@ impl Ledger {
     /// counted as untracked.
     pub fn enter(&mut self, method: usize, url: &str) -> Option<Handle> {
         let now = Instant::now();
-        let Some(index) = self.take_slot(now) else {
+        let Some(index) = self.slots.take(now, self.window) else {
             self.writer.request_untracked();
             return None;
         };
+        self.totals.entered += u64::from(self.window != 0);
         let slot = &mut self.slots[index];
         slot.method = self.routes.method(method);
         let (handle, method) = (slot.handle, slot.method);
         let at_ns = (now - self.started).as_nanos() as u64;
         self.writer.open_slot(index, handle, method, &shown_path(url, self.paths), at_ns);
-        self.writer.in_flight(self.slots.len() - self.free.len());
+        self.writer.in_flight(self.slots.taken());
         self.open(handle, 0);
         Some(handle)
-    }
-
-    fn take_slot(&mut self, now: Instant) -> Option<usize> {
-        let window = self.window;
-        self.totals.entered += u64::from(window != 0);
-        let fresh = |handle| Slot {
-            handle,
-            started: now,
-            method: 0,
-            heap: 0,
-            external: Some(0),
-            native: NativeUse::default(),
-            body: 0,
-            spans: 0,
-            limited: false,
-            window,
-        };
-        if let Some(index) = self.free.pop() {
-            let index = usize::from(index);
-            // Free slots keep their last generation in `spans`.
-            let generation = self.slots[index].spans as u32 % (GENERATIONS - 1) + 1;
-            self.slots[index] = fresh(generation * SLOTS_MAX as u32 + index as u32);
-            return Some(index);
-        }
-        let index = self.slots.len();
-        if index == SLOTS_MAX {
-            return None;
-        }
-        self.slots.push(fresh(SLOTS_MAX as u32 + index as u32));
-        Some(index)
-    }
-
-    fn index(&self, handle: Handle) -> Option<usize> {
-        let index = handle as usize % SLOTS_MAX;
-        (handle != 0 && self.slots.get(index)?.handle == handle).then_some(index)
     }
 
     /// Opens a span: from here on what is allocated is the request's (nobody's, if the handle is stale), and the layer's.
@@ -225,7 +171,7 @@ impl Ledger {
         self.stack.push(Span { handle, layer });
         self.mark_at = (layer != 0).then(Instant::now);
         self.writer.running(handle);
-        if let Some(index) = self.index(handle) {
+        if let Some(index) = self.slots.index(handle) {
             self.slots[index].spans += 1;
         }
         depth
@@ -254,7 +200,7 @@ impl Ledger {
     /// Charges what was allocated since the last switch to the span that was open.
     fn switch(&mut self) {
         let now = self.meter.read();
-        if let Some((span, index)) = self.stack.last().and_then(|span| Some((*span, self.index(span.handle)?))) {
+        if let Some((span, index)) = self.stack.last().and_then(|span| Some((*span, self.slots.index(span.handle)?))) {
             let slot = &mut self.slots[index];
             // Without the exact probe a collection shows as a negative difference, and the span is left out.
             let heap = now.allocated - self.mark.allocated;
@@ -290,7 +236,7 @@ impl Ledger {
     }
 
     pub fn set_route(&mut self, handle: Handle, label: usize) {
-        if let Some(index) = self.index(handle) {
+        if let Some(index) = self.slots.index(handle) {
             self.writer.slot_label(index, label);
         }
     }
@@ -346,7 +292,7 @@ impl Ledger {
 
     /// Body bytes that came before the request had its slot: the process's total has them already.
     pub fn add_slot_body(&mut self, handle: Handle, bytes: u64) {
-        if let Some(index) = self.index(handle) {
+        if let Some(index) = self.slots.index(handle) {
             self.slots[index].body += bytes;
             self.writer.slot_body(index, self.slots[index].body);
         }
@@ -355,7 +301,7 @@ impl Ledger {
     /// `limit()` refused a request (whether or not it has a slot).
     pub fn limited(&mut self, handle: Handle, route: Option<&str>, detail: &str) {
         self.writer.request_limited();
-        if let Some(index) = self.index(handle) {
+        if let Some(index) = self.slots.index(handle) {
             self.slots[index].limited = true;
         }
         // A flood of refusals must not wash everything else out of the ring.
@@ -392,7 +338,7 @@ impl Ledger {
     }
 
     pub fn usage(&self, handle: Handle) -> Option<Usage> {
-        let slot = &self.slots[self.index(handle)?];
+        let slot = &self.slots[self.slots.index(handle)?];
         let mut usage = Usage {
             heap_bytes: slot.heap,
             external_bytes: slot.external.unwrap_or(0),
@@ -419,7 +365,7 @@ impl Ledger {
 
     /// The request is over: its figures go to its route's row and the slot is free. A stale handle is ignored.
     pub fn end(&mut self, handle: Handle, label: usize, end: End) -> bool {
-        let Some(index) = self.index(handle) else {
+        let Some(index) = self.slots.index(handle) else {
             return false;
         };
         if self.runs(handle) {
@@ -447,10 +393,8 @@ impl Ledger {
         self.writer.end_request(row, status, &ended);
         self.layers.end(&self.writer, index, row);
         self.writer.free_slot(index);
-        self.slots[index].spans = u64::from(handle / SLOTS_MAX as u32);
-        self.slots[index].handle = 0;
-        self.free.push(index as u16);
-        self.writer.in_flight(self.slots.len() - self.free.len());
+        self.slots.free(index);
+        self.writer.in_flight(self.slots.taken());
         true
     }
 

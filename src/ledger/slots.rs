@@ -1,0 +1,97 @@
+//! The slots of the requests in flight, and who has them: a handle carries a generation, so that a stale one finds nothing.
+
+use std::ops::{Index, IndexMut};
+use std::time::Instant;
+
+use super::Handle;
+use crate::recorder::SLOTS_MAX;
+use crate::recorder::writer::NativeUse;
+
+const GENERATIONS: u32 = (1 << 31) / SLOTS_MAX as u32;
+
+/// What is known of one request so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// 0 while free.
+    pub handle: Handle,
+    pub started: Instant,
+    pub method: usize,
+    pub heap: i64,
+    /// None once a collection fell into one of its spans.
+    pub external: Option<i64>,
+    pub native: NativeUse,
+    pub body: u64,
+    pub spans: u64,
+    pub limited: bool,
+    /// The window that it entered in; 0: none.
+    pub window: u32,
+}
+
+#[derive(Default)]
+pub struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<u16>,
+}
+
+impl Slots {
+    /// Takes a free slot for a request that enters now, in this window; none if all are taken.
+    pub fn take(&mut self, now: Instant, window: u32) -> Option<usize> {
+        let fresh = |handle| Slot {
+            handle,
+            started: now,
+            method: 0,
+            heap: 0,
+            external: Some(0),
+            native: NativeUse::default(),
+            body: 0,
+            spans: 0,
+            limited: false,
+            window,
+        };
+        if let Some(index) = self.free.pop() {
+            let index = usize::from(index);
+            // Free slots keep their last generation in `spans`.
+            let generation = self.slots[index].spans as u32 % (GENERATIONS - 1) + 1;
+            self.slots[index] = fresh(generation * SLOTS_MAX as u32 + index as u32);
+            return Some(index);
+        }
+        let index = self.slots.len();
+        if index == SLOTS_MAX {
+            return None;
+        }
+        self.slots.push(fresh(SLOTS_MAX as u32 + index as u32));
+        Some(index)
+    }
+
+    /// Where a handle's slot is; none for a stale one.
+    pub fn index(&self, handle: Handle) -> Option<usize> {
+        let index = handle as usize % SLOTS_MAX;
+        (handle != 0 && self.slots.get(index)?.handle == handle).then_some(index)
+    }
+
+    pub fn free(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        slot.spans = u64::from(slot.handle / SLOTS_MAX as u32);
+        slot.handle = 0;
+        self.free.push(index as u16);
+    }
+
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+impl Index<usize> for Slots {
+    type Output = Slot;
+
+    fn index(&self, index: usize) -> &Slot {
+        &self.slots[index]
+    }
+}
+
+impl IndexMut<usize> for Slots {
+    fn index_mut(&mut self, index: usize) -> &mut Slot {
+        &mut self.slots[index]
+    }
+}
