@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type * as shapes from './lib/shapes'
+import type * as shapes from './lib/shapes/index'
 
 // Sizes are bytes, `*Ms` are milliseconds, times are milliseconds since the epoch, everywhere below.
 
@@ -309,7 +309,7 @@ declare namespace plimsoll {
    */
   function lastDeath(): Death | null
 
-  // What they return: see lib/shapes.d.ts.
+  // What they return: see lib/shapes/.
   type Unsupported = shapes.Unsupported
   type Memory = shapes.Memory
   type MemoryPart = shapes.MemoryPart

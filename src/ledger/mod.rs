@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::probe::process;
 use crate::recorder::writer::{Ended, HeapFigures, Writer, epoch_ms};
-use crate::recorder::{EventKind, SLOTS_MAX, StatusClass};
+use crate::recorder::{EventKind, StatusClass};
 
 pub use layers::LayerId;
 use layers::Layers;

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::recorder::SLOTS_MAX;
 use crate::recorder::map::Map;
 use crate::recorder::reader;
 use crate::recorder::record::Record;

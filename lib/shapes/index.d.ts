@@ -1,0 +1,3 @@
+export type * from './memory'
+export type * from './record'
+export type * from './stats'
