@@ -16,7 +16,6 @@
 
 const { AsyncLocalStorage, createHook } = require('node:async_hooks')
 const net = require('node:net')
-const { Readable } = require('node:stream')
 const faults = require('./faults.js')
 const { native } = require('./native.js')
 const pools = require('./pools.js')
@@ -60,9 +59,10 @@ function after(asyncId) {
   depths.length = at
 }
 
-/** Node ends the process when a hook throws. */
+/** Node ends the process when a hook throws. There is no second try: what failed once would fail at each callback. */
 function failed(error) {
   close()
+  native.asyncMode('off')
   faults.report('in an async hook', error)
 }
 
@@ -159,12 +159,13 @@ function watchSockets() {
       return Reflect.apply(original, this, args)
     }
   }
+  // Readable's, unless somebody else has put one there.
+  const { push } = prototype
   prototype.push = function (...args) {
     const asker = state.open ? this[ASKER] : undefined
-    if (asker === undefined || asker.generation !== generation)
-      return Reflect.apply(Readable.prototype.push, this, args)
+    if (asker === undefined || asker.generation !== generation) return Reflect.apply(push, this, args)
     if (!asker.shared) asker.answered = true
-    return run(asker.shared ? undefined : asker.owner, Readable.prototype.push, this, args)
+    return run(asker.shared ? undefined : asker.owner, push, this, args)
   }
 }
 
