@@ -48,6 +48,11 @@ declare namespace plimsoll {
     async?: 'sampled' | boolean
     /** Whether each function of the app's stack gets its own bytes and time, in {@link RouteStats.layers}. Default: false. */
     layers?: boolean
+    /**
+     * Whether responses that are built in memory and sent in one piece become a {@link Finding} of kind `large-response`, a route and
+     * place each: `true` from 1 MiB on, or the size to look from. Default: false.
+     */
+    audit?: boolean | { over?: Size }
     /** Appends heap statistics to a file, from a thread of its own. Default: none. */
     stats?: StatsFileOptions
     /**

@@ -10,7 +10,8 @@ const channels = {
   limit: channel('plimsoll:limit'),
   shed: channel('plimsoll:shed'),
   'near-limit': channel('plimsoll:near-limit'),
-  blocked: channel('plimsoll:blocked')
+  blocked: channel('plimsoll:blocked'),
+  finding: channel('plimsoll:finding')
 }
 
 /** What has happened where no JavaScript could run: near V8's limit, in a blocked loop. */
@@ -22,4 +23,4 @@ function announce(native) {
   }
 }
 
-module.exports = { limit: channels.limit, shed: channels.shed, announce }
+module.exports = { limit: channels.limit, shed: channels.shed, finding: channels.finding, announce }

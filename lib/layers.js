@@ -8,18 +8,15 @@
  * what is an error handler, and instrumentation looks for its own function there (opentelemetry-js-contrib#2271).
  */
 
-const path = require('node:path')
-const { fileURLToPath } = require('node:url')
 const faults = require('./faults.js')
 const { native } = require('./native.js')
+const { placeOf } = require('./origin.js')
 const spans = require('./spans.js')
 
 /** What `spanOpen` takes apart again: handle + layer × 2³¹. */
 const LAYER_UNIT = 2 ** 31
 /** Wrappers in wrappers, as instrumentation makes them. */
 const WRAPPED_DEPTH = 8
-/** Of a place the record keeps so much; its end tells more than its beginning. */
-const PLACE_LENGTH = 100
 
 const ids = new WeakMap() // function -> the id of its layer
 let placed = null // whether places of functions can be had
@@ -92,7 +89,7 @@ function idOf(handle) {
     id = 0
     try {
       const inner = unwrapped(handle)
-      id = native.layer(nameOf(inner) || nameOf(handle) || '(anonymous)', placeOf(inner))
+      id = native.layer(nameOf(inner) || nameOf(handle) || '(anonymous)', definitionOf(inner))
     } catch (error) {
       faults.report('when a layer was looked at', error)
     }
@@ -113,22 +110,11 @@ function nameOf(handle) {
   return typeof name === 'string' ? name : ''
 }
 
-/** `src/users.js:12`, as seen from where the process runs; '' where it is not known. */
-function placeOf(handle) {
-  if (placed === null) placed = native.functionOrigin(placeOf)?.script === __filename
+/** Where a function is defined; '' where it is not known. */
+function definitionOf(handle) {
+  if (placed === null) placed = native.functionOrigin(definitionOf)?.script === __filename
   const origin = placed ? native.functionOrigin(handle) : null
-  if (!origin?.script) return ''
-  const place = `${shown(origin.script)}:${origin.line}`
-  return place.length <= PLACE_LENGTH ? place : `\u2026${place.slice(1 - PLACE_LENGTH)}`
-}
-
-function shown(script) {
-  const file = script.startsWith('file:') ? fileURLToPath(script) : script
-  const relative = path.isAbsolute(file) ? path.relative(process.cwd(), file) : file
-  if (!relative.startsWith('..')) return relative
-  // Hoisted modules of a monorepo: where they lie is not what tells.
-  const module = file.lastIndexOf(`${path.sep}node_modules${path.sep}`)
-  return module === -1 ? file : file.slice(module + 1)
+  return origin?.script ? placeOf(origin.script, origin.line) : ''
 }
 
 module.exports = { plain, each }

@@ -74,8 +74,8 @@ function start(settings = defaults()) {
   return true
 }
 
-function comparable({ name, paths, recorder, stats, async, layers, nearLimit }) {
-  return { name, paths, recorder, stats, async, layers, nearLimit }
+function comparable({ name, paths, recorder, stats, async, layers, nearLimit, auditOver }) {
+  return { name, paths, recorder, stats, async, layers, nearLimit, auditOver }
 }
 
 function defaults() {
@@ -87,6 +87,7 @@ function defaults() {
     stats: undefined,
     async: 'sampled',
     layers: false,
+    auditOver: null,
     nearLimit: heapOptions.DEFAULT_RESERVE,
     log: undefined
   }

@@ -1,6 +1,7 @@
 'use strict'
 
 const { METHODS } = require('node:http')
+const { watch: auditResponse } = require('./audit.js')
 const faults = require('./faults.js')
 const heapOptions = require('./heap-options.js')
 const { begin, settled, lifeOf } = require('./lifetime.js')
@@ -15,6 +16,7 @@ const tap = require('./tap.js')
 const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
 /** A client that went away before anything was answered: nginx's status for it. */
 const CLIENT_CLOSED_REQUEST = 499
+const AUDIT_OVER = '1mb'
 
 /** Middleware that tracks every request: what it allocates, how long it takes, how it ends. Put it first. */
 function plimsoll(given) {
@@ -43,8 +45,8 @@ function plimsoll(given) {
 
 function settingsOf(given) {
   const where = 'plimsoll()'
-  const known = ['name', 'log', 'paths', 'recorder', 'stats', 'async', 'layers', 'nearLimit']
-  const { name, log, paths, recorder, stats, async, layers, nearLimit } = options.object(where, given, known)
+  const known = ['name', 'log', 'paths', 'recorder', 'stats', 'async', 'layers', 'nearLimit', 'audit']
+  const { name, log, paths, recorder, stats, async, layers, nearLimit, audit } = options.object(where, given, known)
   const defaults = runtime.defaults()
   return {
     explicit: given !== undefined,
@@ -55,8 +57,18 @@ function settingsOf(given) {
     stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats),
     async: async === undefined ? defaults.async : options.oneOf(`${where}'s async`, async, ['sampled', true, false]),
     layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false]),
-    nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit)
+    nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit),
+    auditOver: auditOf(`${where}'s audit`, audit)
   }
+}
+
+/** The size from which on a response in one piece is worth a word; null: none is. */
+function auditOf(where, given) {
+  if (given === undefined || given === false) return null
+  if (given !== true && !options.isObject(given))
+    options.fail(where, given, "true, false or an object like { over: '1mb' }")
+  const { over = AUDIT_OVER } = given === true ? {} : options.object(where, given, ['over'])
+  return options.size(`${where}.over`, over)
 }
 
 function place(where, given, defaults) {
@@ -89,6 +101,8 @@ function enter(req, res) {
     life.atEnd(ended)
     routes.observe(life, routed)
     if (tap.announcedLength(req, life.headers)) tap.watch(req, res, life.slot)
+    const { auditOver } = runtime.state.settings
+    if (auditOver !== null) auditResponse(req, res, auditOver, routeOf)
     return life
   } catch (error) {
     faults.report('when a request entered', error)

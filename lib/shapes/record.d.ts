@@ -1,6 +1,6 @@
 // What `npx plimsoll show --json` prints, and what `lastDeath()` returns. Sizes are bytes, `*Ms` are milliseconds, times are milliseconds since the epoch.
 
-import type { Pressure, RouteStats, Stats } from './stats'
+import type { Finding, Pressure, RouteStats, Stats } from './stats'
 
 /** A request that had not ended. */
 export interface InFlight {
@@ -159,6 +159,8 @@ export interface Record {
   events: RecordEvent[]
   /** Faults of plimsoll's own that it swallowed. */
   faults: number
+  /** What plimsoll has evidence of; at most 128, what does not fit is `(other)`. */
+  findings: Finding[]
 }
 
 /** How a process ended, by the record that it left. */

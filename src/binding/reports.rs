@@ -11,7 +11,8 @@ use super::environment::{Environment, with};
 use crate::export::{prometheus, stats};
 use crate::recorder::map::Map;
 use crate::recorder::record::Record;
-use crate::recorder::{files, reader};
+use crate::recorder::writer::Evidence;
+use crate::recorder::{Severity, files, reader};
 
 fn not_started() -> Error {
     Error::from_reason("plimsoll has not been started in this thread")
@@ -35,6 +36,34 @@ pub fn stats_json() -> Result<String> {
     record.path = path;
     let own = stats::Own { exact_reason: reason.as_deref(), reserve, no_reserve: no_reserve.as_deref() };
     serde_json::to_string(&stats::stats(&record, own)).map_err(|error| Error::from_reason(error.to_string()))
+}
+
+/// What there is evidence of; kind, route and origin together name it.
+#[napi(object)]
+pub struct FindingOptions {
+    pub kind: String,
+    pub route: Option<String>,
+    pub origin: Option<String>,
+    /// `info`, `warning` or `critical`.
+    pub severity: String,
+    pub per_thousand: Option<f64>,
+    pub advice: String,
+}
+
+/// Puts a finding into the record, or counts it there. True when it is new.
+#[napi(catch_unwind)]
+pub fn finding(found: FindingOptions, times: f64) -> Result<bool> {
+    let severity = Severity::from_name(&found.severity)
+        .ok_or_else(|| Error::from_reason(format!("unknown severity {:?}: info, warning, critical", found.severity)))?;
+    let evidence = Evidence {
+        kind: &found.kind,
+        route: found.route.as_deref(),
+        origin: found.origin.as_deref(),
+        severity,
+        per_thousand: found.per_thousand,
+        advice: &found.advice,
+    };
+    Ok(with(|environment| environment.ledger.find(&evidence, times.max(0.0) as u64)).unwrap_or(false))
 }
 
 #[napi(object)]

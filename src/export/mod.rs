@@ -5,7 +5,6 @@
 //! * `findings`: what in them calls for action.
 //! * `ndjson`: the heap statistics file, written by a thread of its own.
 
-mod findings;
 pub mod ndjson;
 pub mod prometheus;
 pub mod stats;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::findings::{Finding, findings};
 use crate::recorder::FILE_BYTES;
-use crate::recorder::record::{AsyncSpans, Cgroup, EventLoop, InFlight, Live, Pressure, Record, RouteStats};
+use crate::recorder::findings::findings;
+use crate::recorder::record::{AsyncSpans, Cgroup, EventLoop, Finding, InFlight, Live, Pressure, Record, RouteStats};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

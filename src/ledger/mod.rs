@@ -4,6 +4,7 @@
 //! a stack and are exclusive: at each switch the meter is read once, and the difference goes to whom it belonged. A slot's handle
 //! carries a generation, so that a stale handle (a request that ended twice, a late settle) is ignored.
 
+mod findings;
 mod layers;
 mod meter;
 mod path;
@@ -15,9 +16,10 @@ mod windows;
 use std::time::{Duration, Instant};
 
 use crate::probe::process;
-use crate::recorder::writer::{Ended, HeapFigures, Writer, epoch_ms};
+use crate::recorder::writer::{Ended, Evidence, HeapFigures, Writer, epoch_ms};
 use crate::recorder::{EventKind, StatusClass};
 
+use findings::Findings;
 pub use layers::LayerId;
 use layers::Layers;
 pub use meter::{Meter, Reading, figures};
@@ -89,6 +91,7 @@ pub struct Ledger {
     mark: Reading,
     mark_at: Option<Instant>,
     layers: Layers,
+    findings: Findings,
     mode: AsyncMode,
     windows: Windows,
     /// The window that is open; 0: none. Their count while none is.
@@ -121,6 +124,7 @@ impl Ledger {
             mark,
             mark_at: None,
             layers: Layers::default(),
+            findings: Findings::default(),
             mode: AsyncMode::Off,
             windows: Windows::new(Instant::now()),
             window: 0,
@@ -244,6 +248,11 @@ impl Ledger {
     /// Interns a function of the app's stack; what it returns goes to [`Ledger::open`].
     pub fn layer(&mut self, name: &str, origin: &str) -> LayerId {
         self.layers.id(&self.writer, name, origin)
+    }
+
+    /// There is evidence of something, `times` more. True when it is new.
+    pub fn find(&mut self, evidence: &Evidence, times: u64) -> bool {
+        self.findings.see(&self.writer, evidence, times)
     }
 
     /// How asynchronous spans are metered from here on.

@@ -140,6 +140,7 @@ pub mod gauge {
     pub const LIVE_NEXT: usize = G + 39;
     pub const LAYERS_USED: usize = G + 40;
     pub const LAYER_ROWS_USED: usize = G + 41;
+    pub const FINDINGS_USED: usize = G + 42;
     pub const END: usize = G + 64;
 
     // From here on the sampler thread writes.
@@ -233,7 +234,7 @@ pub mod live {
 
 /// Requests in flight. A power of two: a handle is generation × `SLOTS_MAX` + index.
 pub const SLOTS_MAX: usize = 4096;
-pub const SLOTS: Table = Table::after(LIVES.end(), SLOTS_MAX, 40);
+pub const SLOTS: Table = Table::after(LIVES.end(), SLOTS_MAX, 37);
 pub mod slot {
     use super::Text;
     /// The handle while the slot is taken, 0 while it is free.
@@ -311,7 +312,25 @@ pub mod layer_row {
     pub const TIME_NS: usize = 5;
 }
 
-pub const WORDS: usize = LAYER_ROWS.end();
+/// What plimsoll has evidence of: a row a kind, route and place; the last stands for those beyond the bound.
+pub const FINDINGS_MAX: usize = 128;
+pub const FINDINGS: Table = Table::after(LAYER_ROWS.end(), FINDINGS_MAX + 1, 84);
+pub mod finding {
+    use super::Text;
+    pub const COUNT: usize = 1;
+    pub const FIRST_SEEN: usize = 2;
+    pub const LAST_SEEN: usize = 3;
+    /// A `Severity`.
+    pub const SEVERITY: usize = 4;
+    /// Of a thousand requests, in millionths; `u64::MAX` where it does not apply.
+    pub const PER_THOUSAND_PPM: usize = 5;
+    pub const KIND: Text = Text { offset: 6, words: 4 };
+    pub const ROUTE: Text = Text { offset: 10, words: 26 };
+    pub const ORIGIN: Text = Text { offset: 36, words: 15 };
+    pub const ADVICE: Text = Text { offset: 51, words: 33 };
+}
+
+pub const WORDS: usize = FINDINGS.end();
 /// Size of a recorder file: whole pages.
 pub const FILE_BYTES: usize = (WORDS * 8).next_multiple_of(4096);
 
@@ -357,6 +376,26 @@ impl StatusClass {
     }
     pub fn name(self) -> &'static str {
         ["1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(self.0) - 1]
+    }
+}
+
+/// How bad a finding is; the names are what users see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    Info = 0,
+    Warning = 1,
+    Critical = 2,
+}
+
+impl Severity {
+    pub const ALL: [Severity; 3] = [Self::Info, Self::Warning, Self::Critical];
+
+    pub fn name(self) -> &'static str {
+        ["info", "warning", "critical"][self as usize]
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.name() == name)
     }
 }
 
@@ -437,7 +476,8 @@ const _: () = {
             && route::WHOLE_HEAP_SUM < route::EXTERNAL_RECENT
     );
     assert!(route::EXTERNAL_RECENT + route::EXTERNAL_RECENT_LEN <= route::DURATION);
-    assert!(gauge::LAYER_ROWS_USED < gauge::END && live::REQUESTS_TOTAL < LIVES.row_words);
+    assert!(gauge::FINDINGS_USED < gauge::END && live::REQUESTS_TOTAL < LIVES.row_words);
+    assert!(end(finding::ADVICE) <= FINDINGS.row_words);
     assert!(end(layer::ORIGIN) <= LAYERS.row_words && layer_row::TIME_NS < LAYER_ROWS.row_words);
     assert!(route::RESPONSE + DISTRIBUTION_WORDS <= ROUTES.row_words);
 };

@@ -15,6 +15,7 @@
 pub mod death;
 pub mod distribution;
 pub mod files;
+pub mod findings;
 mod layout;
 pub mod map;
 pub mod reader;
@@ -22,5 +23,6 @@ pub mod record;
 pub mod writer;
 
 pub use layout::{
-    EventKind, FILE_BYTES, GcKind, LAYER_ROWS_MAX, LAYERS_MAX, METHODS_MAX, ROUTES_MAX, SLOTS_MAX, StatusClass,
+    EventKind, FILE_BYTES, FINDINGS_MAX, GcKind, LAYER_ROWS_MAX, LAYERS_MAX, METHODS_MAX, ROUTES_MAX, SLOTS_MAX,
+    Severity, StatusClass,
 };

@@ -11,16 +11,17 @@ use std::sync::atomic::{Ordering::*, fence};
 use thiserror::Error;
 
 use super::layout::{
-    EVENTS, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, LIVES, MAGIC, METHOD_TEXT, METHODS, ROUTES,
-    SAMPLER_EVENTS, SAMPLES, SLOTS, Table, Text, VERSION, WORDS, gauge, header, layer, layer_row, route, slot,
+    EVENTS, FINDINGS, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, LIVES, MAGIC, METHOD_TEXT,
+    METHODS, ROUTES, SAMPLER_EVENTS, SAMPLES, SLOTS, Table, Text, VERSION, WORDS, finding, gauge, header, layer,
+    layer_row, route, slot,
 };
 use super::map::Map;
 use super::record::{
     AsyncSpans, Cgroup, EventLoop, Heap, InFlight, LayerStats, Native, NearLimit, Process, Record, Requests, RouteStats,
 };
 use rows::{
-    Names, collection_of, event_of, exit_of, gc_total_of, in_flight_of, known, live_of, ms, pressure_of, route_stats,
-    sample_of, text,
+    Names, collection_of, event_of, exit_of, finding_of, gc_total_of, in_flight_of, known, live_of, ms, pressure_of,
+    route_stats, sample_of, text,
 };
 
 /// How often a row that is being written is read again before it is called torn.
@@ -201,13 +202,31 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
 
         let samples = self.ring(SAMPLES, gauge::SAMPLES_NEXT, sample_of)?;
         let collections = self.ring(GCS, gauge::GC_NEXT, collection_of)?;
+        let mut findings = Vec::new();
+        for index in 0..(self.head[gauge::FINDINGS_USED] as usize).min(FINDINGS.rows) {
+            let (row, torn) = self.row(FINDINGS, index)?;
+            if !torn && row[finding::COUNT] > 0 {
+                findings.push(finding_of(&row));
+            }
+        }
+
         let live_history = self.ring(LIVES, gauge::LIVE_NEXT, live_of)?;
         let mut events = self.ring(EVENTS, gauge::EVENTS_NEXT, event_of)?;
         events.extend(self.ring(SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, event_of)?);
         events.sort_by_key(|event| event.at);
 
         let head = self.head_record()?;
-        Ok(Record { torn_rows: self.torn, in_flight, samples, collections, live_history, routes, events, ..head })
+        Ok(Record {
+            torn_rows: self.torn,
+            in_flight,
+            samples,
+            collections,
+            live_history,
+            routes,
+            events,
+            findings,
+            ..head
+        })
     }
 
     /// What the layers have used, by row of their route, the heaviest first.

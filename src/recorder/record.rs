@@ -50,6 +50,24 @@ pub struct Record {
     /// Oldest first.
     pub events: Vec<Event>,
     pub faults: u64,
+    pub findings: Vec<Finding>,
+}
+
+/// Something that there is evidence of, and what to do about it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    pub kind: String,
+    pub route: Option<String>,
+    /// Where in the code it comes from, where that is known.
+    pub origin: Option<String>,
+    pub count: u64,
+    /// Of a thousand requests of the route; none where it does not apply.
+    pub per_thousand: Option<f64>,
+    pub first_seen: u64,
+    pub last_seen: u64,
+    pub severity: &'static str,
+    pub advice: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]

@@ -1,5 +1,6 @@
 //! The writing side. Each table has one writer thread: `Writer` is the JS thread's, `SamplerWriter` the sampler's.
 
+mod findings;
 mod pressure;
 mod sampler;
 
@@ -14,6 +15,7 @@ use super::layout::{
     layer, layer_row, live, route, slot,
 };
 use super::map::Map;
+pub use findings::Evidence;
 pub use pressure::Surroundings;
 pub use sampler::{ProcessFigures, SamplerWriter};
 

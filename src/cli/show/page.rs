@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::super::units::{between, clock, count, cut, date_time, duration, size};
 use super::super::{chart, units};
 use super::{Judgement, Options, left_out, rss, tables};
+use crate::recorder::findings::findings;
 use crate::recorder::record::{InFlight, Record, Sample};
 
 /// A heartbeat comes twice a second: without one for so long something holds the process.
@@ -19,6 +20,7 @@ pub fn write(record: &Record, judgement: Option<&Judgement>, options: &Options, 
     page.head(judgement)?;
     page.memory()?;
     rss::write(record, options, page.out)?;
+    page.findings()?;
     page.event_loop()?;
     page.collections()?;
     page.requests()?;
@@ -156,6 +158,25 @@ impl Page<'_> {
             bytes(peak)
         )?;
         lines.iter().try_for_each(|line| writeln!(self.out, "  {line}"))
+    }
+
+    fn findings(&mut self) -> io::Result<()> {
+        let findings = findings(self.record);
+        if findings.is_empty() {
+            return Ok(());
+        }
+        self.title("Findings")?;
+        for finding in findings.iter().take(self.options.limit) {
+            let place = |text: &Option<String>| text.as_ref().map(|text| format!(" {}", self.options.plain(text)));
+            let (route, origin) =
+                (place(&finding.route).unwrap_or_default(), place(&finding.origin).unwrap_or_default());
+            let times = if finding.count > 1 { format!(", {} times", count(finding.count)) } else { String::new() };
+            let what = format!("{} {}{route}{origin}{times}", finding.severity, self.options.plain(&finding.kind));
+            let what = if finding.severity == "info" { what } else { self.options.bold(&what) };
+            writeln!(self.out, "  {what}")?;
+            writeln!(self.out, "    {}", self.options.plain(&finding.advice))?;
+        }
+        left_out(findings.len(), self.options, "findings", self.out)
     }
 
     fn event_loop(&mut self) -> io::Result<()> {

@@ -8,6 +8,7 @@ use prometheus_client::metrics::MetricType;
 use super::merged::{self, Route, max, sum, sum_known};
 use super::{Families, Histogram, Labels, Options, Value, labels};
 use crate::recorder::FILE_BYTES;
+use crate::recorder::findings::findings;
 use crate::recorder::record::{Distribution, Record};
 use crate::recorder::writer::{GC_PAUSE_BOUNDS_NS, LATENCY_BOUNDS_NS};
 
@@ -44,6 +45,7 @@ pub fn fill(families: &mut Families, records: &[Record], options: &Options) {
     allocation(families, records);
     collections(families, records);
     requests(families, records);
+    findings_by_kind(families, records);
     pressure(families, records);
     routes(families, records);
 }
@@ -248,6 +250,18 @@ fn collections(families: &mut Families, records: &[Record]) {
         rows,
         "Pauses for garbage collection by kind: minor, major, incremental or weakcb.",
     );
+}
+
+fn findings_by_kind(families: &mut Families, records: &[Record]) {
+    let mut kinds: BTreeMap<(String, &str), u64> = BTreeMap::new();
+    for finding in records.iter().flat_map(findings) {
+        *kinds.entry((finding.kind, finding.severity)).or_default() += 1;
+    }
+    let rows = kinds.into_iter().map(|((kind, severity), count)| {
+        (labels([("kind", kind.as_str()), ("severity", severity)]), Value::Gauge(count.into()))
+    });
+    let help = "Findings by kind and severity: places, not how often each was seen.";
+    families.push("plimsoll_findings", help, MetricType::Gauge, rows.collect());
 }
 
 fn requests(families: &mut Families, records: &[Record]) {

@@ -2,10 +2,10 @@
 
 use super::super::distribution::{self, DURATION, HEAP, WIRE};
 use super::super::layout::{
-    DISTRIBUTION_WORDS, EventKind, GcKind, StatusClass, Text, event, gauge, gc, gc_total, header, live, route, sample,
-    slot,
+    DISTRIBUTION_WORDS, EventKind, GcKind, Severity, StatusClass, Text, event, finding, gauge, gc, gc_total, header,
+    live, route, sample, slot,
 };
-use super::super::record::{Collection, Event, Exit, GcTotal, InFlight, Live, Pressure, RouteStats, Sample};
+use super::super::record::{Collection, Event, Exit, Finding, GcTotal, InFlight, Live, Pressure, RouteStats, Sample};
 use super::super::writer::UNKNOWN;
 
 pub fn ms(nanoseconds: u64) -> f64 {
@@ -138,6 +138,22 @@ pub fn live_of(row: &[u64]) -> Live {
         external_bytes: row[live::EXTERNAL],
         rss_bytes: row[live::RSS],
         requests_total: row[live::REQUESTS_TOTAL],
+    }
+}
+
+pub fn finding_of(row: &[u64]) -> Finding {
+    let some = |field| Some(text(row, field)).filter(|text| !text.is_empty());
+    let severity = Severity::ALL.get(row[finding::SEVERITY] as usize).copied().unwrap_or(Severity::Info);
+    Finding {
+        kind: text(row, finding::KIND),
+        route: some(finding::ROUTE),
+        origin: some(finding::ORIGIN),
+        count: row[finding::COUNT],
+        per_thousand: known(row[finding::PER_THOUSAND_PPM]).map(|ppm| ppm as f64 / 1e6),
+        first_seen: row[finding::FIRST_SEEN],
+        last_seen: row[finding::LAST_SEEN],
+        severity: severity.name(),
+        advice: text(row, finding::ADVICE),
     }
 }
 

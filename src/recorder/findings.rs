@@ -1,8 +1,6 @@
 //! What a record gives evidence of, with what to do about it.
 
-use serde::Serialize;
-
-use crate::recorder::record::Record;
+use super::record::{Finding, Record};
 
 const MIB: u64 = 1 << 20;
 /// What a Node process needs beside its heap: code, stacks, buffers, the allocator's own.
@@ -13,22 +11,8 @@ const SHARE: f64 = 0.75;
 const SMALL_SHARE: f64 = 0.35;
 const LARGE_CONTAINER: u64 = 2 << 30;
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Finding {
-    pub kind: &'static str,
-    pub route: Option<String>,
-    pub origin: Option<String>,
-    pub count: u64,
-    pub per_thousand: Option<f64>,
-    pub first_seen: u64,
-    pub last_seen: u64,
-    pub severity: &'static str,
-    pub advice: String,
-}
-
 pub fn findings(record: &Record) -> Vec<Finding> {
-    heap_limit(record).into_iter().collect()
+    heap_limit(record).into_iter().chain(record.findings.iter().cloned()).collect()
 }
 
 /// Whether V8's limit fits the container's: over it, the kernel kills the process before V8 collects as hard as it can.
@@ -38,7 +22,7 @@ fn heap_limit(record: &Record) -> Option<Finding> {
     let young = record.pressure.semi_space_max_bytes.unwrap_or(0).saturating_mul(3);
     let (severity, advice) = judge(record.heap.limit_bytes, young, container)?;
     Some(Finding {
-        kind: "heap-limit",
+        kind: "heap-limit".to_owned(),
         route: None,
         origin: None,
         count: 1,

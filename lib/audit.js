@@ -1,0 +1,64 @@
+'use strict'
+
+/*
+ * Large responses that were built in memory and not streamed: `res.send`, `res.json` or `res.end` with one large chunk. Whoever sends a
+ * hundred of them at once holds a hundred of them.
+ */
+
+const faults = require('./faults.js')
+const { find } = require('./findings.js')
+const { caller } = require('./origin.js')
+
+const METHODS = ['write', 'end']
+const MIB = 2 ** 20
+
+/** By route: where the app sends from. A place is looked for once, since to look costs a stack trace. */
+const origins = new Map()
+/** Places are remembered for so many routes; others are booked without one. */
+const ROUTES = 1024
+
+/** Looks at what is sent with `res`; `routeOf(req)` tells the route, null where there is none. */
+function watch(req, res, over, routeOf) {
+  let seen = false
+  for (const method of METHODS) {
+    const original = res[method]
+    res[method] = function (...args) {
+      const bytes = seen ? 0 : bytesOf(args[0], args[1])
+      if (bytes >= over && req.method !== 'HEAD') {
+        seen = true
+        note(req, bytes, routeOf)
+      }
+      return Reflect.apply(original, this, args)
+    }
+  }
+}
+
+function bytesOf(chunk, encoding) {
+  if (typeof chunk === 'string') return Buffer.byteLength(chunk, typeof encoding === 'string' ? encoding : 'utf8')
+  return ArrayBuffer.isView(chunk) ? chunk.byteLength : 0
+}
+
+function note(req, bytes, routeOf) {
+  try {
+    const route = routeOf(req)
+    const key = `${req.method} ${route}`
+    let origin = origins.get(key)
+    if (origin === undefined) {
+      origin = caller()
+      if (origins.size < ROUTES) origins.set(key, origin)
+    }
+    find({
+      kind: 'large-response',
+      route: route === null ? undefined : key,
+      origin: origin ?? undefined,
+      severity: 'warning',
+      advice:
+        `a response of ${(bytes / MIB).toFixed(1)} MiB is built in memory and sent in one piece: each request in flight holds one. ` +
+        'Stream it (pipeline from the source into res), or send it in pages'
+    })
+  } catch (error) {
+    faults.report('when a response was looked at', error)
+  }
+}
+
+module.exports = { watch }
