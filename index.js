@@ -6,6 +6,7 @@ const { stats, lastDeath } = require('./lib/stats.js')
 
 module.exports = plimsoll
 module.exports.limit = require('./lib/limit.js')
+module.exports.spool = require('./lib/spool.js')
 module.exports.metrics = require('./lib/metrics.js')
 module.exports.stats = stats
 module.exports.usage = usage

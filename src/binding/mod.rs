@@ -10,3 +10,4 @@ mod functions;
 mod memory;
 mod reports;
 mod requests;
+mod spool;
