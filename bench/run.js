@@ -9,7 +9,7 @@ const machine = require('./lib/machine')
 const { SUBJECTS } = require('./lib/subjects')
 
 // Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
-const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth'].map(name => require(`./${name}`))
+const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth', 'spool'].map(name => require(`./${name}`))
 
 const SETTINGS = {
   // throughput
@@ -29,7 +29,10 @@ const SETTINGS = {
   batches: 2000,
   // growth
   growthRounds: 3,
-  requests: 1000000
+  requests: 1000000,
+  // spool
+  spoolRounds: 3,
+  uploads: 50
 }
 
 const QUICK = {
@@ -44,7 +47,9 @@ const QUICK = {
   callRounds: 2,
   batches: 500,
   growthRounds: 1,
-  requests: 20000
+  requests: 20000,
+  spoolRounds: 1,
+  uploads: 5
 }
 
 const HELP = `Usage: npm run bench -- [options]
@@ -55,7 +60,7 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --only NAME[,…]      ${MEASUREMENTS.map(({ name, about }) => `${name.padEnd(11)} ${about}`).join('\n                       ')}
   --servers NAME[,…]   of ${SUBJECTS.map(({ name }) => name).join(', ')};
                        the bare one always runs (growth: bare and plimsoll-limit unless given)
-  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds})
+  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, spool ${SETTINGS.spoolRounds})
   --amount N           requests a server and round in throughput (${SETTINGS.amount})
   --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
   --connections N      connections of the load generator (${SETTINGS.connections})
@@ -99,7 +104,8 @@ function parse(argv) {
   const config = { ...SETTINGS, ...(values.quick ? QUICK : {}) }
   if (values.rounds) {
     const rounds = positive('rounds', values.rounds)
-    for (const name of ['rounds', 'loopRounds', 'spanRounds', 'callRounds', 'growthRounds']) config[name] = rounds
+    for (const name of ['rounds', 'loopRounds', 'spanRounds', 'callRounds', 'growthRounds', 'spoolRounds'])
+      config[name] = rounds
   }
   for (const name of ['amount', 'requests', 'connections'])
     if (values[name]) config[name] = positive(name, values[name])
@@ -134,7 +140,10 @@ function install() {
 }
 
 function checkAddon(config) {
-  const wanted = config.only.includes('calls') || config.servers.some(name => name.startsWith('plimsoll'))
+  const wanted =
+    config.only.includes('calls') ||
+    config.only.includes('spool') ||
+    config.servers.some(name => name.startsWith('plimsoll'))
   if (!wanted) return null
   const { missing, debug } = machine.addon()
   if (missing)
@@ -169,7 +178,8 @@ async function main() {
   if (process.platform !== 'linux') throw new Error('the bench reads /proc, so it runs on Linux only')
   if (!fs.existsSync(config.node)) throw new Refusal(`--node: there is no ${config.node}`)
   const warning = checkAddon(config)
-  install()
+  // The peers of `spool` are among the package's own development dependencies.
+  if (config.only.some(name => name !== 'spool')) install()
   if (warning) process.stderr.write(`bench: ${warning}\n`)
   config.env = { NODE_ENV: 'production', PLIMSOLL_DIR: recordFolder() }
   const started = performance.now()
