@@ -107,6 +107,27 @@ for (const express of ['express', 'express4']) {
   }
 }
 
+test('a file system without nameless files has one that is unlinked, and moveTo copies', async t => {
+  const image = dir => join(dir, 'disk')
+  const dir = mount(
+    t,
+    dir => ['-o', 'loop', image(dir)],
+    dir => {
+      execFileSync('truncate', ['--size', '16M', image(dir)])
+      execFileSync('mkfs.vfat', [image(dir)], { stdio: 'pipe' })
+    }
+  )
+  if (dir === null) return
+  const server = await started(t, dir)
+  const body = bytes(1_000_000)
+  const move = () => upload(server.port, `/?to=${encodeURIComponent(join(dir, 'moved'))}`, { pieces: [body] })
+  assert.equal((await move()).status, 200)
+  assert.ok(fs.readFileSync(join(dir, 'moved')).equals(body))
+  assert.equal((await move()).json.code, 'EEXIST')
+  await until(async () => (await server.ask('state')).descriptors === 0, 'all descriptors are closed')
+  assert.deepEqual(fs.readdirSync(dir), ['moved'])
+})
+
 test('a file size limit (ulimit -f) is a 507 too, not the end of the server', async t => {
   const dir = onDisk(t)
   const server = await started(t, dir)

@@ -353,6 +353,56 @@ test('a client that goes away is the error of body-parser, once, and all is free
   assert.equal(errors.length, 1)
 })
 
+test('while the disk lags the socket is not read, and the body is whole all the same', async t => {
+  const { native } = require('../lib/native.js')
+  const { bodies } = require('../lib/spooled.js')
+  const { spoolWrite, spoolPoll } = native
+  let lagging = true
+  t.after(() => Object.assign(native, { spoolWrite, spoolPoll }))
+  // The disk is fast here: what is slow is the word that there is room.
+  native.spoolWrite = (handle, chunk) => spoolWrite(handle, chunk) || (lagging ? 1 : 0)
+  native.spoolPoll = handle => (lagging ? 1 : spoolPoll(handle))
+  const { port } = await served(
+    t,
+    appOf(express, plimsoll.spool({ memory: 0, dir: onDisk(t) }), req => ({ size: req.body.size }))
+  )
+  const size = 64 << 20
+  const line = await wire(port)
+  line.write(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${size}\r\n\r\n`, Buffer.alloc(size))
+  await until(() => bodies.size === 1, 'the body has begun')
+  await new Promise(resolve => setTimeout(resolve, 300))
+  const [handle] = bodies.keys()
+  const taken = native.spoolSize(handle)
+  assert.ok(taken > 0 && taken <= 128 * 1024, `${taken} bytes were taken`)
+  lagging = false
+  bodies.get(handle)()
+  const [{ status, body }] = await line.responses(1)
+  assert.deepEqual([status, JSON.parse(body).size], [200, size])
+  line.socket.destroy()
+})
+
+test('a body that is answered before it is whole is freed, and nobody answers twice', async t => {
+  const dir = onDisk(t)
+  const errors = []
+  const app = express()
+  app.use((_req, res, next) => {
+    setTimeout(() => res.status(503).end('busy'), 100)
+    next()
+  })
+  app.use(appOf(express, plimsoll.spool({ memory: 0, dir }), () => assert.fail('not reached'), errors))
+  const { port } = await served(t, app)
+  const line = await wire(port)
+  line.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n', bytes(200_000))
+  const [{ status }] = await line.responses(1)
+  assert.equal(status, 503)
+  await until(() => descriptors(dir).length === 0, 'its descriptor is closed')
+  // The rest is read into nothing, and the connection goes on.
+  line.write(bytes(300_000), 'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  assert.equal((await line.responses(2))[1].status, 404)
+  assert.deepEqual(errors, [])
+  line.socket.destroy()
+})
+
 test('options are checked at once', t => {
   const { spool } = plimsoll
   assert.throws(

@@ -214,8 +214,15 @@ class Reading extends AsyncResource {
   free() {
     if (this.body !== null) return end(this.body)
     native.spoolClose(this.handle)
-    // Its stream says so first, unless the body had come whole already.
-    process.nextTick(() => this.abort())
+    if (this.done) return
+    if (this.res.writableEnded) {
+      // Somebody has answered without waiting for the body: to go on now would be to answer twice.
+      this.leave()
+      this.req.resume()
+    } else {
+      // Its stream says so first, unless the body had come whole already.
+      process.nextTick(() => this.abort())
+    }
   }
 }
 
