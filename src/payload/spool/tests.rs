@@ -187,9 +187,18 @@ fn a_full_disk_fails_the_body_and_frees_it() {
     let (disk, pool, mut spool, woken) = slow(0);
     disk.allow(u64::MAX / 2);
     disk.state(|state| state.room = Some(2 * BLOCK as u64));
-    let flow = (0..8).map(|_| spool.write(&[0; BLOCK])).find(|flow| *flow != Flow::Go);
-    let flow = flow.unwrap_or_else(|| spool.finish());
-    assert_eq!(settle(&mut spool, flow, &woken), Flow::Failed);
+    let mut flow = Flow::Go;
+    for _ in 0..8 {
+        if flow == Flow::Go {
+            flow = spool.write(&[0; BLOCK]);
+            flow = settle(&mut spool, flow, &woken);
+        }
+    }
+    if flow == Flow::Go {
+        flow = spool.finish();
+        flow = settle(&mut spool, flow, &woken);
+    }
+    assert_eq!(flow, Flow::Failed);
     assert!(is_full(&spool.failure().unwrap()));
     assert_eq!(spool.write(&[0; 10]), Flow::Failed);
     drop(spool);
