@@ -246,6 +246,83 @@ declare namespace plimsoll {
   }
 
   /**
+   * Middleware that reads request bodies whatever their size: up to `memory` bytes into native memory (none of it V8's or a buffer's), past
+   * it into a file without a name in `dir`, which nothing can leave behind, not even `SIGKILL`. `req.body` is then a {@link Spooled}.
+   *
+   * Threads of plimsoll's own write, not libuv's pool, and the socket is not read while they lag: what a body holds at once is bounded whatever
+   * its size and however slow the disk, and so is what all hold together. A {@link limit} in front holds as ever.
+   *
+   * Bodies are spooled as they come: a `Content-Encoding` is not undone. A request without a body is left as it is (one with
+   * `Content-Length: 0` has a `Spooled` of size 0), and so is one that a parser in front has read.
+   *
+   * What goes through `next`: a {@link SpoolError} where the disk is full (507) or fails (500), which the client hears as it does a limit's;
+   * body-parser's `request.aborted` (400) where the client went away; 501 without a binary, for every body.
+   *
+   * @throws {TypeError} for an option that it does not know or take, and for a `dir` that is not there or cannot be written.
+   * @example app.post('/videos', plimsoll.spool(), async (req, res) => { await req.body.moveTo('/srv/videos/1'); res.end() })
+   */
+  function spool(options?: SpoolOptions): Handler
+
+  interface SpoolOptions {
+    /**
+     * The largest body that stays in memory. All of them together hold at most 64 MiB (or `memory`, if that is more): beyond, smaller
+     * bodies go to a file too. Default: `'256kb'`.
+     */
+    memory?: Size
+    /**
+     * Folder for the files. One on tmpfs is memory, and gets one warning. `moveTo` links within the file system, and copies from one to another.
+     * Default: `os.tmpdir()`.
+     */
+    dir?: string
+    /**
+     * Which bodies: a type like `'image/png'`, `'image/*'` or `'*' + '/*'`, several of them, or a function of the request. The others are left
+     * unread for whoever comes next. Default: all.
+     */
+    type?: string | readonly string[] | ((req: IncomingMessage) => unknown)
+    /** The same as a {@link limit} in front, for these bodies alone. Default: none. */
+    limit?: Size
+  }
+
+  /**
+   * A body that {@link spool} has read: what `req.body` is behind it. Read it as often as wanted, several times at once too. It is freed when
+   * the response ends (or the connection closes): every use after that, and every read that is then at work, fails with an `Error`
+   * whose `code` is `'ERR_PLIMSOLL_SPOOLED_OVER'`. A move that has begun goes to its end.
+   */
+  interface Spooled {
+    /** Bytes. */
+    readonly size: number
+    /**
+     * A new stream of the whole body, which reads only as fast as it is read. Like a request's own, it emits an `'error'` only if somebody listens
+     * for it (`pipeline` and `for await` do).
+     */
+    stream(): import('node:stream').Readable
+    buffer(): Promise<Buffer>
+    /** As UTF-8, without a byte order mark. */
+    text(): Promise<string>
+    /** Rejects with express.json()'s error (400, `type: 'entity.parse.failed'`) for what is no JSON. */
+    json<T = unknown>(): Promise<T>
+    /**
+     * Gives the body a path: by a link where it lies in a file of the same file system (nothing is copied, the first time), else by a copy that
+     * gets its name once it is whole. Not flushed to the disk. The mode is what the umask leaves of 0666.
+     *
+     * Rejects with Node's codes: `EEXIST` where there is something at the path, unless `overwrite` is true, which replaces a file at
+     * one stroke; `ENOENT`, `EACCES`, `ENOSPC`, …
+     */
+    moveTo(path: string | URL, options?: { overwrite?: boolean }): Promise<void>
+  }
+
+  /** What {@link spool} refuses with when a body cannot be written. */
+  interface SpoolError extends Error {
+    /** 507 where there is no room: disk, quota or file size limit. 501 where there is no binary. */
+    status: 507 | 500 | 501
+    statusCode: 507 | 500 | 501
+    type: 'spool.full' | 'spool.failed' | 'spool.unavailable'
+    /** The system's: `ENOSPC`, `EDQUOT`, `EFBIG`, `EIO`, … */
+    code?: string
+    expose: false
+  }
+
+  /**
    * Everything that is known of this process (in a worker thread: of this thread) and its routes, as a plain object.
    * Starts the recording if nothing has yet. Without a binary: what Node can tell, with `heap.exact: false` and a `heap.reason`.
    */

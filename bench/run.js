@@ -9,7 +9,9 @@ const machine = require('./lib/machine')
 const { SUBJECTS } = require('./lib/subjects')
 
 // Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
-const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth', 'shed'].map(name => require(`./${name}`))
+const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth', 'shed', 'spool'].map(name =>
+  require(`./${name}`)
+)
 
 const SETTINGS = {
   // throughput
@@ -32,7 +34,10 @@ const SETTINGS = {
   requests: 1000000,
   // shed
   shedRounds: 1,
-  shedSeconds: 15
+  shedSeconds: 15,
+  // spool
+  spoolRounds: 3,
+  uploads: 50
 }
 
 const QUICK = {
@@ -48,7 +53,9 @@ const QUICK = {
   batches: 500,
   growthRounds: 1,
   requests: 20000,
-  shedSeconds: 8
+  shedSeconds: 8,
+  spoolRounds: 1,
+  uploads: 5
 }
 
 const HELP = `Usage: npm run bench -- [options]
@@ -59,7 +66,7 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --only NAME[,…]      ${MEASUREMENTS.map(({ name, about }) => `${name.padEnd(11)} ${about}`).join('\n                       ')}
   --servers NAME[,…]   of ${SUBJECTS.map(({ name }) => name).join(', ')};
                        the bare one always runs (growth: bare and plimsoll-limit unless given)
-  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds})
+  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, spool ${SETTINGS.spoolRounds})
   --amount N           requests a server and round in throughput (${SETTINGS.amount})
   --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
   --connections N      connections of the load generator (${SETTINGS.connections})
@@ -103,7 +110,15 @@ function parse(argv) {
   const config = { ...SETTINGS, ...(values.quick ? QUICK : {}) }
   if (values.rounds) {
     const rounds = positive('rounds', values.rounds)
-    for (const name of ['rounds', 'loopRounds', 'spanRounds', 'callRounds', 'growthRounds', 'shedRounds'])
+    for (const name of [
+      'rounds',
+      'loopRounds',
+      'spanRounds',
+      'callRounds',
+      'growthRounds',
+      'shedRounds',
+      'spoolRounds'
+    ])
       config[name] = rounds
   }
   for (const name of ['amount', 'requests', 'connections'])
@@ -142,6 +157,7 @@ function checkAddon(config) {
   const wanted =
     config.only.includes('calls') ||
     config.only.includes('shed') ||
+    config.only.includes('spool') ||
     config.servers.some(name => name.startsWith('plimsoll'))
   if (!wanted) return null
   const { missing, debug } = machine.addon()
@@ -177,7 +193,8 @@ async function main() {
   if (process.platform !== 'linux') throw new Error('the bench reads /proc, so it runs on Linux only')
   if (!fs.existsSync(config.node)) throw new Refusal(`--node: there is no ${config.node}`)
   const warning = checkAddon(config)
-  install()
+  // The peers of `spool` are among the package's own development dependencies.
+  if (config.only.some(name => name !== 'spool')) install()
   if (warning) process.stderr.write(`bench: ${warning}\n`)
   config.env = { NODE_ENV: 'production', PLIMSOLL_DIR: recordFolder() }
   const started = performance.now()

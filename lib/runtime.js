@@ -207,4 +207,4 @@ function sayLastWords() {
   })
 }
 
-module.exports = { state, start, defaults, announceMissingBinary, heapFigures }
+module.exports = { state, start, defaults, announceMissingBinary, heapFigures, warn }

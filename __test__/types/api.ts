@@ -39,7 +39,25 @@ five.post('/upload', plimsoll.limit({ limit: 1024 }), express.json(), (req, res)
 five.use('/api', express.Router().use(plimsoll.limit(1024)))
 five.get('/metrics', plimsoll.metrics({ only: 'plimsoll', scope: 'process' }))
 
+five.post(
+  '/spooled',
+  plimsoll.spool({ memory: '1mb', dir: '/srv/spool', type: ['image/*'], limit: '1gb' }),
+  async (req, res) => {
+    const body: plimsoll.Spooled = req.body
+    body.stream().pipe(res)
+    await body.moveTo(new URL('file:///srv/images/1'), { overwrite: true })
+    const text: string = await body.text()
+    // @ts-expect-error: it has no path of its own
+    body.path
+    // @ts-expect-error: the size cannot be set
+    body.size = text.length
+  }
+)
+// @ts-expect-error: an option that there is not
+plimsoll.spool({ folder: '/srv' })
+
 const four = express4()
+four.use(plimsoll.spool({ type: req => req.headers['x-large'] !== undefined }))
 four.use(plimsoll({ recorder: false }))
 four.use(plimsoll.limit('10mb'))
 four.get('/metrics', plimsoll.metrics())

@@ -11,3 +11,4 @@ mod memory;
 mod pressure;
 mod reports;
 mod requests;
+mod spool;

@@ -1,0 +1,71 @@
+'use strict'
+
+const { execFileSync } = require('node:child_process')
+const { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } = require('node:fs')
+const { tmpdir } = require('node:os')
+const { join } = require('node:path')
+const { random } = require('./uploads.js')
+
+/** Bytes that differ from place to place, the same for the same seed. */
+function bytes(size, seed = 1) {
+  const next = random(seed)
+  const data = Buffer.allocUnsafe(size)
+  for (let at = 0; at + 4 <= size; at += 4) data.writeUInt32LE(next() * 2 ** 32, at)
+  for (let at = size - (size % 4); at < size; at++) data[at] = at
+  return data
+}
+
+/** The descriptors of this process (or of `pid`) whose files are in `dir`. */
+function descriptors(dir, pid = 'self') {
+  const folder = `/proc/${pid}/fd`
+  return readdirSync(folder).filter(name => {
+    try {
+      return readlinkSync(join(folder, name)).startsWith(`${dir}/`)
+    } catch {
+      return false
+    }
+  })
+}
+
+/** A folder of the test's own on a disk, not in memory: where the repository is. */
+function onDisk(t) {
+  const parent = join(__dirname, '..', '..', 'target')
+  mkdirSync(parent, { recursive: true })
+  return removed(t, mkdtempSync(join(parent, 'spool-test-')))
+}
+
+/** A folder of the test's own on tmpfs; null after a skip where there is none. */
+function inMemory(t) {
+  if (existsSync('/dev/shm')) return removed(t, mkdtempSync('/dev/shm/spool-test-'))
+  t.skip('no /dev/shm')
+  return null
+}
+
+function removed(t, path) {
+  t.after(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+/** Mounts something at a new folder for the time of a test; null after a skip where that is not possible. */
+function mount(t, args, prepare = () => {}) {
+  const dir = mkdtempSync(join(tmpdir(), 'plimsoll-test-'))
+  const target = join(dir, 'mounted')
+  mkdirSync(target)
+  let mounted = false
+  t.after(() => {
+    if (mounted) execFileSync('umount', ['--lazy', target])
+    rmSync(dir, { recursive: true })
+  })
+  try {
+    prepare(dir)
+    execFileSync('mount', [...args(dir), target], { stdio: 'pipe' })
+    mounted = true
+  } catch (error) {
+    // Needs root, and a kernel that lets it: containers often do not, in CI too.
+    t.skip(`cannot mount: ${String(error.stderr || error.message).trim()}`)
+    return null
+  }
+  return target
+}
+
+module.exports = { bytes, descriptors, onDisk, inMemory, mount }

@@ -1,0 +1,202 @@
+'use strict'
+
+/*
+ * A body that was read into native memory or a file: what `req.body` is behind `spool()`. It lives as long as its request: at the
+ * response's end everything is freed, whatever the garbage collector does, and who comes later is told so.
+ */
+
+const { constants } = require('node:buffer')
+const path = require('node:path')
+const { Readable } = require('node:stream')
+const { fileURLToPath } = require('node:url')
+const util = require('node:util')
+const createError = require('http-errors')
+const { native } = require('./native.js')
+const options = require('./options.js')
+
+const CHUNK = 64 * 1024
+
+/** Who waits for a body, by its handle; who waits for a read or a move, by its ticket. */
+const bodies = new Map()
+const reads = new Map()
+const moves = new Map()
+let lastTicket = 0
+let listening = false
+
+/** Hears what the threads have to say; to be called before the first body. */
+function listen() {
+  if (listening) return
+  listening = true
+  native.spoolListen((handle, ticket, failure, part) => {
+    if (ticket === 0) return bodies.get(handle)?.()
+    const waiting = moves.has(ticket) ? moves : reads
+    const settle = waiting.get(ticket)
+    // A read whose request has ended was told so then.
+    if (settle === undefined) return
+    waiting.delete(ticket)
+    settle(failure, part)
+  })
+}
+
+function nextTicket() {
+  do lastTicket = (lastTicket % 0xffffffff) + 1
+  while (reads.has(lastTicket) || moves.has(lastTicket))
+  return lastTicket
+}
+
+/** What the system says, as Node's `fs` would have it: its code, where there is one, and in words. */
+function cause({ errno, message }) {
+  const [code, text] = (errno > 0 && util.getSystemErrorMap().get(-errno)) || []
+  return code === undefined ? { detail: message } : { code, detail: `${code}: ${text}` }
+}
+
+function systemError(doing, failure) {
+  const { code, detail } = cause(failure)
+  const error = new Error(`plimsoll: ${doing}: ${detail}`)
+  return code === undefined ? error : Object.assign(error, { code, errno: -failure.errno })
+}
+
+function over() {
+  const error = new Error(
+    'plimsoll: the request is over, and its spooled body was freed with it: read it, or moveTo() a path, before the response ends'
+  )
+  return Object.assign(error, { code: 'ERR_PLIMSOLL_SPOOLED_OVER' })
+}
+
+/** Ends the life of a body; set by the class, which alone can reach into one. */
+let end
+
+class Spooled {
+  #handle
+  #size
+  #over = false
+  /** What has to hear of the end: streams, and the tickets of reads. */
+  #streams = new Set()
+  #tickets = new Set()
+
+  static {
+    end = body => body.#end()
+  }
+
+  constructor(handle, size) {
+    this.#handle = handle
+    this.#size = size
+  }
+
+  /** Bytes. */
+  get size() {
+    return this.#size
+  }
+
+  stream() {
+    const stream = new SpooledStream((at, length) => this.#read(at, length), this.#size)
+    if (this.#over) {
+      stream.destroy(over())
+    } else {
+      this.#streams.add(stream)
+      stream.once('close', () => this.#streams.delete(stream))
+    }
+    return stream
+  }
+
+  async buffer() {
+    if (this.#size > constants.MAX_LENGTH) {
+      throw new RangeError(`plimsoll: a body of ${this.#size} bytes does not fit into a buffer: use stream()`)
+    }
+    return this.#read(0, this.#size)
+  }
+
+  async text() {
+    return new TextDecoder().decode(await this.buffer())
+  }
+
+  async json() {
+    const text = await this.text()
+    try {
+      return JSON.parse(text)
+    } catch (error) {
+      // What a client has sent is its fault, as with express.json().
+      throw createError(400, error, { type: 'entity.parse.failed' })
+    }
+  }
+
+  async moveTo(target, given) {
+    const to = pathOf(target)
+    const { overwrite = false } = options.object('moveTo()', given, ['overwrite'])
+    options.oneOf("moveTo()'s overwrite", overwrite, [true, false])
+    if (this.#over) throw over()
+    const ticket = nextTicket()
+    return new Promise((resolve, reject) => {
+      moves.set(ticket, failure => (failure ? reject(systemError(`moving a body to ${to}`, failure)) : resolve()))
+      native.spoolMove(this.#handle, ticket, to, overwrite)
+    })
+  }
+
+  #read(at, length) {
+    if (this.#over) return Promise.reject(over())
+    const ticket = nextTicket()
+    const part = native.spoolRead(this.#handle, ticket, at, length)
+    if (part !== null) return Promise.resolve(part)
+    this.#tickets.add(ticket)
+    return new Promise((resolve, reject) => {
+      reads.set(ticket, (failure, part) => {
+        this.#tickets.delete(ticket)
+        if (part) resolve(part)
+        else reject(failure ? systemError('reading a spooled body', failure) : over())
+      })
+    })
+  }
+
+  #end() {
+    this.#over = true
+    for (const stream of this.#streams) stream.destroy(over())
+    for (const ticket of this.#tickets) {
+      const settle = reads.get(ticket)
+      reads.delete(ticket)
+      settle()
+    }
+    native.spoolClose(this.#handle)
+  }
+
+  [util.inspect.custom]() {
+    return `Spooled { size: ${this.#size}${this.#over ? ', over' : ''} }`
+  }
+}
+
+/** Reads at its own pace and place, so several may be at work at once. */
+class SpooledStream extends Readable {
+  #read
+  #at = 0
+  #size
+
+  constructor(read, size) {
+    super({ highWaterMark: CHUNK })
+    this.#read = read
+    this.#size = size
+  }
+
+  _read() {
+    const length = Math.min(CHUNK, this.#size - this.#at)
+    if (length === 0) return this.push(null)
+    this.#read(this.#at, length).then(
+      part => {
+        this.#at += part.length
+        this.push(part)
+      },
+      error => this.destroy(error)
+    )
+  }
+
+  /** Like a request's own stream it tells only those who listen: that a client goes away must not be uncaught in the server. */
+  _destroy(error, callback) {
+    process.nextTick(() => callback(this.listenerCount('error') > 0 ? error : null))
+  }
+}
+
+function pathOf(target) {
+  const file = target instanceof URL && target.protocol === 'file:' ? fileURLToPath(target) : target
+  if (typeof file === 'string' && file !== '' && !file.includes('\0')) return path.resolve(file)
+  return options.fail("moveTo()'s path", target, "a path or a 'file:' URL")
+}
+
+module.exports = { Spooled, bodies, listen, cause, end: body => end(body) }

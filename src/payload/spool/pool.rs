@@ -1,0 +1,101 @@
+//! The threads that touch the disk for all spools of the process. They are started when they are needed, and then wait for work until
+//! the process ends: no body is worth waiting for at its exit.
+//!
+//! Not libuv's pool: its four threads are the application's (`fs`, `dns`, `crypto`), and a disk that stalls would stall those.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::thread::Builder;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// One disk is busy with one; a few keep another disk, or a read, from waiting behind a slow write.
+const THREADS: usize = 4;
+
+pub struct Pool {
+    queue: Mutex<Queue>,
+    ready: Condvar,
+    most: usize,
+    /// Bytes that were handed over and are not written yet, of all spools.
+    pub queued: AtomicU64,
+    /// Bytes of the bodies that are in memory for good, of all spools.
+    pub held: AtomicU64,
+}
+
+struct Queue {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+}
+
+static POOL: Pool = Pool::new(THREADS);
+
+impl Pool {
+    pub const fn new(most: usize) -> Self {
+        Self {
+            queue: Mutex::new(Queue { jobs: VecDeque::new(), threads: 0, idle: 0 }),
+            ready: Condvar::new(),
+            most,
+            queued: AtomicU64::new(0),
+            held: AtomicU64::new(0),
+        }
+    }
+
+    pub fn of_process() -> &'static Self {
+        &POOL
+    }
+
+    /// Runs `job` on one of the threads, in the order of the calls but beside others. Its length is bounded by whoever hands over
+    /// bytes and stops when there are too many.
+    pub fn run(&'static self, job: impl FnOnce() + Send + 'static) {
+        let mut queue = self.lock();
+        queue.jobs.push_back(Box::new(job));
+        if queue.jobs.len() > queue.idle && queue.threads < self.most {
+            // What a job needs of the stack is a path or two.
+            let thread = Builder::new().name("plimsoll-spool".into()).stack_size(256 << 10);
+            match thread.spawn(move || self.work()) {
+                Ok(_) => queue.threads += 1,
+                // No thread to be had, now or ever: the disk is waited for here.
+                Err(_) if queue.threads == 0 => {
+                    let job = queue.jobs.pop_back();
+                    drop(queue);
+                    job.into_iter().for_each(perform);
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
+        self.ready.notify_one();
+    }
+
+    fn work(&self) {
+        let mut queue = self.lock();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                drop(queue);
+                perform(job);
+                queue = self.lock();
+            } else {
+                queue.idle += 1;
+                queue = self.ready.wait(queue).unwrap_or_else(|poisoned| poisoned.into_inner());
+                queue.idle -= 1;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No job runs under the lock: there is nothing that a panic could have broken.
+        self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub fn queued(&self) -> u64 {
+        self.queued.load(Ordering::SeqCst)
+    }
+}
+
+/// A job that panics must not take a thread with it.
+fn perform(job: Job) {
+    let _ = catch_unwind(AssertUnwindSafe(job));
+}
