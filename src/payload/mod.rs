@@ -1,4 +1,6 @@
-//! Counting body bytes as they come, in front of whoever reads them.
+//! Counting body bytes as they come, in front of whoever reads them; inflating them.
+
+pub mod inflate;
 
 /// Names an open tap: generation × 2¹⁶ + index, never 0, a small integer in JS.
 pub type Handle = u32;
