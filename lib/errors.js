@@ -34,8 +34,17 @@ function overloaded({ retryAfterS, priority }) {
 }
 
 /** 415, as body-parser makes it. */
-function encodingUnsupported(encoding, message = `unsupported content encoding "${encoding}"`) {
+function encodingUnsupported(encoding) {
+  const message = `unsupported content encoding "${encoding}"`
   return createError(415, message, { type: 'encoding.unsupported', encoding })
+}
+
+/**
+ * 415. Not of the type above: that, coming from a stream, body-parser takes for an unsupported charset; where it decodes none (`raw()`) it
+ * throws, uncaught.
+ */
+function windowTooLarge(encoding) {
+  return createError(415, `${encoding} window of more than 8 MiB`, { type: 'encoding.window', encoding })
 }
 
 /** 400. The codes are those of node:zlib, which body-parser passes on. */
@@ -43,4 +52,4 @@ function encodingInvalid(encoding, message, code) {
   return createError(400, message, { type: 'encoding.invalid', encoding, code })
 }
 
-module.exports = { tooLarge, overloaded, encodingUnsupported, encodingInvalid }
+module.exports = { tooLarge, overloaded, encodingUnsupported, windowTooLarge, encodingInvalid }

@@ -11,7 +11,7 @@
  * `Transfer-Encoding: chunked`, by which type-is (body-parser, multer) sees that there is a body at all.
  */
 
-const { encodingInvalid, encodingUnsupported, tooLarge } = require('./errors.js')
+const { encodingInvalid, encodingUnsupported, tooLarge, windowTooLarge } = require('./errors.js')
 const faults = require('./faults.js')
 const { atEnd } = require('./lifetime.js')
 const { native } = require('./native.js')
@@ -289,7 +289,7 @@ class Inflating {
   fail(state) {
     const { encoding } = this
     if (state === 'window') {
-      this.refuse(encodingUnsupported(encoding, `${encoding} window of more than 8 MiB`))
+      this.refuse(windowTooLarge(encoding))
     } else if (state === 'truncated') {
       this.refuse(encodingInvalid(encoding, 'unexpected end of file', 'Z_BUF_ERROR'))
     } else {
