@@ -256,6 +256,16 @@ fn windows_of_8_mib_are_the_largest() {
     single.extend((1u64 << 40).to_le_bytes());
     single.extend([0; 100]);
     assert_eq!(unbounded(Kind::Zstd, &single), End::Fault(Fault::Window));
+    // A small one that says that it needs 16 MiB.
+    let mut small = vec![0x28, 0xb5, 0x2f, 0xfd, 0x40, 14 << 3, 44, 0];
+    small.extend((300u32 << 3 | 1).to_le_bytes()[..3].iter());
+    small.extend([1; 300]);
+    for sizes in [&[usize::MAX][..], &[1]] {
+        let end = inflate(Encoding::Zstd, &small, sizes, STEP, u64::MAX, NO_RATIO);
+        assert_eq!(end, End::Fault(Fault::Window));
+    }
+    small[5] = 13 << 3;
+    assert_eq!(unbounded(Kind::Zstd, &small), End::Whole(vec![1; 300]));
     assert_eq!(unbounded(Kind::Brotli, &brotli_of(b"body", 28, true)), End::Fault(Fault::Window));
 }
 

@@ -7,10 +7,14 @@ use super::{Fault, Inflater, MAX_WINDOW_BITS, Progress};
 // zstd_errors.h; zstd returns an error as its negative.
 const PREFIX_UNKNOWN: usize = 10;
 const WINDOW_TOO_LARGE: usize = 16;
+/// Less than any frame. One that zstd is given whole, and room for all of it, is decoded without a window, and its size not looked at: whether
+/// a body passes would hang on how it was split.
+const BEGINNING: usize = 6;
 
 #[derive(Default)]
 pub struct Zstd {
     decoder: Option<DCtx<'static>>,
+    begun: bool,
     /// A frame has ended, and what it held is written.
     between: bool,
     ended: bool,
@@ -30,6 +34,8 @@ impl Inflater for Zstd {
                 none.insert(decoder)
             }
         };
+        let at_start = self.between || !self.begun;
+        let input = if at_start { &input[..input.len().min(BEGINNING)] } else { input };
         let (mut from, mut to) = (InBuffer::around(input), OutBuffer::around(output));
         let hint = decoder.decompress_stream(&mut to, &mut from).map_err(|code| match code.wrapping_neg() {
             WINDOW_TOO_LARGE => Fault::Window,
@@ -37,6 +43,7 @@ impl Inflater for Zstd {
             _ => Fault::Corrupt,
         })?;
         let progress = Progress { read: from.pos(), written: to.pos() };
+        self.begun = true;
         self.between = hint == 0;
         self.ended |= self.between;
         Ok(progress)
