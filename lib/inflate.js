@@ -59,9 +59,10 @@ function encodingOf(req) {
   return encoding === undefined ? 'identity' : encoding.trim().toLowerCase() || 'identity'
 }
 
-/** Whether a body is one to be inflated; one that somebody has read from is his. */
+/** Whether a body is one to be inflated; one that somebody has read from is his, and one that was refused nobody's. */
 function applies(given, req, length) {
-  return given !== null && length !== undefined && encodingOf(req) !== 'identity' && !req.readableDidRead
+  if (given === null || length === undefined || encodingOf(req) === 'identity') return false
+  return !req.readableDidRead && !req.destroyed
 }
 
 /**
@@ -314,8 +315,8 @@ class Inflating {
     if (this.closed) return
     const { req } = this
     this.connection = req.stream ?? req.socket
-    if (this.connection.destroyed) this.close()
-    else this.connection.once('close', this.close)
+    if (this.connection?.destroyed === false) this.connection.once('close', this.close)
+    else this.close()
   }
 
   /** Frees what native code holds. A step that runs frees it afterwards. */

@@ -71,7 +71,7 @@ function note(req, error, reported = false) {
   if (native !== null) {
     const bytes = length === undefined ? `${received} bytes came` : `${length} bytes declared`
     const detail =
-      ratio === undefined ? `${bytes}, the limit is ${limit}` : `${bytes}, over ${ratio} for each compressed`
+      ratio === undefined ? `${bytes}, the limit is ${limit}` : `${bytes}, over ${ratio} times what was sent`
     if (reported) native.limitReported(routeOf(req), detail)
     else native.limited(slotOf(req), routeOf(req), detail)
   }
