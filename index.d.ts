@@ -107,6 +107,40 @@ declare namespace plimsoll {
     limit: Size
     /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
     report?: boolean
+    /** Whether compressed bodies are inflated, and under which bounds. Default: false. */
+    inflate?: boolean | InflateOptions
+  }
+
+  /**
+   * `gzip`, `deflate` (with zlib's header or raw), `br` and `zstd` bodies are inflated natively, in front of every reader, as far as
+   * that asks for more. Readers see an identity body: `Content-Encoding` and `Content-Length` are gone from the request's headers (also
+   * the raw ones), `Transfer-Encoding: chunked` stands for a body of unknown length. The limit bounds what comes and what it is
+   * inflated to; both are refused with a {@link TooLargeError}. `bodyBytes` count what comes.
+   *
+   * What cannot be inflated is an {@link EncodingError}, also with `report`: an unknown encoding, or several, before anything is read; the
+   * rest comes to whoever reads. An empty body is an empty body.
+   *
+   * Without a binary bodies are passed on as they come, with their header, and one warning says so: the limit bounds what comes, and
+   * who inflates it (body-parser) must bound that.
+   */
+  interface InflateOptions {
+    /** A body that is inflated to more than so many times its size is refused, 1 to Infinity. Default: 100. */
+    ratio?: number
+    /** Up to this inflated size the ratio does not matter. Default: `'1mb'`. */
+    threshold?: Size
+  }
+
+  /** What {@link limit} refuses a compressed body with, in the shape of body-parser's. */
+  interface EncodingError extends Error {
+    /** 415 for an encoding that is not known (or several), and a window of more than 8 MiB; 400 for a body that is not what it says. */
+    status: 400 | 415
+    statusCode: 400 | 415
+    type: 'encoding.unsupported' | 'encoding.window' | 'encoding.invalid'
+    expose: true
+    /** As the request named it, in lower case. */
+    encoding: string
+    /** node:zlib's, for a body that is cut and for one that is corrupt or goes on behind its end; absent with 415. */
+    code?: 'Z_BUF_ERROR' | 'Z_DATA_ERROR'
   }
 
   /** What {@link limit} refuses with, in the shape of body-parser's: handlers written for those work unchanged. */
@@ -121,8 +155,10 @@ declare namespace plimsoll {
     length?: number
     /** The same as `length`. */
     expected?: number
-    /** Bytes counted when the body was cut; absent if a declared length was refused. */
+    /** Bytes counted when the body was cut (inflated ones, if it was that); absent if a declared length was refused. */
     received?: number
+    /** The bound on how much a compressed body may grow, if it was that. */
+    ratio?: number
   }
 
   /**

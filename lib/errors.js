@@ -7,9 +7,13 @@
 
 const createError = require('http-errors')
 
-/** 413. `length` is what was declared (then `expected` says so too), `received` what was counted. */
-function tooLarge({ limit, length, received }) {
+/**
+ * 413. `length` is what was declared (then `expected` says so too), `received` what was counted; `ratio` the bound on how much a
+ * body may grow, where it was that.
+ */
+function tooLarge({ limit, length, received, ratio }) {
   const detail = length === undefined ? { received } : { expected: length, length }
+  if (ratio !== undefined) detail.ratio = ratio
   return createError(413, 'request entity too large', { type: 'entity.too.large', limit, ...detail })
 }
 
@@ -29,4 +33,23 @@ function overloaded({ retryAfterS, priority }) {
   }
 }
 
-module.exports = { tooLarge, overloaded }
+/** 415, as body-parser makes it. */
+function encodingUnsupported(encoding) {
+  const message = `unsupported content encoding "${encoding}"`
+  return createError(415, message, { type: 'encoding.unsupported', encoding })
+}
+
+/**
+ * 415. Not of the type above: that, coming from a stream, body-parser takes for an unsupported charset; where it decodes none (`raw()`) it
+ * throws, uncaught.
+ */
+function windowTooLarge(encoding) {
+  return createError(415, `${encoding} window of more than 8 MiB`, { type: 'encoding.window', encoding })
+}
+
+/** 400. The codes are those of node:zlib, which body-parser passes on. */
+function encodingInvalid(encoding, message, code) {
+  return createError(400, message, { type: 'encoding.invalid', encoding, code })
+}
+
+module.exports = { tooLarge, overloaded, encodingUnsupported, windowTooLarge, encodingInvalid }

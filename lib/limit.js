@@ -3,6 +3,7 @@
 const channels = require('./channels.js')
 const { native } = require('./native.js')
 const { tooLarge } = require('./errors.js')
+const inflate = require('./inflate.js')
 const options = require('./options.js')
 const refuse = require('./refuse.js')
 const runtime = require('./runtime.js')
@@ -14,9 +15,12 @@ const { slotOf, routeOf } = require('./track.js')
  * too many, in front of every parser. Exactly the limit passes. With `report` it refuses nothing and says what it would refuse.
  */
 function limit(value) {
-  const given = options.isObject(value) ? options.object('limit()', value, ['limit', 'report']) : { limit: value }
+  const given = options.isObject(value)
+    ? options.object('limit()', value, ['limit', 'report', 'inflate'])
+    : { limit: value }
   const max = options.size("limit()'s limit", given.limit)
   const report = options.oneOf("limit()'s report", given.report ?? false, [true, false])
+  const inflating = inflate.settings("limit()'s inflate", given.inflate)
   runtime.announceMissingBinary()
 
   function over(req, res, received) {
@@ -29,22 +33,29 @@ function limit(value) {
     return function plimsollLimit(req, res, next) {
       const length = tap.announcedLength(req)
       if (length > max) note(req, tooLarge({ limit: max, length }), true)
-      else if (length === -1)
+      else if (length === -1 || inflate.applies(inflating, req, length))
         tap.watchOver(req, res, max, received => note(req, tooLarge({ limit: max, received }), true))
-      next()
+      inflateThen(req, res, next, length, grown => note(req, tooLarge({ limit: max, ...grown }), true))
     }
+  }
+
+  /** Goes on with an identity body; `grew` is told of one that grows too much and is not refused. */
+  function inflateThen(req, res, next, length, grew = null) {
+    const error = inflating === null ? null : inflate.begin(inflating, req, res, length, { note, grew })
+    if (error === null) next()
+    else refuse.before(req, res, next, error)
   }
 
   return function plimsollLimit(req, res, next) {
     const length = tap.announcedLength(req)
     if (length === undefined || length === 0) {
-      next()
+      inflateThen(req, res, next, length)
     } else if (length > max) {
       refuseBefore(req, res, next, tooLarge({ limit: max, length }))
     } else if (tap.bound(req, res, max, over)) {
       refuseBefore(req, res, next, tooLarge({ limit: max, received: tap.received(req) }))
     } else {
-      next()
+      inflateThen(req, res, next, length)
     }
   }
 }
@@ -56,10 +67,11 @@ function refuseBefore(req, res, next, error) {
 }
 
 function note(req, error, reported = false) {
-  const { limit, length, received } = error
+  const { limit, length, received, ratio } = error
   if (native !== null) {
     const bytes = length === undefined ? `${received} bytes came` : `${length} bytes declared`
-    const detail = `${bytes}, the limit is ${limit}`
+    const detail =
+      ratio === undefined ? `${bytes}, the limit is ${limit}` : `${bytes}, over ${ratio} times what was sent`
     if (reported) native.limitReported(routeOf(req), detail)
     else native.limited(slotOf(req), routeOf(req), detail)
   }

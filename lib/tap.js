@@ -26,6 +26,8 @@ class Tap {
     this.over = null
     /** Bounds that are only watched: `{ limit, passed(received) }`, each told once. */
     this.watched = null
+    /** Takes the chunks in the place of the readers: `{ take(chunk), made }` (inflate.js). */
+    this.inflating = null
   }
 }
 
@@ -77,7 +79,8 @@ function bound(req, res, limit, over) {
   if (limit >= tap.limit) return false
   tap.limit = limit
   tap.over = over
-  return tap.handle === 0 ? tap.received > limit : counters.tapLower(tap.handle, limit)
+  const beyond = tap.handle === 0 ? tap.received > limit : counters.tapLower(tap.handle, limit)
+  return beyond || received(req) > limit
 }
 
 /** Calls `passed(received)` once when more than `limit` bytes have come, and lets them through. */
@@ -105,11 +108,12 @@ function wasCut(req) {
   return existing(req)?.cut === true
 }
 
-/** Body bytes that have come so far. */
+/** Body bytes that have come so far; of a body that is inflated, those that were made of them, if they are more. */
 function received(req) {
   const tap = existing(req)
   if (tap === null) return 0
-  return tap.handle === 0 ? tap.received : counters.tapReceived(tap.handle)
+  const bytes = tap.handle === 0 ? tap.received : counters.tapReceived(tap.handle)
+  return tap.inflating === null ? bytes : Math.max(bytes, tap.inflating.made)
 }
 
 /** True when more than the limit has come. */
@@ -135,8 +139,13 @@ function tappedPush(chunk, encoding) {
     }
     if (tap.watched !== null) tellWatchers(tap, received(this))
   }
-  if (tap.slot > 0 && spans.state.open) return spans.run(tap.slot, tap.push, this, [chunk, encoding])
-  return tap.push.call(this, chunk, encoding)
+  return tap.inflating === null ? pass(tap, this, chunk, encoding) : tap.inflating.take(chunk, encoding)
+}
+
+/** Hands a chunk to the readers. */
+function pass(tap, req, chunk, encoding) {
+  if (tap.slot > 0 && spans.state.open) return spans.run(tap.slot, tap.push, req, [chunk, encoding])
+  return tap.push.call(req, chunk, encoding)
 }
 
 /** What Node does at a request's `'end'`, which a cut one never has: else an idle connection keeps it. */
@@ -154,4 +163,4 @@ function close(req) {
   tap.handle = 0
 }
 
-module.exports = { announcedLength, watch, watchOver, bound, cut, wasCut, received }
+module.exports = { announcedLength, watch, watchOver, tellWatchers, bound, cut, wasCut, received, tapOf, pass, forget }

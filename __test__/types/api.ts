@@ -18,6 +18,8 @@ const five = express()
 five.use(plimsoll(options))
 five.use(plimsoll.limit('10mb'))
 five.use(plimsoll.limit({ limit: '1mb', report: true }))
+five.use(plimsoll.limit({ limit: '1mb', inflate: true }))
+five.use(plimsoll.limit({ limit: '1mb', inflate: { ratio: 20, threshold: '10kb' } }))
 five.use(plimsoll.shed())
 five.use(
   plimsoll.shed({

@@ -12,7 +12,7 @@ thread_local! {
     static TAPS: RefCell<Taps> = RefCell::default();
 }
 
-fn limit_of(limit: f64) -> u64 {
+pub fn limit_of(limit: f64) -> u64 {
     // `as` saturates: infinity, "no limit", becomes the greatest integer.
     limit.max(0.0) as u64
 }

@@ -7,6 +7,7 @@ mod body;
 mod command;
 mod environment;
 mod functions;
+mod inflate;
 mod memory;
 mod pressure;
 mod reports;

@@ -1,5 +1,6 @@
-//! Counting body bytes as they come, in front of whoever reads them; `spool` keeps bodies for them, in memory or on disk.
+//! Counting body bytes as they come, in front of whoever reads them; inflating them; keeping them, in memory or on disk.
 
+pub mod inflate;
 pub mod spool;
 
 /// Names an open tap: generation × 2¹⁶ + index, never 0, a small integer in JS.

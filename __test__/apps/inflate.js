@@ -1,0 +1,65 @@
+'use strict'
+
+/* Compressed bodies behind a limit that inflates them: read whole, or held half-read. */
+
+process.env.NODE_ENV = 'test'
+
+const { performance } = require('node:perf_hooks')
+const express = require(process.env.EXPRESS ?? 'express')
+const plimsoll = require('../..')
+const listen = require('./support.js')
+
+const app = express()
+app.use(plimsoll())
+const read = (req, res) => {
+  let length = 0
+  req.on('data', piece => {
+    length += piece.length
+  })
+  req.on('end', () => res.json({ length }))
+}
+app.post('/limited', plimsoll.limit({ limit: '1mb', inflate: true }), read)
+app.post('/ratio', plimsoll.limit({ limit: '1gb', inflate: true }), read)
+const unbounded = plimsoll.limit({ limit: '1gb', inflate: { ratio: Number.POSITIVE_INFINITY } })
+app.post('/read', unbounded, read)
+app.post('/body', unbounded, express.raw({ type: () => true, limit: '10mb' }), (req, res) =>
+  res.json({ length: req.body.length })
+)
+
+/** Reads so many bytes, and then no more. */
+const held = new Set()
+app.post('/held/:bytes', unbounded, (req, res) => {
+  let length = 0
+  req.on('data', piece => {
+    length += piece.length
+    if (length < Number(req.params.bytes) || held.has(res)) return
+    req.pause()
+    held.add(res)
+  })
+  res.on('close', () => held.delete(res))
+})
+
+let loop = performance.eventLoopUtilization()
+listen(app, {
+  held: () => held.size,
+  /** A socket that is not read does not tell that its client has gone. */
+  release: () => {
+    for (const res of held) res.req.resume()
+  },
+  /** Bytes that jemalloc, and malloc less what is V8's and Node's buffers, have given out; what is garbage is gone. */
+  native: async () => {
+    for (let i = 0; i < 4; i++) {
+      global.gc()
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    const { jemalloc, glibc } = await plimsoll.memory()
+    const buffers = process.memoryUsage().arrayBuffers
+    return { jemalloc: jemalloc.allocatedBytes, malloc: glibc.inUseBytes + glibc.mappedBytes - buffers }
+  },
+  /** Milliseconds that the event loop has been at work since it was last asked. */
+  busy: () => {
+    const last = loop
+    loop = performance.eventLoopUtilization()
+    return performance.eventLoopUtilization(loop, last).active
+  }
+})

@@ -1,0 +1,130 @@
+//! Whatever comes as a compressed body: no panic, no byte beyond the bounds, and the same end however it is split.
+#![no_main]
+
+use std::io::Write;
+
+use arbitrary::Arbitrary;
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use libfuzzer_sys::fuzz_target;
+use plimsoll::payload::inflate::{Encoding, Fault, Inflation, Ratio, State};
+
+const LIMIT: u64 = 1 << 20;
+const ROOM: usize = 64 << 10;
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Kind {
+    Gzip,
+    Zlib,
+    Raw,
+    Brotli,
+    Zstd,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Body {
+    /// As it is.
+    Raw(Vec<u8>),
+    /// A compressed one (of br: itself), with some bytes changed.
+    Changed { content: Vec<u8>, changes: Vec<(u16, u8)>, more: Vec<u8> },
+}
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    kind: Kind,
+    body: Body,
+    sizes: Vec<u8>,
+    room: u16,
+}
+
+fn encode(kind: Kind, content: &[u8]) -> Vec<u8> {
+    let level = Compression::new(6);
+    match kind {
+        Kind::Gzip => {
+            let mut encoder = GzEncoder::new(Vec::new(), level);
+            encoder.write_all(content).expect("memory takes everything");
+            encoder.finish().expect("memory takes everything")
+        }
+        Kind::Zlib => {
+            let mut encoder = ZlibEncoder::new(Vec::new(), level);
+            encoder.write_all(content).expect("memory takes everything");
+            encoder.finish().expect("memory takes everything")
+        }
+        Kind::Raw => {
+            let mut encoder = DeflateEncoder::new(Vec::new(), level);
+            encoder.write_all(content).expect("memory takes everything");
+            encoder.finish().expect("memory takes everything")
+        }
+        Kind::Brotli => content.to_vec(),
+        Kind::Zstd => {
+            let mut out = Vec::with_capacity(zstd_safe::compress_bound(content.len()));
+            zstd_safe::compress(&mut out, content, 3).expect("there is room");
+            out
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum End {
+    Whole(Vec<u8>),
+    Fault(Fault),
+    Over(State),
+}
+
+fn inflate(encoding: Encoding, body: &[u8], sizes: &[u8], room: usize) -> End {
+    let mut inflation = Inflation::new(encoding, Ratio { max: 1000.0, threshold: LIMIT });
+    let mut output = vec![0; room];
+    let mut made = Vec::new();
+    let mut sizes = sizes.iter().cycle();
+    let mut rest = body;
+    while !rest.is_empty() {
+        let size = sizes.next().map_or(rest.len(), |&size| usize::from(size).clamp(1, rest.len()));
+        let (piece, after) = rest.split_at(size);
+        rest = after;
+        inflation.take_in(piece);
+        loop {
+            let (written, state) = match inflation.step(LIMIT, &mut output) {
+                Ok(step) => step,
+                Err(fault) => return End::Fault(fault),
+            };
+            made.extend_from_slice(&output[..written]);
+            assert!(made.len() as u64 <= LIMIT + 1 && made.len() as u64 == inflation.made());
+            match state {
+                State::More => {}
+                State::Hungry => break,
+                over => return End::Over(over),
+            }
+        }
+    }
+    assert_eq!(inflation.taken(), body.len() as u64);
+    inflation.finish().map_or_else(End::Fault, |()| End::Whole(made))
+}
+
+fuzz_target!(|input: Input| {
+    let encoding = match input.kind {
+        Kind::Gzip => Encoding::Gzip,
+        Kind::Zlib | Kind::Raw => Encoding::Deflate,
+        Kind::Brotli => Encoding::Brotli,
+        Kind::Zstd => Encoding::Zstd,
+    };
+    let (body, content) = match input.body {
+        Body::Raw(body) => (body, None),
+        Body::Changed { content, changes, more } => {
+            let mut body = encode(input.kind, &content);
+            let whole = changes.is_empty() && more.is_empty() && !matches!(input.kind, Kind::Brotli);
+            for (at, byte) in changes {
+                if let Some(place) = body.get_mut(usize::from(at)) {
+                    *place = byte;
+                }
+            }
+            body.extend(more);
+            (body, whole.then_some(content))
+        }
+    };
+    let whole = inflate(encoding, &body, &[], ROOM);
+    let split = inflate(encoding, &body, &input.sizes, usize::from(input.room) + 1);
+    assert_eq!(whole, split);
+    if let Some(content) = content {
+        assert_eq!(whole, End::Whole(content));
+    }
+});

@@ -1,0 +1,158 @@
+//! Inflating a body: a step at a time, here where it is small, on libuv's pool where it is not.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use napi::bindgen_prelude::{AsyncTask, BufferSlice};
+use napi::{Env, Error, Result, Task};
+use napi_derive::napi;
+
+use super::body::limit_of;
+use crate::payload::inflate::{Encoding, Fault, Inflation, Ratio, State};
+
+/// What a step makes: a fifth of a millisecond of gzip.
+const STEP_BYTES: usize = 64 << 10;
+/// More than this is not read on the JavaScript thread.
+const INLINE_BYTES: usize = 16 << 10;
+
+struct Work {
+    inflation: Inflation,
+    /// What the last step made.
+    output: Vec<u8>,
+}
+
+impl Work {
+    fn step(&mut self, limit: f64) -> &'static str {
+        let mut output = vec![0; STEP_BYTES];
+        match self.inflation.step(limit_of(limit), &mut output) {
+            Ok((written, state)) => {
+                output.truncate(written);
+                self.output = output;
+                word(state)
+            }
+            Err(fault) => fault_word(fault),
+        }
+    }
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Hungry => "hungry",
+        State::More => "more",
+        State::OverLimit => "over limit",
+        State::OverRatio => "over ratio",
+    }
+}
+
+fn fault_word(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Corrupt => "corrupt",
+        Fault::Truncated => "truncated",
+        Fault::Trailing => "trailing",
+        Fault::Window => "window",
+    }
+}
+
+/// Empty once it is closed.
+type Shared = Arc<Mutex<Option<Work>>>;
+
+/// JavaScript runs one step at a time, so nobody waits for the lock. After a panic the work is gone.
+fn with<T>(shared: &Shared, act: impl FnOnce(&mut Work) -> T) -> Option<T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(act)
+}
+
+/// One body that is inflated. Its memory goes with `close`; the garbage collector is there for what nobody closes.
+#[napi]
+pub struct BodyInflation {
+    shared: Shared,
+}
+
+/// Null for an encoding that is not known.
+#[napi(catch_unwind)]
+pub fn inflate_open(encoding: String, ratio: f64, threshold: f64) -> Option<BodyInflation> {
+    let encoding = Encoding::named(&encoding)?;
+    let inflation = Inflation::new(encoding, Ratio { max: ratio, threshold: limit_of(threshold) });
+    Some(BodyInflation { shared: Arc::new(Mutex::new(Some(Work { inflation, output: Vec::new() }))) })
+}
+
+#[napi]
+impl BodyInflation {
+    /// Takes a chunk, once the last one is used up, and runs a step if it is small. What comes next: `hungry` for another chunk, `more`
+    /// to be made; `over limit`, `over ratio`; or what is wrong: `corrupt`, `trailing`, `window`, `closed`.
+    #[napi(catch_unwind)]
+    pub fn feed(&self, chunk: &[u8], limit: f64) -> &'static str {
+        let fed = with(&self.shared, |work| {
+            work.inflation.take_in(chunk);
+            if chunk.len() <= INLINE_BYTES { work.step(limit) } else { word(State::More) }
+        });
+        fed.unwrap_or("closed")
+    }
+
+    /// Runs a step on another thread.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn step(&self, limit: f64) -> AsyncTask<Step> {
+        AsyncTask::new(Step { shared: Arc::clone(&self.shared), limit })
+    }
+
+    /// What the last step made, copied to where V8 accounts for it; null for nothing.
+    #[napi(catch_unwind)]
+    pub fn take<'env>(&self, env: &'env Env) -> Result<Option<BufferSlice<'env>>> {
+        let output = with(&self.shared, |work| std::mem::take(&mut work.output)).unwrap_or_default();
+        if output.is_empty() { Ok(None) } else { BufferSlice::copy_from(env, output).map(Some) }
+    }
+
+    /// After the last chunk: null, or what is wrong.
+    #[napi(catch_unwind)]
+    pub fn finish(&self) -> Option<&'static str> {
+        match with(&self.shared, |work| work.inflation.finish()) {
+            None => Some("closed"),
+            Some(end) => end.err().map(fault_word),
+        }
+    }
+
+    /// The ratio does not matter any more.
+    #[napi(catch_unwind)]
+    pub fn lift_ratio(&self) {
+        with(&self.shared, |work| work.inflation.lift_ratio());
+    }
+
+    /// Bytes made so far.
+    #[napi(catch_unwind)]
+    pub fn made(&self) -> f64 {
+        with(&self.shared, |work| work.inflation.made()).unwrap_or(0) as f64
+    }
+
+    /// Bytes read so far.
+    #[napi(catch_unwind)]
+    pub fn taken(&self) -> f64 {
+        with(&self.shared, |work| work.inflation.taken()).unwrap_or(0) as f64
+    }
+
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+pub struct Step {
+    shared: Shared,
+    limit: f64,
+}
+
+impl Task for Step {
+    type Output = &'static str;
+    type JsValue = String;
+
+    fn compute(&mut self) -> Result<Self::Output> {
+        // Nobody else catches on this thread.
+        let stepped = catch_unwind(AssertUnwindSafe(|| with(&self.shared, |work| work.step(self.limit))));
+        if stepped.is_err() {
+            *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        stepped.map(|state| state.unwrap_or("closed")).map_err(|_| Error::from_reason("inflating a body has failed"))
+    }
+
+    fn resolve(&mut self, _env: Env, output: Self::Output) -> Result<Self::JsValue> {
+        Ok(output.to_owned())
+    }
+}

@@ -1,0 +1,201 @@
+//! Inflating a body as it comes, under bounds.
+//!
+//! Each encoding is an [`Inflater`]: it turns input into output and knows when it has seen the whole of it. The bounds stand once
+//! around them, in [`Inflation`]: a step takes and makes a bounded number of bytes, so that whoever calls it decides where it runs and
+//! whether there is another one. What has been inflated is never more than one step ahead of who reads it, and
+//! never more than one byte beyond the limit.
+//!
+//! Rejected: the crates' own `Read` and `Write` adapters. A writer pushes all that a chunk holds, a gigabyte if need be, before it
+//! returns; a reader blocks for input, or takes its lack for the end.
+
+mod brotli;
+#[cfg(test)]
+mod tests;
+mod zlib;
+mod zstd;
+
+use thiserror::Error;
+
+/// Of br and zstd, as RFC 9659 has it for zstd. A window is allocated before much of a body has come.
+pub const MAX_WINDOW_BITS: u32 = 23;
+/// How often a step may begin anew: members of twenty bytes that hold nothing make no output that could end it.
+const MAX_TURNS: usize = 64;
+
+/// What a call to an inflater did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub read: usize,
+    pub written: usize,
+}
+
+/// One encoding's decoder.
+pub trait Inflater: Send {
+    /// Reads some of `input` and fills some of `output`. Neither the input is used up nor the output full only where a unit (a member, a
+    /// frame) has ended.
+    fn feed(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, Fault>;
+
+    /// Whether a body may end here.
+    fn is_whole(&self) -> bool;
+}
+
+/// Why a body cannot be inflated.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Fault {
+    #[error("corrupt")]
+    Corrupt,
+    /// It ends too early.
+    #[error("truncated")]
+    Truncated,
+    /// It goes on after its end.
+    #[error("trailing")]
+    Trailing,
+    /// It wants a larger window than it gets.
+    #[error("window")]
+    Window,
+}
+
+/// The encodings of RFC 9110 and 8878.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+impl Encoding {
+    /// By its name in `Content-Encoding`, in lower case. `x-gzip` is gzip (RFC 9110, 8.4.1.3).
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "gzip" | "x-gzip" => Self::Gzip,
+            "deflate" => Self::Deflate,
+            "br" => Self::Brotli,
+            "zstd" => Self::Zstd,
+            _ => return None,
+        })
+    }
+
+    fn inflater(self) -> Box<dyn Inflater> {
+        match self {
+            Self::Gzip => Box::new(zlib::Gzip::default()),
+            Self::Deflate => Box::new(zlib::Deflate::default()),
+            Self::Brotli => Box::new(brotli::Brotli::default()),
+            Self::Zstd => Box::new(zstd::Zstd::default()),
+        }
+    }
+}
+
+/// How much a body may grow.
+#[derive(Clone, Copy, Debug)]
+pub struct Ratio {
+    /// Bytes made for each that was read.
+    pub max: f64,
+    /// Up to so many bytes it does not matter.
+    pub threshold: u64,
+}
+
+/// Where a step has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// All input is used up.
+    Hungry,
+    /// There is more to be made of what has come.
+    More,
+    /// More than the limit was made: by one byte.
+    OverLimit,
+    OverRatio,
+}
+
+/// One body.
+pub struct Inflation {
+    inflater: Box<dyn Inflater>,
+    ratio: Ratio,
+    /// The chunk that is being read, and how far.
+    input: Vec<u8>,
+    at: usize,
+    taken: u64,
+    made: u64,
+    /// The last step filled its output: the inflater may hold more.
+    full: bool,
+}
+
+impl Inflation {
+    pub fn new(encoding: Encoding, ratio: Ratio) -> Self {
+        let inflater = encoding.inflater();
+        Self { inflater, ratio, input: Vec::new(), at: 0, taken: 0, made: 0, full: false }
+    }
+
+    /// Bytes read so far.
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Bytes made so far.
+    pub fn made(&self) -> u64 {
+        self.made
+    }
+
+    /// Bytes that have come and are not read yet.
+    pub fn waiting(&self) -> usize {
+        self.input.len() - self.at
+    }
+
+    /// Takes a chunk of the body; the caller waits until the last one is used up.
+    pub fn take_in(&mut self, chunk: &[u8]) {
+        self.input.drain(..self.at);
+        self.at = 0;
+        self.input.extend_from_slice(chunk);
+    }
+
+    /// From here on the ratio does not matter.
+    pub fn lift_ratio(&mut self) {
+        self.ratio.max = f64::INFINITY;
+    }
+
+    /// Fills `output`, as far as `limit` (of the whole body) allows: how many bytes, and what comes next. Over a bound, the output has
+    /// what was made up to there.
+    pub fn step(&mut self, limit: u64, output: &mut [u8]) -> Result<(usize, State), Fault> {
+        if self.made > limit {
+            return Ok((0, State::OverLimit));
+        }
+        let room = usize::try_from(limit - self.made).unwrap_or(usize::MAX).saturating_add(1).min(output.len());
+        let mut written = 0;
+        for _ in 0..MAX_TURNS {
+            if written == room || (self.waiting() == 0 && !self.full) {
+                break;
+            }
+            let progress = self.inflater.feed(&self.input[self.at..], &mut output[written..room])?;
+            self.at += progress.read;
+            self.taken += progress.read as u64;
+            written += progress.written;
+            self.full = written == room;
+            if progress == Progress::default() && self.waiting() > 0 {
+                // It has room and input and does nothing with them.
+                return Err(Fault::Corrupt);
+            }
+        }
+        self.made += written as u64;
+        if self.waiting() == 0 {
+            self.input = Vec::new();
+            self.at = 0;
+        }
+        Ok((written, self.state(limit)))
+    }
+
+    fn state(&self, limit: u64) -> State {
+        if self.made > limit {
+            State::OverLimit
+        } else if self.made > self.ratio.threshold && self.made as f64 > self.ratio.max * self.taken as f64 {
+            State::OverRatio
+        } else if self.full || self.waiting() > 0 {
+            State::More
+        } else {
+            State::Hungry
+        }
+    }
+
+    /// To be asked once all input is used up and no more will come. A body of no bytes is an empty one.
+    pub fn finish(&self) -> Result<(), Fault> {
+        if self.taken == 0 || self.inflater.is_whole() { Ok(()) } else { Err(Fault::Truncated) }
+    }
+}

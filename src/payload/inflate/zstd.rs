@@ -1,0 +1,55 @@
+//! zstd (RFC 8878): frames one after the other, skippable ones too.
+
+use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
+
+use super::{Fault, Inflater, MAX_WINDOW_BITS, Progress};
+
+// zstd_errors.h; zstd returns an error as its negative.
+const PREFIX_UNKNOWN: usize = 10;
+const WINDOW_TOO_LARGE: usize = 16;
+/// Less than any frame. One that zstd is given whole, and room for all of it, is decoded without a window, and its size not looked at: whether
+/// a body passes would hang on how it was split.
+const BEGINNING: usize = 6;
+
+#[derive(Default)]
+pub struct Zstd {
+    decoder: Option<DCtx<'static>>,
+    begun: bool,
+    /// A frame has ended, and what it held is written.
+    between: bool,
+    ended: bool,
+}
+
+impl Inflater for Zstd {
+    fn feed(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, Fault> {
+        // Asked after a frame, zstd would begin the next one.
+        if input.is_empty() && (self.between || self.decoder.is_none()) {
+            return Ok(Progress::default());
+        }
+        let decoder = match &mut self.decoder {
+            Some(decoder) => decoder,
+            none => {
+                let mut decoder = DCtx::try_create().ok_or(Fault::Corrupt)?;
+                decoder.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_BITS)).map_err(|_| Fault::Corrupt)?;
+                none.insert(decoder)
+            }
+        };
+        let at_start = self.between || !self.begun;
+        let input = if at_start { &input[..input.len().min(BEGINNING)] } else { input };
+        let (mut from, mut to) = (InBuffer::around(input), OutBuffer::around(output));
+        let hint = decoder.decompress_stream(&mut to, &mut from).map_err(|code| match code.wrapping_neg() {
+            WINDOW_TOO_LARGE => Fault::Window,
+            PREFIX_UNKNOWN if self.ended => Fault::Trailing,
+            _ => Fault::Corrupt,
+        })?;
+        let progress = Progress { read: from.pos(), written: to.pos() };
+        self.begun = true;
+        self.between = hint == 0;
+        self.ended |= self.between;
+        Ok(progress)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.between
+    }
+}
