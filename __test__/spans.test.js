@@ -26,28 +26,35 @@ async function app(t, mode, options = {}) {
   }
 }
 
-/** Whether a figure is what a handler allocates, and what Express takes beside it. */
+/**
+ * Whether a figure is what a handler allocates, and what Express takes beside it. To be asked of medians: while V8 sweeps beside the
+ * program (the first dozen requests of a process, on Node 26), one reading may be off by half a megabyte, to either side.
+ */
 function near(bytes, known = KNOWN) {
   return bytes > 0.98 * known && bytes < 1.05 * known
 }
 
 test('by default some requests are metered whole, and routes say how many', async t => {
   const server = await app(t)
-  let sent = 0
+  for (let i = 0; i < 100; i++) await server.get('/awaits')
+  let sent = 100
+  const warm = await server.row('/awaits')
   const row = await until(
     async () => {
       for (let i = 0; i < 20; i++) await server.get('/awaits')
       sent += 20
       const row = await server.row('/awaits')
-      return row?.wholeCount >= 50 && row
+      return row.wholeCount >= warm.wholeCount + 50 && row
     },
     '50 requests metered whole',
     60_000
   )
   assert.ok(row.wholeCount < row.count, `${row.wholeCount} of ${row.count}`)
-  assert.ok(near(row.wholeHeapMeanBytes), `${row.wholeHeapMeanBytes}`)
+  const wholeSum = row => row.wholeHeapMeanBytes * row.wholeCount
+  const whole = (wholeSum(row) - wholeSum(warm)) / (row.wholeCount - warm.wholeCount)
+  assert.ok(near(whole), `${whole}`)
   // The others have their synchronous part.
-  const others = (row.heapBytes.sum - row.wholeHeapMeanBytes * row.wholeCount) / (row.count - row.wholeCount)
+  const others = (row.heapBytes.sum - wholeSum(row)) / (row.count - row.wholeCount)
   assert.ok(others < 0.5 * KNOWN, `${others}`)
   const { asyncSpans, requests } = await server.settled()
   assert.equal(requests.total, sent)
@@ -78,8 +85,8 @@ test('switched off, only synchronous code is charged, also behind middleware tha
   const { asyncSpans, heap } = await server.settled()
   assert.deepEqual(asyncSpans, { share: 0, cost: 0, wholeRequests: 0 })
   const [awaits, behind] = [await server.row('/awaits'), await server.row('/behind')]
-  assert.ok(awaits.heapBytes.mean < 0.2 * KNOWN, `${awaits.heapBytes.mean}`)
-  assert.ok(near(behind.heapBytes.mean), `${behind.heapBytes.mean}`)
+  assert.ok(awaits.heapBytes.p50 < 0.2 * KNOWN, `${awaits.heapBytes.p50}`)
+  assert.ok(near(behind.heapBytes.p50), `${behind.heapBytes.p50}`)
   assert.equal(awaits.wholeHeapMeanBytes, null)
   assert.ok(heap.unattributedBytes > 90 * KNOWN, 'what is charged to nobody is said')
 })
@@ -95,7 +102,7 @@ test('always on, every request is whole', async t => {
   for (const route of ['/awaits', '/behind']) {
     const row = await server.row(route)
     assert.equal(row.wholeCount, 50)
-    assert.ok(near(row.heapBytes.mean), `${route}: ${row.heapBytes.mean}`)
+    assert.ok(near(row.heapBytes.p50), `${route}: ${row.heapBytes.p50}`)
   }
 })
 
@@ -140,8 +147,9 @@ test('a callback that throws leaves no span open', async t => {
   assert.equal(await server.ask('expected'), 20)
   const { faults } = await server.settled()
   assert.equal(faults, 0)
-  assert.ok(near((await server.row('/awaits')).heapBytes.mean))
-  const throws = (await server.row('/throws')).heapBytes.mean
+  const awaits = (await server.row('/awaits')).heapBytes.p50
+  assert.ok(near(awaits), `${awaits}`)
+  const throws = (await server.row('/throws')).heapBytes.p50
   assert.ok(throws < 1000 * 48 + 100_000, `${throws}`)
 })
 
