@@ -202,9 +202,17 @@ class Inflating {
   step(piece) {
     this.busy = true
     try {
-      this.settle(this.body.feed(piece, this.tap.limit))
+      this.settle(this.feed(piece))
     } finally {
       this.busy = false
+    }
+  }
+
+  feed(piece) {
+    try {
+      return this.body.feed(piece, this.tap.limit)
+    } catch (error) {
+      return broken(error)
     }
   }
 
@@ -213,13 +221,8 @@ class Inflating {
     this.elsewhere = true
     this.body
       .step(this.tap.limit)
-      .then(
-        state => this.stepped(state),
-        error => {
-          faults.report('inflating a body', error)
-          this.stepped('closed')
-        }
-      )
+      .catch(broken)
+      .then(state => this.stepped(state))
       // A reader's own exception: uncaught, as it would be without this.
       .catch(error => process.nextTick(rethrow, error))
   }
@@ -327,6 +330,12 @@ class Inflating {
     this.connection?.off('close', this.close)
     if (!this.elsewhere) this.body.close()
   }
+}
+
+/** A fault of the native code's: the body is refused as a corrupt one. */
+function broken(error) {
+  faults.report('inflating a body', error)
+  return 'closed'
 }
 
 function rethrow(error) {
