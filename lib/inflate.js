@@ -4,7 +4,7 @@
  * A compressed body, inflated between the tap and its readers: what is behind sees an identity body.
  *
  * Nothing is inflated before somebody reads; from then on the reader's stream asks, one step (64 KiB) is made, and while it does
- * not ask nothing is made and the socket is not read. A small chunk is inflated where it comes, whatever is more on
+ * not ask nothing is made and the socket is not read. A small chunk is inflated where it comes, whatever is more, and br, on
  * libuv's pool (src/binding/inflate.rs).
  *
  * The readers' headers say what they get: no Content-Encoding; no Content-Length, since raw-body compares it with what comes; and
