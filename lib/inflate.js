@@ -4,7 +4,7 @@
  * A compressed body, inflated between the tap and its readers: what is behind sees an identity body.
  *
  * Nothing is inflated before somebody reads; from then on the reader's stream asks, one step (64 KiB) is made, and while it does
- * not ask nothing is made and the socket is not read. A small chunk is inflated where it comes, whatever is more on
+ * not ask nothing is made and the socket is not read. A small chunk is inflated where it comes, whatever is more, and br, on
  * libuv's pool (src/binding/inflate.rs).
  *
  * The readers' headers say what they get: no Content-Encoding; no Content-Length, since raw-body compares it with what comes; and
@@ -202,9 +202,17 @@ class Inflating {
   step(piece) {
     this.busy = true
     try {
-      this.settle(this.body.feed(piece, this.tap.limit))
+      this.settle(this.feed(piece))
     } finally {
       this.busy = false
+    }
+  }
+
+  feed(piece) {
+    try {
+      return this.body.feed(piece, this.tap.limit)
+    } catch (error) {
+      return broken(error)
     }
   }
 
@@ -213,13 +221,8 @@ class Inflating {
     this.elsewhere = true
     this.body
       .step(this.tap.limit)
-      .then(
-        state => this.stepped(state),
-        error => {
-          faults.report('inflating a body', error)
-          this.stepped('closed')
-        }
-      )
+      .catch(broken)
+      .then(state => this.stepped(state))
       // A reader's own exception: uncaught, as it would be without this.
       .catch(error => process.nextTick(rethrow, error))
   }
@@ -327,6 +330,12 @@ class Inflating {
     this.connection?.off('close', this.close)
     if (!this.elsewhere) this.body.close()
   }
+}
+
+/** A fault of the native code's: the body is refused as a corrupt one. */
+function broken(error) {
+  faults.report('inflating a body', error)
+  return 'closed'
 }
 
 function rethrow(error) {

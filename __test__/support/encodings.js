@@ -1,6 +1,7 @@
 'use strict'
 
 const { execFileSync } = require('node:child_process')
+const { createHash } = require('node:crypto')
 const zlib = require('node:zlib')
 const { missing, nodes } = require('./nodes.js')
 
@@ -70,4 +71,27 @@ const bombs = {
   zstd: size => zstdFrame(23, Array(Math.ceil(size / ZSTD_BLOCK)).fill([0, ZSTD_BLOCK]))
 }
 
-module.exports = { encodings, needZstd, zstd, zstdFrame, bombs }
+/** Noise, stretches of one byte, and words: bodies that compress more and less. */
+function content(next, most) {
+  const parts = []
+  const count = 1 + Math.floor(next() * 5)
+  for (let i = 0; i < count; i++) {
+    const size = Math.floor((next() * most) / count)
+    const kind = next()
+    if (kind < 0.4) parts.push(Buffer.from(Array.from({ length: size }, () => Math.floor(next() * 256))))
+    else if (kind < 0.6) parts.push(Buffer.alloc(size, Math.floor(next() * 256)))
+    else parts.push(Buffer.alloc(size, `some words ${Math.floor(next() * 1e9)} again `))
+  }
+  return Buffer.concat(parts)
+}
+
+/** Answers with what tells whether it came as it was. */
+function seen(res, data) {
+  res.json(seal(data))
+}
+
+function seal(data) {
+  return { length: data.length, digest: createHash('sha256').update(data).digest('hex') }
+}
+
+module.exports = { encodings, content, seen, seal, needZstd, zstd, zstdFrame, bombs }

@@ -17,6 +17,8 @@ const INLINE_BYTES: usize = 16 << 10;
 
 struct Work {
     inflation: Inflation,
+    /// The largest chunk that is inflated where it comes.
+    inline_bytes: usize,
     /// What the last step made.
     output: Vec<u8>,
 }
@@ -71,8 +73,12 @@ pub struct BodyInflation {
 #[napi(catch_unwind)]
 pub fn inflate_open(encoding: String, ratio: f64, threshold: f64) -> Option<BodyInflation> {
     let encoding = Encoding::named(&encoding)?;
-    let inflation = Inflation::new(encoding, Ratio { max: ratio, threshold: limit_of(threshold) });
-    Some(BodyInflation { shared: Arc::new(Mutex::new(Some(Work { inflation, output: Vec::new() }))) })
+    let work = Work {
+        inflation: Inflation::new(encoding, Ratio { max: ratio, threshold: limit_of(threshold) }),
+        inline_bytes: if encoding.works_ahead() { 0 } else { INLINE_BYTES },
+        output: Vec::new(),
+    };
+    Some(BodyInflation { shared: Arc::new(Mutex::new(Some(work))) })
 }
 
 #[napi]
@@ -83,7 +89,7 @@ impl BodyInflation {
     pub fn feed(&self, chunk: &[u8], limit: f64) -> &'static str {
         let fed = with(&self.shared, |work| {
             work.inflation.take_in(chunk);
-            if chunk.len() <= INLINE_BYTES { work.step(limit) } else { word(State::More) }
+            if chunk.len() <= work.inline_bytes { work.step(limit) } else { word(State::More) }
         });
         fed.unwrap_or("closed")
     }

@@ -75,6 +75,11 @@ impl Encoding {
         })
     }
 
+    /// Whether a call makes much more than it writes. A br decoder fills its window first: 4 MiB, and 15 ms, for the first byte of a bomb.
+    pub fn works_ahead(self) -> bool {
+        self == Self::Brotli
+    }
+
     fn inflater(self) -> Box<dyn Inflater> {
         match self {
             Self::Gzip => Box::new(zlib::Gzip::default()),
