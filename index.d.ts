@@ -101,7 +101,35 @@ declare namespace plimsoll {
     limit: Size
     /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
     report?: boolean
+    /** What becomes of the connection of a refused upload. */
+    linger?: LingerOptions
   }
+
+  /**
+   * A client that still sends does not read its answer when its connection is reset. So a refused one is answered with
+   * `Connection: close`, our half of the connection is closed, and what still comes is thrown away within these bounds. All
+   * connections that linger are closed when their server closes; of a thread at most 256 linger at once.
+   */
+  interface LingerOptions {
+    /** Milliseconds in all. Also how long an error handler may take to answer. Default: 10,000. */
+    timeMs?: number
+    /** Milliseconds without a byte. Default: 3,000. */
+    idleMs?: number
+    /** Bytes that are thrown away. Default: `'256mb'`. */
+    bytes?: Size
+    /** A declared remainder up to this is read, and the connection serves the next request. Default: `'64kb'`. */
+    drain?: Size
+  }
+
+  /**
+   * Lets a server's `100 Continue` wait for the app: it is sent when somebody begins to read the body. What is refused until then, by
+   * {@link limit} or by a guard of the app's own, is never uploaded by clients that ask first (`Expect: 100-continue`, as curl does). On a
+   * server with a `checkContinue` listener of its own it does nothing. Returns the server.
+   *
+   * @throws {TypeError} if it is no server of `node:http`, `https` or `http2`.
+   * @example plimsoll.attach(app.listen(3000))
+   */
+  function attach<Server extends import('node:net').Server>(server: Server): Server
 
   /** What {@link limit} refuses with, in the shape of body-parser's: handlers written for those work unchanged. */
   interface TooLargeError extends Error {

@@ -3,6 +3,7 @@
 const channels = require('./channels.js')
 const { native } = require('./native.js')
 const { tooLarge } = require('./errors.js')
+const linger = require('./linger.js')
 const options = require('./options.js')
 const refuse = require('./refuse.js')
 const runtime = require('./runtime.js')
@@ -14,15 +15,18 @@ const { slotOf, routeOf } = require('./track.js')
  * too many, in front of every parser. Exactly the limit passes. With `report` it refuses nothing and says what it would refuse.
  */
 function limit(value) {
-  const given = options.isObject(value) ? options.object('limit()', value, ['limit', 'report']) : { limit: value }
+  const given = options.isObject(value)
+    ? options.object('limit()', value, ['limit', 'report', 'linger'])
+    : { limit: value }
   const max = options.size("limit()'s limit", given.limit)
   const report = options.oneOf("limit()'s report", given.report ?? false, [true, false])
+  const caps = linger.capsOf("limit()'s linger", given.linger)
   runtime.announceMissingBinary()
 
   function over(req, res, received) {
     const error = tooLarge({ limit: max, received })
     note(req, error)
-    refuse.during(req, res, error)
+    refuse.during(req, res, error, caps)
   }
 
   if (report) {
@@ -40,19 +44,19 @@ function limit(value) {
     if (length === undefined || length === 0) {
       next()
     } else if (length > max) {
-      refuseBefore(req, res, next, tooLarge({ limit: max, length }))
+      refuseBefore(req, res, next, tooLarge({ limit: max, length }), caps)
     } else if (tap.bound(req, res, max, over)) {
-      refuseBefore(req, res, next, tooLarge({ limit: max, received: tap.received(req) }))
+      refuseBefore(req, res, next, tooLarge({ limit: max, received: tap.received(req) }), caps)
     } else {
       next()
     }
   }
 }
 
-function refuseBefore(req, res, next, error) {
+function refuseBefore(req, res, next, error, caps) {
   // One that an error handler has sent on, into another limit, was counted.
   if (!tap.wasCut(req)) note(req, error)
-  refuse.before(req, res, next, error)
+  refuse.before(req, res, next, error, caps)
 }
 
 function note(req, error, reported = false) {

@@ -23,6 +23,9 @@ class Tap {
     this.push = req.push
     /** Once true, nothing that still comes reaches anybody. */
     this.cut = false
+    /** Whether a cut body has come to its end, and whom to tell. */
+    this.drained = false
+    this.onDrained = null
     this.over = null
     /** Bounds that are only watched: `{ limit, passed(received) }`, each told once. */
     this.watched = null
@@ -97,12 +100,30 @@ function tellWatchers(tap, bytes) {
 
 /** Lets nothing more of the body reach anybody. */
 function cut(req, res) {
-  tapOf(req, res).cut = true
+  const tap = tapOf(req, res)
+  if (!tap.cut) tap.drained = req.complete
+  tap.cut = true
 }
 
 /** True once the body was cut. */
 function wasCut(req) {
   return existing(req)?.cut === true
+}
+
+/** Bytes that are still to come of a declared length; infinity where none was declared. */
+function remaining(req) {
+  const length = announcedLength(req)
+  return length >= 0 ? length - received(req) : Number.POSITIVE_INFINITY
+}
+
+/** Whether a cut body has come to its end. */
+function isDrained(req) {
+  return existing(req)?.drained === true
+}
+
+/** Calls `drained()` when a cut body has come to its end. */
+function whenDrained(req, drained) {
+  existing(req).onDrained = drained
 }
 
 /** Body bytes that have come so far. */
@@ -123,7 +144,7 @@ function tappedPush(chunk, encoding) {
   const tap = existing(this)
   // A cut body must not look whole: its end is dropped too.
   if (tap.cut) {
-    if (chunk === null) forget(this)
+    if (chunk === null) drain(this, tap)
     return true
   }
   if (chunk !== null) {
@@ -137,6 +158,13 @@ function tappedPush(chunk, encoding) {
   }
   if (tap.slot > 0 && spans.state.open) return spans.run(tap.slot, tap.push, this, [chunk, encoding])
   return tap.push.call(this, chunk, encoding)
+}
+
+function drain(req, tap) {
+  forget(req)
+  tap.drained = true
+  tap.onDrained?.()
+  tap.onDrained = null
 }
 
 /** What Node does at a request's `'end'`, which a cut one never has: else an idle connection keeps it. */
@@ -154,4 +182,4 @@ function close(req) {
   tap.handle = 0
 }
 
-module.exports = { announcedLength, watch, watchOver, bound, cut, wasCut, received }
+module.exports = { announcedLength, watch, watchOver, bound, cut, wasCut, remaining, isDrained, whenDrained, received }

@@ -55,9 +55,9 @@ function chunk(data) {
 
 const LAST_CHUNK = '0\r\n\r\n'
 
-/** A connection on which requests are written by hand: `{ socket, write(…parts), responses(count), closed() }`. */
-async function wire(port) {
-  const { socket, received } = await connect(port)
+/** A connection on which requests are written by hand: `{ socket, write(…parts), responses(count), text(), closed() }`. */
+async function wire(port, options) {
+  const { socket, received } = await connect(port, options)
   let closed = false
   socket.on('close', () => {
     closed = true
@@ -65,6 +65,7 @@ async function wire(port) {
   return {
     socket,
     closed: () => closed,
+    text: received,
     write(...parts) {
       socket.write(Buffer.concat(parts.map(part => Buffer.from(part))))
     },
