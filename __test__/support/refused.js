@@ -22,13 +22,14 @@ function* body(mebibytes) {
 }
 
 /** Uploads with Node's client; `{ status, firstByteMs }`, the time from the first byte too many that was handed to the socket. */
-async function withHttp({ port, path = '/', mebibytes, declared, tls, headers = {}, limit = MEBIBYTE }) {
+async function withHttp({ port, socketPath, path = '/', mebibytes, declared, tls, headers = {}, limit = MEBIBYTE }) {
   const agent = new (tls ? https : http).Agent({ keepAlive: true, rejectUnauthorized: false })
   try {
     const length = declared ? { 'content-length': HEAD.length + mebibytes * MEBIBYTE } : {}
     const options = {
       host: '127.0.0.1',
       port,
+      socketPath,
       path,
       method: 'POST',
       agent,
