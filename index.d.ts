@@ -89,16 +89,56 @@ declare namespace plimsoll {
    * Middleware that refuses request bodies over the limit, in front of every parser: a declared length before any byte is read, any
    * other body at the first byte too many. Exactly the limit passes. Works without a binary, too.
    *
-   * The refusal is a {@link TooLargeError}, handed to `next` where the chain has not gone on, else to whoever reads the body.
+   * The refusal is a {@link TooLargeError}, an {@link OverBudgetError} or a {@link TooSlowError}, handed to `next` where the chain has not
+   * gone on, else to whoever reads the body.
    *
-   * @throws {TypeError} if the limit is no {@link Size}.
-   * @example app.use(plimsoll.limit('10mb'))
+   * @throws {TypeError} for what is no {@link Limits}, and for an option that it does not know or take.
+   * @example
+   * app.use(plimsoll.limit('10mb'))
+   * app.use(plimsoll.limit({ 'application/json': '1mb', 'multipart/form-data': '1gb', default: '100kb' }))
+   * app.use(plimsoll.limit({ limit: '1mb', routes: { 'POST /uploads/:id': '1gb' }, budget: '2gb', minRate: '1kb' }))
    */
-  function limit(limit: Size | LimitOptions): Handler
+  function limit(limit: Limits | LimitOptions): Handler
+
+  /** One size for all bodies, one by content type, or a function of the request. */
+  type Limits = Size | LimitsByType | ((req: IncomingMessage) => Size)
+
+  /** Keys are types (`application/json`), families (`image/*`) and `default`, for all others and for none. */
+  interface LimitsByType {
+    default: Size
+    [type: `${string}/${string}`]: Size
+  }
 
   interface LimitOptions {
     /** The greatest body that passes. */
-    limit: Size
+    limit: Limits
+    /**
+     * Limits by route, in the place of `limit`. Keys are `'POST /uploads/:id'` or, for all methods, `'/files/*'`: each segment of the path is
+     * literal, a parameter, or a `*` at the end. They are compared with the whole path of the URL, in any case and with or without a slash at the
+     * end, as Express does. The first that matches holds.
+     */
+    routes?: { [route: string]: Limits }
+    /**
+     * What holds where a function throws or returns no size; that is counted as a fault and reported once. Only beside a function.
+     * Default: 0, every body is refused.
+     */
+    fallback?: Size
+    /**
+     * True: decides when the body is first read, and a `limit()` nearer to the route holds in its place, larger or not. Else one
+     * that comes later can only lower it. Default: false.
+     */
+    defer?: boolean
+    /**
+     * The greatest number of bytes of all bodies in flight, of all requests that come through a limit with a budget, in all threads of the
+     * process. A declared length is reserved whole before it is read, others as they come; until the request is over. What has no
+     * room is refused with an {@link OverBudgetError} at once, what is larger than the budget with a {@link TooLargeError}. Default: none.
+     */
+    budget?: Size
+    /**
+     * Bytes a second that a body must come with. A client has `graceMs` in hand; time spends it, bytes give it back at this rate. Time in
+     * which the app does not read is not counted. Who runs out is refused with a {@link TooSlowError}. Default: none.
+     */
+    minRate?: Size | { bytes: Size /** Milliseconds, from 1. Default: 10,000. */; graceMs?: number }
     /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
     report?: boolean
     /** What becomes of the connection of a refused upload. */
@@ -145,6 +185,36 @@ declare namespace plimsoll {
     expected?: number
     /** Bytes counted when the body was cut; absent if a declared length was refused. */
     received?: number
+  }
+
+  /** There is no room for this body in the budget of {@link LimitOptions}. In http-errors' shape; Express and connect send its headers. */
+  interface OverBudgetError extends Error {
+    status: 503
+    statusCode: 503
+    type: 'budget.exceeded'
+    expose: false
+    headers: { 'Retry-After': string }
+    retryAfterS: number
+    /** The budget, and what all bodies held of it; bytes. */
+    limit: number
+    inFlight: number
+    /** As in {@link TooLargeError}. */
+    length?: number
+    expected?: number
+    received?: number
+  }
+
+  /** The body came more slowly than {@link LimitOptions.minRate}. */
+  interface TooSlowError extends Error {
+    status: 408
+    statusCode: 408
+    type: 'request.too.slow'
+    expose: true
+    /** The rate, in bytes a second. */
+    limit: number
+    received: number
+    length?: number
+    expected?: number
   }
 
   /**
@@ -221,6 +291,8 @@ declare namespace plimsoll {
     /** The request itself: do not keep it. */
     req: IncomingMessage
     route: string | null
+    type: 'entity.too.large' | 'budget.exceeded' | 'request.too.slow'
+    /** What was exceeded, by its type: the limit, the budget, or the rate in bytes a second. */
     limit: number
     /** Bytes declared; undefined if the body was counted. */
     length?: number
@@ -660,13 +732,18 @@ declare namespace plimsoll {
       inFlight: number
       /** Served without being tracked, since every slot was taken. */
       untracked: number
-      /** Refused by {@link limit}. */
+      /** Refused by {@link limit}, as too large. */
       limited: number
       /** Refused by {@link shed}. */
       shed: number
       /** What `report: true` only counted, of `shed()` and of `limit()`. */
       shedReported: number
       limitReported: number
+      /** Refused by `limit()`'s budget, and because the body came too slowly. */
+      overBudget: number
+      tooSlow: number
+      /** What bodies in flight, of this thread, hold of the budget. */
+      bodyHeldBytes: number
       /** Bytes of request bodies ever received. */
       bodyBytes?: number
       /** The one in flight that started first; null if none is. */
@@ -868,6 +945,11 @@ declare namespace plimsoll {
       shed: number
       shedReported: number
       limitReported: number
+      /** Refused by `limit()`'s budget, and because the body came too slowly. */
+      overBudget: number
+      tooSlow: number
+      /** What bodies in flight, of this thread, hold of the budget. */
+      bodyHeldBytes: number
       bodyBytes: number
     }
     pressure: Pressure

@@ -1,75 +1,141 @@
 'use strict'
 
+const budgets = require('./budget.js')
 const channels = require('./channels.js')
 const { native } = require('./native.js')
-const { tooLarge } = require('./errors.js')
+const { tooLarge, tooSlow } = require('./errors.js')
+const limits = require('./limits.js')
 const linger = require('./linger.js')
 const options = require('./options.js')
+const rates = require('./rate.js')
 const refuse = require('./refuse.js')
 const runtime = require('./runtime.js')
 const tap = require('./tap.js')
 const { slotOf, routeOf } = require('./track.js')
 
+const OPTIONS = ['limit', 'routes', 'fallback', 'defer', 'budget', 'minRate', 'linger', 'report']
+/** What a refusal is by, for those who count. */
+const BY = { 'entity.too.large': 'size', 'budget.exceeded': 'budget', 'request.too.slow': 'rate' }
+
 /**
- * Middleware that refuses request bodies over `limit` bytes: declared ones before any byte is read, others at the first byte
- * too many, in front of every parser. Exactly the limit passes. With `report` it refuses nothing and says what it would refuse.
+ * Middleware that refuses request bodies: those over their limit, declared ones before any byte is read, others at the first byte
+ * too many, in front of every parser; those for which all bodies in flight have no room; and those that come too slowly. With `report` it
+ * refuses nothing and says what it would refuse.
  */
 function limit(value) {
-  const given = options.isObject(value)
-    ? options.object('limit()', value, ['limit', 'report', 'linger'])
-    : { limit: value }
-  const max = options.size("limit()'s limit", given.limit)
-  const report = options.oneOf("limit()'s report", given.report ?? false, [true, false])
-  const caps = linger.capsOf("limit()'s linger", given.linger)
+  const { limitOf, defer, budget, rate, caps, report } = settingsOf(value)
   runtime.announceMissingBinary()
-
-  function over(req, res, received) {
-    const error = tooLarge({ limit: max, received })
-    note(req, error)
-    refuse.during(req, res, error, caps)
-  }
-
-  if (report) {
-    return function plimsollLimit(req, res, next) {
-      const length = tap.announcedLength(req)
-      if (length > max) note(req, tooLarge({ limit: max, length }), true)
-      else if (length === -1)
-        tap.watchOver(req, res, max, received => note(req, tooLarge({ limit: max, received }), true))
-      next()
-    }
-  }
 
   return function plimsollLimit(req, res, next) {
     const length = tap.announcedLength(req)
-    if (length === undefined || length === 0) {
-      next()
-    } else if (length > max) {
-      refuseBefore(req, res, next, tooLarge({ limit: max, length }), caps)
-    } else if (tap.bound(req, res, max, over)) {
-      refuseBefore(req, res, next, tooLarge({ limit: max, received: tap.received(req) }), caps)
-    } else {
-      next()
+    if (length === undefined || length === 0) return next()
+    const isNearest = tap.overrule(req, res)
+    if (defer) {
+      tap.decideLate(req, res, () => {
+        if (tap.wasCut(req)) return
+        // Whoever reads on after the answer is bounded, too; Node itself, which empties the connection, is not seen by the tap.
+        if (res.writableEnded) return tap.bound(req, res, limitOf(req), overSize)
+        const error = judge(req, res, length, isNearest())
+        if (error !== null) over(req, res, error)
+      })
+      return next()
     }
+    const error = judge(req, res, length, true)
+    if (error === null) return next()
+    // One that an error handler has sent on, into another limit, was counted.
+    if (!tap.wasCut(req)) note(req, error)
+    refuse.before(req, res, next, error, caps)
+  }
+
+  /** Why this body is refused, by what is known of it now; null if it is not. From here on it is bounded. */
+  function judge(req, res, length, sized) {
+    const max = limitOf(req)
+    if (sized) {
+      if (length > max) {
+        const error = tooLarge({ limit: max, length })
+        if (!report) return error
+        note(req, error, true)
+      } else if (report && length === -1) {
+        tap.watchOver(req, res, max, received => note(req, tooLarge({ limit: max, received }), true))
+      } else if (!report && tap.bound(req, res, max, overSize)) {
+        return tooLarge({ limit: max, received: tap.received(req) })
+      }
+    }
+    if (budget !== null) {
+      // What is larger than all of the budget would be asked to come again for ever.
+      const error = length > budget ? tooLarge({ limit: budget, length }) : reserve(req, res, length)
+      if (error !== null && !report) return error
+      if (error !== null) note(req, error, true)
+    }
+    if (rate !== null) watchRate(req, res, length)
+    return null
+  }
+
+  function reserve(req, res, length) {
+    return budgets.reserve(req, res, length, budget, report ? (req, _res, error) => note(req, error, true) : over)
+  }
+
+  function watchRate(req, res, length) {
+    rates.watch(req, res, rate, () => {
+      const error = tooSlow({ limit: rate.bytes, received: tap.received(req), length })
+      if (report) note(req, error, true)
+      else over(req, res, error)
+    })
+  }
+
+  function overSize(req, res, received, max) {
+    over(req, res, tooLarge({ limit: max, received }))
+  }
+
+  function over(req, res, error) {
+    note(req, error)
+    refuse.during(req, res, error, caps)
   }
 }
 
-function refuseBefore(req, res, next, error, caps) {
-  // One that an error handler has sent on, into another limit, was counted.
-  if (!tap.wasCut(req)) note(req, error)
-  refuse.before(req, res, next, error, caps)
+function settingsOf(value) {
+  const where = "limit()'s"
+  const plain = options.isObject(value) && !limits.isByType(value)
+  const given = plain ? options.object('limit()', value, OPTIONS) : { limit: value }
+  const { routes, fallback, defer = false, budget, minRate, report = false } = given
+  if (fallback !== undefined && !usesFunction(given)) {
+    options.fail(`${where} fallback`, fallback, 'a size, beside a function')
+  }
+  return {
+    limitOf: limits.compile(`${where} limit`, {
+      limit: given.limit,
+      routes,
+      fallback: fallback === undefined ? 0 : options.size(`${where} fallback`, fallback)
+    }),
+    defer: options.oneOf(`${where} defer`, defer, [true, false]),
+    budget: budget === undefined ? null : options.size(`${where} budget`, budget),
+    rate: rates.rateOf(`${where} minRate`, minRate),
+    caps: linger.capsOf(`${where} linger`, given.linger),
+    report: options.oneOf(`${where} report`, report, [true, false])
+  }
+}
+
+function usesFunction({ limit, routes }) {
+  return [limit, ...Object.values(routes ?? {})].some(each => typeof each === 'function')
 }
 
 function note(req, error, reported = false) {
-  const { limit, length, received } = error
+  const { type, limit, length, received } = error
   if (native !== null) {
-    const bytes = length === undefined ? `${received} bytes came` : `${length} bytes declared`
-    const detail = `${bytes}, the limit is ${limit}`
+    const detail = detailOf(error)
     if (reported) native.limitReported(routeOf(req), detail)
-    else native.limited(slotOf(req), routeOf(req), detail)
+    else native.limited(BY[type], slotOf(req), routeOf(req), detail)
   }
   if (channels.limit.hasSubscribers) {
-    channels.limit.publish({ req, route: routeOf(req), limit, length, received, reported })
+    channels.limit.publish({ req, route: routeOf(req), type, limit, length, received, reported })
   }
+}
+
+function detailOf({ type, limit, length, received, inFlight }) {
+  if (type === 'request.too.slow') return `${received} bytes came, at less than ${limit} a second`
+  const bytes = length === undefined ? `${received} bytes came` : `${length} bytes declared`
+  if (type === 'budget.exceeded') return `${bytes}, ${inFlight} are in flight, the budget is ${limit}`
+  return `${bytes}, the limit is ${limit}`
 }
 
 module.exports = limit

@@ -7,6 +7,7 @@
 
 const { native } = require('./native.js')
 const { anyLifeOf, atEnd, lastingLife } = require('./lifetime.js')
+const { onFirstRead } = require('./reading.js')
 const spans = require('./spans.js')
 const counters = native ?? require('./plain.js')
 
@@ -27,6 +28,18 @@ class Tap {
     this.drained = false
     this.onDrained = null
     this.over = null
+    /** How many limits there have been: the last is the nearest. */
+    this.limits = 0
+    /** How many of them wait for the first read, and whether the body's end is held back until then. */
+    this.waiting = 0
+    this.endHeld = false
+    /** What it holds of the budget; `grown()` is called where it has no length and the budget has no more room. */
+    this.held = 0
+    this.budget = Number.POSITIVE_INFINITY
+    this.grown = null
+    /** Whether all of the body has come, and whether the request is over. */
+    this.whole = false
+    this.ended = false
     /** Bounds that are only watched: `{ limit, passed(received) }`, each told once. */
     this.watched = null
   }
@@ -83,6 +96,58 @@ function bound(req, res, limit, over) {
   return tap.handle === 0 ? tap.received > limit : counters.tapLower(tap.handle, limit)
 }
 
+/** Of several limits that wait for the first read, the nearest decides: a function that tells whether it is this one. */
+function overrule(req, res) {
+  const tap = tapOf(req, res)
+  tap.limits += 1
+  const own = tap.limits
+  return () => tap.limits === own
+}
+
+/**
+ * Calls `decide()` when somebody begins to read. A stream that has ended before is read without being asked for more: so its end is
+ * held back until then.
+ */
+function decideLate(req, res, decide) {
+  const tap = tapOf(req, res)
+  tap.waiting += 1
+  onFirstRead(req, () => {
+    decide()
+    tap.waiting -= 1
+    // What was buffered is over a limit now: the read that asks gets none of it.
+    if (tap.cut && req._readableState !== undefined) req._readableState.length = 0
+    if (tap.waiting > 0 || !tap.endHeld || tap.cut) return
+    tap.endHeld = false
+    tap.push.call(req, null)
+  })
+}
+
+/**
+ * Takes room for a body of `length` bytes (-1: unknown, it grows) from the budget; false if there is none. Calls `grown()` when the room for
+ * one that grows runs out; neither that chunk nor anything after it reaches a consumer.
+ */
+function reserve(req, res, length, budget, grown) {
+  const tap = tapOf(req, res)
+  if (tap.ended) return true
+  if (length !== -1) return hold(tap, length, budget)
+  tap.budget = Math.min(tap.budget, budget)
+  tap.grown = grown
+  return hold(tap, received(req), tap.budget)
+}
+
+function hold(tap, bytes, budget) {
+  const more = bytes - tap.held
+  if (more <= 0) return true
+  if (!counters.budgetReserve(more, budget)) return false
+  tap.held = bytes
+  return true
+}
+
+/** Bytes that all bodies in flight hold of the budget. */
+function inFlight() {
+  return counters.budgetInFlight()
+}
+
 /** Calls `passed(received)` once when more than `limit` bytes have come, and lets them through. */
 function watchOver(req, res, limit, passed) {
   const tap = tapOf(req, res)
@@ -101,7 +166,10 @@ function tellWatchers(tap, bytes) {
 /** Lets nothing more of the body reach anybody. */
 function cut(req, res) {
   const tap = tapOf(req, res)
-  if (!tap.cut) tap.drained = req.complete
+  if (!tap.cut && req.complete) {
+    tap.drained = true
+    forget(req)
+  }
   tap.cut = true
 }
 
@@ -114,6 +182,12 @@ function wasCut(req) {
 function remaining(req) {
   const length = announcedLength(req)
   return length >= 0 ? length - received(req) : Number.POSITIVE_INFINITY
+}
+
+/** True when nothing more of this body is to come that anybody waits for. */
+function isOver(req) {
+  const tap = existing(req)
+  return tap === null || tap.cut || tap.whole || tap.ended
 }
 
 /** Whether a cut body has come to its end. */
@@ -151,10 +225,22 @@ function tappedPush(chunk, encoding) {
     const bytes = typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length
     if (count(tap, bytes) && tap.over !== null) {
       tap.cut = true
-      tap.over(this, tap.res, received(this))
+      tap.over(this, tap.res, received(this), tap.limit)
       return true
     }
+    if (tap.grown !== null && !hold(tap, received(this), tap.budget)) {
+      const { grown } = tap
+      tap.grown = null
+      grown()
+      if (tap.cut) return true
+    }
     if (tap.watched !== null) tellWatchers(tap, received(this))
+  } else {
+    tap.whole = true
+    if (tap.waiting > 0) {
+      tap.endHeld = true
+      return true
+    }
   }
   if (tap.slot > 0 && spans.state.open) return spans.run(tap.slot, tap.push, this, [chunk, encoding])
   return tap.push.call(this, chunk, encoding)
@@ -176,10 +262,30 @@ function forget(req) {
 /** The counter goes with the request's end; a handler that has answered may still read on, within the same limit. */
 function close(req) {
   const tap = existing(req)
+  tap.ended = true
+  tap.grown = null
+  if (tap.held > 0) counters.budgetRelease(tap.held)
+  tap.held = 0
   if (tap.handle === 0) return
   tap.received = counters.tapReceived(tap.handle)
   counters.tapClose(tap.handle)
   tap.handle = 0
 }
 
-module.exports = { announcedLength, watch, watchOver, bound, cut, wasCut, remaining, isDrained, whenDrained, received }
+module.exports = {
+  announcedLength,
+  watch,
+  watchOver,
+  bound,
+  overrule,
+  decideLate,
+  reserve,
+  inFlight,
+  isOver,
+  cut,
+  wasCut,
+  remaining,
+  isDrained,
+  whenDrained,
+  received
+}

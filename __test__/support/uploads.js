@@ -20,10 +20,10 @@ function errorPage(errors) {
  * A body in pieces, sent as fast as the server takes it, and what was answered: `{ status, headers, body, json }`. Node's client
  * stops sending once it is answered; a body that is to come whole in any case goes through `wire`.
  */
-async function upload(port, path, { headers = {}, pieces = [], agent } = {}) {
+async function upload(port, path, { method = 'POST', headers = {}, pieces = [], agent } = {}) {
   const own = agent === undefined ? new http.Agent({ keepAlive: true }) : undefined
   try {
-    const req = http.request({ host: '127.0.0.1', port, path, method: 'POST', headers, agent: agent ?? own })
+    const req = http.request({ host: '127.0.0.1', port, path, method, headers, agent: agent ?? own })
     const responded = once(req, 'response')
     pipeline(Readable.from(pieces, { objectMode: false }), req, () => {})
     const [res] = await responded

@@ -1,5 +1,7 @@
 //! Counting body bytes as they come, in front of whoever reads them.
 
+pub mod budget;
+
 /// Names an open tap: generation × 2¹⁶ + index, never 0, a small integer in JS.
 pub type Handle = u32;
 
