@@ -241,6 +241,24 @@ test('reads a small declared remainder and no more than that, within the same bo
   client.socket.destroy()
 })
 
+test('bounds a connection, too, whose body goes over the limit after the answer', async t => {
+  const app = express()
+  app.use(plimsoll.limit({ limit: 1000, linger: { idleMs: 200 } }))
+  app.post('/', (req, res) => {
+    req.on('error', () => {})
+    res.status(202).end()
+    req.resume()
+  })
+  const { port, server } = await served(t, app)
+  const client = await wire(port, HALF_OPEN)
+  client.write('POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n', chunk('x'.repeat(500)))
+  const [{ status }] = await client.responses(1)
+  assert.equal(status, 202)
+  client.write(chunk('x'.repeat(501)))
+  await nobodyLeft(server)
+  client.socket.destroy()
+})
+
 test('answers in the place of an error handler that never does', async t => {
   const app = express()
   app.use(plimsoll.limit({ limit: 1000, linger: { timeMs: 200 } }))

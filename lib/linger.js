@@ -32,6 +32,7 @@ const OF_SERVER = {
 
 const kept = new WeakSet()
 const watched = new Set()
+let lingering = 0
 let timer = null
 
 /** Bounds as a user gives them; what is left out is as in `DEFAULTS`. */
@@ -48,9 +49,7 @@ function capsOf(where, given) {
 
 /** A refused request's connection, from the refusal until nothing more of the body is to come, or the socket is gone. */
 class Refused {
-  constructor(req, res, caps, giveUp) {
-    this.req = req
-    this.res = res
+  constructor(req, caps, giveUp) {
     this.socket = req.socket
     this.caps = caps
     /** Answers in the place of an app that does not. */
@@ -97,22 +96,23 @@ function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
   const awaited = res._expect_continue === true && res._sent100 !== true
   const small = !awaited && tap.remaining(req) <= caps.drain
   const { shouldKeepAlive } = res
-  const refused = new Refused(req, res, caps, giveUp)
+  const refused = new Refused(req, caps, giveUp)
   if (!small) res.shouldKeepAlive = false
   tap.whenDrained(req, () => {
     unwatch(refused)
     if (!res.headersSent) res.shouldKeepAlive = shouldKeepAlive
   })
-  // In front of the server's own listener, which closes the connection or waits on it for the next request.
-  res.prependListener('finish', () => {
+  watch(refused)
+  const answered = () => {
     if (tap.isDrained(req) || socket.destroyed) return unwatch(refused)
     refused.answered = true
+    refused.giveUp = null
     refused.restart()
-    refused.req = null
-    refused.res = null
     if (!small || res._last) linger(refused, res)
-  })
-  watch(refused)
+  }
+  // In front of the server's own listener, which closes the connection or waits on it for the next request.
+  if (res.writableFinished) answered()
+  else res.prependListener('finish', answered)
 }
 
 /** HTTP/2: tells the client to stop once it has its answer, and that this is no error (RFC 9113, 8.1). */
@@ -129,9 +129,13 @@ function linger(refused, res) {
   const { socket } = refused
   // Whatever an app's own `Connection` header promised.
   res._last = true
-  let lingering = 0
-  for (const each of watched) if (each.lingers) lingering += 1
-  if (lingering >= MOST) return unwatch(refused)
+  if (lingering >= MOST) {
+    unwatch(refused)
+    // The server does so itself, but not where it has done with the response.
+    if (res.socket === null) socket.destroySoon()
+    return
+  }
+  lingering += 1
   refused.lingers = true
   // The server would destroy it when our half is written.
   socket.destroySoon = nothing
@@ -170,7 +174,8 @@ function watch(refused) {
 }
 
 function unwatch(refused) {
-  watched.delete(refused)
+  if (!watched.delete(refused)) return
+  if (refused.lingers) lingering -= 1
   if (watched.size > 0) return
   clearInterval(timer)
   timer = null

@@ -131,8 +131,9 @@ function reserve(req, res, length, budget, grown) {
   if (tap.ended) return true
   if (length !== -1) return hold(tap, length, budget)
   tap.budget = Math.min(tap.budget, budget)
-  tap.grown = grown
-  return hold(tap, received(req), tap.budget)
+  const hasRoom = hold(tap, received(req), tap.budget)
+  tap.grown = hasRoom ? grown : null
+  return hasRoom
 }
 
 function hold(tap, bytes, budget) {
