@@ -95,20 +95,62 @@ declare namespace plimsoll {
    * Middleware that refuses request bodies over the limit, in front of every parser: a declared length before any byte is read, any
    * other body at the first byte too many. Exactly the limit passes. Works without a binary, too.
    *
-   * The refusal is a {@link TooLargeError}, handed to `next` where the chain has not gone on, else to whoever reads the body.
+   * The refusal is a {@link TooLargeError}, an {@link OverBudgetError} or a {@link TooSlowError}, handed to `next` where the chain has not
+   * gone on, else to whoever reads the body.
    *
-   * @throws {TypeError} if the limit is no {@link Size}.
-   * @example app.use(plimsoll.limit('10mb'))
+   * @throws {TypeError} for what is no {@link Limits}, and for an option that it does not know or take.
+   * @example
+   * app.use(plimsoll.limit('10mb'))
+   * app.use(plimsoll.limit({ 'application/json': '1mb', 'multipart/form-data': '1gb', default: '100kb' }))
+   * app.use(plimsoll.limit({ limit: '1mb', routes: { 'POST /uploads/:id': '1gb' }, budget: '2gb', minRate: '1kb' }))
    */
-  function limit(limit: Size | LimitOptions): Handler
+  function limit(limit: Limits | LimitOptions): Handler
+
+  /** One size for all bodies, one by content type, or a function of the request. */
+  type Limits = Size | LimitsByType | ((req: IncomingMessage) => Size)
+
+  /** Keys are types (`application/json`), families (`image/*`) and `default`, for all others and for none. */
+  interface LimitsByType {
+    default: Size
+    [type: `${string}/${string}`]: Size
+  }
 
   interface LimitOptions {
     /** The greatest body that passes. */
-    limit: Size
+    limit: Limits
+    /**
+     * Limits by route, in the place of `limit`. Keys are `'POST /uploads/:id'` or, for all methods, `'/files/*'`: each segment of the path is
+     * literal, a parameter, or a `*` at the end. They are compared with the whole path of the URL, in any case and with or without a slash at the
+     * end, as Express does. The first that matches holds.
+     */
+    routes?: { [route: string]: Limits }
+    /**
+     * What holds where a function throws or returns no size; that is counted as a fault and reported once. Only beside a function.
+     * Default: 0, every body is refused.
+     */
+    fallback?: Size
+    /**
+     * True: decides when the body is first read, and a `limit()` nearer to the route holds in its place, larger or not. Else one
+     * that comes later can only lower it. Default: false.
+     */
+    defer?: boolean
+    /**
+     * The greatest number of bytes of all bodies in flight, of all requests that come through a limit with a budget, in all threads of the
+     * process. A declared length is reserved whole before it is read, others as they come; until the request is over. What has no
+     * room is refused with an {@link OverBudgetError} at once, what is larger than the budget with a {@link TooLargeError}. Default: none.
+     */
+    budget?: Size
+    /**
+     * Bytes a second that a body must come with. A client has `graceMs` in hand; time spends it, bytes give it back at this rate. Time in
+     * which the app does not read is not counted. Who runs out is refused with a {@link TooSlowError}. Default: none.
+     */
+    minRate?: Size | { bytes: Size /** Milliseconds, from 1. Default: 10,000. */; graceMs?: number }
     /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
     report?: boolean
     /** Whether compressed bodies are inflated, and under which bounds. Default: false. */
     inflate?: boolean | InflateOptions
+    /** What becomes of the connection of a refused upload. */
+    linger?: LingerOptions
   }
 
   /**
@@ -143,6 +185,32 @@ declare namespace plimsoll {
     code?: 'Z_BUF_ERROR' | 'Z_DATA_ERROR'
   }
 
+  /**
+   * A client that still sends does not read its answer when its connection is reset. So a refused one is answered with
+   * `Connection: close`, our half of the connection is closed, and what still comes is thrown away within these bounds. All
+   * connections that linger are closed when their server closes; of a thread at most 256 linger at once.
+   */
+  interface LingerOptions {
+    /** Milliseconds in all. Also how long an error handler may take to answer. Default: 10,000. */
+    timeMs?: number
+    /** Milliseconds without a byte. Default: 3,000. */
+    idleMs?: number
+    /** Bytes that are thrown away. Default: `'256mb'`. */
+    bytes?: Size
+    /** A declared remainder up to this is read, and the connection serves the next request. Default: `'64kb'`. */
+    drain?: Size
+  }
+
+  /**
+   * Lets a server's `100 Continue` wait for the app: it is sent when somebody begins to read the body. What is refused until then, by
+   * {@link limit} or by a guard of the app's own, is never uploaded by clients that ask first (`Expect: 100-continue`, as curl does). On a
+   * server with a `checkContinue` listener of its own it does nothing. Returns the server.
+   *
+   * @throws {TypeError} if it is no server of `node:http`, `https` or `http2`.
+   * @example plimsoll.attach(app.listen(3000))
+   */
+  function attach<Server extends import('node:net').Server>(server: Server): Server
+
   /** What {@link limit} refuses with, in the shape of body-parser's: handlers written for those work unchanged. */
   interface TooLargeError extends Error {
     status: 413
@@ -159,6 +227,36 @@ declare namespace plimsoll {
     received?: number
     /** The bound on how much a compressed body may grow, if it was that. */
     ratio?: number
+  }
+
+  /** There is no room for this body in the budget of {@link LimitOptions}. In http-errors' shape; Express and connect send its headers. */
+  interface OverBudgetError extends Error {
+    status: 503
+    statusCode: 503
+    type: 'budget.exceeded'
+    expose: false
+    headers: { 'Retry-After': string }
+    retryAfterS: number
+    /** The budget, and what all bodies held of it; bytes. */
+    limit: number
+    inFlight: number
+    /** As in {@link TooLargeError}. */
+    length?: number
+    expected?: number
+    received?: number
+  }
+
+  /** The body came more slowly than {@link LimitOptions.minRate}. */
+  interface TooSlowError extends Error {
+    status: 408
+    statusCode: 408
+    type: 'request.too.slow'
+    expose: true
+    /** The rate, in bytes a second. */
+    limit: number
+    received: number
+    length?: number
+    expected?: number
   }
 
   /**
@@ -235,6 +333,8 @@ declare namespace plimsoll {
     /** The request itself: do not keep it. */
     req: IncomingMessage
     route: string | null
+    type: 'entity.too.large' | 'budget.exceeded' | 'request.too.slow'
+    /** What was exceeded, by its type: the limit, the budget, or the rate in bytes a second. */
     limit: number
     /** Bytes declared; undefined if the body was counted. */
     length?: number

@@ -8,6 +8,7 @@ module.exports = plimsoll
 module.exports.limit = require('./lib/limit.js')
 module.exports.shed = require('./lib/shed.js')
 module.exports.ready = require('./lib/ready.js')
+module.exports.attach = require('./lib/attach.js')
 module.exports.spool = require('./lib/spool.js')
 module.exports.metrics = require('./lib/metrics.js')
 module.exports.stats = stats

@@ -17,17 +17,38 @@ function tooLarge({ limit, length, received, ratio }) {
   return createError(413, 'request entity too large', { type: 'entity.too.large', limit, ...detail })
 }
 
-/**
- * 503. Under load it is made often: without a stack, which says nothing of a request that was refused, and would be printed by
- * Express for each.
- */
+/** 408: the body came more slowly than `limit` bytes a second. */
+function tooSlow({ limit, length, received }) {
+  const detail = length === -1 ? {} : { expected: length, length }
+  return createError(408, 'request body too slow', { type: 'request.too.slow', limit, received, ...detail })
+}
+
+/** 503: there is no room for this body beside the `inFlight` bytes of the others. `limit` is the budget. */
+function overBudget({ limit, inFlight, length, received, retryAfterS }) {
+  const detail = length === undefined ? { received } : { expected: length, length }
+  const headers = { 'Retry-After': String(retryAfterS) }
+  const properties = { type: 'budget.exceeded', headers, retryAfterS, limit, inFlight, ...detail }
+  return withoutStack(() => createError(503, 'too many request bodies in flight', properties))
+}
+
+/** 503. */
 function overloaded({ retryAfterS, priority }) {
+  const headers = { 'Retry-After': String(retryAfterS) }
+  return withoutStack(() =>
+    createError(503, 'server overloaded', { type: 'server.overloaded', headers, retryAfterS, priority })
+  )
+}
+
+/**
+ * Under load errors are made often: a stack says nothing of a request that was refused, and would be printed by Express for
+ * each.
+ */
+function withoutStack(make) {
   const { stackTraceLimit } = Error
   // No assignment: it would throw where the intrinsics are frozen.
   Reflect.set(Error, 'stackTraceLimit', 0)
   try {
-    const headers = { 'Retry-After': String(retryAfterS) }
-    return createError(503, 'server overloaded', { type: 'server.overloaded', headers, retryAfterS, priority })
+    return make()
   } finally {
     Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
   }
@@ -52,4 +73,4 @@ function encodingInvalid(encoding, message, code) {
   return createError(400, message, { type: 'encoding.invalid', encoding, code })
 }
 
-module.exports = { tooLarge, overloaded, encodingUnsupported, windowTooLarge, encodingInvalid }
+module.exports = { tooLarge, tooSlow, overBudget, overloaded, encodingUnsupported, windowTooLarge, encodingInvalid }

@@ -16,6 +16,7 @@ const faults = require('./faults.js')
 const { atEnd } = require('./lifetime.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
+const reading = require('./reading.js')
 const refuse = require('./refuse.js')
 const tap = require('./tap.js')
 
@@ -66,10 +67,10 @@ function applies(given, req, length) {
 }
 
 /**
- * From here on who reads the request reads an identity body. Returns the error of one that cannot be inflated, else null. `grew` is
- * told of a body that grows too much; without it, that one is refused, and noted.
+ * From here on who reads the request reads an identity body. Returns the error of one that cannot be inflated, else null. `caps` are those
+ * of a refused connection. `grew` is told of a body that grows too much; without it, that one is refused, and noted.
  */
-function begin(given, req, res, length, { note, grew }) {
+function begin(given, req, res, length, { caps, note, grew }) {
   if (!applies(given, req, length)) return null
   if (length === 0) {
     deleteHeader(req, 'content-encoding')
@@ -79,7 +80,7 @@ function begin(given, req, res, length, { note, grew }) {
   const body = native.inflateOpen(encoding, given.ratio, given.threshold)
   if (body === null) return encodingUnsupported(encoding)
   const own = tap.tapOf(req, res)
-  own.inflating = new Inflating(req, own, body, { encoding, ratio: given.ratio, note, grew })
+  own.inflating = new Inflating(req, own, body, { encoding, ratio: given.ratio, caps, note, grew })
   deleteHeader(req, 'content-encoding')
   deleteHeader(req, 'content-length')
   if (req.headers['transfer-encoding'] === undefined) {
@@ -102,13 +103,14 @@ function deleteHeader(req, name) {
 
 /** One body. */
 class Inflating {
-  constructor(req, own, body, { encoding, ratio, note, grew }) {
+  constructor(req, own, body, { encoding, ratio, caps, note, grew }) {
     this.req = req
     this.tap = own
     /** The native half; its memory is freed by `close`. */
     this.body = body
     this.encoding = encoding
     this.ratio = ratio
+    this.caps = caps
     this.note = note
     this.grew = grew
     /** Bytes handed to the readers. */
@@ -177,9 +179,17 @@ class Inflating {
       req._readableState.readingMore = false
       req._consuming = true
     }
+    if (!this.begun) reading.begins(req)
+    // A limit that has waited for this may have refused it.
+    if (this.tap.cut) return
     this.begun = true
     this.asked = true
     this.pump()
+  }
+
+  /** Whether there is more to be made of what has come. */
+  isBehind() {
+    return this.waiting > 0 || this.busy || this.more
   }
 
   pump() {
@@ -253,6 +263,7 @@ class Inflating {
       return this.fail(state)
     }
     if (output === null) return
+    if (tap.outgrows(this.req, this.tap)) return this.close()
     if (this.tap.watched !== null) tap.tellWatchers(this.tap, this.made)
     // The stream may ask again while it takes this.
     this.asked = false
@@ -280,8 +291,7 @@ class Inflating {
   overLimit() {
     const { req, tap: own, made } = this
     this.close()
-    own.over(req, own.res, made)
-    this.forget()
+    own.over(req, own.res, made, own.limit)
   }
 
   overRatio() {
@@ -304,13 +314,7 @@ class Inflating {
 
   refuse(error) {
     this.close()
-    refuse.during(this.req, this.tap.res, error)
-    this.forget()
-  }
-
-  /** A cut body's end is dropped when it comes; here it may have come already. */
-  forget() {
-    if (this.ended) tap.forget(this.req)
+    refuse.during(this.req, this.tap.res, error, this.caps)
   }
 
   /** A handler that has answered may read on: until its connection ends, which Node does not tell such a request. */

@@ -75,4 +75,4 @@ function logger(where, value) {
   return fail(where, value, 'an object with the functions info, warn and error (console, pino, winston)')
 }
 
-module.exports = { fail, size, integer, string, oneOf, isObject, object, none, logger }
+module.exports = { SIZE_TAKES, fail, size, integer, string, oneOf, isObject, object, none, logger }

@@ -6,6 +6,7 @@
 
 const taps = new Map()
 let last = 0
+let held = 0
 
 module.exports = {
   tapOpen(limit) {
@@ -30,5 +31,17 @@ module.exports = {
   },
   tapClose(tap) {
     taps.delete(tap)
+  },
+  /** Of this thread only. */
+  budgetReserve(bytes, budget) {
+    if (held + bytes > budget) return false
+    held += bytes
+    return true
+  },
+  budgetRelease(bytes) {
+    held -= bytes
+  },
+  budgetInFlight() {
+    return held
   }
 }

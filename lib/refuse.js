@@ -11,10 +11,14 @@
  */
 
 const { isOver } = require('./lifetime.js')
+const linger = require('./linger.js')
 const tap = require('./tap.js')
 
-/** For an error page that is made asynchronously, or by a handler that has not begun to read yet. */
-const PATIENCE_MS = 1000
+/**
+ * For an error page that is made asynchronously (rendered, looked up), or by a handler that has not begun to read yet. Not less: the page
+ * is the app's. Not more: a handler that only logs the error would leave its client waiting.
+ */
+const PATIENCE_MS = 250
 const STALE = [
   'content-encoding',
   'content-language',
@@ -28,36 +32,46 @@ const HEAD = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader', 'writeH
 const INTERIM = ['writeContinue', 'writeProcessing', 'writeEarlyHints', 'writeInformation']
 
 /** Refuses before the chain goes on: the error goes through `next`. */
-function before(req, res, next, error) {
-  sever(req, res, error)
+function before(req, res, next, error, caps) {
+  sever(req, res, error, process.nextTick)
+  stay(req, res, error, caps)
   next(error)
 }
 
 /** Refuses while somebody reads: the error goes to the stream's consumer. What nobody answers then, plimsoll does. */
-function during(req, res, error) {
+function during(req, res, error, caps) {
   const told = req.listenerCount('error') > 0 || req.listenerCount('finish') > 0
   // Nobody has begun to read: a handler that awaits something else will find the error when it does.
   const early = req.readableFlowing === null
-  sever(req, res, error)
-  setImmediate(() => {
-    if (res.headersSent || !(told || early)) conclude(req, res, error, told)
-    else setTimeout(conclude, PATIENCE_MS, req, res, error, told).unref()
-  })
+  // Before the handler sees its stream close, at which it might answer as if the body had been whole.
+  if (!told && !early) setImmediate(conclude, req, res, error, false)
+  // In the next turn, when all that came together has been parsed: a body that has ended by then costs no connection.
+  sever(req, res, error, setImmediate)
+  stay(req, res, error, caps)
+  if (told || early) setTimeout(conclude, PATIENCE_MS, req, res, error, told).unref()
 }
 
-/** Ends the body for its readers, and lets what still comes flow into nothing. */
-function sever(req, res, error) {
+/** Ends the body for its readers, and lets what still comes flow into nothing. They are told `soon`. */
+function sever(req, res, error, soon) {
   tap.cut(req, res)
   // body-parser, multer and Express's finalhandler answer once the whole upload has come; `on-finished`, with which they
   // wait, is content with a 'finish', which no request emits by itself.
   req.on('newListener', release)
-  process.nextTick(emitFinish, req)
-  req._destroy = leaveConnection
+  soon(emitFinish, req)
+  // In the place of IncomingMessage's own, which destroys the socket; like it, tells only those who listen.
+  req._destroy = function (error, callback) {
+    soon(() => callback(this.listenerCount('error') > 0 ? error : null))
+  }
   // The server goes on reading, and would set it at the end of what nobody sees.
   Object.defineProperty(req, 'complete', { get: () => false, set() {}, configurable: true, enumerable: true })
   req.destroy(error)
   // A reader that was slow has stopped the socket.
   req._read(0)
+}
+
+/** Keeps the connection until the client has been answered, and has heard it. */
+function stay(req, res, error, caps) {
+  linger.keep(req, res, caps, () => conclude(req, res, error, false))
 }
 
 function release(event) {
@@ -66,11 +80,6 @@ function release(event) {
 
 function emitFinish(req) {
   req.emit('finish')
-}
-
-/** In the place of IncomingMessage's own, which destroys the socket; like it, tells only those who listen. */
-function leaveConnection(error, callback) {
-  process.nextTick(() => callback(this.listenerCount('error') > 0 ? error : null))
 }
 
 function conclude(req, res, error, told) {
@@ -88,6 +97,7 @@ function answer(req, res, error) {
   res.setHeader('content-type', 'text/plain; charset=utf-8')
   res.setHeader('x-content-type-options', 'nosniff')
   res.setHeader('content-length', Buffer.byteLength(body))
+  for (const [name, value] of Object.entries(error.headers ?? {})) res.setHeader(name, value)
   res.end(body)
   mute(res)
 }

@@ -28,7 +28,18 @@ function withoutBinary() {
     },
     gc: {},
     native: 'unsupported',
-    requests: { total: 0, inFlight: 0, untracked: 0, limited: 0, shed: 0, shedReported: 0, limitReported: 0 },
+    requests: {
+      total: 0,
+      inFlight: 0,
+      untracked: 0,
+      limited: 0,
+      shed: 0,
+      shedReported: 0,
+      limitReported: 0,
+      overBudget: 0,
+      tooSlow: 0,
+      bodyHeldBytes: 0
+    },
     routes: [],
     findings: [],
     recorder: { path: null, bytes: 0 }

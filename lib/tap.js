@@ -7,6 +7,7 @@
 
 const { native } = require('./native.js')
 const { anyLifeOf, atEnd, lastingLife } = require('./lifetime.js')
+const { onFirstRead } = require('./reading.js')
 const spans = require('./spans.js')
 const counters = native ?? require('./plain.js')
 
@@ -14,6 +15,8 @@ const counters = native ?? require('./plain.js')
 class Tap {
   constructor(req, res, handle, slot) {
     this.res = res
+    /** As the headers announced it, before they were those of an inflated body. */
+    this.length = announcedLength(req)
     /** 0 where there is no counter (any more): then `received` is kept here. */
     this.handle = handle
     this.received = 0
@@ -23,7 +26,22 @@ class Tap {
     this.push = req.push
     /** Once true, nothing that still comes reaches anybody. */
     this.cut = false
+    /** Whether a cut body has come to its end, and whom to tell. */
+    this.drained = false
+    this.onDrained = null
     this.over = null
+    /** How many limits there have been: the last is the nearest. */
+    this.limits = 0
+    /** How many of them wait for the first read, and whether the body's end is held back until then. */
+    this.waiting = 0
+    this.endHeld = false
+    /** What it holds of the budget; `grown()` is called where it has no length and the budget has no more room. */
+    this.held = 0
+    this.budget = Number.POSITIVE_INFINITY
+    this.grown = null
+    /** Whether all of the body has come, and whether the request is over. */
+    this.whole = false
+    this.ended = false
     /** Bounds that are only watched: `{ limit, passed(received) }`, each told once. */
     this.watched = null
     /** Takes the chunks in the place of the readers: `{ take(chunk), made }` (inflate.js). */
@@ -83,6 +101,58 @@ function bound(req, res, limit, over) {
   return beyond || received(req) > limit
 }
 
+/** Of several limits that wait for the first read, the nearest decides: a function that tells whether it is this one. */
+function overrule(req, res) {
+  const tap = tapOf(req, res)
+  tap.limits += 1
+  const own = tap.limits
+  return () => tap.limits === own
+}
+
+/**
+ * Calls `decide()` when somebody begins to read. A stream that has ended before is read without being asked for more: so its end is
+ * held back until then.
+ */
+function decideLate(req, res, decide) {
+  const tap = tapOf(req, res)
+  tap.waiting += 1
+  onFirstRead(req, () => {
+    decide()
+    tap.waiting -= 1
+    // What was buffered is over a limit now: the read that asks gets none of it.
+    if (tap.cut && req._readableState !== undefined) req._readableState.length = 0
+    if (tap.waiting > 0 || !tap.endHeld || tap.cut) return
+    tap.endHeld = false
+    handOn(tap, req, null)
+  })
+}
+
+/**
+ * Takes room for a body of `length` bytes (-1: unknown) from the budget; false if there is none. Calls `grown()` when the room for one that
+ * `grows` (it has no length, or is inflated) runs out; neither that chunk nor anything after it reaches a consumer.
+ */
+function reserve(req, res, { length, grows, budget, grown }) {
+  const tap = tapOf(req, res)
+  if (tap.ended) return true
+  if (grows) tap.budget = Math.min(tap.budget, budget)
+  const hasRoom = hold(tap, length === -1 ? received(req) : length, grows ? tap.budget : budget)
+  if (grows) tap.grown = hasRoom ? grown : null
+  return hasRoom
+}
+
+function hold(tap, bytes, budget) {
+  const more = bytes - tap.held
+  if (more <= 0) return true
+  if (!counters.budgetReserve(more, budget)) return false
+  tap.held = bytes
+  return true
+}
+
+/** Bytes that all bodies in flight hold of the budget. */
+function inFlight() {
+  return counters.budgetInFlight()
+}
+
 /** Calls `passed(received)` once when more than `limit` bytes have come, and lets them through. */
 function watchOver(req, res, limit, passed) {
   const tap = tapOf(req, res)
@@ -100,7 +170,12 @@ function tellWatchers(tap, bytes) {
 
 /** Lets nothing more of the body reach anybody. */
 function cut(req, res) {
-  tapOf(req, res).cut = true
+  const tap = tapOf(req, res)
+  if (!tap.cut && req.complete) {
+    tap.drained = true
+    forget(req)
+  }
+  tap.cut = true
 }
 
 /** True once the body was cut. */
@@ -108,12 +183,47 @@ function wasCut(req) {
   return existing(req)?.cut === true
 }
 
+/** Bytes that are still to come of a declared length; infinity where none was declared. */
+function remaining(req) {
+  const tap = existing(req)
+  return tap.length >= 0 ? tap.length - arrived(tap) : Number.POSITIVE_INFINITY
+}
+
+/** True when nothing more of this body is to come that anybody waits for. */
+function isOver(req) {
+  const tap = existing(req)
+  return tap === null || tap.cut || tap.whole || tap.ended
+}
+
+/** Whether a cut body has come to its end. */
+function isDrained(req) {
+  return existing(req)?.drained === true
+}
+
+/** Calls `drained()` when a cut body has come to its end. */
+function whenDrained(req, drained) {
+  existing(req).onDrained = drained
+}
+
 /** Body bytes that have come so far; of a body that is inflated, those that were made of them, if they are more. */
 function received(req) {
   const tap = existing(req)
   if (tap === null) return 0
-  const bytes = tap.handle === 0 ? tap.received : counters.tapReceived(tap.handle)
+  const bytes = arrived(tap)
   return tap.inflating === null ? bytes : Math.max(bytes, tap.inflating.made)
+}
+
+/** Bytes that have come on the wire. */
+function arrived(tap) {
+  return tap.handle === 0 ? tap.received : counters.tapReceived(tap.handle)
+}
+
+/** Of a body's way to its reader: what has come on the wire, and whether it is the app that is waited for, since it does not take it. */
+function progress(req, res) {
+  const tap = existing(req)
+  const full = req.readableLength > 0 && req.readableLength >= req.readableHighWaterMark
+  const untold = res._expect_continue === true && res._sent100 !== true
+  return { bytes: arrived(tap), heldUp: full || untold || tap.inflating?.isBehind() === true }
 }
 
 /** True when more than the limit has come. */
@@ -127,25 +237,52 @@ function tappedPush(chunk, encoding) {
   const tap = existing(this)
   // A cut body must not look whole: its end is dropped too.
   if (tap.cut) {
-    if (chunk === null) forget(this)
+    if (chunk === null) drain(this, tap)
     return true
   }
   if (chunk !== null) {
     const bytes = typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length
     if (count(tap, bytes) && tap.over !== null) {
       tap.cut = true
-      tap.over(this, tap.res, received(this))
+      tap.over(this, tap.res, received(this), tap.limit)
       return true
     }
+    if (outgrows(this, tap)) return true
     if (tap.watched !== null) tellWatchers(tap, received(this))
+  } else {
+    tap.whole = true
+    if (tap.waiting > 0) {
+      tap.endHeld = true
+      return true
+    }
   }
-  return tap.inflating === null ? pass(tap, this, chunk, encoding) : tap.inflating.take(chunk, encoding)
+  return handOn(tap, this, chunk, encoding)
+}
+
+/** Takes room in the budget for what a body has grown to; true if there was none, and it was cut. */
+function outgrows(req, tap) {
+  if (tap.grown === null || hold(tap, received(req), tap.budget)) return false
+  const { grown } = tap
+  tap.grown = null
+  grown()
+  return tap.cut
+}
+
+function handOn(tap, req, chunk, encoding) {
+  return tap.inflating === null ? pass(tap, req, chunk, encoding) : tap.inflating.take(chunk, encoding)
 }
 
 /** Hands a chunk to the readers. */
 function pass(tap, req, chunk, encoding) {
   if (tap.slot > 0 && spans.state.open) return spans.run(tap.slot, tap.push, req, [chunk, encoding])
   return tap.push.call(req, chunk, encoding)
+}
+
+function drain(req, tap) {
+  forget(req)
+  tap.drained = true
+  tap.onDrained?.()
+  tap.onDrained = null
 }
 
 /** What Node does at a request's `'end'`, which a cut one never has: else an idle connection keeps it. */
@@ -157,10 +294,41 @@ function forget(req) {
 /** The counter goes with the request's end; a handler that has answered may still read on, within the same limit. */
 function close(req) {
   const tap = existing(req)
+  tap.ended = true
+  tap.grown = null
+  if (tap.held > 0) counters.budgetRelease(tap.held)
+  tap.held = 0
   if (tap.handle === 0) return
   tap.received = counters.tapReceived(tap.handle)
   counters.tapClose(tap.handle)
   tap.handle = 0
 }
 
-module.exports = { announcedLength, watch, watchOver, tellWatchers, bound, cut, wasCut, received, tapOf, pass, forget }
+/** Whether the body is inflated between here and its readers. */
+function isInflated(req) {
+  return existing(req)?.inflating != null
+}
+
+module.exports = {
+  announcedLength,
+  watch,
+  watchOver,
+  tellWatchers,
+  tapOf,
+  pass,
+  outgrows,
+  progress,
+  isInflated,
+  bound,
+  overrule,
+  decideLate,
+  reserve,
+  inFlight,
+  isOver,
+  cut,
+  wasCut,
+  remaining,
+  isDrained,
+  whenDrained,
+  received
+}

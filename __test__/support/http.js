@@ -6,7 +6,7 @@ const { once } = require('node:events')
 
 /** Starts `app` on a free loopback port: `{ port, url, server, close() }`; `close` ends open connections too. */
 async function serve(app) {
-  const server = app instanceof http.Server ? app : http.createServer(app)
+  const server = app instanceof net.Server ? app : http.createServer(app)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address()
@@ -41,8 +41,8 @@ function request(port, path, { method = 'GET', headers = {}, body, agent } = {})
 }
 
 /** A raw connection: `{ socket, received() }`; errors of a connection that is cut on purpose are expected. */
-async function connect(port) {
-  const socket = net.connect(port, '127.0.0.1')
+async function connect(port, options = {}) {
+  const socket = net.connect({ port, host: '127.0.0.1', ...options })
   let text = ''
   socket.on('data', chunk => {
     text += chunk

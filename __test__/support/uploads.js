@@ -20,10 +20,10 @@ function errorPage(errors) {
  * A body in pieces, sent as fast as the server takes it, and what was answered: `{ status, headers, body, json }`. Node's client
  * stops sending once it is answered; a body that is to come whole in any case goes through `wire`.
  */
-async function upload(port, path, { headers = {}, pieces = [], agent } = {}) {
+async function upload(port, path, { method = 'POST', headers = {}, pieces = [], agent } = {}) {
   const own = agent === undefined ? new http.Agent({ keepAlive: true }) : undefined
   try {
-    const req = http.request({ host: '127.0.0.1', port, path, method: 'POST', headers, agent: agent ?? own })
+    const req = http.request({ host: '127.0.0.1', port, path, method, headers, agent: agent ?? own })
     const responded = once(req, 'response')
     pipeline(Readable.from(pieces, { objectMode: false }), req, () => {})
     const [res] = await responded
@@ -55,9 +55,9 @@ function chunk(data) {
 
 const LAST_CHUNK = '0\r\n\r\n'
 
-/** A connection on which requests are written by hand: `{ socket, write(…parts), responses(count), closed() }`. */
-async function wire(port) {
-  const { socket, received } = await connect(port)
+/** A connection on which requests are written by hand: `{ socket, write(…parts), responses(count), text(), closed() }`. */
+async function wire(port, options) {
+  const { socket, received } = await connect(port, options)
   let closed = false
   socket.on('close', () => {
     closed = true
@@ -65,6 +65,7 @@ async function wire(port) {
   return {
     socket,
     closed: () => closed,
+    text: received,
     write(...parts) {
       socket.write(Buffer.concat(parts.map(part => Buffer.from(part))))
     },

@@ -20,6 +20,27 @@ five.use(plimsoll.limit('10mb'))
 five.use(plimsoll.limit({ limit: '1mb', report: true }))
 five.use(plimsoll.limit({ limit: '1mb', inflate: true }))
 five.use(plimsoll.limit({ limit: '1mb', inflate: { ratio: 20, threshold: '10kb' } }))
+five.use(plimsoll.limit({ 'application/json': '1mb', 'image/*': 1024, default: '100kb' }))
+five.use(plimsoll.limit(req => (req.headers['x-plan'] ? '1gb' : 1024)))
+five.use(
+  plimsoll.limit({
+    limit: { 'text/plain': 1, default: 2 },
+    routes: { 'POST /uploads/:id': '1gb', '/any': () => 1 },
+    fallback: 0,
+    defer: true,
+    budget: '512mb',
+    minRate: { bytes: '1kb', graceMs: 5000 },
+    linger: { timeMs: 1000, idleMs: 100, bytes: '1mb', drain: 0 }
+  })
+)
+five.use(plimsoll.limit({ limit: 1, minRate: '1kb' }))
+// @ts-expect-error: content types need a default
+five.use(plimsoll.limit({ 'application/json': '1mb' }))
+// @ts-expect-error: no such bound
+five.use(plimsoll.limit({ limit: 1, linger: { time: 1 } }))
+plimsoll.attach(five.listen(0)).close()
+// @ts-expect-error: an app is no server
+plimsoll.attach(five)
 five.use(plimsoll.shed())
 five.use(
   plimsoll.shed({

@@ -141,6 +141,9 @@ export interface Record {
     shed: number
     shedReported: number
     limitReported: number
+    overBudget: number
+    tooSlow: number
+    bodyHeldBytes: number
     bodyBytes: number
   }
   pressure: Pressure

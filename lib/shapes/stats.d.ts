@@ -202,13 +202,18 @@ export interface Stats {
     inFlight: number
     /** Served without being tracked, since every slot was taken. */
     untracked: number
-    /** Refused by `limit`. */
+    /** Refused by `limit`, as too large. */
     limited: number
     /** Refused by `shed`. */
     shed: number
     /** What `report: true` only counted, of `shed()` and of `limit()`. */
     shedReported: number
     limitReported: number
+    /** Refused by `limit()`'s budget, and because the body came too slowly. */
+    overBudget: number
+    tooSlow: number
+    /** What bodies in flight, of this thread, hold of the budget. */
+    bodyHeldBytes: number
     /** Bytes of request bodies ever received. */
     bodyBytes?: number
     /** The one in flight that started first; null if none is. */

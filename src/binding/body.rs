@@ -6,10 +6,13 @@ use std::cell::RefCell;
 use napi_derive::napi;
 
 use super::environment::with;
+use crate::payload::budget::{POOL, Share};
 use crate::payload::{Taps, Verdict};
 
 thread_local! {
     static TAPS: RefCell<Taps> = RefCell::default();
+    /// Given back when the thread ends, with whatever requests are then in flight.
+    static SHARE: RefCell<Share<'static>> = const { RefCell::new(Share::new(&POOL)) };
 }
 
 pub fn limit_of(limit: f64) -> u64 {
@@ -54,4 +57,28 @@ pub fn tap_received(tap: u32) -> f64 {
 #[napi(catch_unwind)]
 pub fn tap_close(tap: u32) {
     TAPS.with_borrow_mut(|taps| taps.close(tap));
+}
+
+/// Reserves bytes of a budget for a body in flight; false if all bodies of the process would then be over it.
+#[napi(catch_unwind)]
+pub fn budget_reserve(bytes: f64, budget: f64) -> bool {
+    let (reserved, held) =
+        SHARE.with_borrow_mut(|share| (share.reserve(limit_of(bytes), limit_of(budget)), share.held()));
+    with(|environment| environment.ledger.writer().body_held(held));
+    reserved
+}
+
+#[napi(catch_unwind)]
+pub fn budget_release(bytes: f64) {
+    let held = SHARE.with_borrow_mut(|share| {
+        share.release(limit_of(bytes));
+        share.held()
+    });
+    with(|environment| environment.ledger.writer().body_held(held));
+}
+
+/// Bytes that the bodies in flight of all threads hold.
+#[napi(catch_unwind)]
+pub fn budget_in_flight() -> f64 {
+    POOL.in_flight() as f64
 }

@@ -4,6 +4,7 @@ use napi_derive::napi;
 
 use super::environment::with;
 use super::pressure;
+use crate::ledger::refusals::Refusal;
 use crate::ledger::{AsyncMode, End, Turn};
 
 /// A request enters its synchronous part; its handle, or 0 if it goes untracked.
@@ -93,10 +94,11 @@ pub fn end(handle: u32, label: u32, status: u32, aborted: bool, response_bytes: 
     .unwrap_or(false)
 }
 
-/// `limit()` refused a request; the handle is 0 where it is untracked.
+/// `limit()` refused a request, by its `size`, `budget` or `rate`; the handle is 0 where it is untracked.
 #[napi(catch_unwind)]
-pub fn limited(handle: u32, route: Option<String>, detail: String) {
-    with(|environment| environment.ledger.limited(handle, route.as_deref(), &detail));
+pub fn limited(by: String, handle: u32, route: Option<String>, detail: String) {
+    let refusal = Refusal::from_name(&by);
+    with(|environment| environment.ledger.limited(refusal, handle, route.as_deref(), &detail));
 }
 
 #[napi(object)]

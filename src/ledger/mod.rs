@@ -8,6 +8,7 @@ mod findings;
 mod layers;
 mod meter;
 mod path;
+pub mod refusals;
 mod routes;
 pub mod sampler;
 mod slots;
@@ -307,28 +308,8 @@ impl Ledger {
         }
     }
 
-    /// `limit()` refused a request (whether or not it has a slot).
-    pub fn limited(&mut self, handle: Handle, route: Option<&str>, detail: &str) {
-        self.writer.request_limited();
-        if let Some(index) = self.slots.index(handle) {
-            self.slots[index].limited = true;
-        }
-        // A flood of refusals must not wash everything else out of the ring.
-        if due(&mut self.limit_event, LIMIT_EVENT_EVERY) {
-            self.writer.event(EventKind::Limit, route, detail);
-        }
-    }
-
     fn runs(&self, handle: Handle) -> bool {
         self.stack.last().is_some_and(|span| span.handle == handle)
-    }
-
-    /// `limit()` would have refused a request, but was told to report only.
-    pub fn limit_reported(&mut self, route: Option<&str>, detail: &str) {
-        self.writer.limit_reported();
-        if due(&mut self.limit_event, LIMIT_EVENT_EVERY) {
-            self.writer.event(EventKind::Limit, route, &format!("reported only: {detail}"));
-        }
     }
 
     /// `shed()` refused a request, or would have if it were not told to report only. True if an event is due.

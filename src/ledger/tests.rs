@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::refusals::Refusal;
 use super::*;
 use crate::recorder::SLOTS_MAX;
 use crate::recorder::map::Map;
@@ -120,8 +121,11 @@ fn refusals_are_counted_each_and_recorded_now_and_then() {
     for _ in 0..3 {
         ledger.limit_reported(Some("/up"), "2000 bytes declared");
     }
+    ledger.limited(Refusal::from_name("budget"), 0, None, "");
+    ledger.limited(Refusal::from_name("rate"), 0, None, "");
     let record = read(&ledger);
     let requests = &record.requests;
+    assert_eq!((requests.over_budget, requests.too_slow), (1, 1));
     assert_eq!((requests.shed, requests.shed_reported, requests.limited, requests.limit_reported), (2, 1, 0, 3));
     let events: Vec<_> = record.events.iter().map(|event| (event.kind, event.detail.as_str())).collect();
     assert_eq!(events, [("limit", "reported only: 2000 bytes declared")]);

@@ -3,6 +3,8 @@
 pub mod inflate;
 pub mod spool;
 
+pub mod budget;
+
 /// Names an open tap: generation × 2¹⁶ + index, never 0, a small integer in JS.
 pub type Handle = u32;
 

@@ -141,6 +141,11 @@ pub mod gauge {
     pub const LAYERS_USED: usize = G + 40;
     pub const LAYER_ROWS_USED: usize = G + 41;
     pub const FINDINGS_USED: usize = G + 42;
+    /// What bodies in flight hold of the budget, in this thread.
+    pub const BODY_HELD: usize = G + 43;
+    /// Refusals because of the budget, and of a body that came too slowly.
+    pub const OVER_BUDGET: usize = G + 44;
+    pub const TOO_SLOW: usize = G + 45;
     pub const END: usize = G + 64;
 
     // From here on the sampler thread writes.

@@ -153,6 +153,11 @@ pub struct Requests {
     /// What `report: true` only counted.
     pub shed_reported: u64,
     pub limit_reported: u64,
+    /// Refused by the budget, and because the body came too slowly.
+    pub over_budget: u64,
+    pub too_slow: u64,
+    /// What bodies in flight hold of the budget.
+    pub body_held_bytes: u64,
     pub body_bytes: u64,
 }
 

@@ -290,6 +290,18 @@ impl Writer {
         self.add_gauge(gauge::REQUESTS_LIMITED, 1);
     }
 
+    pub fn over_budget(&self) {
+        self.add_gauge(gauge::OVER_BUDGET, 1);
+    }
+
+    pub fn too_slow(&self) {
+        self.add_gauge(gauge::TOO_SLOW, 1);
+    }
+
+    pub fn body_held(&self, bytes: u64) {
+        set(&self.map, gauge::BODY_HELD, bytes);
+    }
+
     pub fn body_bytes(&self, bytes: u64) {
         self.add_gauge(gauge::BODY_BYTES, bytes);
     }

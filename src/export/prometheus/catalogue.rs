@@ -283,6 +283,21 @@ fn requests(families: &mut Families, records: &[Record]) {
         "Requests refused because their body exceeds a limit.",
     );
     families.counter(
+        "plimsoll_http_requests_over_budget_total",
+        each(|record| record.requests.over_budget),
+        "Requests refused because all bodies in flight would have exceeded the budget.",
+    );
+    families.counter(
+        "plimsoll_http_requests_too_slow_total",
+        each(|record| record.requests.too_slow),
+        "Requests refused because their body came too slowly.",
+    );
+    families.gauge(
+        "plimsoll_http_body_held_bytes",
+        each(|record| record.requests.body_held_bytes),
+        "Bytes that bodies in flight hold of the budget.",
+    );
+    families.counter(
         "plimsoll_http_requests_shed_total",
         each(|record| record.requests.shed),
         "Requests refused to relieve the process.",

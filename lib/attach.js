@@ -1,0 +1,42 @@
+'use strict'
+
+/*
+ * `Expect: 100-continue`: a client that asks before it uploads. Node tells it to go on before any middleware has run; an attached
+ * server runs the app first and says `100 Continue` when somebody begins to read the body. Whoever refuses until then, limit() or a guard
+ * of the app's own, has not been sent a byte of it.
+ */
+
+const { Server } = require('node:net')
+const { onFirstRead } = require('./reading.js')
+const options = require('./options.js')
+const tap = require('./tap.js')
+
+const attached = new WeakSet()
+
+/** Lets a server's `100 Continue` wait for the app. Does nothing on a server that has a `checkContinue` listener of its own. */
+function attach(server, given) {
+  const where = 'attach()'
+  if (!(server instanceof Server)) {
+    options.fail(`${where}'s server`, server, 'a server of node:http, https or http2, as app.listen() returns it')
+  }
+  options.object(`${where}'s options`, given, [])
+  if (attached.has(server)) return server
+  attached.add(server)
+  server.on('checkContinue', askLate)
+  return server
+}
+
+function askLate(req, res) {
+  // The app's own listener decides, and answers.
+  if (this.listenerCount('checkContinue') > 1) return
+  onFirstRead(req, () => goOn(req, res))
+  this.emit('request', req, res)
+}
+
+function goOn(req, res) {
+  // When the response is over Node reads what is left.
+  if (tap.wasCut(req) || res.headersSent || res.writableEnded || res.destroyed) return
+  res.writeContinue()
+}
+
+module.exports = attach

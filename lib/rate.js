@@ -1,0 +1,61 @@
+'use strict'
+
+/*
+ * Bodies that come too slowly. Each has time in hand, at first and at most the grace period: time passes, and each byte gives back what it
+ * may take at the rate that is asked for. So a slow but steady client passes for ever, a pause may last as long as the grace period, and
+ * who trickles runs out. Time in which the app does not read is not the client's. One timer looks at all of them.
+ */
+
+const options = require('./options.js')
+const tap = require('./tap.js')
+
+const LOOK_EVERY_MS = 250
+const GRACE_MS = 10_000
+
+const watched = new Set()
+let timer = null
+let lookedAt = 0
+
+function rateOf(where, given) {
+  if (given === undefined) return null
+  const object = options.isObject(given) ? options.object(where, given, ['bytes', 'graceMs']) : { bytes: given }
+  const bytes = options.size(`${where}${object === given ? '.bytes' : ''}`, object.bytes)
+  if (bytes === 0) options.fail(where, given, 'a rate of at least one byte a second')
+  return { bytes, graceMs: options.integer(`${where}.graceMs`, object.graceMs ?? GRACE_MS, 1, 3_600_000) }
+}
+
+/** Calls `slow()` once if the body of `req` comes more slowly than `rate`. */
+function watch(req, res, rate, slow) {
+  watched.add({ req, res, rate, slow, hand: rate.graceMs, arrived: tap.progress(req, res).bytes })
+  if (timer !== null) return
+  lookedAt = performance.now()
+  timer = setInterval(look, LOOK_EVERY_MS)
+  timer.unref()
+}
+
+function look() {
+  const now = performance.now()
+  // A loop that was blocked has not read what may have come meanwhile.
+  const passed = Math.min(now - lookedAt, 2 * LOOK_EVERY_MS)
+  lookedAt = now
+  for (const body of watched) {
+    if (tap.isOver(body.req)) {
+      watched.delete(body)
+      continue
+    }
+    const progress = tap.progress(body.req, body.res)
+    const { bytes, graceMs } = body.rate
+    body.hand = Math.min(graceMs, body.hand + ((progress.bytes - body.arrived) / bytes) * 1000)
+    body.arrived = progress.bytes
+    if (progress.heldUp) continue
+    body.hand -= passed
+    if (body.hand >= 0) continue
+    watched.delete(body)
+    body.slow()
+  }
+  if (watched.size > 0) return
+  clearInterval(timer)
+  timer = null
+}
+
+module.exports = { rateOf, watch }
