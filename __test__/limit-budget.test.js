@@ -185,7 +185,7 @@ for (const [version, express] of Object.entries(versions)) {
       })()
       assert.equal((await upload(port, '/', { pieces: [Buffer.alloc(5000)] })).status, 200)
       assert.equal((await upload(port, '/near', { pieces: [Buffer.alloc(1000)] })).status, 200)
-      assert.equal((await upload(port, '/near', { pieces: [Buffer.alloc(1001)] })).status, 503)
+      assert.equal((await upload(port, '/near', { pieces: [Buffer.alloc(1001)] })).status, 413)
       const reporting = await served(t, { budget: 1000, report: true }, (req, res) =>
         req.resume().on('end', () => res.send('whole'))
       )

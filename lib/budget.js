@@ -5,7 +5,7 @@
  * they come, and whoever does not fit is refused at once: nobody waits with half a body for room that the others hold.
  */
 
-const { overBudget } = require('./errors.js')
+const { overBudget, tooLarge } = require('./errors.js')
 const tap = require('./tap.js')
 
 const RETRY_AFTER_S = [1, 5]
@@ -21,6 +21,8 @@ function reserve(req, res, { length, grows, budget }, over) {
 }
 
 function refusal(budget, detail) {
+  // What is larger than all of the budget would be asked to come again for ever.
+  if (Math.max(detail.length ?? 0, detail.received ?? 0) > budget) return tooLarge({ limit: budget, ...detail })
   const [from, to] = RETRY_AFTER_S
   const retryAfterS = from + Math.floor(Math.random() * (to - from + 1))
   return overBudget({ limit: budget, inFlight: tap.inFlight(), retryAfterS, ...detail })

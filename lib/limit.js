@@ -76,8 +76,7 @@ function limit(value) {
       }
     }
     if (budget !== null) {
-      // What is larger than all of the budget would be asked to come again for ever.
-      const error = length > budget ? tooLarge({ limit: budget, length }) : reserve(req, res, length, grows)
+      const error = reserve(req, res, length, grows)
       if (error !== null && !report) return error
       if (error !== null) note(req, error, true)
     }
