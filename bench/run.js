@@ -9,7 +9,7 @@ const machine = require('./lib/machine')
 const { SUBJECTS } = require('./lib/subjects')
 
 // Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
-const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth', 'shed', 'spool'].map(name =>
+const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth', 'shed', 'uploads'].map(name =>
   require(`./${name}`)
 )
 
@@ -35,8 +35,8 @@ const SETTINGS = {
   // shed
   shedRounds: 1,
   shedSeconds: 15,
-  // spool
-  spoolRounds: 3,
+  // uploads
+  uploadRounds: 3,
   uploads: 50
 }
 
@@ -54,7 +54,7 @@ const QUICK = {
   growthRounds: 1,
   requests: 20000,
   shedSeconds: 8,
-  spoolRounds: 1,
+  uploadRounds: 1,
   uploads: 5
 }
 
@@ -66,7 +66,7 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --only NAME[,…]      ${MEASUREMENTS.map(({ name, about }) => `${name.padEnd(11)} ${about}`).join('\n                       ')}
   --servers NAME[,…]   of ${SUBJECTS.map(({ name }) => name).join(', ')};
                        the bare one always runs (growth: bare and plimsoll-limit unless given)
-  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, spool ${SETTINGS.spoolRounds})
+  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, uploads ${SETTINGS.uploadRounds})
   --amount N           requests a server and round in throughput (${SETTINGS.amount})
   --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
   --connections N      connections of the load generator (${SETTINGS.connections})
@@ -117,7 +117,7 @@ function parse(argv) {
       'callRounds',
       'growthRounds',
       'shedRounds',
-      'spoolRounds'
+      'uploadRounds'
     ])
       config[name] = rounds
   }
@@ -157,7 +157,7 @@ function checkAddon(config) {
   const wanted =
     config.only.includes('calls') ||
     config.only.includes('shed') ||
-    config.only.includes('spool') ||
+    config.only.includes('uploads') ||
     config.servers.some(name => name.startsWith('plimsoll'))
   if (!wanted) return null
   const { missing, debug } = machine.addon()
@@ -193,8 +193,7 @@ async function main() {
   if (process.platform !== 'linux') throw new Error('the bench reads /proc, so it runs on Linux only')
   if (!fs.existsSync(config.node)) throw new Refusal(`--node: there is no ${config.node}`)
   const warning = checkAddon(config)
-  // The peers of `spool` are among the package's own development dependencies.
-  if (config.only.some(name => name !== 'spool')) install()
+  install()
   if (warning) process.stderr.write(`bench: ${warning}\n`)
   config.env = { NODE_ENV: 'production', PLIMSOLL_DIR: recordFolder() }
   const started = performance.now()

@@ -11,6 +11,7 @@
  */
 
 const { constants } = require('node:http2')
+const { native } = require('./native.js')
 const options = require('./options.js')
 const tap = require('./tap.js')
 
@@ -22,6 +23,10 @@ const DEFAULTS = { timeMs: 10_000, idleMs: 3_000, bytes: 256 * 2 ** 20, drain: 6
 /** Sockets that linger at once, in this thread; more than these are closed as soon as they are answered. */
 const MOST = 256
 const LOOK_EVERY_MS = 100
+/** While something comes: who sends all before it reads is not to wait for us. */
+const LOOK_SOON_MS = 5
+/** What `native.discard` says of a socket that must be read. */
+const UNSUPPORTED = -2
 
 /** The server's listeners on a socket, by their names: from here on an end or a reset is what is waited for, and no `clientError`. */
 const OF_SERVER = {
@@ -56,26 +61,48 @@ class Refused {
     this.giveUp = giveUp
     this.answered = false
     this.lingers = false
+    /** Thrown away by the kernel: nobody reads, so `bytesRead` does not know of it. */
+    this.unread = false
+    this.discarded = 0
     // A server that never listened (its sockets are handed to it) cannot be seen to close.
     this.server = this.socket.server?.listening === true ? this.socket.server : null
     this.restart()
   }
 
   restart() {
-    this.from = this.socket.bytesRead
+    this.from = this.received()
     this.bytes = this.from
     this.since = performance.now()
     this.heardAt = this.since
   }
 
+  received() {
+    return this.socket.bytesRead + this.discarded
+  }
+
+  /** Whether anything more has come since it was last asked. */
+  hears(now) {
+    if (this.unread) this.discard()
+    const bytes = this.received()
+    if (bytes === this.bytes) return false
+    this.bytes = bytes
+    this.heardAt = now
+    return true
+  }
+
+  discard() {
+    const { socket } = this
+    const bytes = native.discard(socket._handle?.fd ?? -1)
+    if (bytes >= 0) this.discarded += bytes
+    // The client has closed: nothing is waited for but our own last bytes.
+    else if (socket.writableFinished) socket.destroy()
+  }
+
   /** Whether a bound is reached. */
   isSpent(now) {
-    const { bytesRead } = this.socket
-    if (bytesRead !== this.bytes) this.heardAt = now
-    this.bytes = bytesRead
     // A client may wait for its answer, however long the app takes to make it.
     const idle = this.answered && now - this.heardAt > this.caps.idleMs
-    return idle || now - this.since > this.caps.timeMs || bytesRead - this.from > this.caps.bytes
+    return idle || now - this.since > this.caps.timeMs || this.bytes - this.from > this.caps.bytes
   }
 }
 
@@ -141,6 +168,7 @@ function linger(refused, res) {
   socket.destroySoon = nothing
   socket.allowHalfOpen = true
   takeFromServer(socket)
+  if (!stopReading(refused)) read(socket)
   socket.on('close', () => unwatch(refused))
   socket.end()
 }
@@ -157,6 +185,27 @@ function takeFromServer(socket) {
   }
   socket.on('error', nothing)
   socket.setTimeout(0)
+}
+
+/**
+ * What still comes is thrown away by the kernel: read, it would be a garbage buffer of 64 KiB each time. Most clients close when they have
+ * their answer, before anything needs to be thrown away. False where the kernel cannot.
+ */
+function stopReading(refused) {
+  const { socket } = refused
+  const handle = socket._handle
+  if (native === null || typeof handle?.readStop !== 'function' || !(handle.fd >= 0)) return false
+  const bytes = native.discard(handle.fd)
+  if (bytes === UNSUPPORTED) return false
+  refused.unread = true
+  refused.discarded += Math.max(0, bytes)
+  socket.pause()
+  handle.reading = false
+  handle.readStop()
+  return true
+}
+
+function read(socket) {
   socket.resume()
   // A reader that was slow has stopped it below the stream, which does not know.
   const handle = socket._handle
@@ -169,7 +218,11 @@ function takeFromServer(socket) {
 function watch(refused) {
   watched.add(refused)
   if (timer !== null) return
-  timer = setInterval(look, LOOK_EVERY_MS)
+  lookIn(LOOK_EVERY_MS)
+}
+
+function lookIn(ms) {
+  timer = setTimeout(look, ms)
   timer.unref()
 }
 
@@ -177,14 +230,17 @@ function unwatch(refused) {
   if (!watched.delete(refused)) return
   if (refused.lingers) lingering -= 1
   if (watched.size > 0) return
-  clearInterval(timer)
+  clearTimeout(timer)
   timer = null
 }
 
 function look() {
+  timer = null
   const now = performance.now()
+  let flows = false
   for (const refused of watched) {
     const { socket, server, answered } = refused
+    if (refused.hears(now) && refused.unread) flows = true
     if (socket.destroyed) {
       unwatch(refused)
     } else if (answered && server !== null && !server.listening) {
@@ -198,6 +254,7 @@ function look() {
       else giveUp()
     }
   }
+  if (watched.size > 0 && timer === null) lookIn(flows ? LOOK_SOON_MS : LOOK_EVERY_MS)
 }
 
 function nothing() {}

@@ -1,43 +1,121 @@
 'use strict'
 
-// Takes uploads in one of several ways, named by the argument, and answers with their size. Speaks JSON lines: { port, versions }.
+// Takes uploads in one of several ways, and answers with their size: `{ kind, scenario, dir }` in JSON is the argument. Where they are held, it
+// answers all at once when the number that `x-together` says has come. Speaks JSON lines: { port, versions }.
 
 const fs = require('node:fs')
+const http = require('node:http')
 const readline = require('node:readline')
-const express = require('express')
 
-const [kind, dir] = process.argv.slice(2)
-const HUGE = '10gb'
+const { kind, scenario, dir } = JSON.parse(process.argv[2])
+const LIMIT = scenario === 'refused' ? 1 << 20 : 2 ** 31
+
+const held = []
+
+// The answer of an upload whose body is all there; what it is held with is in the closure.
+function whenAll(req, answer) {
+  held.push(answer)
+  if (scenario === 'held' && held.length < Number(req.headers['x-together'])) return
+  for (const each of held.splice(0)) each()
+}
+
+function express(setUp) {
+  const app = require('express')()
+  setUp(app, require('express'))
+  // Silent, and the app's own.
+  app.use((error, _req, res, _next) => res.status(error.status ?? 500).json({ error: error.message }))
+  return http.createServer(app)
+}
+
+const size =
+  (sizeOf, clean = () => {}) =>
+  (req, res) =>
+    whenAll(req, () => {
+      res.json({ size: sizeOf(req) })
+      clean(req)
+    })
+
+function multer(app, options) {
+  const upload = require('multer')({ ...options, limits: { fileSize: LIMIT } })
+  const clean = req => options.dest && fs.unlink(req.file.path, () => {})
+  app.post(
+    '/',
+    upload.single('file'),
+    size(req => req.file.size, clean)
+  )
+}
 
 const KINDS = {
-  spool(app) {
-    const plimsoll = require('../..')
-    app.post('/', plimsoll.spool({ dir }), (req, res) => res.json({ size: req.body.size }))
-    return ['plimsoll']
-  },
-  'multer-disk'(app) {
-    const multer = require('multer')
-    app.post('/', multer({ dest: dir }).single('file'), (req, res, next) => {
-      fs.unlink(req.file.path, error => (error ? next(error) : res.json({ size: req.file.size })))
+  limit: () =>
+    express(app => {
+      const plimsoll = require('../..')
+      app.use(plimsoll.limit(LIMIT))
+      app.post('/', (req, res) => req.resume().on('end', () => res.json({ size: 0 })))
+    }),
+  spool: () =>
+    express(app =>
+      app.post(
+        '/',
+        require('../..').spool({ dir }),
+        size(req => req.body.size)
+      )
+    ),
+  'spool-memory': () =>
+    express(app =>
+      app.post(
+        '/',
+        require('../..').spool({ dir, memory: '16mb' }),
+        size(req => req.body.size)
+      )
+    ),
+  'express-raw': () =>
+    express((app, { raw }) =>
+      app.post(
+        '/',
+        raw({ type: () => true, limit: LIMIT }),
+        size(req => req.body.length)
+      )
+    ),
+  'express-json': () =>
+    express((app, { json }) =>
+      app.post(
+        '/',
+        json({ limit: LIMIT }),
+        size(req => req.body.text.length)
+      )
+    ),
+  'multer-memory': () => express(app => multer(app, { storage: require('multer').memoryStorage() })),
+  'multer-disk': () => express(app => multer(app, { dest: dir })),
+  fastify() {
+    const app = require('fastify')({ bodyLimit: LIMIT })
+    app.post('/', (req, reply) => {
+      whenAll(req, () => reply.send({ size: req.body.text.length }))
     })
-    return ['multer']
-  },
-  'express-raw'(app) {
-    app.post('/', express.raw({ type: () => true, limit: HUGE }), (req, res) => res.json({ size: req.body.length }))
-    return ['express']
+    return app
   }
 }
 
-const app = express()
-const packages = KINDS[kind](app)
-const server = app.listen(0, '127.0.0.1', () => {
-  const versions = {}
-  for (const name of packages) {
-    versions[name] = require(name === 'plimsoll' ? '../../package.json' : `${name}/package.json`).version
-  }
-  process.stdout.write(`${JSON.stringify({ port: server.address().port, versions })}\n`)
-})
-readline.createInterface({ input: process.stdin }).on('close', () => {
-  server.close(() => process.exit(0))
-  server.closeAllConnections()
+const PACKAGES = { limit: 'plimsoll', spool: 'plimsoll', 'spool-memory': 'plimsoll', fastify: 'fastify' }
+
+function versions() {
+  const name = PACKAGES[kind] ?? kind.split('-')[0]
+  return { [name]: require(name === 'plimsoll' ? '../../package.json' : `${name}/package.json`).version }
+}
+
+async function main() {
+  const made = KINDS[kind]()
+  await (made.server === undefined
+    ? new Promise(resolve => made.listen(0, '127.0.0.1', resolve))
+    : made.listen({ port: 0, host: '127.0.0.1' }))
+  const server = made.server ?? made
+  process.stdout.write(`${JSON.stringify({ port: server.address().port, versions: versions() })}\n`)
+  readline.createInterface({ input: process.stdin }).on('close', () => {
+    server.close(() => process.exit(0))
+    server.closeAllConnections()
+  })
+}
+
+main().catch(error => {
+  process.stderr.write(`${error.stack}\n`)
+  process.exit(1)
 })

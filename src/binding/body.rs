@@ -7,6 +7,7 @@ use napi_derive::napi;
 
 use super::environment::with;
 use crate::payload::budget::{POOL, Share};
+use crate::payload::discard::{self, Discarded};
 use crate::payload::{Taps, Verdict};
 
 thread_local! {
@@ -81,4 +82,14 @@ pub fn budget_release(bytes: f64) {
 #[napi(catch_unwind)]
 pub fn budget_in_flight() -> f64 {
     POOL.in_flight() as f64
+}
+
+/// Throws away what has come on a socket that nobody reads: how many bytes, -1 where it has ended, -2 where it must be read instead.
+#[napi(catch_unwind)]
+pub fn discard(fd: i32) -> f64 {
+    match discard::discard(fd) {
+        Discarded::Bytes(bytes) => bytes as f64,
+        Discarded::Ended => -1.0,
+        Discarded::Unsupported => -2.0,
+    }
 }

@@ -4,6 +4,7 @@ pub mod inflate;
 pub mod spool;
 
 pub mod budget;
+pub mod discard;
 
 /// Names an open tap: generation × 2¹⁶ + index, never 0, a small integer in JS.
 pub type Handle = u32;

@@ -1,0 +1,163 @@
+'use strict'
+
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
+const Child = require('./lib/child')
+const { summary } = require('./lib/stats')
+const { counted, fixed, table } = require('./lib/table')
+
+const MIB = 1 << 20
+const LATER_MS = 3000
+
+// What holds a body whole is not asked to take fifty of 100 MiB: it would take more than most machines have.
+const SCENARIOS = [
+  {
+    name: 'refused',
+    title: '10 MiB against a limit of 1 MiB',
+    size: 10 * MIB,
+    servers: ['limit', 'express-raw', 'express-json', 'multer-memory', 'multer-disk', 'fastify']
+  },
+  {
+    name: 'held',
+    title: '10 MiB accepted, and all held until the last has come',
+    size: 10 * MIB,
+    servers: ['spool-memory', 'spool', 'express-raw', 'express-json', 'multer-memory', 'multer-disk', 'fastify']
+  },
+  {
+    name: 'spooled',
+    title: '100 MiB, to disk',
+    size: 100 * MIB,
+    servers: ['spool', 'multer-disk']
+  }
+]
+
+const TITLES = {
+  limit: '`plimsoll.limit()`',
+  spool: '`plimsoll.spool()`',
+  'spool-memory': "`plimsoll.spool({ memory: '16mb' })`",
+  'express-raw': '`express.raw()`',
+  'express-json': '`express.json()`',
+  'multer-memory': 'multer, memory',
+  'multer-disk': 'multer, disk',
+  fastify: 'fastify'
+}
+const KIND = { 'express-json': 'json', fastify: 'json', 'multer-memory': 'multipart', 'multer-disk': 'multipart' }
+
+const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
+
+// VmRSS and VmHWM, the highest since it was reset; bytes.
+function memory(pid) {
+  const status = fs.readFileSync(`/proc/${pid}/status`, 'latin1')
+  const field = name => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)[1]) * 1024
+  return { rss: field('VmRSS'), peak: field('VmHWM') }
+}
+
+async function load(server, port, config, count, size) {
+  const argument = JSON.stringify({ port, count, size, kind: KIND[server] ?? 'bytes' })
+  const child = new Child(config.node, [path.join(__dirname, 'children', 'uploads.js'), argument])
+  try {
+    return await child.next(600, `${count} uploads of ${size} bytes to '${server}'`)
+  } finally {
+    await child.end()
+  }
+}
+
+async function once({ name, size }, server, config, dir) {
+  const settings = JSON.stringify({ kind: server, scenario: name, dir })
+  const child = new Child(config.node, [path.join(__dirname, 'servers', 'uploads.js'), settings], config)
+  try {
+    const { port, versions } = await child.next(60, 'its port')
+    // Code and buffers that the first uploads bring are not what they cost.
+    await load(server, port, config, 5, MIB / 2)
+    await pause(500)
+    const { pid } = child.process
+    const { rss: before } = memory(pid)
+    fs.writeFileSync(`/proc/${pid}/clear_refs`, '5')
+    const { seconds, statuses } = await load(server, port, config, config.uploads, size)
+    const { peak } = memory(pid)
+    await pause(LATER_MS)
+    const { rss: after } = memory(pid)
+    return { versions, seconds, statuses, before, growth: peak - before, later: after - before }
+  } finally {
+    await child.end()
+  }
+}
+
+async function run(config) {
+  const dir = fs.mkdtempSync(path.join(process.env.BENCH_DIR ?? os.tmpdir(), 'plimsoll-bench-'))
+  const rounds = []
+  const versions = {}
+  try {
+    for (let round = 0; round < config.uploadRounds; round++) {
+      const measured = {}
+      for (const scenario of SCENARIOS) {
+        measured[scenario.name] = {}
+        for (const server of scenario.servers) {
+          config.progress(`uploads ${round + 1}/${config.uploadRounds} ${scenario.name}: ${server}`)
+          const result = await once(scenario, server, config, dir)
+          measured[scenario.name][server] = result
+          Object.assign(versions, result.versions)
+        }
+      }
+      rounds.push(measured)
+    }
+  } finally {
+    fs.rmSync(dir, { recursive: true, force: true })
+  }
+  const tables = SCENARIOS.map(({ name, title, servers }) => ({
+    title,
+    rows: servers.map(server => {
+      const of = figure => summary(rounds.map(round => round[name][server][figure]))
+      return {
+        title: TITLES[server],
+        statuses: rounds.map(round => round[name][server].statuses),
+        before: of('before'),
+        growth: of('growth'),
+        later: of('later'),
+        seconds: of('seconds')
+      }
+    })
+  }))
+  return { uploads: config.uploads, tables, rounds, versions: { 'Takes uploads': versions } }
+}
+
+// How the clients of all rounds were answered, as `413 ×50`; `none` are those that could not read their answer.
+function answers(statuses) {
+  const counts = {}
+  for (const round of statuses) {
+    for (const [status, count] of Object.entries(round)) counts[status] = (counts[status] ?? 0) + count
+  }
+  return Object.entries(counts)
+    .map(([status, count]) => `${status} ×${count}`)
+    .join(', ')
+}
+
+function render({ uploads, tables, rounds }) {
+  const mib = ({ median, min, max }) =>
+    `${fixed(median / MIB, 0)} MiB${min === max ? '' : ` (${fixed(min / MIB, 0)} to ${fixed(max / MIB, 0)})`}`
+  const sections = tables.map(({ title, rows }) =>
+    [
+      `${uploads} × ${title}`,
+      '',
+      table(
+        ['server', 'clients read', 'RSS before', 'RSS grows by', `${LATER_MS / 1000} s afterwards`, 'seconds'],
+        rows.map(row => [
+          row.title,
+          answers(row.statuses),
+          mib(row.before),
+          mib(row.growth),
+          mib(row.later),
+          fixed(row.seconds.median, 1)
+        ])
+      )
+    ].join('\n')
+  )
+  return [
+    `### Memory of ${uploads} uploads at once`,
+    ...sections,
+    `Medians of ${counted(rounds.length, 'run')} (lowest to highest), each in a fresh process; growth is that of VmHWM, the highest RSS at any moment.`
+  ].join('\n\n')
+}
+
+module.exports = { name: 'uploads', about: 'memory of many uploads at once: refused, held, spooled', run, render }
