@@ -16,6 +16,8 @@ pub mod payload;
 pub mod probe;
 pub mod recorder;
 pub mod shed;
+#[cfg(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub mod snapshot;
 
 #[cfg(feature = "node")]
 mod binding;

@@ -1,6 +1,7 @@
 //! One reading of everything that is charged to spans.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use crate::probe::jemalloc::ThreadBytes;
 use crate::probe::v8::{HeapStatistics, Probe};
@@ -50,6 +51,14 @@ impl Meter {
         match self {
             Self::Exact { probe, .. } => probe.ask_for_collection(),
             Self::Supplied { .. } => false,
+        }
+    }
+
+    /// How long no major collection has been at work, as far as is known.
+    pub fn since_major(&self) -> Option<Duration> {
+        match self {
+            Self::Exact { probe, .. } => probe.since_major(),
+            Self::Supplied { .. } => None,
         }
     }
 

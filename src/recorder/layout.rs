@@ -419,10 +419,11 @@ pub enum EventKind {
     NearLimit = 10,
     Shed = 11,
     Trim = 12,
+    Snapshot = 13,
 }
 
 impl EventKind {
-    pub const ALL: [EventKind; 12] = [
+    pub const ALL: [EventKind; 13] = [
         Self::Start,
         Self::Exit,
         Self::UncaughtException,
@@ -435,6 +436,7 @@ impl EventKind {
         Self::NearLimit,
         Self::Shed,
         Self::Trim,
+        Self::Snapshot,
     ];
 
     pub fn name(self) -> &'static str {
@@ -451,6 +453,7 @@ impl EventKind {
             Self::NearLimit => "near-limit",
             Self::Shed => "shed",
             Self::Trim => "trim",
+            Self::Snapshot => "snapshot",
         }
     }
 

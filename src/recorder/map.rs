@@ -42,6 +42,24 @@ impl Map {
         unsafe { std::slice::from_raw_parts(self.raw.as_mut_ptr().cast::<AtomicU64>(), WORDS) }
     }
 
+    /// For a child made by `fork`: from here on its writes reach nobody else. The words are what they were.
+    #[cfg(target_os = "linux")]
+    pub fn part(&self) -> io::Result<()> {
+        let mut own = MmapMut::map_anon(FILE_BYTES)?;
+        for (word, own) in self.words().iter().zip(own.chunks_exact_mut(8)) {
+            own.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+        }
+        let own = std::mem::ManuallyDrop::new(own);
+        let place = self.raw.as_mut_ptr().cast();
+        // SAFETY: puts pages of the same size and content in the place of this map's, which stay mapped, readable and writable. What
+        // was at `own` moves, and nobody unmaps it there.
+        unsafe {
+            let flags = rustix::mm::MremapFlags::MAYMOVE;
+            rustix::mm::mremap_fixed(own.as_ptr().cast_mut().cast(), FILE_BYTES, FILE_BYTES, flags, place)?;
+        }
+        Ok(())
+    }
+
     /// Remembers that these words changed.
     pub fn touch(&self, first_word: usize, words: usize) {
         if let Some(dirty) = &self.dirty {
@@ -105,6 +123,19 @@ mod tests {
         })
         .unwrap();
         assert_eq!(written, 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn writes_reach_nobody_once_it_has_parted() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(FILE_BYTES as u64).unwrap();
+        let (one, other) = (Map::of_file(&file).unwrap(), Map::of_file(&file).unwrap());
+        one.words()[5].store(1, Relaxed);
+        one.part().unwrap();
+        assert_eq!(one.words()[5].load(Relaxed), 1);
+        one.words()[5].store(2, Relaxed);
+        assert_eq!(other.words()[5].load(Relaxed), 1);
     }
 
     #[test]

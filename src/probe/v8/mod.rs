@@ -13,7 +13,8 @@ mod symbols;
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -58,6 +59,8 @@ pub type OnCollection = Box<dyn FnMut(&Collection)>;
 
 /// scavenge | minor mark-sweep | mark-sweep-compact | incremental marking | weak callbacks
 const ALL_GC_TYPES: i32 = 31;
+/// mark-sweep-compact | incremental marking
+const MAJOR_GC_TYPES: i32 = 12;
 /// Words of the buffer for `HeapStatistics`; V8 writes 14 to 16 of them, newer versions append.
 const STATISTICS_WORDS: usize = 64;
 /// `MemoryPressureLevel::kModerate`.
@@ -135,6 +138,15 @@ pub fn verify(read: &HeapStatistics, truth: &HeapStatistics) -> Result<(), Probe
     Ok(())
 }
 
+/// True in a process whose collections are nobody's business.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// For a child made by `fork`: the callbacks do nothing from here on. What they write to is the parent's, and who held a lock at the fork does
+/// not exist here.
+pub fn fall_silent() {
+    SILENT.store(true, Ordering::Relaxed);
+}
+
 /// What the callbacks need; at a fixed address for as long as they are installed. Only ever touched on the isolate's thread.
 struct State {
     symbols: Symbols,
@@ -143,6 +155,8 @@ struct State {
     /// Σ (used before − used after) over collections.
     freed: Cell<i64>,
     collections: Cell<u64>,
+    /// When a major collection last began, went on or ended.
+    major: Cell<Option<Instant>>,
     depth: Cell<usize>,
     open: [Cell<Option<(Instant, u64)>>; MAX_DEPTH],
     faults: Cell<u64>,
@@ -158,12 +172,19 @@ impl State {
         self.layout.read(&words)
     }
 
-    fn prologue(&self) {
+    fn prologue(&self, gc_type: i32) {
+        self.note_major(gc_type);
         let depth = self.depth.get();
         if let Some(open) = self.open.get(depth) {
             open.set(Some((Instant::now(), self.statistics().used)));
         }
         self.depth.set(depth + 1);
+    }
+
+    fn note_major(&self, gc_type: i32) {
+        if gc_type & MAJOR_GC_TYPES != 0 {
+            self.major.set(Some(Instant::now()));
+        }
     }
 
     fn epilogue(&self, gc_type: i32) {
@@ -175,6 +196,7 @@ impl State {
             return;
         };
         let pause_ns = started.elapsed().as_nanos() as u64;
+        self.note_major(gc_type);
         let after = self.statistics();
         // What an inner collection freed is in the outer one's difference.
         if depth == 0 {
@@ -211,6 +233,7 @@ impl Probe {
             isolate,
             freed: Cell::new(0),
             collections: Cell::new(0),
+            major: Cell::new(None),
             depth: Cell::new(0),
             open: Default::default(),
             faults: Cell::new(0),
@@ -242,6 +265,11 @@ impl Probe {
         self.state.collections.get()
     }
 
+    /// How long no major collection has been at work; none if there was none.
+    pub fn since_major(&self) -> Option<Duration> {
+        self.state.major.get().map(|at| at.elapsed())
+    }
+
     /// Asks V8 to find out what lives: it begins a marking beside the program (not a full stop), which ends in a major
     /// collection. False where it cannot be asked. The callbacks run inside this call.
     pub fn ask_for_collection(&self) -> bool {
@@ -269,10 +297,10 @@ impl Drop for Probe {
 }
 
 // SAFETY (of calling it): `data` is the `State` that was installed with this callback, alive until the callback is removed.
-unsafe extern "C" fn on_prologue(_: IsolatePointer, _: i32, _: i32, data: *mut c_void) {
+unsafe extern "C" fn on_prologue(_: IsolatePointer, gc_type: i32, _: i32, data: *mut c_void) {
     // SAFETY: see above.
     let state = unsafe { &*data.cast::<State>() };
-    guarded(state, || state.prologue());
+    guarded(state, || state.prologue(gc_type));
 }
 
 // SAFETY (of calling it): as `on_prologue`.
@@ -284,6 +312,9 @@ unsafe extern "C" fn on_epilogue(_: IsolatePointer, gc_type: i32, _: i32, data: 
 
 /// A panic must not unwind into V8.
 fn guarded(state: &State, work: impl FnOnce()) {
+    if SILENT.load(Ordering::Relaxed) {
+        return;
+    }
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         state.faults.set(state.faults.get() + 1);
     }

@@ -1,0 +1,167 @@
+'use strict'
+
+/*
+ * Heap snapshots. By a child that is forked at a quiet moment, so that the server stands for the fork alone (src/snapshot); or, where the
+ * caller says so, by V8 here, which stops the process for as long as it takes: tens of seconds for some hundred megabytes.
+ */
+
+const fs = require('node:fs')
+const path = require('node:path')
+const { setTimeout: sleep, setImmediate: turn } = require('node:timers/promises')
+const v8 = require('node:v8')
+const { isMainThread } = require('node:worker_threads')
+const { native, reason } = require('./native.js')
+const options = require('./options.js')
+const runtime = require('./runtime.js')
+
+const MODES = ['fork', 'stop']
+const EXTENSION = '.heapsnapshot'
+const PACKED = '.zst'
+/** A fork in the middle of a major collection, or of the sweeping after it, may fail: it waits for a quiet second, but not for ever. */
+const QUIET_MS = 1000
+const PATIENCE_MS = 10_000
+const LOOK_MS = 20
+const ATTEMPTS = 4
+
+let running = false
+let taken = 0
+
+/** Takes a heap snapshot of this thread: `{ path, bytes, pauseMs, tookMs, attempts, mode }`. */
+async function snapshot(given = {}) {
+  const settings = settingsOf(given)
+  if (running) throw failure('another snapshot is being taken; one at a time')
+  running = true
+  const began = performance.now()
+  try {
+    const made = await (settings.mode === 'fork' ? byChild(settings) : here(settings))
+    const result = { path: settings.path, ...made, tookMs: performance.now() - began, mode: settings.mode }
+    note(
+      `${result.bytes} bytes at ${result.path}, ${result.mode}; stood ${result.pauseMs.toFixed(0)} ms, took ${Math.round(result.tookMs)} ms`
+    )
+    return result
+  } catch (error) {
+    note(`failed: ${error.message}`)
+    throw error
+  } finally {
+    running = false
+  }
+}
+
+function settingsOf(given) {
+  const { path: wanted, mode = 'fork', compress } = options.object('snapshot()', given, ['path', 'mode', 'compress'])
+  options.oneOf("snapshot()'s mode", mode, MODES)
+  if (compress !== undefined) options.oneOf("snapshot()'s compress", compress, ['zstd'])
+  const compressed = compress === 'zstd'
+  return { path: targetOf(wanted, compressed), mode, compressed }
+}
+
+/** The file's path: as it was given, or in the folder that was given, under a name as V8 makes it. */
+function targetOf(wanted, compressed) {
+  if (wanted !== undefined) options.string("snapshot()'s path", wanted, 4096)
+  const target = path.resolve(wanted ?? '.')
+  if (!fs.statSync(target, { throwIfNoEntry: false })?.isDirectory()) return target
+  taken += 1
+  const at = new Date().toISOString().replace(/[-:]/g, '').replace('T', '.').slice(0, 15)
+  return path.join(target, `Heap.${at}.${process.pid}.${taken}${EXTENSION}${compressed ? PACKED : ''}`)
+}
+
+async function byChild({ path: target, compressed }) {
+  if (native === null) throw failure(`a snapshot by a child needs the addon: ${reason}`, STOP)
+  const unsupported = native.snapshotUnsupported()
+  if (unsupported) throw failure(unsupported, STOP)
+  if (!isMainThread) throw failure('a snapshot by a child can be taken of the main thread only', STOP)
+  runtime.start()
+  const failures = []
+  while (failures.length < ATTEMPTS) {
+    const attempt = await tryOnce(target, compressed)
+    if (attempt.bytes !== undefined) return { ...attempt, attempts: failures.length + 1 }
+    failures.push(attempt.failure)
+    if (!attempt.mayPass) break
+  }
+  throw failure(
+    `no snapshot after ${failures.length} ${failures.length === 1 ? 'attempt' : 'attempts'}: ${failures.join('; ')}`
+  )
+}
+
+const STOP = "Where the server may stand still, mode: 'stop' has V8 write one here"
+
+async function tryOnce(target, compressed) {
+  try {
+    const { used_heap_size: used, external_memory: external } = v8.getHeapStatistics()
+    await native.snapshotPrepare(target, compressed, used + external)
+    await quietMoment()
+    const { pauseMs, path: guest } = native.snapshotFork()
+    if (guest) writeAndLeave(guest)
+    const { bytes, failure: why, mayPass } = await native.snapshotWatch()
+    return bytes === undefined || bytes === null ? { failure: why, mayPass } : { bytes, pauseMs }
+  } catch (error) {
+    native.snapshotAbandon()
+    return { failure: error.message, mayPass: false }
+  }
+}
+
+/** The child. It never comes back to the event loop. */
+function writeAndLeave(guest) {
+  try {
+    v8.writeHeapSnapshot(guest)
+    native.snapshotLeave(true)
+  } finally {
+    native.snapshotLeave(false)
+  }
+}
+
+async function quietMoment() {
+  const deadline = performance.now() + PATIENCE_MS
+  while (native.sinceMajorMs() < QUIET_MS && performance.now() < deadline) await sleep(LOOK_MS)
+  // From an idle turn: not with the stack of whoever asked.
+  await turn()
+}
+
+async function here({ path: target, compressed }) {
+  const partial = path.join(path.dirname(target), `.${path.basename(target)}.${process.pid}.partial`)
+  try {
+    fs.closeSync(fs.openSync(partial, 'wx', 0o600))
+    const began = performance.now()
+    v8.writeHeapSnapshot(partial)
+    const pauseMs = performance.now() - began
+    if (!compressed) {
+      const { size: bytes } = fs.statSync(partial)
+      fs.renameSync(partial, target)
+      return { bytes, pauseMs, attempts: 1 }
+    }
+    if (native === null) throw failure(`to compress needs the addon: ${reason}`)
+    return { bytes: await native.snapshotPack(partial, target), pauseMs, attempts: 1 }
+  } catch (error) {
+    throw error.code === CODE ? error : failure(error.message)
+  } finally {
+    fs.rmSync(partial, { force: true })
+  }
+}
+
+const CODE = 'PLIMSOLL_SNAPSHOT'
+
+function failure(message, advice) {
+  const text = advice === undefined ? message : `${message}. ${advice}`
+  return Object.assign(new Error(`plimsoll: no heap snapshot: ${text}`), { code: CODE })
+}
+
+function note(detail) {
+  native?.event('snapshot', undefined, detail)
+}
+
+/** Takes one whenever the process gets `signal`; for `plimsoll({ snapshotSignal })`. */
+function onSignal(signal, log) {
+  if (!isMainThread) return
+  process.on(signal, () => {
+    snapshot().then(
+      ({ path: file, bytes, pauseMs }) => {
+        const message = `plimsoll: heap snapshot: ${file} (${bytes} bytes; the event loop stood ${Math.round(pauseMs)} ms)`
+        if (log?.info) log.info(message)
+        else process.stderr.write(`${message}\n`)
+      },
+      error => runtime.warn(log, error.message, CODE)
+    )
+  })
+}
+
+module.exports = { snapshot, onSignal }

@@ -1,0 +1,218 @@
+//! Heap snapshots by a child: what JavaScript calls, in this order, for one attempt: `snapshotPrepare`, `snapshotFork`, and then `snapshotLeave`
+//! in the child, `snapshotWatch` in the server.
+
+use napi::bindgen_prelude::Object;
+use napi::{Env, Result};
+use napi_derive::napi;
+
+#[napi(object)]
+pub struct Forked {
+    /// For how long the event loop stood.
+    pub pause_ms: f64,
+    /// In the child: where it writes to. None in the server.
+    pub path: Option<String>,
+}
+
+#[napi(object)]
+pub struct SnapshotEnd {
+    /// Size of the file; none where there is none.
+    pub bytes: Option<f64>,
+    /// Why there is none.
+    pub failure: Option<String>,
+    /// Whether another attempt may succeed.
+    pub may_pass: bool,
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod work {
+    use std::path::Path;
+    use std::sync::{Mutex, MutexGuard};
+
+    use super::{Forked, SnapshotEnd};
+    use crate::binding::environment::with;
+    use crate::probe::v8;
+    use crate::snapshot::sink::Sink;
+    use crate::snapshot::watch::{Failure, watch};
+    use crate::snapshot::{self, Ahead, Child, Guest, Side, room};
+
+    pub const UNSUPPORTED: Option<&str> = None;
+
+    /// The snapshot that is being taken: one in a process.
+    struct Job {
+        ahead: Ahead,
+        sink: Sink,
+        child: Option<Child>,
+    }
+
+    static JOB: Mutex<Option<Job>> = Mutex::new(None);
+
+    fn job() -> MutexGuard<'static, Option<Job>> {
+        JOB.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub fn prepare(target: &str, compressed: bool, heap: u64) -> Result<(), String> {
+        let needed = room::needed(heap);
+        if let Some(available) = room::available().filter(|available| *available < needed) {
+            let mib = |bytes: u64| bytes >> 20;
+            return Err(format!(
+                "not enough memory: a snapshot of a heap of {} MiB may take {} MiB beside it, and {} MiB can be had",
+                mib(heap),
+                mib(needed),
+                mib(available)
+            ));
+        }
+        let sink = Sink::create(Path::new(target), compressed).map_err(|error| format!("{target}: {error}"))?;
+        let ahead = Ahead::read().map_err(|error| format!("/proc/self/smaps: {error}"))?;
+        *job() = Some(Job { ahead, sink, child: None });
+        Ok(())
+    }
+
+    pub fn fork() -> Result<Forked, String> {
+        let mut job = job();
+        let job = job.as_mut().ok_or("no snapshot was prepared")?;
+        match snapshot::fork(&job.ahead).map_err(|error| format!("no child can be made: {error}"))? {
+            Side::Server(child) => {
+                let pause_ms = child.pause.as_secs_f64() * 1e3;
+                job.child = Some(child);
+                Ok(Forked { pause_ms, path: None })
+            }
+            Side::Guest(guest) => Ok(Forked { pause_ms: 0.0, path: Some(settle(guest)) }),
+        }
+    }
+
+    /// In the child: nothing here may end otherwise than by returning the path, or with the process.
+    fn settle(guest: Guest) -> String {
+        v8::fall_silent();
+        let parted = with(|environment| environment.recorder.map().part());
+        match (parted.unwrap_or(Ok(())), guest.settle()) {
+            (Ok(()), Ok(path)) => {
+                // The pipe stays open until the process ends.
+                std::mem::forget(guest);
+                path
+            }
+            _ => snapshot::leave(snapshot::NO_MANNERS),
+        }
+    }
+
+    pub fn leave(written: bool) {
+        snapshot::leave(if written { 0 } else { snapshot::NO_SNAPSHOT })
+    }
+
+    pub fn watch_child() -> SnapshotEnd {
+        let taken = job().take();
+        let Some(Job { mut sink, child: Some(child), .. }) = taken else {
+            return failed("no child was made", false);
+        };
+        match watch(child, &mut sink) {
+            Ok(()) => match sink.finish() {
+                Ok(bytes) => SnapshotEnd { bytes: Some(bytes as f64), failure: None, may_pass: false },
+                Err(error) => failed(&error.to_string(), false),
+            },
+            Err(error) => {
+                let may_pass = Failure::may_pass(&error);
+                failed(&error.to_string(), may_pass)
+            }
+        }
+    }
+
+    fn failed(why: &str, may_pass: bool) -> SnapshotEnd {
+        SnapshotEnd { bytes: None, failure: Some(why.to_owned()), may_pass }
+    }
+
+    pub fn pack(from: &str, target: &str) -> Result<f64, String> {
+        let work = || {
+            let mut file = std::fs::File::open(from)?;
+            let mut sink = Sink::create(Path::new(target), true)?;
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                let bytes = std::io::Read::read(&mut file, &mut buffer)?;
+                if bytes == 0 {
+                    return sink.finish();
+                }
+                sink.write(&buffer[..bytes])?;
+            }
+        };
+        work().map(|bytes| bytes as f64).map_err(|error: std::io::Error| format!("{target}: {error}"))
+    }
+
+    pub fn abandon() {
+        *job() = None;
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+mod work {
+    use super::{Forked, SnapshotEnd};
+
+    const WHY: &str = "a snapshot by a child needs Linux with glibc, on x86_64 or arm64";
+    pub const UNSUPPORTED: Option<&str> = Some(WHY);
+
+    pub fn prepare(_target: &str, _compressed: bool, _heap: u64) -> Result<(), String> {
+        Err(WHY.into())
+    }
+
+    pub fn fork() -> Result<Forked, String> {
+        Err(WHY.into())
+    }
+
+    pub fn leave(_written: bool) {}
+
+    pub fn watch_child() -> SnapshotEnd {
+        SnapshotEnd { bytes: None, failure: Some(WHY.into()), may_pass: false }
+    }
+
+    pub fn pack(_from: &str, _target: &str) -> Result<f64, String> {
+        Err("to compress needs Linux with glibc".into())
+    }
+
+    pub fn abandon() {}
+}
+
+/// Why there can be none on this platform; none where there can.
+#[napi(catch_unwind)]
+pub fn snapshot_unsupported() -> Option<String> {
+    work::UNSUPPORTED.map(str::to_owned)
+}
+
+/// Looks whether there is memory, begins the file, and reads what must be known before a fork. `heap` in bytes.
+#[napi(catch_unwind, ts_return_type = "Promise<void>")]
+pub fn snapshot_prepare(env: &Env, target: String, compressed: bool, heap: f64) -> Result<Object<'_>> {
+    super::beside::beside(env, "plimsoll-snapshot", move || work::prepare(&target, compressed, heap.max(0.0) as u64))
+}
+
+/// Milliseconds since a major collection was last at work; infinity where none is known of.
+#[napi(catch_unwind)]
+pub fn since_major_ms() -> f64 {
+    let since = super::environment::with(|environment| environment.ledger.meter().since_major());
+    since.flatten().map_or(f64::INFINITY, |since| since.as_secs_f64() * 1e3)
+}
+
+/// Forks. Returns twice.
+#[napi(catch_unwind)]
+pub fn snapshot_fork() -> Result<Forked> {
+    work::fork().map_err(napi::Error::from_reason)
+}
+
+/// Ends the child.
+#[napi(catch_unwind)]
+pub fn snapshot_leave(written: bool) {
+    work::leave(written);
+}
+
+/// Takes over what the child writes, until it has ended.
+#[napi(catch_unwind, ts_return_type = "Promise<SnapshotEnd>")]
+pub fn snapshot_watch(env: &Env) -> Result<Object<'_>> {
+    super::beside::beside(env, "plimsoll-snapshot", || Ok(work::watch_child()))
+}
+
+/// Compresses a file to another; its size.
+#[napi(catch_unwind, ts_return_type = "Promise<number>")]
+pub fn snapshot_pack(env: &Env, from: String, target: String) -> Result<Object<'_>> {
+    super::beside::beside(env, "plimsoll-snapshot", move || work::pack(&from, &target))
+}
+
+/// Forgets what was prepared.
+#[napi(catch_unwind)]
+pub fn snapshot_abandon() {
+    work::abandon();
+}

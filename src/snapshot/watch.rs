@@ -1,0 +1,215 @@
+//! What the server does while the child works, on a thread of its own: takes over what it writes, and ends it if it gets stuck or memory
+//! runs short.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use super::sink::Sink;
+use super::{Child, guest, room};
+use crate::probe::process::Cgroup;
+
+/// How often it is looked at where nothing comes.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Without a byte and without any CPU time, although it is last in line: then it waits for a thread that is not there.
+const STUCK_AFTER: Duration = Duration::from_secs(15);
+/// In all. Ten times what the largest heap that was tried (888 MB) took.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(30 * 60);
+/// Of a container's limit, this part is left alone: the kernel kills all of a container together (`memory.oom.group`).
+const RESERVE: f64 = 0.08;
+const READ_BYTES: usize = 1 << 20;
+
+#[derive(Debug, Error)]
+pub enum Failure {
+    #[error("the child got stuck")]
+    Stuck,
+    #[error("the child was ended by signal {0}")]
+    Signal(i32),
+    #[error("the child could not be made harmless and has left")]
+    NoManners,
+    #[error("V8 could not write the snapshot")]
+    NoSnapshot,
+    #[error("the child ended with code {0}")]
+    Code(i32),
+    #[error("what it wrote is not whole")]
+    Torn,
+    #[error(
+        "memory ran short: the container has {left} bytes left of {limit}, and the child was ended before the kernel takes the server with it"
+    )]
+    Memory { left: u64, limit: u64 },
+    #[error("it took longer than {} minutes", GIVE_UP_AFTER.as_secs() / 60)]
+    TooLong,
+    #[error("{0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// Whether a fork at another moment may succeed.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Stuck | Self::Signal(_) | Self::Torn)
+    }
+}
+
+/// Sees a child to its end; it is gone when this returns.
+pub fn watch(child: Child, sink: &mut Sink) -> Result<(), Failure> {
+    let Child { pid, output, .. } = child;
+    let mut reaper = Reaper { pid: Some(pid) };
+    let last = take_over(pid, &output, sink)?;
+    match reaper.wait()? {
+        Ended::Code(0) if last == Some(b'}') => Ok(()),
+        Ended::Code(0) => Err(Failure::Torn),
+        Ended::Code(guest::NO_MANNERS) => Err(Failure::NoManners),
+        Ended::Code(guest::NO_SNAPSHOT) => Err(Failure::NoSnapshot),
+        Ended::Code(code) => Err(Failure::Code(code)),
+        Ended::Signal(signal) => Err(Failure::Signal(signal)),
+    }
+}
+
+/// Until the child has closed its end; the last byte that is no space.
+fn take_over(pid: i32, output: &OwnedFd, sink: &mut Sink) -> Result<Option<u8>, Failure> {
+    let cgroup = Cgroup::of_self().filter(|cgroup| cgroup.limit_bytes().is_some());
+    let began = Instant::now();
+    let (mut looked, mut moved, mut cpu) = (began, began, 0);
+    let mut buffer = vec![0; READ_BYTES];
+    let mut last = None;
+    loop {
+        if readable(output)? {
+            let bytes = rustix::io::read(output, &mut buffer[..]).map_err(io::Error::from)?;
+            if bytes == 0 {
+                return Ok(last);
+            }
+            let piece = &buffer[..bytes];
+            last = piece.iter().rev().find(|byte| !byte.is_ascii_whitespace()).copied().or(last);
+            sink.write(piece)?;
+            moved = Instant::now();
+        }
+        if looked.elapsed() < LOOK_EVERY {
+            continue;
+        }
+        looked = Instant::now();
+        let ticks = cpu_ticks(pid);
+        if ticks != cpu {
+            (cpu, moved) = (ticks, looked);
+        }
+        if let Some((left, limit)) =
+            cgroup.as_ref().and_then(|cgroup| Some((room::left(cgroup)?, cgroup.limit_bytes()?)))
+            && (left as f64) < limit as f64 * RESERVE
+        {
+            return Err(Failure::Memory { left, limit });
+        }
+        if moved.elapsed() > STUCK_AFTER {
+            return Err(Failure::Stuck);
+        }
+        if began.elapsed() > GIVE_UP_AFTER {
+            return Err(Failure::TooLong);
+        }
+    }
+}
+
+/// Waits for something to read, or the next look.
+fn readable(output: &OwnedFd) -> io::Result<bool> {
+    let mut poll = libc::pollfd { fd: output.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: `poll` is one pollfd.
+    match unsafe { libc::poll(&raw mut poll, 1, LOOK_EVERY.as_millis() as i32) } {
+        -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => Ok(false),
+        -1 => Err(io::Error::last_os_error()),
+        ready => Ok(ready > 0),
+    }
+}
+
+/// CPU time that a process has had, in clock ticks.
+fn cpu_ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The second field is the command in parentheses, and may hold anything.
+    let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+    after.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+enum Ended {
+    Code(i32),
+    Signal(i32),
+}
+
+/// Kills a child that nobody waits for, and takes it off the table of processes.
+struct Reaper {
+    pid: Option<i32>,
+}
+
+impl Reaper {
+    fn wait(&mut self) -> io::Result<Ended> {
+        let Some(pid) = self.pid.take() else { return Err(io::Error::other("nobody to wait for")) };
+        let mut status = 0;
+        // SAFETY: `status` is an int; the pid is our child's, whom nobody else waits for (libuv waits for its own by their pids).
+        while unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+        if libc::WIFSIGNALED(status) {
+            return Ok(Ended::Signal(libc::WTERMSIG(status)));
+        }
+        Ok(Ended::Code(libc::WEXITSTATUS(status)))
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid {
+            // SAFETY: our child, which was not waited for, so that the pid is still its own.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            let _ = self.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// A child of another kind: a shell that writes.
+    fn shell(script: &str) -> Child {
+        let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let output = OwnedFd::from(child.stdout.take().unwrap());
+        Child { pid: child.id() as i32, output, pause: Duration::ZERO }
+    }
+
+    fn watched(script: &str) -> (Result<(), Failure>, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("file");
+        let mut sink = Sink::create(&target, false).unwrap();
+        let result = watch(shell(script), &mut sink);
+        if result.is_ok() {
+            sink.finish().unwrap();
+        } else {
+            drop(sink);
+        }
+        (result, fs::read_dir(folder.path()).unwrap().count())
+    }
+
+    #[test]
+    fn what_is_whole_is_kept_and_nothing_else() {
+        assert!(matches!(watched("echo '{}'"), (Ok(()), 1)));
+        assert!(matches!(watched("echo '{'"), (Err(Failure::Torn), 0)));
+        assert!(matches!(watched("echo '{}'; exit 71"), (Err(Failure::NoSnapshot), 0)));
+        assert!(matches!(watched("exit 3"), (Err(Failure::Code(3)), 0)));
+        assert!(matches!(watched("echo '{'; kill -9 $$"), (Err(Failure::Signal(9)), 0)));
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_child() {
+        let child = shell("while :; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done");
+        let pid = child.pid;
+        let mut sink = Sink::full();
+        let result = watch(child, &mut sink);
+        assert!(matches!(result, Err(Failure::Output(_))), "{result:?}");
+        // SAFETY: asks whether there is such a process.
+        assert_eq!(unsafe { libc::kill(pid, 0) }, -1);
+    }
+}
