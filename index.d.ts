@@ -61,6 +61,11 @@ declare namespace plimsoll {
      * only; off beside `--heapsnapshot-near-heap-limit`. `false`: nothing. Default: `{ reserve: '5%' }` of the heap limit.
      */
     nearLimit?: { reserve?: Size | `${number}%` } | false
+    /**
+     * A signal on which a heap snapshot is taken ({@link plimsoll.snapshot}, into the current folder). No default: process managers use
+     * SIGUSR2 for a restart.
+     */
+    snapshotSignal?: NodeJS.Signals
   }
 
   /** `console`, pino and winston are such. */
@@ -493,6 +498,28 @@ declare namespace plimsoll {
   function trim(): Promise<Trimmed>
 
   /**
+   * Takes a heap snapshot of the main thread, for `npx plimsoll heap`, Chrome DevTools and memlab. By default in a child that is forked at
+   * a moment without a major collection: the server stands for the fork alone, and goes on while the child works, last in line for the processor. Stuck
+   * children are ended and it is tried again, four times in all. The file gets its name when it is whole, and only its owner may read it:
+   * it holds every string of the process. One at a time. An event `snapshot` goes into the record.
+   *
+   * Rejects with an error of the code `PLIMSOLL_SNAPSHOT` that says why, and leaves nothing behind: not enough memory (three times the heap must be
+   * free), no Linux with glibc, a worker thread, a full disk.
+   *
+   * @example const { path } = await plimsoll.snapshot({ compress: 'zstd' })
+   */
+  function snapshot(options?: SnapshotOptions): Promise<Snapshot>
+
+  interface SnapshotOptions {
+    /** The file, or a folder for one named as V8 does. Default: the current folder. */
+    path?: string
+    /** `'stop'`: V8 writes it here, and nothing else runs meanwhile: tens of seconds for some hundred megabytes. Default: `'fork'`. */
+    mode?: 'fork' | 'stop'
+    /** Default: none. */
+    compress?: 'zstd'
+  }
+
+  /**
    * Handler that answers with all figures as Prometheus text, or as OpenMetrics where `Accept` prefers that. Rendered in Rust,
    * on a thread of the pool. Answers 503 without a binary.
    *
@@ -533,6 +560,7 @@ declare namespace plimsoll {
   type MemoryPart = shapes.MemoryPart
   type MemoryPartName = shapes.MemoryPartName
   type Trimmed = shapes.Trimmed
+  type Snapshot = shapes.Snapshot
   type Distribution = shapes.Distribution
   type Usage = shapes.Usage
   type RouteStats = shapes.RouteStats

@@ -2,6 +2,7 @@
 
 const { plimsoll, usage } = require('./lib/track.js')
 const { memory, trim } = require('./lib/memory.js')
+const { snapshot } = require('./lib/snapshot.js')
 const { stats, lastDeath } = require('./lib/stats.js')
 
 module.exports = plimsoll
@@ -15,4 +16,5 @@ module.exports.stats = stats
 module.exports.usage = usage
 module.exports.memory = memory
 module.exports.trim = trim
+module.exports.snapshot = snapshot
 module.exports.lastDeath = lastDeath

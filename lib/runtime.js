@@ -74,8 +74,8 @@ function start(settings = defaults()) {
   return true
 }
 
-function comparable({ name, paths, recorder, stats, async, layers, nearLimit, auditOver }) {
-  return { name, paths, recorder, stats, async, layers, nearLimit, auditOver }
+function comparable({ name, paths, recorder, stats, async, layers, nearLimit, auditOver, snapshotSignal }) {
+  return { name, paths, recorder, stats, async, layers, nearLimit, auditOver, snapshotSignal }
 }
 
 function defaults() {
@@ -88,6 +88,7 @@ function defaults() {
     async: 'sampled',
     layers: false,
     auditOver: null,
+    snapshotSignal: null,
     nearLimit: heapOptions.DEFAULT_RESERVE,
     log: undefined
   }

@@ -1,6 +1,7 @@
 'use strict'
 
 const { METHODS } = require('node:http')
+const os = require('node:os')
 const { watch: auditResponse } = require('./audit.js')
 const faults = require('./faults.js')
 const heapOptions = require('./heap-options.js')
@@ -10,6 +11,7 @@ const { native } = require('./native.js')
 const options = require('./options.js')
 const routes = require('./route.js')
 const runtime = require('./runtime.js')
+const { onSignal } = require('./snapshot.js')
 const spans = require('./spans.js')
 const tap = require('./tap.js')
 
@@ -26,6 +28,9 @@ function plimsoll(given) {
       next()
     }
   }
+  // Only where these options are those of the thread.
+  if (settings.snapshotSignal !== null && runtime.state.settings === settings)
+    onSignal(settings.snapshotSignal, settings.log)
   routes.meterWith(runtime.state.exact && runtime.state.settings.layers ? layers.each : layers.plain)
   return function plimsollTracker(req, res, next) {
     const life = enter(req, res)
@@ -45,8 +50,12 @@ function plimsoll(given) {
 
 function settingsOf(given) {
   const where = 'plimsoll()'
-  const known = ['name', 'log', 'paths', 'recorder', 'stats', 'async', 'layers', 'nearLimit', 'audit']
-  const { name, log, paths, recorder, stats, async, layers, nearLimit, audit } = options.object(where, given, known)
+  const known = ['name', 'log', 'paths', 'recorder', 'stats', 'async', 'layers', 'nearLimit', 'audit', 'snapshotSignal']
+  const { name, log, paths, recorder, stats, async, layers, nearLimit, audit, snapshotSignal } = options.object(
+    where,
+    given,
+    known
+  )
   const defaults = runtime.defaults()
   return {
     explicit: given !== undefined,
@@ -58,8 +67,17 @@ function settingsOf(given) {
     async: async === undefined ? defaults.async : options.oneOf(`${where}'s async`, async, ['sampled', true, false]),
     layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false]),
     nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit),
-    auditOver: auditOf(`${where}'s audit`, audit)
+    auditOver: auditOf(`${where}'s audit`, audit),
+    snapshotSignal: signalOf(`${where}'s snapshotSignal`, snapshotSignal)
   }
+}
+
+/** A signal that a process can listen to; null: none. */
+function signalOf(where, given) {
+  if (given === undefined) return null
+  const deaf = ['SIGKILL', 'SIGSTOP']
+  const known = typeof given === 'string' && given in os.constants.signals && !deaf.includes(given)
+  return known ? given : options.fail(where, given, "the name of a signal that can be handled, like 'SIGUSR2'")
 }
 
 /** The size from which on a response in one piece is worth a word; null: none is. */

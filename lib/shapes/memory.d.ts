@@ -108,6 +108,21 @@ export type MemoryPartName =
   /** What no figure accounts for. */
   | 'unexplained'
 
+/** What `snapshot` resolves to. */
+export interface Snapshot {
+  /** The file. */
+  path: string
+  /** Its size. */
+  bytes: number
+  /** How long the event loop stood: for the fork, or for all of it. */
+  pauseMs: number
+  /** From the call to the whole file. */
+  tookMs: number
+  /** How many children it took. */
+  attempts: number
+  mode: 'fork' | 'stop'
+}
+
 /** What `trim` resolves to. */
 export interface Trimmed {
   rssBeforeBytes: number
