@@ -31,9 +31,10 @@ mod work {
     use super::{Forked, SnapshotEnd};
     use crate::binding::environment::with;
     use crate::probe::v8;
+    use crate::snapshot::room::{Room, needed};
     use crate::snapshot::sink::Sink;
     use crate::snapshot::watch::{Failure, watch};
-    use crate::snapshot::{self, Ahead, Child, Guest, Side, room};
+    use crate::snapshot::{self, Ahead, Child, Guest, Side};
 
     pub const UNSUPPORTED: Option<&str> = None;
 
@@ -51,8 +52,8 @@ mod work {
     }
 
     pub fn prepare(target: &str, compressed: bool, heap: u64) -> Result<(), String> {
-        let needed = room::needed(heap);
-        if let Some(available) = room::available().filter(|available| *available < needed) {
+        let needed = needed(heap);
+        if let Some(available) = Room::now().map(|room| room.left).filter(|available| *available < needed) {
             let mib = |bytes: u64| bytes >> 20;
             return Err(format!(
                 "not enough memory: a snapshot of a heap of {} MiB may take {} MiB beside it, and {} MiB can be had",

@@ -164,7 +164,7 @@ mod tests {
     fn what_is_compressed_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.heapsnapshot.zst");
-        let text: Vec<u8> = (0..3_000_000u32).flat_map(|i| (i * i).to_le_bytes()).collect();
+        let text: Vec<u8> = (0..3_000_000u32).flat_map(|i| i.wrapping_mul(i).to_le_bytes()).collect();
         let mut sink = Sink::create(&target, true).unwrap();
         for piece in text.chunks(100_000) {
             sink.write(piece).unwrap();

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use super::room::Room;
 use super::sink::Sink;
-use super::{Child, guest, room};
-use crate::probe::process::Cgroup;
+use super::{Child, guest};
 
 /// How often it is looked at where nothing comes.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -18,8 +18,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 /// In all. Ten times what the largest heap that was tried (888 MB) took.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(30 * 60);
-/// Of a container's limit, this part is left alone: the kernel kills all of a container together (`memory.oom.group`).
-const RESERVE: f64 = 0.08;
 const READ_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Error)]
@@ -37,9 +35,9 @@ pub enum Failure {
     #[error("what it wrote is not whole")]
     Torn,
     #[error(
-        "memory ran short: the container has {left} bytes left of {limit}, and the child was ended before the kernel takes the server with it"
+        "memory ran short: {left} of {whole} MiB were left, and it was ended before the kernel takes the server with it"
     )]
-    Memory { left: u64, limit: u64 },
+    Memory { left: u64, whole: u64 },
     #[error("it took longer than {} minutes", GIVE_UP_AFTER.as_secs() / 60)]
     TooLong,
     #[error("{0}")]
@@ -70,7 +68,6 @@ pub fn watch(child: Child, sink: &mut Sink) -> Result<(), Failure> {
 
 /// Until the child has closed its end; the last byte that is no space.
 fn take_over(pid: i32, output: &OwnedFd, sink: &mut Sink) -> Result<Option<u8>, Failure> {
-    let cgroup = Cgroup::of_self().filter(|cgroup| cgroup.limit_bytes().is_some());
     let began = Instant::now();
     let (mut looked, mut moved, mut cpu) = (began, began, 0);
     let mut buffer = vec![0; READ_BYTES];
@@ -94,11 +91,8 @@ fn take_over(pid: i32, output: &OwnedFd, sink: &mut Sink) -> Result<Option<u8>, 
         if ticks != cpu {
             (cpu, moved) = (ticks, looked);
         }
-        if let Some((left, limit)) =
-            cgroup.as_ref().and_then(|cgroup| Some((room::left(cgroup)?, cgroup.limit_bytes()?)))
-            && (left as f64) < limit as f64 * RESERVE
-        {
-            return Err(Failure::Memory { left, limit });
+        if let Some(room) = Room::now().filter(Room::is_tight) {
+            return Err(Failure::Memory { left: room.left >> 20, whole: room.whole >> 20 });
         }
         if moved.elapsed() > STUCK_AFTER {
             return Err(Failure::Stuck);
