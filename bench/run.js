@@ -9,7 +9,7 @@ const machine = require('./lib/machine')
 const { SUBJECTS } = require('./lib/subjects')
 
 // Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
-const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth', 'shed', 'uploads'].map(name =>
+const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth', 'shed', 'uploads', 'snapshot'].map(name =>
   require(`./${name}`)
 )
 
@@ -37,7 +37,10 @@ const SETTINGS = {
   shedSeconds: 15,
   // uploads
   uploadRounds: 3,
-  uploads: 50
+  uploads: 50,
+  // snapshot
+  snapshotRounds: 10,
+  snapshotMegabytes: 300
 }
 
 const QUICK = {
@@ -55,7 +58,9 @@ const QUICK = {
   requests: 20000,
   shedSeconds: 8,
   uploadRounds: 1,
-  uploads: 5
+  uploads: 5,
+  snapshotRounds: 2,
+  snapshotMegabytes: 50
 }
 
 const HELP = `Usage: npm run bench -- [options]
@@ -66,7 +71,7 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --only NAME[,…]      ${MEASUREMENTS.map(({ name, about }) => `${name.padEnd(11)} ${about}`).join('\n                       ')}
   --servers NAME[,…]   of ${SUBJECTS.map(({ name }) => name).join(', ')};
                        the bare one always runs (growth: bare and plimsoll-limit unless given)
-  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, uploads ${SETTINGS.uploadRounds})
+  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, uploads ${SETTINGS.uploadRounds}, snapshot ${SETTINGS.snapshotRounds})
   --amount N           requests a server and round in throughput (${SETTINGS.amount})
   --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
   --connections N      connections of the load generator (${SETTINGS.connections})
@@ -117,7 +122,8 @@ function parse(argv) {
       'callRounds',
       'growthRounds',
       'shedRounds',
-      'uploadRounds'
+      'uploadRounds',
+      'snapshotRounds'
     ])
       config[name] = rounds
   }
