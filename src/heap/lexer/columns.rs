@@ -15,11 +15,12 @@ const GROWTH_ROWS: usize = 4 << 20;
 /// Sizes are summed up in 64 bits and shown as JavaScript's numbers.
 const MOST_BYTES: u64 = 1 << 53;
 
-type Row = [u64; MOST_FIELDS];
-
+/// The numbers of a row. `F` is how many, if the compiler is to know, else 0.
 #[inline]
-fn row(numbers: &mut Numbers<'_>, fields: usize, row: &mut Row) -> std::result::Result<(), Unexpected> {
-    row[..fields].iter_mut().try_for_each(|field| numbers.next().map(|value| *field = value))
+fn row<const F: usize>(numbers: &mut Numbers<'_>, fields: usize) -> [u64; MOST_FIELDS] {
+    let mut row = [0; MOST_FIELDS];
+    row[..if F == 0 { fields } else { F }].iter_mut().for_each(|field| *field = numbers.next());
+    row
 }
 
 /// How many rows there are, if that is possible: a number takes a digit and a comma.
@@ -109,13 +110,32 @@ impl Part for NodePart<'_> {
     }
 
     fn read(self, numbers: &mut Numbers<'_>, offset: u64) -> std::result::Result<NodesFound, Unexpected> {
+        match self.fields.count {
+            6 => self.rows_of::<6>(numbers, offset),
+            7 => self.rows_of::<7>(numbers, offset),
+            _ => self.rows_of::<0>(numbers, offset),
+        }
+    }
+
+    fn merge(into: &mut NodesFound, found: NodesFound) {
+        into.large.extend(found.large);
+        into.highest.see(found.highest.name, found.highest.offset);
+        into.bytes = into.bytes.saturating_add(found.bytes);
+    }
+}
+
+impl NodePart<'_> {
+    fn rows_of<const F: usize>(
+        self,
+        numbers: &mut Numbers<'_>,
+        offset: u64,
+    ) -> std::result::Result<NodesFound, Unexpected> {
         let fields = self.fields;
         let mut found = NodesFound::default();
-        let mut values = Row::default();
         for at in 0..self.kind.len() {
             let start = numbers.at();
             let wrong = |what| Unexpected { what, at: start };
-            row(numbers, fields.count, &mut values)?;
+            let values = row::<F>(numbers, fields.count);
             if values[fields.kind] >= self.kinds {
                 return Err(wrong("a node of a type that the header does not have"));
             }
@@ -139,12 +159,6 @@ impl Part for NodePart<'_> {
             found.highest.see(values[fields.name], offset + start as u64);
         }
         Ok(found)
-    }
-
-    fn merge(into: &mut NodesFound, found: NodesFound) {
-        into.large.extend(found.large);
-        into.highest.see(found.highest.name, found.highest.offset);
-        into.bytes = into.bytes.saturating_add(found.bytes);
     }
 }
 
@@ -240,20 +254,40 @@ impl Part for EdgePart<'_> {
     }
 
     fn read(self, numbers: &mut Numbers<'_>, offset: u64) -> std::result::Result<EdgesFound, Unexpected> {
+        match self.fields.count {
+            3 => self.rows_of::<3>(numbers, offset),
+            _ => self.rows_of::<0>(numbers, offset),
+        }
+    }
+
+    fn merge(into: &mut EdgesFound, found: EdgesFound) {
+        into.highest.see(found.highest.name, found.highest.offset);
+    }
+}
+
+impl EdgePart<'_> {
+    fn rows_of<const F: usize>(
+        self,
+        numbers: &mut Numbers<'_>,
+        offset: u64,
+    ) -> std::result::Result<EdgesFound, Unexpected> {
         let fields = self.fields;
         let mut found = EdgesFound::default();
-        let mut values = Row::default();
         for at in 0..self.kind.len() {
             let start = numbers.at();
             let wrong = |what| Unexpected { what, at: start };
-            row(numbers, fields.count, &mut values)?;
+            let values = row::<F>(numbers, fields.count);
             let (kind, name, to) = (values[fields.kind], values[fields.name], values[fields.to]);
             if kind >= self.kinds {
                 return Err(wrong("an edge of a type that the header does not have"));
             }
             self.kind[at] = kind as u8;
             self.name[at] = narrow(name).ok_or_else(|| wrong("an edge's name has more than 32 bits"))?;
-            let node = to / self.node_fields;
+            // 32 bits are divided in half the time.
+            let node = match (narrow(to), self.node_fields as u32) {
+                (Some(to), fields) => u64::from(to / fields),
+                (None, _) => to / self.node_fields,
+            };
             if node >= self.nodes || node * self.node_fields != to {
                 return Err(wrong("an edge leads to no node"));
             }
@@ -263,10 +297,6 @@ impl Part for EdgePart<'_> {
             }
         }
         Ok(found)
-    }
-
-    fn merge(into: &mut EdgesFound, found: EdgesFound) {
-        into.highest.see(found.highest.name, found.highest.offset);
     }
 }
 

@@ -11,8 +11,9 @@ mod number;
 mod rows;
 
 use columns::Highest;
-use cursor::Cursor;
+use cursor::{CHUNK_BYTES, Cursor};
 use meta::{LocationFields, MOST_FIELDS, Meta};
+use number::{Numbers, PADDING};
 
 use super::error::{Error, Result};
 use super::snapshot::{Edges, Location, Nodes, Ordinal, Snapshot};
@@ -133,23 +134,28 @@ fn list<'a>(cursor: &mut Cursor<'_>, meta: Option<&'a Meta>) -> Result<&'a Meta>
 
 /// Numbers whose count nobody says, to the end of their list: each with where it was.
 fn numbers(cursor: &mut Cursor<'_>, sink: &mut dyn FnMut(u64, u64) -> Result<()>) -> Result<()> {
-    if cursor.take_if(b']')? {
-        return Ok(());
-    }
+    let mut bytes = Vec::new();
     loop {
-        let start = cursor.peek().map(|_| cursor.offset())?;
-        let mut value = 0u64;
-        let mut digits = 0;
-        while let Some(digit) = cursor.rest()?.first().map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-            value = value.saturating_mul(10).saturating_add(u64::from(digit));
-            digits += 1;
-            cursor.take(1);
+        let more = cursor.fill(&mut bytes)?;
+        let offset = cursor.offset() - bytes.len() as u64;
+        let end = memchr::memchr(b']', &bytes);
+        // Up to the last comma, or to the end; what is behind it waits for the next chunk.
+        let length = end.or_else(|| memchr::memrchr(b',', &bytes).map(|at| at + 1)).unwrap_or(0);
+        if length == 0 && end.is_none() && (!more || bytes.len() > 2 * CHUNK_BYTES) {
+            return Err(cursor.unexpected("a list of numbers does not end"));
         }
-        if digits == 0 {
-            return Err(cursor.unexpected("a number was expected"));
+        let rest = bytes.split_off(length);
+        bytes.extend_from_slice(&[0; PADDING]);
+        let mut numbers = Numbers::new(&bytes);
+        while !numbers.is_empty() {
+            let at = offset + numbers.at() as u64;
+            let value = numbers.next();
+            numbers.wrong().map_err(|wrong| Error::malformed(wrong.what, offset + wrong.at as u64))?;
+            sink(value, at)?;
         }
-        sink(value, start)?;
-        if !cursor.take_if(b',')? {
+        bytes = rest;
+        if end.is_some() {
+            cursor.put_back(&bytes);
             return cursor.expect(b']');
         }
     }

@@ -78,7 +78,9 @@ fn work<P: Part>(
         // A thread that panicked would leave the one that cuts waiting for ever.
         let read = catch_unwind(AssertUnwindSafe(|| {
             let mut numbers = Numbers::new(&bytes);
-            part.read(&mut numbers, offset).and_then(|found| numbers.finish().map(|()| found))
+            let read = part.read(&mut numbers, offset);
+            // A number that cannot be read comes before what was made of it.
+            numbers.wrong().and(read).and_then(|found| numbers.finish().map(|()| found))
         }));
         let error = match read {
             Ok(Ok(found)) => {
