@@ -16,6 +16,9 @@ pub enum Error {
     TooLarge(&'static str),
     #[error("the snapshot has no object with the id @{0}")]
     NoSuchObject(u32),
+    /// A diff of snapshots that have nothing to do with each other.
+    #[error("the snapshots have no object in common: they are not of one process")]
+    Unrelated,
     /// A thread panicked or could not be started.
     #[error("internal fault: {0}")]
     Fault(&'static str),
