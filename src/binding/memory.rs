@@ -1,17 +1,15 @@
 //! Where the resident set is, and giving back what malloc holds free. Both run on a thread of their own: they hold malloc's locks for
 //! as long as it takes, and the pool's threads are the application's.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::mpsc::channel;
-use std::thread::Builder;
 use std::time::Instant;
 
-use napi::bindgen_prelude::{Object, ToNapiValue};
-use napi::{Env, Error, JsDeferred, Result};
+use napi::bindgen_prelude::Object;
+use napi::{Env, Result};
 use napi_derive::napi;
 use serde::Serialize;
 
+use super::beside::beside;
 use super::environment::HeapTruth;
 use crate::probe::memory::{Heap, Jemalloc, Part, Readings, View, or_unsupported};
 use crate::probe::process::Cgroup;
@@ -152,33 +150,4 @@ fn trim_now() -> Trimmed {
 #[napi(catch_unwind, ts_return_type = "Promise<Trimmed>")]
 pub fn trim(env: &Env) -> Result<Object<'_>> {
     beside(env, "plimsoll-trim", || Ok(trim_now()))
-}
-
-/// Runs `work` on a thread of its own, and returns a promise of what it makes. The promise keeps the event loop alive, and is forgotten
-/// when the environment ends first.
-fn beside<'env, T: ToNapiValue + Send + 'static>(
-    env: &'env Env,
-    name: &str,
-    work: impl FnOnce() -> std::result::Result<T, String> + Send + 'static,
-) -> Result<Object<'env>> {
-    type Resolver<T> = Box<dyn FnOnce(Env) -> Result<T> + Send>;
-    let (hand_over, promised) = channel::<JsDeferred<T, Resolver<T>>>();
-    // First the thread, then the promise: one that nobody could keep would hold the event loop for ever.
-    let thread = move || {
-        let Ok(deferred) = promised.recv() else { return };
-        match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(Ok(made)) => deferred.resolve(Box::new(move |_| Ok(made))),
-            Ok(Err(reason)) => deferred.reject(Error::from_reason(reason)),
-            Err(_) => deferred.reject(Error::from_reason("plimsoll: internal fault: the thread panicked")),
-        }
-    };
-    Builder::new()
-        .name(name.into())
-        .stack_size(512 << 10)
-        .spawn(thread)
-        .map_err(|error| Error::from_reason(format!("plimsoll: no thread for {name}: {error}")))?;
-    let (deferred, promise) = env.create_deferred()?;
-    // The thread waits for it.
-    let _ = hand_over.send(deferred);
-    Ok(promise)
 }

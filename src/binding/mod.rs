@@ -3,10 +3,12 @@
 //! Each environment (the main thread, each worker) has state of its own, held by the thread that runs it and taken down by the
 //! environment's cleanup hook. Every function catches panics: a fault of ours becomes a JS error, never the end of the server.
 
+mod beside;
 mod body;
 mod command;
 mod environment;
 mod functions;
+mod heap;
 mod inflate;
 mod memory;
 mod pressure;

@@ -1,0 +1,37 @@
+//! Work that takes long, on a thread of its own: libuv's pool is the application's.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::channel;
+use std::thread::Builder;
+
+use napi::bindgen_prelude::{Object, ToNapiValue};
+use napi::{Env, Error, JsDeferred, Result};
+
+/// Runs `work` on a thread of its own, and returns a promise of what it makes. The promise keeps the event loop alive, and is forgotten
+/// when the environment ends first.
+pub fn beside<'env, T: ToNapiValue + Send + 'static>(
+    env: &'env Env,
+    name: &str,
+    work: impl FnOnce() -> std::result::Result<T, String> + Send + 'static,
+) -> Result<Object<'env>> {
+    type Resolver<T> = Box<dyn FnOnce(Env) -> Result<T> + Send>;
+    let (hand_over, promised) = channel::<JsDeferred<T, Resolver<T>>>();
+    // First the thread, then the promise: one that nobody could keep would hold the event loop for ever.
+    let thread = move || {
+        let Ok(deferred) = promised.recv() else { return };
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(made)) => deferred.resolve(Box::new(move |_| Ok(made))),
+            Ok(Err(reason)) => deferred.reject(Error::from_reason(reason)),
+            Err(_) => deferred.reject(Error::from_reason("plimsoll: internal fault: the thread panicked")),
+        }
+    };
+    Builder::new()
+        .name(name.into())
+        .stack_size(512 << 10)
+        .spawn(thread)
+        .map_err(|error| Error::from_reason(format!("plimsoll: no thread for {name}: {error}")))?;
+    let (deferred, promise) = env.create_deferred()?;
+    // The thread waits for it.
+    let _ = hand_over.send(deferred);
+    Ok(promise)
+}
