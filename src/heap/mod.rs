@@ -86,4 +86,6 @@ impl Heap {
 }
 
 #[cfg(test)]
-mod sample;
+pub mod sample;
+#[cfg(test)]
+mod tests;

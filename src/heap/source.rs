@@ -36,6 +36,7 @@ pub struct Source {
     /// Of the file.
     file_bytes: Option<u64>,
     progress: Progress,
+    compressed: bool,
 }
 
 impl Source {
@@ -73,8 +74,8 @@ impl Source {
             (_, true) => Box::new(Zstd::new(whole)?),
             _ => Box::new(whole),
         };
-        let plain = !gzip && !zstd;
-        Ok(Self { reader, length: length.filter(|_| plain), file_bytes: length, progress })
+        let compressed = gzip || zstd;
+        Ok(Self { reader, length: length.filter(|_| !compressed), file_bytes: length, progress, compressed })
     }
 
     pub fn length(&self) -> Option<u64> {
@@ -94,7 +95,11 @@ impl Source {
     /// # Errors
     /// Reading or inflating fails.
     pub fn append(&mut self, buffer: &mut Vec<u8>, bytes: usize) -> io::Result<usize> {
-        self.reader.by_ref().take(bytes as u64).read_to_end(buffer)
+        let read = self.reader.by_ref().take(bytes as u64).read_to_end(buffer);
+        read.map_err(|error| match self.compressed {
+            true => io::Error::new(error.kind(), format!("the compressed data is damaged or cut off: {error}")),
+            false => error,
+        })
     }
 }
 
@@ -144,10 +149,10 @@ impl<R: Read> Read for Zstd<R> {
             let mut output = OutBuffer::around(&mut *buffer);
             let mut input = InBuffer::around(&self.input[self.taken..self.filled]);
             let before = input.pos;
-            let hint = self.context.decompress_stream(&mut output, &mut input).map_err(|code| {
-                let reason = zstd_safe::get_error_name(code);
-                io::Error::new(io::ErrorKind::InvalidData, format!("the zstd data is damaged: {reason}"))
-            })?;
+            let hint = self
+                .context
+                .decompress_stream(&mut output, &mut input)
+                .map_err(|code| io::Error::new(io::ErrorKind::InvalidData, zstd_safe::get_error_name(code)))?;
             let (took, made) = (input.pos - before, output.pos());
             self.taken += took;
             // At the end a call that does nothing asks for the next frame's header.
@@ -156,7 +161,7 @@ impl<R: Read> Read for Zstd<R> {
             }
             match (made, ended, self.inside) {
                 (0, true, true) => {
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the zstd data ends in the middle"));
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete zstd frame"));
                 }
                 (0, true, false) => return Ok(0),
                 (0, false, _) => {}

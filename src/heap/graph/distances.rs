@@ -52,6 +52,8 @@ pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Dista
     let globals = !search.queue.is_empty();
     search.run();
     search.distances.of[snapshot.root as usize] = if globals { SYSTEM } else { 0 };
+    // V8 lets nothing refer to the root, but a file may.
+    search.distances.via[snapshot.root as usize] = NONE;
     search.queue.push(snapshot.root);
     search.run();
     search.distances
