@@ -17,7 +17,7 @@ const { fixed, grouped, table } = require('../lib/table')
 
 const PEERS = path.join(__dirname, 'peers')
 const CHILDREN = path.join(__dirname, 'children')
-const BUNDLE = path.join(PEERS, 'node_modules', '.cache', 'devtools.cjs')
+const BUNDLE = path.join(PEERS, 'node_modules', '.cache', 'devtools.mjs')
 const CLI = path.join(__dirname, '..', '..', 'bin', 'plimsoll.js')
 const FOLDER = path.join(process.env.BENCH_DIR || os.tmpdir(), 'plimsoll-bench-heap')
 const MB = 1e6
@@ -73,22 +73,32 @@ function newestNode() {
   return nodes.findLast(node => major(node) <= 24).path
 }
 
-function prepare(only) {
+async function prepare(only) {
   if (only.every(name => name === 'plimsoll')) return
   if (!fs.existsSync(path.join(PEERS, 'node_modules'))) {
     execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: PEERS, stdio: 'inherit' })
   }
   if (!only.includes('devtools') || fs.existsSync(BUNDLE)) return
-  require(path.join(PEERS, 'node_modules', 'esbuild')).buildSync({
+  // Generated when DevTools is built, and needed for nothing that is measured.
+  const locales = {
+    name: 'locales',
+    setup(build) {
+      build.onResolve({ filter: /^\.\/locales\.js$/ }, ({ path }) => ({ path, namespace: 'locales' }))
+      const contents =
+        'export const LOCALES = []; export const BUNDLED_LOCALES = []; export const DEFAULT_LOCALE = "en-US"; ' +
+        'export const REMOTE_FETCH_PATTERN = ""; export const LOCAL_FETCH_PATTERN = ""'
+      build.onLoad({ filter: /.*/, namespace: 'locales' }, () => ({ contents }))
+    }
+  }
+  await require(path.join(PEERS, 'node_modules', 'esbuild')).build({
     entryPoints: [path.join(CHILDREN, 'devtools.ts')],
     outfile: BUNDLE,
     bundle: true,
     platform: 'node',
-    format: 'cjs',
+    format: 'esm',
     nodePaths: [path.join(PEERS, 'node_modules')],
-    logLevel: 'error',
-    define: { 'import.meta.url': '"file:///devtools"' },
-    loader: { '.css': 'empty', '.json': 'json' }
+    plugins: [locales],
+    logLevel: 'error'
   })
 }
 
@@ -158,7 +168,7 @@ async function main() {
   if (config.help) return console.log(HELP)
   const unknown = config.only.find(name => TOOLS[name] === undefined)
   if (unknown !== undefined) throw new Error(`there is no ${unknown}; ${HELP}`)
-  prepare(config.only)
+  await prepare(config.only)
   const described = machine.describe(process.execPath)
   const results = []
   for (const size of config.sizes) {

@@ -8,7 +8,7 @@ import { HeapSnapshotLoader } from 'chrome-devtools-frontend/front_end/entrypoin
 import * as HeapSnapshotModel from 'chrome-devtools-frontend/front_end/models/heap_snapshot/heap_snapshot.js'
 
 async function load(file: string) {
-  const worker = new Worker(__filename)
+  const worker = new Worker(new URL(import.meta.url), { execArgv: [] })
   const channel = new MessageChannel()
   worker.postMessage(channel.port2, [channel.port2 as never])
   const loader = new HeapSnapshotLoader({ sendEvent() {} } as never)
