@@ -11,13 +11,11 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
-const { nodes, major } = require('../../__test__/support/nodes.js')
 const machine = require('../lib/machine')
 const { fixed, grouped, table } = require('../lib/table')
+const { BUNDLE, newestNode, prepare } = require('./peers.js')
 
-const PEERS = path.join(__dirname, 'peers')
 const CHILDREN = path.join(__dirname, 'children')
-const BUNDLE = path.join(PEERS, 'node_modules', '.cache', 'devtools.mjs')
 const CLI = path.join(__dirname, '..', '..', 'bin', 'plimsoll.js')
 const FOLDER = path.join(process.env.BENCH_DIR || os.tmpdir(), 'plimsoll-bench-heap')
 const MB = 1e6
@@ -66,40 +64,6 @@ function options() {
   const sizes = values.sizes.split(',').map(Number)
   if (values.large) sizes.push(1500)
   return { ...values, sizes, only: values.only.split(','), runs: Number(values.runs), timeout: Number(values.timeout) }
-}
-
-/** DevTools' sources need a Node with `Promise.withResolvers`. */
-function newestNode() {
-  return nodes.findLast(node => major(node) <= 24).path
-}
-
-async function prepare(only) {
-  if (only.every(name => name === 'plimsoll')) return
-  if (!fs.existsSync(path.join(PEERS, 'node_modules'))) {
-    execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: PEERS, stdio: 'inherit' })
-  }
-  if (!only.includes('devtools') || fs.existsSync(BUNDLE)) return
-  // Generated when DevTools is built, and needed for nothing that is measured.
-  const locales = {
-    name: 'locales',
-    setup(build) {
-      build.onResolve({ filter: /^\.\/locales\.js$/ }, ({ path }) => ({ path, namespace: 'locales' }))
-      const contents =
-        'export const LOCALES = []; export const BUNDLED_LOCALES = []; export const DEFAULT_LOCALE = "en-US"; ' +
-        'export const REMOTE_FETCH_PATTERN = ""; export const LOCAL_FETCH_PATTERN = ""'
-      build.onLoad({ filter: /.*/, namespace: 'locales' }, () => ({ contents }))
-    }
-  }
-  await require(path.join(PEERS, 'node_modules', 'esbuild')).build({
-    entryPoints: [path.join(CHILDREN, 'devtools.ts')],
-    outfile: BUNDLE,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    nodePaths: [path.join(PEERS, 'node_modules')],
-    plugins: [locales],
-    logLevel: 'error'
-  })
 }
 
 /** The two snapshots of a size. Written by this Node, and kept for the next run. */
