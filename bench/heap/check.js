@@ -45,7 +45,10 @@ async function objects(file) {
     const node = theirs.nodes.get(at)
     const { retainedBytes } = await heap.object(node.id)
     compared++
-    if (retainedBytes !== node.retainedSize) differ.push(`@${node.id}: ${retainedBytes}, ${node.retainedSize}`)
+    // V8's own roots may: what only shortcut edges reach hangs on the root here, and on nothing there.
+    if (retainedBytes !== node.retainedSize && node.type !== 'synthetic') {
+      differ.push(`@${node.id}: ${retainedBytes}, ${node.retainedSize}`)
+    }
   }
   await heap.close()
   return { compared, differ }
