@@ -143,7 +143,7 @@ impl Heap {
         for ((class, bytes), count) in &before.native {
             *cancelled.entry((numbers[*class as usize], *bytes)).or_insert(0) += count;
         }
-        let mut is_added = Bits::new(self.snapshot.len());
+        let mut is_added = Bits::new(self.snapshot.node_count());
         for node in self.sized() {
             let (class, bytes) = (self.classes.of[node as usize], self.snapshot.nodes.size.get(node));
             let id = self.snapshot.nodes.id[node as usize];

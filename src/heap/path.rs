@@ -105,10 +105,11 @@ impl<'a> Telling<'a> {
         let (heap, snapshot) = (self.heap, &self.heap.snapshot);
         let (from, to) = (snapshot.source_of(edge as u32), snapshot.edges.to[edge]);
         let (kind, kinds) = (snapshot.edges.kind(edge), snapshot.edge_kinds());
-        if kind == kinds.context && heap.is_module_scope(from) {
-            if let Some(script) = self.script.take() {
-                self.restart(&script);
-            }
+        if kind == kinds.context
+            && heap.is_module_scope(from)
+            && let Some(script) = self.script.take()
+        {
+            self.restart(&script);
         }
         if snapshot.nodes.kind[to as usize] == snapshot.node_kinds().closure {
             self.script = heap.script_of(to);

@@ -41,14 +41,6 @@ impl Sizes {
         }
         self.small[node as usize] = small;
     }
-
-    pub fn len(&self) -> usize {
-        self.small.len()
-    }
-
-    pub fn total(&self) -> u64 {
-        (0..self.len() as u32).map(|node| self.get(node)).sum()
-    }
 }
 
 #[derive(Default)]
@@ -77,7 +69,7 @@ impl Edges {
         Self { kind, name, to }
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.to.len()
     }
 
@@ -122,12 +114,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub fn len(&self) -> usize {
+    pub fn node_count(&self) -> usize {
         self.nodes.kind.len()
     }
 
     pub fn ordinals(&self) -> Range<Ordinal> {
-        0..self.len() as Ordinal
+        0..self.node_count() as Ordinal
     }
 
     #[inline]

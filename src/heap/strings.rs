@@ -11,7 +11,7 @@ pub struct Strings {
 }
 
 impl Strings {
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.ends.len()
     }
 

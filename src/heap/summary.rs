@@ -93,8 +93,8 @@ impl Heap {
         let objects = snapshot.ordinals().filter(|node| !self.is_root_like(*node));
         let biggest = Children::largest(objects, &self.retained.size, MOST_SHOWN);
         Summary {
-            nodes: snapshot.len(),
-            edges: snapshot.edges.len(),
+            nodes: snapshot.node_count(),
+            edges: snapshot.edges.count(),
             total_bytes: self.total_bytes(),
             classes: self.class_summaries(),
             kinds: self.kind_summaries(),
@@ -166,7 +166,7 @@ impl Heap {
         let snapshot = &self.snapshot;
         let string = snapshot.node_kinds().string;
         // Count, bytes and the largest of each text.
-        let mut texts = vec![(0u32, 0u64, 0u64); snapshot.strings.len()];
+        let mut texts = vec![(0u32, 0u64, 0u64); snapshot.strings.count()];
         for node in snapshot.ordinals().filter(|node| snapshot.nodes.kind[*node as usize] == string) {
             let size = snapshot.nodes.size.get(node);
             // Names were checked against the strings; in a snapshot without any, all are 0.

@@ -240,6 +240,8 @@ impl Failure {
     }
 }
 
+type Read = Result<(Heap, Reading), Failure>;
+
 /// What is wrong, and what to do.
 fn advice(error: &Error) -> String {
     match error {
@@ -257,7 +259,7 @@ fn advice(error: &Error) -> String {
     }
 }
 
-fn read(file: &str, roots: Roots, progress: bool) -> Result<(Heap, Reading), Failure> {
+fn read(file: &str, roots: Roots, progress: bool) -> Read {
     let failed = Failure::of(file);
     let began = Instant::now();
     let source = if file == "-" { Source::stdin() } else { Source::open(Path::new(file)) };
@@ -273,7 +275,7 @@ fn diff(
     before: &str,
     after: &str,
     last: Option<&str>,
-    read: &dyn Fn(&str) -> Result<(Heap, Reading), Failure>,
+    read: &dyn Fn(&str) -> Read,
     page: &Page,
     out: &mut dyn Write,
 ) -> Result<i32, Failure> {

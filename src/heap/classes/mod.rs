@@ -123,7 +123,7 @@ pub fn find(snapshot: &Snapshot) -> Classes {
     }
     let mut shapes = shapes::Shapes::infer(snapshot);
     let mut locations = snapshot.locations.iter().peekable();
-    let mut of = Vec::with_capacity(snapshot.len());
+    let mut of = Vec::with_capacity(snapshot.node_count());
     for node in snapshot.ordinals() {
         let kind = snapshot.nodes.kind[node as usize];
         while locations.next_if(|(of, _)| *of < node).is_some() {}

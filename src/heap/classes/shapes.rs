@@ -42,7 +42,7 @@ struct Candidate {
 
 impl Shapes {
     pub fn infer(snapshot: &Snapshot) -> Self {
-        let strings = 0..snapshot.strings.len() as u32;
+        let strings = 0..snapshot.strings.count() as u32;
         let mut shapes = Self {
             object_kind: snapshot.node_kinds().object,
             property: snapshot.edge_kinds().property,

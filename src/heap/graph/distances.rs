@@ -31,7 +31,7 @@ struct Search<'a> {
 
 /// In breadth, first from the global objects, then from the root.
 pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Distances {
-    let count = snapshot.len();
+    let count = snapshot.node_count();
     let mut search = Search {
         snapshot,
         ephemerons,
@@ -61,7 +61,7 @@ pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Dista
 
 /// Nodes of whose edges not all count.
 fn special(snapshot: &Snapshot) -> Bits {
-    let mut special = Bits::new(snapshot.len());
+    let mut special = Bits::new(snapshot.node_count());
     let kinds = snapshot.node_kinds();
     for node in snapshot.ordinals() {
         let kind = snapshot.nodes.kind[node as usize];

@@ -56,7 +56,7 @@ pub fn tree(snapshot: &Snapshot, root: Ordinal) -> Tree {
 /// Depth first from the root, then from what nothing retains (only weak edges lead there), then whatever is left one by one, all
 /// of it below the root, as DevTools has it.
 fn search(snapshot: &Snapshot, root: Ordinal) -> Search<'_> {
-    let count = snapshot.len();
+    let count = snapshot.node_count();
     let mut search = Search {
         snapshot,
         visits: vec![Visit { place: NONE, retainers: 0 }; count],
@@ -90,7 +90,7 @@ fn search(snapshot: &Snapshot, root: Ordinal) -> Search<'_> {
 /// Nodes not yet visited that no edge retains.
 fn orphans(snapshot: &Snapshot, visits: &[Visit]) -> Vec<Ordinal> {
     let mut retained = crate::heap::bits::Bits::new(visits.len());
-    for edge in (0..snapshot.edges.len()).filter(|edge| snapshot.edges.retains(*edge)) {
+    for edge in (0..snapshot.edges.count()).filter(|edge| snapshot.edges.retains(*edge)) {
         retained.set(snapshot.edges.to[edge]);
     }
     snapshot.ordinals().filter(|node| visits[*node as usize].place == NONE && !retained.get(*node)).collect()

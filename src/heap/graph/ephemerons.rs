@@ -24,10 +24,10 @@ pub struct Entry {
 
 impl Ephemerons {
     pub fn of(strings: &Strings) -> Self {
-        let mut names = Bits::new(strings.len());
+        let mut names = Bits::new(strings.count());
         let mut entries = HashMap::new();
         let mut pairs: HashMap<&[u8], u32> = HashMap::new();
-        for index in 0..strings.len() as u32 {
+        for index in 0..strings.count() as u32 {
             if let Some((table, rest)) = parse(strings.raw(index)) {
                 let next = pairs.len() as u32;
                 let pair = *pairs.entry(rest).or_insert(next);

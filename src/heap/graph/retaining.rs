@@ -9,7 +9,7 @@ use crate::heap::threads;
 
 /// What the program can reach, from its global objects and documents: the page, in a browser.
 pub fn page(snapshot: &Snapshot) -> Bits {
-    let mut page = Bits::new(snapshot.len());
+    let mut page = Bits::new(snapshot.node_count());
     let mut stack: Vec<Ordinal> = Vec::new();
     let kinds = snapshot.edge_kinds();
     for edge in snapshot.edges_of(snapshot.root) {

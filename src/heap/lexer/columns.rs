@@ -15,7 +15,8 @@ const GROWTH_ROWS: usize = 4 << 20;
 /// Sizes are summed up in 64 bits and shown as JavaScript's numbers.
 const MOST_BYTES: u64 = 1 << 53;
 
-/// The numbers of a row. `F` is how many, if the compiler is to know, else 0.
+/// The numbers of a row. `F` is how many, if the compiler is to know, else 0: with the usual fields at their usual places a row never
+/// leaves the registers.
 #[inline]
 fn row<const F: usize>(numbers: &mut Numbers<'_>, fields: usize) -> [u64; MOST_FIELDS] {
     let mut row = [0; MOST_FIELDS];
@@ -110,9 +111,9 @@ impl Part for NodePart<'_> {
     }
 
     fn read(self, numbers: &mut Numbers<'_>, offset: u64) -> std::result::Result<NodesFound, Unexpected> {
-        match self.fields.count {
-            6 => self.rows_of::<6>(numbers, offset),
-            7 => self.rows_of::<7>(numbers, offset),
+        match self.fields {
+            fields if fields == NodeFields::usual(6) => self.rows_of::<6>(numbers, offset),
+            fields if fields == NodeFields::usual(7) => self.rows_of::<7>(numbers, offset),
             _ => self.rows_of::<0>(numbers, offset),
         }
     }
@@ -130,7 +131,7 @@ impl NodePart<'_> {
         numbers: &mut Numbers<'_>,
         offset: u64,
     ) -> std::result::Result<NodesFound, Unexpected> {
-        let fields = self.fields;
+        let fields = if F == 0 { self.fields } else { const { NodeFields::usual(F) } };
         let mut found = NodesFound::default();
         for at in 0..self.kind.len() {
             let start = numbers.at();
@@ -254,8 +255,8 @@ impl Part for EdgePart<'_> {
     }
 
     fn read(self, numbers: &mut Numbers<'_>, offset: u64) -> std::result::Result<EdgesFound, Unexpected> {
-        match self.fields.count {
-            3 => self.rows_of::<3>(numbers, offset),
+        match self.fields {
+            EdgeFields::USUAL => self.rows_of::<3>(numbers, offset),
             _ => self.rows_of::<0>(numbers, offset),
         }
     }
@@ -271,7 +272,7 @@ impl EdgePart<'_> {
         numbers: &mut Numbers<'_>,
         offset: u64,
     ) -> std::result::Result<EdgesFound, Unexpected> {
-        let fields = self.fields;
+        let fields = if F == 0 { self.fields } else { EdgeFields::USUAL };
         let mut found = EdgesFound::default();
         for at in 0..self.kind.len() {
             let start = numbers.at();
@@ -283,10 +284,11 @@ impl EdgePart<'_> {
             }
             self.kind[at] = kind as u8;
             self.name[at] = narrow(name).ok_or_else(|| wrong("an edge's name has more than 32 bits"))?;
-            // 32 bits are divided in half the time.
-            let node = match (narrow(to), self.node_fields as u32) {
-                (Some(to), fields) => u64::from(to / fields),
-                (None, _) => to / self.node_fields,
+            // By a constant, dividing is multiplying, and twenty million divisions less.
+            let node = match self.node_fields {
+                6 => to / 6,
+                7 => to / 7,
+                fields => to / fields,
             };
             if node >= self.nodes || node * self.node_fields != to {
                 return Err(wrong("an edge leads to no node"));

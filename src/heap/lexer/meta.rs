@@ -38,7 +38,7 @@ struct RawMeta {
 }
 
 /// Where the fields of a row lie.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeFields {
     pub count: usize,
     pub kind: usize,
@@ -49,12 +49,25 @@ pub struct NodeFields {
     pub detachedness: Option<usize>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EdgeFields {
     pub count: usize,
     pub kind: usize,
     pub name: usize,
     pub to: usize,
+}
+
+impl NodeFields {
+    /// The order that V8 has had since there is `detachedness`, the last of `count` fields.
+    pub const fn usual(count: usize) -> Self {
+        let detachedness = Some(count.saturating_sub(1));
+        Self { count, kind: 0, name: 1, id: 2, self_size: 3, edge_count: 4, detachedness }
+    }
+}
+
+impl EdgeFields {
+    /// The order that V8 has always had.
+    pub const USUAL: Self = Self { count: 3, kind: 0, name: 1, to: 2 };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -130,8 +143,12 @@ impl Meta {
             edge_count: node("edge_count")?,
             detachedness: field(nodes, "detachedness"),
         };
-        let edge_fields =
-            EdgeFields { count: edges.len(), kind: edge("type")?, name: edge("name_or_index")?, to: edge("to_node")? };
+        let edge_fields = EdgeFields {
+            count: edges.len(),
+            kind: edge("type")?,
+            name: edge("name_or_index")?,
+            to: edge("to_node")?,
+        };
         let types = |all: &[Value], at: usize, what: &str| {
             let types = all.get(at).and_then(|types| Vec::<String>::deserialize(types).ok());
             types

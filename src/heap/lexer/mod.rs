@@ -93,8 +93,8 @@ impl Parts {
         let strings = self.strings.ok_or_else(|| missing("strings"))?;
         for (what, highest) in [("a node", of_nodes), ("an edge", of_edges)] {
             // In a snapshot without any, the names of edges alone may all be indices.
-            if highest.name >= strings.len() as u64 && highest.name > 0 {
-                let what = format!("{what} with the name {}, of {} strings", highest.name, strings.len());
+            if highest.name >= strings.count() as u64 && highest.name > 0 {
+                let what = format!("{what} with the name {}, of {} strings", highest.name, strings.count());
                 return Err(Error::malformed(what, highest.offset));
             }
         }
