@@ -143,12 +143,8 @@ impl Meta {
             edge_count: node("edge_count")?,
             detachedness: field(nodes, "detachedness"),
         };
-        let edge_fields = EdgeFields {
-            count: edges.len(),
-            kind: edge("type")?,
-            name: edge("name_or_index")?,
-            to: edge("to_node")?,
-        };
+        let edge_fields =
+            EdgeFields { count: edges.len(), kind: edge("type")?, name: edge("name_or_index")?, to: edge("to_node")? };
         let types = |all: &[Value], at: usize, what: &str| {
             let types = all.get(at).and_then(|types| Vec::<String>::deserialize(types).ok());
             types
