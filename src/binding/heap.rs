@@ -30,7 +30,10 @@ pub fn heap_open(env: &Env, path: String, gc_roots: bool) -> Result<Object<'_>> 
     beside(env, "plimsoll-heap", move || {
         let roots = if gc_roots { Roots::Gc } else { Roots::DevTools };
         let mut source = Source::open(&PathBuf::from(path)).map_err(|error| error.to_string())?;
-        let heap = Heap::read(&mut source, roots).map_err(|error| error.to_string())?;
+        let heap = Heap::read(&mut source, roots).map_err(|error| error.to_string());
+        // What was only needed on the way would stay with the allocator for as long as nothing else happens in it.
+        jemalloc::purge();
+        let heap = heap?;
         Ok(HeapFile { heap: Mutex::new(Some(Arc::new(heap))) })
     })
 }
