@@ -49,39 +49,48 @@ pub struct ClassDiff {
 pub struct Baseline {
     ids: Ids,
     /// Id, class, bytes.
-    objects: Vec<(u32, u32, u64)>,
+    objects: Vec<(u32, u32, Small)>,
+    /// The bytes of objects of 4 GiB and more, by id.
+    large: HashMap<u32, u64>,
     classes: Vec<Class>,
     /// How many native nodes there are of each class and size.
     native: HashMap<(u32, u64), u64>,
 }
 
-/// Ids of one snapshot. V8 numbers them one after the other, and then a bit for each is smallest.
-pub enum Ids {
-    Dense(Bits, u32),
-    Sparse(Vec<u32>),
+/// Ids of one snapshot. V8 numbers objects one after the other, so a bit for each is smallest; native nodes have what comes from addresses, and
+/// are few.
+pub struct Ids {
+    low: Bits,
+    /// How many `low` has.
+    bound: u32,
+    high: Vec<u32>,
 }
 
 impl Ids {
-    fn of(mut ids: Vec<u32>) -> Self {
-        let highest = ids.iter().copied().max().unwrap_or(0);
-        if u64::from(highest) / 64 <= ids.len() as u64 {
-            let mut bits = Bits::new(highest as usize + 1);
-            for id in ids {
-                bits.set(id);
+    fn of(ids: &[u32]) -> Self {
+        // As much memory as half of the ids take, at most.
+        let highest = ids.iter().copied().max().map_or(0, |id| u64::from(id) + 1);
+        let bound = highest.min(16 * ids.len() as u64).min(u64::from(u32::MAX)) as u32;
+        let mut low = Bits::new(bound as usize);
+        let mut high = Vec::new();
+        for id in ids {
+            if *id < bound {
+                low.set(*id);
+            } else {
+                high.push(*id);
             }
-            return Self::Dense(bits, highest);
         }
-        ids.sort_unstable();
-        Self::Sparse(ids)
+        high.sort_unstable();
+        Self { low, bound, high }
     }
 
     fn has(&self, id: u32) -> bool {
-        match self {
-            Self::Dense(bits, highest) => id <= *highest && bits.get(id),
-            Self::Sparse(ids) => ids.binary_search(&id).is_ok(),
-        }
+        if id < self.bound { self.low.get(id) } else { self.high.binary_search(&id).is_ok() }
     }
 }
+
+/// A size in 32 bits; what does not fit is in [`Baseline::large`].
+type Small = u32;
 
 #[derive(Clone, Copy, Default)]
 struct Sum {
@@ -108,21 +117,27 @@ impl Heap {
     }
 
     pub fn ids(&self) -> Ids {
-        Ids::of(self.snapshot.nodes.id.clone())
+        Ids::of(&self.snapshot.nodes.id)
     }
 
     pub fn baseline(&self) -> Baseline {
         let mut objects = Vec::new();
-        let mut native = HashMap::new();
+        let (mut native, mut large) = (HashMap::new(), HashMap::new());
         for node in self.sized() {
             let (class, bytes) = (self.classes.of[node as usize], self.snapshot.nodes.size.get(node));
             if self.is_native(node) {
                 *native.entry((class, bytes)).or_insert(0) += 1;
             } else {
-                objects.push((self.snapshot.nodes.id[node as usize], class, bytes));
+                let id = self.snapshot.nodes.id[node as usize];
+                let small = Small::try_from(bytes).unwrap_or(Small::MAX);
+                if small == Small::MAX {
+                    large.insert(id, bytes);
+                }
+                objects.push((id, class, small));
             }
         }
-        Baseline { ids: self.ids(), objects, classes: self.classes.all.clone(), native }
+        objects.shrink_to_fit();
+        Baseline { ids: self.ids(), objects, large, classes: self.classes.all.clone(), native }
     }
 
     /// What came since `before` and is here. With `between`, the ids of a snapshot in the middle, only what was there already.
@@ -158,8 +173,9 @@ impl Heap {
                 added[class as usize].add(1, bytes);
             }
         }
-        for (_, class, bytes) in before.objects.iter().filter(|(id, ..)| !own.has(*id)) {
-            removed[numbers[*class as usize] as usize].add(1, *bytes);
+        for (id, class, bytes) in before.objects.iter().filter(|(id, ..)| !own.has(*id)) {
+            let bytes = before.large.get(id).copied().unwrap_or(u64::from(*bytes));
+            removed[numbers[*class as usize] as usize].add(1, bytes);
         }
         for ((class, bytes), count) in cancelled {
             removed[class as usize].add(count, bytes * count);
