@@ -221,7 +221,7 @@ impl Heap {
         order.sort_by(|a, b| growth(*b).cmp(&growth(*a)).then_with(|| classes[*a].name.cmp(&classes[*b].name)));
         let told = order.into_iter().enumerate().map(|(rank, at)| {
             let node = Some(example[at]).filter(|node| *node != NONE);
-            let path = node.filter(|_| rank < MOST_PATHS).map(|node| self.path_of(node).parts).unwrap_or_default();
+            let path = node.filter(|_| rank < MOST_PATHS).map(|node| self.told_path(node)).unwrap_or_default();
             ClassDiff {
                 name: classes[at].name.clone(),
                 added: added[at].count,

@@ -1,5 +1,4 @@
-//! The shortest way from a root to an object, told as code reads:
-//! `global → process → mainModule: Module → module users.js → exports → cache: Map → table → LeakedSession @1234`.
+//! The shortest way from a root to an object, told as code reads: `global → module users.js → cache: Map → table → LeakedSession @1234`.
 
 use serde::Serialize;
 
@@ -10,6 +9,8 @@ use super::{Heap, Result, names};
 
 /// Of the name of what is stepped through.
 const NAME_CHARS: usize = 60;
+/// Of the parts that are told: a list may be of any length, and its middle says nothing new.
+const MOST_PARTS: usize = 40;
 
 /// A step of a path: an edge, and what it leads to.
 #[derive(Clone, Debug, Serialize)]
@@ -40,22 +41,43 @@ impl Heap {
     }
 
     pub(super) fn path_of(&self, node: Ordinal) -> RetainingPath {
-        let edges = self.edges_to(node);
-        let Some(edges) = edges else { return RetainingPath::default() };
-        let start = edges.first().map_or(node, |edge| self.snapshot.source_of(*edge));
+        let Some(edges) = self.edges_to(node) else { return RetainingPath::default() };
+        let start = self.start_of(&edges, node);
         let mut steps = vec![Step { edge: String::new(), edge_kind: String::new(), object: self.describe(start) }];
-        let mut telling = Telling::from(self, start);
         for edge in &edges {
             let edge = *edge as usize;
-            telling.step(edge);
             steps.push(Step {
                 edge: self.edge_name(edge),
                 edge_kind: self.snapshot.meta.edge_types[usize::from(self.snapshot.edges.kind(edge))].clone(),
                 object: self.describe(self.snapshot.edges.to[edge]),
             });
         }
-        let parts = telling.finish(node);
+        let parts = self.tell(&edges, node);
         RetainingPath { text: parts.join(" → "), parts, steps }
+    }
+
+    /// A path as it is told, without its steps; empty if there is none.
+    pub(super) fn told_path(&self, node: Ordinal) -> Vec<String> {
+        self.edges_to(node).map(|edges| self.tell(&edges, node)).unwrap_or_default()
+    }
+
+    fn tell(&self, edges: &[u32], node: Ordinal) -> Vec<String> {
+        let mut telling = Telling::from(self, self.start_of(edges, node));
+        for edge in edges {
+            telling.step(*edge as usize);
+        }
+        let mut parts = telling.finish(node);
+        if parts.len() > MOST_PARTS {
+            let end = parts.split_off(parts.len() - MOST_PARTS / 2);
+            let left_out = parts.split_off(MOST_PARTS / 2).len();
+            parts.push(format!("… {left_out} more"));
+            parts.extend(end);
+        }
+        parts
+    }
+
+    fn start_of(&self, edges: &[u32], node: Ordinal) -> Ordinal {
+        edges.first().map_or(node, |edge| self.snapshot.source_of(*edge))
     }
 
     /// The edges from a root, the first one first; none if there is no path.

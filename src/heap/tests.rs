@@ -266,3 +266,17 @@ fn a_function_keeps_what_it_encloses() {
     assert_eq!(path.text, format!("global → handler() → req: Request @{}", graph.nodes[request].id));
     assert_eq!(path.steps.len(), 4);
 }
+
+#[test]
+fn the_path_to_the_end_of_a_long_list_leaves_its_middle_out() {
+    let mut graph = Graph::with_global();
+    let mut last = 2;
+    for n in 0..5000 {
+        let next = graph.node(OBJECT, "Item", 10);
+        graph.edge(last, PROPERTY, if n == 0 { "list" } else { "next" }, next);
+        last = next;
+    }
+    let path = open(&graph).path(graph.nodes[last].id).unwrap();
+    assert_eq!((path.steps.len(), path.parts.len()), (5001, 41));
+    assert_eq!((path.parts[1].as_str(), path.parts[20].as_str()), ("list: Item", "… 4961 more"));
+}
