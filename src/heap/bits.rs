@@ -21,9 +21,4 @@ impl Bits {
         *word |= 1 << (at & 63);
         *word != before
     }
-
-    #[inline]
-    pub fn clear(&mut self, at: u32) {
-        self.0[at as usize >> 6] &= !(1 << (at & 63));
-    }
 }
