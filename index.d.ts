@@ -497,6 +497,51 @@ declare namespace plimsoll {
    */
   function trim(): Promise<Trimmed>
 
+  /** Reading heap snapshots. */
+  namespace heap {
+    /**
+     * Reads and analyses a `.heapsnapshot`, plain, gzip or zstd, natively and on other threads: 500 MB take some seconds, and about as much
+     * memory as the file has bytes until {@link Heap.close}.
+     *
+     * Rejects with an `Error` for what is no whole snapshot (the message has the byte) and without a binary, with a `TypeError`
+     * for a wrong argument.
+     *
+     * @example
+     * const before = await plimsoll.heap.open('before.heapsnapshot')
+     * const after = await plimsoll.heap.open('after.heapsnapshot')
+     * const [{ name, added, path }] = (await before.diff(after)).classes
+     */
+    function open(path: string, options?: OpenOptions): Promise<Heap>
+
+    interface OpenOptions {
+      /**
+       * What memory is retained from: `'devtools'`, the global objects, as in Chrome DevTools; `'gc'`, V8's own roots and all that they reach,
+       * as in memlab. Default: `'devtools'`.
+       */
+      roots?: 'devtools' | 'gc'
+    }
+
+    /** A snapshot that is open. After {@link Heap.close} all others reject. */
+    interface Heap {
+      summary(): Promise<HeapSummary>
+      /**
+       * What came and went from this snapshot to `after`, by class. With `final`, only what was made between the two and is in that as
+       * well: what one round of work has left behind. All must be of one process.
+       */
+      diff(after: Heap, options?: { final?: Heap }): Promise<HeapDiff>
+      /** The shortest way from a root to an object, by its id, or to the one of a class that retains most, by its name. */
+      path(target: HeapObjectId | string): Promise<HeapPath>
+      /**
+       * The dominator tree from the root. `threshold`: what retains less than so many percent of the heap is left out, default 1;
+       * `depth`: how far down, default 10.
+       */
+      dominators(options?: { threshold?: number; depth?: number }): Promise<HeapDominator[]>
+      object(id: HeapObjectId): Promise<HeapObjectDetail>
+      /** Frees the memory, and resolves when that is done. Once more does nothing. */
+      close(): Promise<void>
+    }
+  }
+
   /**
    * Takes a heap snapshot of the main thread, for `npx plimsoll heap`, Chrome DevTools and memlab. By default in a child that is forked at
    * a moment without a major collection: the server stands for the fork alone, and goes on while the child works, last in line for the processor. Stuck
@@ -561,6 +606,16 @@ declare namespace plimsoll {
   type MemoryPartName = shapes.MemoryPartName
   type Trimmed = shapes.Trimmed
   type Snapshot = shapes.Snapshot
+  type HeapSummary = shapes.HeapSummary
+  type HeapClass = shapes.HeapClass
+  type HeapLocation = shapes.HeapLocation
+  type HeapObjectId = shapes.HeapObjectId
+  type HeapObject = shapes.HeapObject
+  type HeapObjectDetail = shapes.HeapObjectDetail
+  type HeapReference = shapes.HeapReference
+  type HeapPath = shapes.HeapPath
+  type HeapDominator = shapes.HeapDominator
+  type HeapDiff = shapes.HeapDiff
   type Distribution = shapes.Distribution
   type Usage = shapes.Usage
   type RouteStats = shapes.RouteStats

@@ -14,6 +14,7 @@ module.exports.spool = require('./lib/spool.js')
 module.exports.metrics = require('./lib/metrics.js')
 module.exports.stats = stats
 module.exports.usage = usage
+module.exports.heap = require('./lib/heap.js')
 module.exports.memory = memory
 module.exports.trim = trim
 module.exports.snapshot = snapshot

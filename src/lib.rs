@@ -11,6 +11,7 @@ static ALLOCATOR: jemallocator::Jemalloc = jemallocator::Jemalloc;
 
 pub mod cli;
 pub mod export;
+pub mod heap;
 pub mod ledger;
 pub mod payload;
 pub mod probe;

@@ -156,3 +156,19 @@ function explain(error: unknown) {
 const record: Record<string, plimsoll.Record> = {}
 
 export { explain, live, part, record, resident, scavenges, slowest, text, whereIsMyRss, why }
+
+async function leak(): Promise<string[]> {
+  const before: plimsoll.heap.Heap = await plimsoll.heap.open('before.heapsnapshot')
+  const after = await plimsoll.heap.open('after.heapsnapshot', { roots: 'gc' })
+  const diff: plimsoll.HeapDiff = await before.diff(after, { final: after })
+  const { id, dominator }: plimsoll.HeapObject = (await after.summary()).biggest[0]
+  const parent: number | null = dominator
+  const paths: plimsoll.HeapPath[] = [await after.path(id), await after.path('Session')]
+  const rows: plimsoll.HeapDominator[] = await after.dominators({ threshold: 5, depth: 3 })
+  const retainers: plimsoll.HeapReference[] = (await after.object(id)).retainers
+  await before.close()
+  return [...diff.classes[0].path, paths[0].text, `${rows[0].depth} ${retainers.length} ${parent}`]
+}
+// @ts-expect-error: there are no other roots
+plimsoll.heap.open('a.heapsnapshot', { roots: 'all' })
+leak()

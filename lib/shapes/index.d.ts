@@ -1,3 +1,4 @@
+export type * from './heap'
 export type * from './memory'
 export type * from './record'
 export type * from './stats'

@@ -1,4 +1,4 @@
-//! Work on a thread of its own: for what may take long, and what must not wait for libuv's pool, whose threads are the application's.
+//! Work that takes long, on a thread of its own: libuv's pool is the application's.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::channel;

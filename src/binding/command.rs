@@ -1,6 +1,6 @@
 //! The `plimsoll` command.
 
-use std::io::{stderr, stdout};
+use std::io::{IsTerminal, stderr, stdout};
 
 use napi_derive::napi;
 
@@ -10,5 +10,7 @@ use crate::cli::{self, Terminal};
 /// process's own standard output.
 #[napi(catch_unwind)]
 pub fn cli(arguments: Vec<String>, width: u32, color: bool) -> i32 {
-    cli::run(&arguments, &mut stdout().lock(), &mut stderr().lock(), Terminal { width: width as usize, color })
+    // Standard error is not locked as a whole: a progress bar writes to it as well.
+    let terminal = Terminal { width: width as usize, color, progress: stderr().is_terminal() };
+    cli::run(&arguments, &mut stdout().lock(), &mut stderr(), terminal)
 }

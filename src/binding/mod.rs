@@ -8,6 +8,7 @@ mod body;
 mod command;
 mod environment;
 mod functions;
+mod heap;
 mod inflate;
 mod memory;
 mod pressure;

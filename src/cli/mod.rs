@@ -1,10 +1,12 @@
 //! The `plimsoll` command. `bin/plimsoll.js` hands its arguments over and exits with what comes back.
 //!
+//! * `heap`: what is in heap snapshots.
 //! * `show`: records as text for a person, or as JSON for a program.
 //! * `units`: sizes, durations and times as people read them.
 //! * `chart`: a series as rows of blocks.
 
 mod chart;
+mod heap;
 pub mod show;
 mod units;
 
@@ -24,6 +26,8 @@ pub struct Terminal {
     /// In columns; what is not a terminal is taken to be 80 wide.
     pub width: usize,
     pub color: bool,
+    /// Whether standard error is a terminal, on which progress can be shown.
+    pub progress: bool,
 }
 
 /// Found, and done.
@@ -43,6 +47,8 @@ const USAGE: i32 = 2;
   npx plimsoll show                 every record there is, the living first
   npx plimsoll show shop            those of plimsoll({ name: 'shop' })
   npx plimsoll show --json | jq .   for programs: one object a record, one a line
+  npx plimsoll heap summary a.heapsnapshot      what is on a heap, and what retains it
+  npx plimsoll heap diff a.heapsnapshot b.heapsnapshot     what grew
   npx plimsoll build                builds the addon where no binary is published for the platform"
 )]
 struct Command {
@@ -71,6 +77,12 @@ Exits with 0 if a record was shown, 1 if there is none or none can be read, 2 if
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
     },
+    /// Read heap snapshots: what is on the heap, what grew, and why it is kept
+    #[command(
+        subcommand,
+        after_help = "Exits with 0 if it could answer, 1 if a file cannot be read or has not what was asked for, 2 if called wrongly."
+    )]
+    Heap(heap::Task),
     /// Build the addon from source with cargo, for a platform that no binary is published for
     // Done by bin/plimsoll.js, since it must work where this code cannot be loaded; here for the help.
     Build,
@@ -85,6 +97,7 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write, terminal: 
     };
     let done = match task {
         Task::Show { target, json, limit } => show(target.as_deref(), json, limit, terminal, out, err),
+        Task::Heap(task) => heap::run(&task, terminal, out, err),
         Task::Build => {
             writeln!(err, "plimsoll: build is run by the command itself: npx plimsoll build").map(|()| USAGE)
         }

@@ -3,7 +3,7 @@ use super::*;
 fn call(args: &[&str]) -> (i32, String, String) {
     let args: Vec<String> = args.iter().map(ToString::to_string).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = run(&args, &mut out, &mut err, Terminal { width: 80, color: false });
+    let code = run(&args, &mut out, &mut err, Terminal { width: 80, color: false, progress: false });
     (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }
 

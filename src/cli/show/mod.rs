@@ -64,7 +64,7 @@ pub fn json(records: &[Record], options: &Options, out: &mut dyn Write) -> io::R
 }
 
 /// JSON lets characters stand that steer a terminal; as `\u` escapes they mean the same and do nothing.
-fn escape(json: String) -> String {
+pub(super) fn escape(json: String) -> String {
     if !json.contains(units::steers) {
         return json;
     }

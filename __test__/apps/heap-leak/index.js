@@ -1,0 +1,19 @@
+'use strict'
+
+/* Writes three snapshots to a folder: before a known leak, after it, and once more. Its arguments: the folder, and how much leaks. */
+
+const { join } = require('node:path')
+const v8 = require('node:v8')
+const users = require('./users.js')
+
+const [folder, count] = process.argv.slice(2)
+const snapshot = name => v8.writeHeapSnapshot(join(folder, `${name}.heapsnapshot`))
+
+users.remember(10)
+snapshot('before')
+users.remember(Number(count))
+// What is garbage by the third: made in between like the leak, and gone.
+let temporary = Array.from({ length: 1000 }, (_, n) => new users.Passing(n))
+snapshot('after')
+temporary = temporary.length
+snapshot('final')

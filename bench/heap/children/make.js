@@ -1,0 +1,38 @@
+'use strict'
+
+// Makes a heap as a shop's server has one, and writes it as snapshots. In: the file of the first one, how many sessions it has, the file of a
+// second one with a twentieth more, and `LeakedSession`s among them.
+
+const v8 = require('node:v8')
+
+const [before, count, after] = process.argv.slice(2)
+
+class LineItem {
+  constructor(n) {
+    this.sku = `sku-${n % 5000}`
+    this.quantity = n % 7
+    this.price = n * 1.25
+    this.tags = [n % 3, `tag ${n % 100}`]
+  }
+}
+
+class Session {
+  constructor(n) {
+    this.id = `session ${n}`
+    this.user = { name: `user ${n % 1000}`, roles: ['customer', 'admin'], n }
+    this.items = [new LineItem(n), new LineItem(n + 1)]
+    this.seen = new Map([[n, this.user]])
+    this.touch = () => this.id
+  }
+}
+
+class LeakedSession extends Session {}
+
+const cache = new Map()
+for (let n = 0; n < Number(count); n++) cache.set(n, new Session(n))
+v8.writeHeapSnapshot(before)
+const more = Math.ceil(Number(count) / 20)
+for (let n = 0; n < more; n++) cache.set(cache.size, new LeakedSession(n))
+v8.writeHeapSnapshot(after)
+// It must live until the last one is written.
+process.exitCode = cache.size > 0 ? 0 : 1

@@ -1,0 +1,31 @@
+'use strict'
+
+// In: `summary` and a file, or `diff` and two. Out: one JSON line.
+
+const { createRequire } = require('node:module')
+const path = require('node:path')
+
+const peers = createRequire(path.join(__dirname, '..', 'peers', 'package.json'))
+
+async function summary(file) {
+  // With dominators and retained sizes.
+  const heap = await peers('@memlab/heap-analysis').getFullHeapFromFile(file)
+  const classes = new Map()
+  heap.nodes.forEach(node => {
+    const known = classes.get(node.name) ?? { count: 0, retained: 0 }
+    classes.set(node.name, { count: known.count + 1, retained: known.retained + node.retainedSize })
+  })
+  return { nodes: heap.nodes.length, sessions: classes.get('Session').count }
+}
+
+async function diff(before, after) {
+  // It knows leaks by three snapshots only; the last one may be the second again.
+  const leaks = await peers('@memlab/api').findLeaksBySnapshotFilePaths(before, after, after, {
+    consoleMode: 'SILENT'
+  })
+  return { leaks: leaks.length }
+}
+
+const [task, ...files] = process.argv.slice(2)
+const tasks = { summary, diff }
+tasks[task](...files).then(answer => process.stdout.write(`\n${JSON.stringify(answer)}\n`))

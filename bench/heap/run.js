@@ -1,0 +1,166 @@
+'use strict'
+
+/*
+ * Reading heap snapshots: plimsoll beside memlab, Chrome DevTools' own worker and the parser of VS Code, each in a process of its own, one after
+ * the other. The peers are installed into peers/ on the first run, the snapshots made and kept in a folder (BENCH_DIR, else the temporary one).
+ */
+
+const { execFileSync, spawn } = require('node:child_process')
+const { once } = require('node:events')
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
+const { parseArgs } = require('node:util')
+const machine = require('../lib/machine')
+const { fixed, grouped, table } = require('../lib/table')
+const { BUNDLE, newestNode, prepare } = require('./peers.js')
+
+const CHILDREN = path.join(__dirname, 'children')
+const CLI = path.join(__dirname, '..', '..', 'bin', 'plimsoll.js')
+const FOLDER = path.join(process.env.BENCH_DIR || os.tmpdir(), 'plimsoll-bench-heap')
+const MB = 1e6
+/** Of the maker's sessions; what else is on the heap is some megabytes. */
+const BYTES_A_SESSION = 1680
+
+const HELP = `node bench/heap/run.js [options]
+
+  --sizes 10,100     megabytes of the snapshots, default 10,100,500
+  --large            1,500 as well
+  --only a,b         some of plimsoll, memlab, devtools, v8-heap-parser
+  --runs 3           how often each, default 1; the table has the fastest
+  --timeout 600      seconds for one, default 900
+  --json file        all figures`
+
+/** `args`: what the program is called with. A tool without a task has no row for it. */
+const TOOLS = {
+  plimsoll: { title: 'plimsoll', summary: file => [CLI, 'heap', 'summary', '--json', file], diff: plimsollDiff },
+  memlab: child('memlab', 'memlab 2.0.5'),
+  devtools: child('devtools', 'Chrome DevTools’ worker'),
+  'v8-heap-parser': { ...child('v8-heap-parser', '@vscode/v8-heap-parser 0.1.0'), diff: null }
+}
+
+function plimsollDiff(before, after) {
+  return [CLI, 'heap', 'diff', '--json', before, after]
+}
+
+function child(name, title) {
+  const file = name === 'devtools' ? BUNDLE : path.join(CHILDREN, `${name}.js`)
+  const call = task => files => [file, task, ...files]
+  return { title, summary: (...files) => call('summary')(files), diff: (...files) => call('diff')(files) }
+}
+
+function options() {
+  const { values } = parseArgs({
+    options: {
+      sizes: { type: 'string', default: '10,100,500' },
+      large: { type: 'boolean', default: false },
+      only: { type: 'string', default: Object.keys(TOOLS).join(',') },
+      runs: { type: 'string', default: '1' },
+      timeout: { type: 'string', default: '900' },
+      json: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false }
+    }
+  })
+  const sizes = values.sizes.split(',').map(Number)
+  if (values.large) sizes.push(1500)
+  return { ...values, sizes, only: values.only.split(','), runs: Number(values.runs), timeout: Number(values.timeout) }
+}
+
+/** The two snapshots of a size. Written by this Node, and kept for the next run. */
+function snapshots(size) {
+  const file = name => path.join(FOLDER, `${process.versions.node}-${size}mb-${name}.heapsnapshot`)
+  const [before, after] = [file('before'), file('after')]
+  if (!fs.existsSync(after)) {
+    fs.mkdirSync(FOLDER, { recursive: true, mode: 0o700 })
+    process.stderr.write(`making snapshots of ${size} MB …\n`)
+    const sessions = Math.max(1, Math.round((size * MB - 4 * MB) / BYTES_A_SESSION))
+    const made = `${after}.part`
+    const args = ['--max-old-space-size=16000', path.join(CHILDREN, 'make.js'), before, String(sessions), made]
+    execFileSync(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] })
+    fs.renameSync(made, after)
+  }
+  return { before, after, bytes: fs.statSync(before).size }
+}
+
+/** Runs one in a process of its own: seconds of wall and CPU, the highest RSS, and what it found; or why it failed. */
+async function measure(name, args, timeout) {
+  const node = name === 'devtools' ? newestNode() : process.execPath
+  const began = process.hrtime.bigint()
+  const flags = ['--max-old-space-size=16000', '--require', path.join(CHILDREN, 'measure.js')]
+  const program = spawn(node, [...flags, ...args], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
+  const timer = setTimeout(() => program.kill('SIGKILL'), timeout * 1000)
+  const texts = await Promise.all([1, 2, 3].map(at => text(program.stdio[at])).concat(once(program, 'exit')))
+  clearTimeout(timer)
+  const [stdout, stderr, took, [code, signal]] = texts
+  const wallSeconds = Number(process.hrtime.bigint() - began) / 1e9
+  if (code !== 0) return { failed: signal ?? stderr.trim().split('\n').at(-1).slice(0, 200) }
+  return { wallSeconds, ...JSON.parse(took), answer: JSON.parse(stdout.trim().split('\n').at(-1)) }
+}
+
+async function text(stream) {
+  let all = ''
+  for await (const chunk of stream.setEncoding('utf8')) all += chunk
+  return all
+}
+
+async function fastest(name, args, { runs, timeout }) {
+  const all = []
+  for (let run = 0; run < runs; run++) all.push(await measure(name, args, timeout))
+  const whole = all.filter(each => !each.failed).sort((a, b) => a.wallSeconds - b.wallSeconds)
+  return whole[0] ?? all[0]
+}
+
+function row(title, bytes, result) {
+  if (result.failed) return [title, 'failed', result.failed, '', '']
+  const { wallSeconds, cpuSeconds, peakBytes } = result
+  const rate = grouped(bytes / MB / wallSeconds)
+  return [title, fixed(wallSeconds, 2), fixed(cpuSeconds, 2), `${grouped(peakBytes / MB)} MB`, `${rate} MB/s`]
+}
+
+/** What merely reading the file costs: the least that any of them could take. */
+function read(file) {
+  const began = process.hrtime.bigint()
+  const buffer = Buffer.alloc(1 << 20)
+  const from = fs.openSync(file, 'r')
+  while (fs.readSync(from, buffer) > 0);
+  fs.closeSync(from)
+  return Number(process.hrtime.bigint() - began) / 1e9
+}
+
+async function main() {
+  const config = options()
+  if (config.help) return console.log(HELP)
+  const unknown = config.only.find(name => TOOLS[name] === undefined)
+  if (unknown !== undefined) throw new Error(`there is no ${unknown}; ${HELP}`)
+  await prepare(config.only)
+  const described = machine.describe(process.execPath)
+  const results = []
+  for (const size of config.sizes) {
+    const { before, after, bytes } = snapshots(size)
+    const reading = read(before)
+    for (const [task, files] of [
+      ['summary', [before]],
+      ['diff', [before, after]]
+    ]) {
+      const rows = []
+      const all = files.reduce((sum, file) => sum + fs.statSync(file).size, 0)
+      for (const name of config.only.filter(name => TOOLS[name][task])) {
+        process.stderr.write(`${size} MB, ${task}, ${name} …\n`)
+        const result = await fastest(name, TOOLS[name][task](...files), config)
+        results.push({ size, task, name, bytes: all, ...result })
+        rows.push(row(TOOLS[name].title, all, result))
+      }
+      const what = task === 'summary' ? 'summary with retained sizes' : 'diff'
+      console.log(`\n### ${grouped(bytes / MB)} MB: ${what}\n`)
+      console.log(table(['tool', 'wall s', 'CPU s', 'peak RSS', 'throughput'], rows))
+      console.log(`\nReading the first file alone takes ${fixed(reading, 2)} s.`)
+    }
+  }
+  console.log(`\n${machine.render(described, os.loadavg())}`)
+  if (config.json) fs.writeFileSync(config.json, JSON.stringify(results, null, 2))
+}
+
+main().catch(error => {
+  process.stderr.write(`${error.stack}\n`)
+  process.exitCode = 1
+})

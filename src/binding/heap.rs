@@ -1,0 +1,123 @@
+//! Heap snapshots that are open. Reading, asking and freeing run on threads of their own; what is found comes as JSON.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use napi::bindgen_prelude::Object;
+use napi::{Env, Error, Result};
+use napi_derive::napi;
+use serde::Serialize;
+
+use super::beside::beside;
+use crate::heap::source::Source;
+use crate::heap::tree::Cut;
+use crate::heap::{Heap, Roots};
+use crate::probe::jemalloc;
+
+/// Of the dominator tree: a list that JavaScript can hold.
+const MOST_ROWS: usize = 100_000;
+
+/// A heap that is open. The garbage collector frees what nobody closes, when it comes to it.
+#[napi]
+pub struct HeapFile {
+    /// None once it is closed. What still runs holds it until it is done.
+    heap: Mutex<Option<Arc<Heap>>>,
+}
+
+/// Reads and analyses the snapshot in a file.
+#[napi(catch_unwind, ts_return_type = "Promise<HeapFile>")]
+pub fn heap_open(env: &Env, path: String, gc_roots: bool) -> Result<Object<'_>> {
+    beside(env, "plimsoll-heap", move || {
+        let roots = if gc_roots { Roots::Gc } else { Roots::DevTools };
+        let mut source = Source::open(&PathBuf::from(path)).map_err(|error| error.to_string())?;
+        let heap = Heap::read(&mut source, roots).map_err(|error| error.to_string());
+        // What was only needed on the way would stay with the allocator for as long as nothing else happens in it.
+        jemalloc::purge();
+        let heap = heap?;
+        Ok(HeapFile { heap: Mutex::new(Some(Arc::new(heap))) })
+    })
+}
+
+fn json(value: &impl Serialize) -> std::result::Result<String, String> {
+    serde_json::to_string(value).map_err(|error| error.to_string())
+}
+
+impl HeapFile {
+    fn heap(&self) -> Result<Arc<Heap>> {
+        let heap = self.heap.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        heap.ok_or_else(|| Error::from_reason("it is closed"))
+    }
+
+    fn ask<'env>(
+        &self,
+        env: &'env Env,
+        question: impl FnOnce(&Heap) -> std::result::Result<String, String> + Send + 'static,
+    ) -> Result<Object<'env>> {
+        let heap = self.heap()?;
+        beside(env, "plimsoll-heap", move || question(&heap))
+    }
+}
+
+#[napi]
+impl HeapFile {
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn summary<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        self.ask(env, |heap| json(&heap.summary()))
+    }
+
+    /// What came and went from this one to `after`; with `last`, only what is in that as well.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn diff<'env>(&self, env: &'env Env, after: &HeapFile, last: Option<&HeapFile>) -> Result<Object<'env>> {
+        let after = after.heap()?;
+        let last = last.map(|last| last.heap()).transpose()?;
+        self.ask(env, move |before| {
+            let baseline = before.baseline();
+            let diff = match last {
+                Some(last) => last.diff(&baseline, Some(&after.ids())),
+                None => after.diff(&baseline, None),
+            };
+            json(&diff.map_err(|error| error.to_string())?)
+        })
+    }
+
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn path<'env>(&self, env: &'env Env, id: u32) -> Result<Object<'env>> {
+        self.ask(env, move |heap| json(&heap.path(id).map_err(|error| error.to_string())?))
+    }
+
+    /// To the one of the class that retains most.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn path_of_class<'env>(&self, env: &'env Env, name: String) -> Result<Object<'env>> {
+        self.ask(env, move |heap| {
+            let Some(id) = heap.largest_of(&name, 1).first().copied() else {
+                return Err(format!("the snapshot has no object of a class {name}"));
+            };
+            json(&heap.path(id).map_err(|error| error.to_string())?)
+        })
+    }
+
+    /// `threshold`: a part of the heap, in percent.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn dominators<'env>(&self, env: &'env Env, threshold: f64, depth: u32) -> Result<Object<'env>> {
+        self.ask(env, move |heap| {
+            let least_bytes = (heap.total_bytes() as f64 * threshold / 100.0) as u64;
+            json(&heap.dominators(Cut { least_bytes, depth: depth as usize, rows: MOST_ROWS }))
+        })
+    }
+
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn object<'env>(&self, env: &'env Env, id: u32) -> Result<Object<'env>> {
+        self.ask(env, move |heap| json(&heap.object(id).map_err(|error| error.to_string())?))
+    }
+
+    /// Frees it, and gives the memory back to the system. On another thread: unmapping hundreds of megabytes takes a while.
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn close<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
+        let heap = self.heap.lock().unwrap_or_else(PoisonError::into_inner).take();
+        beside(env, "plimsoll-heap", move || {
+            drop(heap);
+            jemalloc::purge();
+            Ok(())
+        })
+    }
+}

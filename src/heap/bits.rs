@@ -1,0 +1,24 @@
+//! A set of small integers.
+
+#[derive(Clone, Default)]
+pub struct Bits(Vec<u64>);
+
+impl Bits {
+    pub fn new(length: usize) -> Self {
+        Self(vec![0; length.div_ceil(64)])
+    }
+
+    #[inline]
+    pub fn get(&self, at: u32) -> bool {
+        self.0[at as usize >> 6] >> (at & 63) & 1 != 0
+    }
+
+    /// Whether it was new.
+    #[inline]
+    pub fn set(&mut self, at: u32) -> bool {
+        let word = &mut self.0[at as usize >> 6];
+        let before = *word;
+        *word |= 1 << (at & 63);
+        *word != before
+    }
+}

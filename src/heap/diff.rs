@@ -1,0 +1,246 @@
+//! What came and what went between two snapshots of one process. V8 keeps an object's id for its life, so objects are the same where their ids
+//! are. Native nodes get new ids in each snapshot; of these, as many as are alike before and after cancel out.
+//!
+//! With three snapshots only what was made between the first and the second and is still there in the third counts, as in memlab: what one
+//! round of work has left behind.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::bits::Bits;
+use super::classes::{Class, Place};
+use super::snapshot::{NONE, Ordinal};
+use super::{Error, Heap, Result};
+
+/// The first classes have a path; those behind would take long and say little.
+const MOST_PATHS: usize = 50;
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Diff {
+    pub added: u64,
+    pub removed: u64,
+    pub added_bytes: u64,
+    pub removed_bytes: u64,
+    /// By what the added objects retain less what is gone, largest first.
+    pub classes: Vec<ClassDiff>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassDiff {
+    pub name: String,
+    pub added: u64,
+    pub removed: u64,
+    pub added_bytes: u64,
+    pub removed_bytes: u64,
+    /// What the added objects retain together.
+    pub retained_bytes: u64,
+    /// How the one that retains most is kept, root first; of the first 50 classes.
+    pub path: Vec<String>,
+    /// The id of that one.
+    pub example: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<Place>,
+}
+
+/// What a diff needs of the snapshot before: 12 bytes an object instead of all.
+pub struct Baseline {
+    ids: Ids,
+    /// Id, class, bytes.
+    objects: Vec<(u32, u32, Small)>,
+    /// The bytes of objects of 4 GiB and more, by id.
+    large: HashMap<u32, u64>,
+    classes: Vec<Class>,
+    /// How many native nodes there are of each class and size.
+    native: HashMap<(u32, u64), u64>,
+}
+
+/// Ids of one snapshot. V8 numbers objects one after the other, so a bit for each is smallest; native nodes have what comes from addresses, and
+/// are few.
+pub struct Ids {
+    low: Bits,
+    /// How many `low` has.
+    bound: u32,
+    high: Vec<u32>,
+}
+
+impl Ids {
+    fn of(ids: &[u32]) -> Self {
+        // As much memory as half of the ids take, at most.
+        let highest = ids.iter().copied().max().map_or(0, |id| u64::from(id) + 1);
+        let bound = highest.min(16 * ids.len() as u64).min(u64::from(u32::MAX)) as u32;
+        let mut low = Bits::new(bound as usize);
+        let mut high = Vec::new();
+        for id in ids {
+            if *id < bound {
+                low.set(*id);
+            } else {
+                high.push(*id);
+            }
+        }
+        high.sort_unstable();
+        Self { low, bound, high }
+    }
+
+    fn has(&self, id: u32) -> bool {
+        if id < self.bound { self.low.get(id) } else { self.high.binary_search(&id).is_ok() }
+    }
+}
+
+/// A size in 32 bits; what does not fit is in [`Baseline::large`].
+type Small = u32;
+
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    count: u64,
+    bytes: u64,
+}
+
+impl Sum {
+    fn add(&mut self, count: u64, bytes: u64) {
+        self.count += count;
+        self.bytes += bytes;
+    }
+}
+
+impl Heap {
+    fn is_native(&self, node: Ordinal) -> bool {
+        self.snapshot.nodes.kind[node as usize] == self.snapshot.node_kinds().native
+    }
+
+    /// What counts: nodes with a size of their own, as in the summary.
+    fn sized(&self) -> impl Iterator<Item = Ordinal> + '_ {
+        let counts = |node: &Ordinal| self.snapshot.nodes.size.get(*node) > 0 && !self.is_root_like(*node);
+        self.snapshot.ordinals().filter(counts)
+    }
+
+    pub fn ids(&self) -> Ids {
+        Ids::of(&self.snapshot.nodes.id)
+    }
+
+    pub fn baseline(&self) -> Baseline {
+        let mut objects = Vec::new();
+        let (mut native, mut large) = (HashMap::new(), HashMap::new());
+        for node in self.sized() {
+            let (class, bytes) = (self.classes.of[node as usize], self.snapshot.nodes.size.get(node));
+            if self.is_native(node) {
+                *native.entry((class, bytes)).or_insert(0) += 1;
+            } else {
+                let id = self.snapshot.nodes.id[node as usize];
+                let small = Small::try_from(bytes).unwrap_or(Small::MAX);
+                if small == Small::MAX {
+                    large.insert(id, bytes);
+                }
+                objects.push((id, class, small));
+            }
+        }
+        objects.shrink_to_fit();
+        Baseline { ids: self.ids(), objects, large, classes: self.classes.all.clone(), native }
+    }
+
+    /// What came since `before` and is here. With `between`, the ids of a snapshot in the middle, only what was there already.
+    ///
+    /// # Errors
+    /// The snapshots have no object in common, so they are not of one process.
+    pub fn diff(&self, before: &Baseline, between: Option<&Ids>) -> Result<Diff> {
+        let own = self.ids();
+        let common = before.objects.iter().filter(|(id, ..)| own.has(*id)).count();
+        // Two processes of one program have many ids in common, of other objects; so this finds only the grossest mistakes.
+        if common == 0 && !before.objects.is_empty() {
+            return Err(Error::Unrelated);
+        }
+        let (numbers, classes) = self.joined(&before.classes);
+        let mut added = vec![Sum::default(); classes.len()];
+        let mut removed = added.clone();
+        let mut cancelled: HashMap<(u32, u64), u64> = HashMap::new();
+        for ((class, bytes), count) in &before.native {
+            *cancelled.entry((numbers[*class as usize], *bytes)).or_insert(0) += count;
+        }
+        let mut is_added = Bits::new(self.snapshot.node_count());
+        for node in self.sized() {
+            let (class, bytes) = (self.classes.of[node as usize], self.snapshot.nodes.size.get(node));
+            let id = self.snapshot.nodes.id[node as usize];
+            let known = match self.is_native(node) {
+                true => cancelled
+                    .get_mut(&(class, bytes))
+                    .is_some_and(|left| left.checked_sub(1).map(|n| *left = n).is_some()),
+                false => before.ids.has(id) || between.is_some_and(|between| !between.has(id)),
+            };
+            if !known {
+                is_added.set(node);
+                added[class as usize].add(1, bytes);
+            }
+        }
+        for (id, class, bytes) in before.objects.iter().filter(|(id, ..)| !own.has(*id)) {
+            let bytes = before.large.get(id).copied().unwrap_or(u64::from(*bytes));
+            removed[numbers[*class as usize] as usize].add(1, bytes);
+        }
+        for ((class, bytes), count) in cancelled {
+            removed[class as usize].add(count, bytes * count);
+        }
+        Ok(self.told_by_class(&classes, &added, &removed, &is_added))
+    }
+
+    /// Numbers for the classes of another snapshot among ours, and all of them.
+    fn joined(&self, others: &[Class]) -> (Vec<u32>, Vec<Class>) {
+        let mut all = self.classes.all.clone();
+        let mut known: HashMap<Class, u32> = all.iter().cloned().zip(0..).collect();
+        let mut numbers = Vec::with_capacity(others.len());
+        for class in others {
+            let next = all.len() as u32;
+            let number = *known.entry(class.clone()).or_insert(next);
+            if number == next {
+                all.push(class.clone());
+            }
+            numbers.push(number);
+        }
+        (numbers, all)
+    }
+
+    fn told_by_class(&self, classes: &[Class], added: &[Sum], removed: &[Sum], is_added: &Bits) -> Diff {
+        let mut retained = vec![0u64; classes.len()];
+        let mut example = vec![NONE; classes.len()];
+        self.children().outermost(
+            &self.classes.of,
+            classes.len(),
+            |node| is_added.get(node),
+            |node| {
+                let class = self.classes.of[node as usize] as usize;
+                let bytes = self.retained.size.get(node);
+                retained[class] += bytes;
+                let before = example[class];
+                if before == NONE || (bytes, before) > (self.retained.size.get(before), node) {
+                    example[class] = node;
+                }
+            },
+        );
+        let mut order: Vec<usize> = (0..classes.len()).filter(|at| added[*at].count + removed[*at].count > 0).collect();
+        let growth = |at: usize| retained[at] as i64 - removed[at].bytes as i64;
+        order.sort_by(|a, b| growth(*b).cmp(&growth(*a)).then_with(|| classes[*a].name.cmp(&classes[*b].name)));
+        let told = order.into_iter().enumerate().map(|(rank, at)| {
+            let node = Some(example[at]).filter(|node| *node != NONE);
+            let path = node.filter(|_| rank < MOST_PATHS).map(|node| self.told_path(node)).unwrap_or_default();
+            ClassDiff {
+                name: classes[at].name.clone(),
+                added: added[at].count,
+                removed: removed[at].count,
+                added_bytes: added[at].bytes,
+                removed_bytes: removed[at].bytes,
+                retained_bytes: retained[at],
+                path,
+                example: node.map(|node| self.snapshot.nodes.id[node as usize]),
+                location: classes[at].place(),
+            }
+        });
+        let sum = |sums: &[Sum], of: fn(&Sum) -> u64| sums.iter().map(of).sum();
+        Diff {
+            added: sum(added, |sum| sum.count),
+            removed: sum(removed, |sum| sum.count),
+            added_bytes: sum(added, |sum| sum.bytes),
+            removed_bytes: sum(removed, |sum| sum.bytes),
+            classes: told.collect(),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What can be wrong with a snapshot.
+
+use std::io;
+
+/// Why a snapshot cannot be read, or a question about it not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read or inflated.
+    #[error("{0}")]
+    Read(#[from] io::Error),
+    /// The content is not what it should be. `offset` counts bytes of the content, of what is inflated where it is compressed.
+    #[error("not a heap snapshot, or a damaged one: {what}, at byte {offset}")]
+    Malformed { what: String, offset: u64 },
+    /// Valid, but larger than this code can hold.
+    #[error("the snapshot is too large: {0}")]
+    TooLarge(&'static str),
+    #[error("the snapshot has no object with the id @{0}")]
+    NoSuchObject(u32),
+    /// A diff of snapshots that have nothing to do with each other.
+    #[error("the snapshots have no object in common: they are not of one process")]
+    Unrelated,
+    /// A thread panicked or could not be started.
+    #[error("internal fault: {0}")]
+    Fault(&'static str),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub fn malformed(what: impl Into<String>, offset: u64) -> Self {
+        Self::Malformed { what: what.into(), offset }
+    }
+
+    /// Where it was found; what has no place comes last.
+    pub fn offset(&self) -> u64 {
+        match self {
+            Self::Malformed { offset, .. } => *offset,
+            _ => u64::MAX,
+        }
+    }
+}

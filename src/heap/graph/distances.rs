@@ -1,0 +1,135 @@
+//! How far each node is from the roots, as DevTools counts it, and the edge that it is reached by.
+
+use std::collections::HashSet;
+
+use super::Roots;
+use super::ephemerons::Ephemerons;
+use crate::heap::bits::Bits;
+use crate::heap::snapshot::{NONE, Ordinal, Snapshot};
+
+/// Of what only V8's own roots reach. JavaScript's globals are at 1.
+pub const SYSTEM: i32 = 100_000_000;
+/// Nothing but weak edges lead there.
+pub const UNREACHED: i32 = -5;
+
+pub struct Distances {
+    pub of: Vec<i32>,
+    /// The edge of a shortest path that leads to each node; none to the roots.
+    pub via: Vec<u32>,
+}
+
+struct Search<'a> {
+    snapshot: &'a Snapshot,
+    ephemerons: &'a Ephemerons,
+    /// Contexts and descriptor arrays, of whose edges some do not count.
+    special: Bits,
+    /// Entries of WeakMaps of which one edge was seen: the second one counts, which is the farther.
+    pending: HashSet<u32>,
+    distances: Distances,
+    queue: Vec<Ordinal>,
+}
+
+/// In breadth, first from the global objects, then from the root.
+pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Distances {
+    let count = snapshot.node_count();
+    let mut search = Search {
+        snapshot,
+        ephemerons,
+        special: special(snapshot),
+        pending: HashSet::new(),
+        distances: Distances { of: vec![UNREACHED; count], via: vec![NONE; count] },
+        queue: Vec::new(),
+    };
+    if roots == Roots::DevTools {
+        for edge in snapshot.edges_of(snapshot.root) {
+            let to = snapshot.edges.to[edge];
+            if snapshot.is_user_root(to) && search.distances.of[to as usize] != 1 {
+                search.distances.of[to as usize] = 1;
+                search.queue.push(to);
+            }
+        }
+    }
+    let globals = !search.queue.is_empty();
+    search.run();
+    search.distances.of[snapshot.root as usize] = if globals { SYSTEM } else { 0 };
+    // V8 lets nothing refer to the root, but a file may.
+    search.distances.via[snapshot.root as usize] = NONE;
+    search.queue.push(snapshot.root);
+    search.run();
+    search.distances
+}
+
+/// Nodes of whose edges not all count.
+fn special(snapshot: &Snapshot) -> Bits {
+    let mut special = Bits::new(snapshot.node_count());
+    let kinds = snapshot.node_kinds();
+    for node in snapshot.ordinals() {
+        let kind = snapshot.nodes.kind[node as usize];
+        let name = match kind {
+            _ if kind == kinds.hidden => &b"system / NativeContext"[..],
+            _ if kind == kinds.array => &b"(map descriptors)"[..],
+            _ => continue,
+        };
+        if snapshot.raw_name(node) == name {
+            special.set(node);
+        }
+    }
+    special
+}
+
+impl Search<'_> {
+    fn run(&mut self) {
+        let snapshot = self.snapshot;
+        let kinds = snapshot.edge_kinds();
+        let mut head = 0;
+        while head < self.queue.len() {
+            let node = self.queue[head];
+            head += 1;
+            let next = self.distances.of[node as usize].saturating_add(1);
+            let special = self.special.get(node);
+            for edge in snapshot.edges_of(node) {
+                let to = snapshot.edges.to[edge];
+                let kind = snapshot.edges.kind(edge);
+                if self.distances.of[to as usize] != UNREACHED || kind == kinds.weak {
+                    continue;
+                }
+                if special && !self.counts(node, edge) {
+                    continue;
+                }
+                if kind == kinds.internal && !self.second(snapshot.edges.name[edge]) {
+                    continue;
+                }
+                self.distances.of[to as usize] = next;
+                self.distances.via[to as usize] = edge as u32;
+                self.queue.push(to);
+            }
+        }
+        self.queue.clear();
+    }
+
+    fn counts(&self, node: Ordinal, edge: usize) -> bool {
+        let snapshot = self.snapshot;
+        if snapshot.nodes.kind[node as usize] == snapshot.node_kinds().hidden {
+            return snapshot.raw_edge_name(edge) != b"sloppy_function_map";
+        }
+        // A descriptor array is shared between maps, and its values need not be those of the map that is looked at.
+        let kind = snapshot.edges.kind(edge);
+        let index = match snapshot.edge_kinds().is_indexed(kind) {
+            true => Some(i64::from(snapshot.edges.name[edge])),
+            false => leading_number(snapshot.raw_edge_name(edge)),
+        };
+        index.is_some_and(|index| index < 2 || index % 3 != 1)
+    }
+
+    /// False for the first edge of the two that a WeakMap's entry is, true for all that is none.
+    fn second(&mut self, name: u32) -> bool {
+        let Some(entry) = self.ephemerons.get(name) else { return true };
+        self.pending.remove(&entry.pair) || !self.pending.insert(entry.pair)
+    }
+}
+
+/// What JavaScript's `parseInt` makes of it.
+fn leading_number(text: &[u8]) -> Option<i64> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
+}

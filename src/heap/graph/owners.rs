@@ -1,0 +1,59 @@
+//! V8 keeps an object's properties and elements in arrays of their own. What such an array (or a hidden node, or a string's external data)
+//! takes is shown as its owner's, where it has exactly one.
+
+use crate::heap::snapshot::{NONE, Ordinal, Snapshot};
+
+/// More than one.
+const SHARED: u32 = u32::MAX - 1;
+
+/// The owner of each node, itself for most. Empty where nothing is to be moved: a snapshot without user roots was made with
+/// V8's internals exposed, and shows memory as it is.
+pub fn find(snapshot: &Snapshot) -> Vec<Ordinal> {
+    if !snapshot.has_user_roots() {
+        return Vec::new();
+    }
+    let kinds = snapshot.node_kinds();
+    let weak = snapshot.edge_kinds().weak;
+    let mut owners: Vec<u32> = snapshot.ordinals().collect();
+    for node in snapshot.ordinals() {
+        let kind = snapshot.nodes.kind[node as usize];
+        let external = || kind == kinds.native && snapshot.raw_name(node) == b"system / ExternalStringData";
+        if kind == kinds.hidden || kind == kinds.array || external() {
+            owners[node as usize] = NONE;
+        }
+    }
+    let mut work: Vec<Ordinal> = Vec::new();
+    // Nodes that own themselves are where it begins. Their order makes no difference, so none of them needs to wait in the list.
+    for start in snapshot.ordinals() {
+        if owners[start as usize] != start {
+            continue;
+        }
+        work.push(start);
+        while let Some(node) = work.pop() {
+            let owner = owners[node as usize];
+            for edge in snapshot.edges_of(node) {
+                let to = snapshot.edges.to[edge];
+                let known = owners[to as usize];
+                if known == to || known == owner || known == SHARED || snapshot.edges.kind(edge) == weak {
+                    continue;
+                }
+                owners[to as usize] = if known == NONE { owner } else { SHARED };
+                work.push(to);
+            }
+        }
+    }
+    owners
+}
+
+/// Moves the sizes.
+pub fn give(snapshot: &mut Snapshot, owners: &[Ordinal]) {
+    for (node, owner) in owners.iter().enumerate() {
+        let (node, owner) = (node as Ordinal, *owner);
+        if owner == NONE || owner == SHARED || owner == node || owner == snapshot.root || snapshot.is_synthetic(owner) {
+            continue;
+        }
+        let (own, more) = (snapshot.nodes.size.get(owner), snapshot.nodes.size.get(node));
+        snapshot.nodes.size.set(node, 0);
+        snapshot.nodes.size.set(owner, own + more);
+    }
+}

@@ -1,0 +1,82 @@
+//! Which edges retain: DevTools' *essential* edges. All do but for weak ones, edges to oneself, shortcuts that do not come from the root, the
+//! edge of a WeakMap's table to a value, and those from what is not the page's (the debugger, V8 itself) to what is.
+
+use super::Roots;
+use super::ephemerons::Ephemerons;
+use crate::heap::bits::Bits;
+use crate::heap::snapshot::{Edges, Ordinal, Snapshot};
+use crate::heap::threads;
+
+/// What the program can reach, from its global objects and documents: the page, in a browser.
+pub fn page(snapshot: &Snapshot) -> Bits {
+    let mut page = Bits::new(snapshot.node_count());
+    let mut stack: Vec<Ordinal> = Vec::new();
+    let kinds = snapshot.edge_kinds();
+    for edge in snapshot.edges_of(snapshot.root) {
+        let (kind, to) = (snapshot.edges.kind(edge), snapshot.edges.to[edge]);
+        let begins = kind == kinds.shortcut || kind == kinds.element && snapshot.is_dom_trees(to);
+        if begins && page.set(to) {
+            stack.push(to);
+        }
+    }
+    while let Some(node) = stack.pop() {
+        for edge in snapshot.edges_of(node) {
+            let to = snapshot.edges.to[edge];
+            if snapshot.edges.kind(edge) != kinds.weak && page.set(to) {
+                stack.push(to);
+            }
+        }
+    }
+    page
+}
+
+/// Marks the edges that retain nothing. `page` is what the program can reach; None where that makes no difference.
+pub fn mark(snapshot: &mut Snapshot, ephemerons: &Ephemerons, page: Option<&Bits>, roots: Roots) {
+    let Snapshot { nodes, edges, meta, root, .. } = snapshot;
+    let (weak, shortcut, internal) = (meta.edge_kinds.weak, meta.edge_kinds.shortcut, meta.edge_kinds.internal);
+    let root = *root;
+    let (first_edge, ids) = (&nodes.first_edge, &nodes.id);
+    let (mut kinds, names, targets) = edges.split_kinds();
+    let loose = |from: Ordinal, edge: usize, kind: u8| {
+        let to = targets[edge];
+        if kind == weak || from == to {
+            return true;
+        }
+        if kind == internal {
+            let entry = ephemerons.get(names[edge]);
+            if entry.is_some_and(|entry| entry.table == u64::from(ids[from as usize])) {
+                return true;
+            }
+        }
+        if from == root {
+            return roots == Roots::Gc && kind == shortcut;
+        }
+        kind == shortcut || page.is_some_and(|page| page.get(to) && !page.get(from))
+    };
+    std::thread::scope(|scope| {
+        let share = targets.len().div_ceil(threads::count()).max(1);
+        let mut from = 0;
+        while from + 1 < first_edge.len() {
+            // Nodes whose edges begin within this share.
+            let start = first_edge[from];
+            let end = start.saturating_add(share as u32);
+            let to =
+                (from + first_edge[from..].partition_point(|first| *first < end)).clamp(from + 1, first_edge.len() - 1);
+            let here = (first_edge[to] - start) as usize;
+            let (mine, rest) = std::mem::take(&mut kinds).split_at_mut(here);
+            kinds = rest;
+            let loose = &loose;
+            scope.spawn(move || {
+                for node in from..to {
+                    for edge in first_edge[node]..first_edge[node + 1] {
+                        let kind = &mut mine[(edge - start) as usize];
+                        if loose(node as Ordinal, edge as usize, *kind) {
+                            Edges::loosen(kind);
+                        }
+                    }
+                }
+            });
+            from = to;
+        }
+    });
+}

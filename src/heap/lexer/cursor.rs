@@ -1,0 +1,187 @@
+//! JSON by bytes, with at most a chunk of it in memory. Nothing here recurses: how deep a file nests is its author's choice.
+
+use crate::heap::error::{Error, Result};
+use crate::heap::source::Source;
+
+/// What is read at once: it should fit into a core's cache beside the columns it becomes.
+pub const CHUNK_BYTES: usize = 512 << 10;
+/// Keys of a snapshot are words.
+const KEY_BYTES: usize = 256;
+
+/// A place in the content.
+pub struct Cursor<'a> {
+    source: &'a mut Source,
+    buffer: Vec<u8>,
+    /// Of the buffer's first byte.
+    base: u64,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(source: &'a mut Source) -> Self {
+        Self { source, buffer: Vec::with_capacity(CHUNK_BYTES), base: 0, at: 0 }
+    }
+
+    pub fn offset(&self) -> u64 {
+        self.base + self.at as u64
+    }
+
+    /// Bytes of content left, where that is known.
+    pub fn left(&self) -> Option<u64> {
+        self.source.length().map(|length| length.saturating_sub(self.offset()))
+    }
+
+    pub fn unexpected(&self, what: impl Into<String>) -> Error {
+        Error::malformed(what, self.offset())
+    }
+
+    fn ended(&self) -> Error {
+        let what = if self.offset() == 0 { "the file is empty" } else { "the file ends too early (is it cut off?)" };
+        self.unexpected(what)
+    }
+
+    /// What is read and not yet taken; empty only at the end.
+    pub fn rest(&mut self) -> Result<&[u8]> {
+        if self.at == self.buffer.len() {
+            self.base += self.at as u64;
+            self.at = 0;
+            self.buffer.clear();
+            self.source.append(&mut self.buffer, CHUNK_BYTES)?;
+        }
+        Ok(&self.buffer[self.at..])
+    }
+
+    pub fn take(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+
+    /// Hands over what is read and reads on into `chunk`, until that has `CHUNK_BYTES` more or the content ends. Returns whether any came.
+    pub fn fill(&mut self, chunk: &mut Vec<u8>) -> Result<bool> {
+        let held = chunk.len();
+        chunk.extend_from_slice(&self.buffer[self.at..]);
+        self.base += self.buffer.len() as u64;
+        self.at = 0;
+        self.buffer.clear();
+        let read = self.source.append(chunk, CHUNK_BYTES)?;
+        self.base += read as u64;
+        Ok(chunk.len() > held)
+    }
+
+    /// Puts back the end of what [`Self::fill`] gave.
+    pub fn put_back(&mut self, rest: &[u8]) {
+        debug_assert!(self.at == self.buffer.len());
+        self.base = self.offset() - rest.len() as u64;
+        self.at = 0;
+        self.buffer.clear();
+        self.buffer.extend_from_slice(rest);
+    }
+
+    /// The next byte that is no white space, without taking it.
+    pub fn peek(&mut self) -> Result<u8> {
+        loop {
+            let rest = self.rest()?;
+            let Some(found) = rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t')) else {
+                let blank = rest.len();
+                if blank == 0 {
+                    return Err(self.ended());
+                }
+                self.take(blank);
+                continue;
+            };
+            let byte = rest[found];
+            self.take(found);
+            return Ok(byte);
+        }
+    }
+
+    /// Takes `byte`, which must come next.
+    pub fn expect(&mut self, byte: u8) -> Result<()> {
+        if self.take_if(byte)? { Ok(()) } else { Err(self.unexpected(format!("'{}' was expected", char::from(byte)))) }
+    }
+
+    pub fn take_if(&mut self, byte: u8) -> Result<bool> {
+        let found = self.peek()? == byte;
+        self.take(usize::from(found));
+        Ok(found)
+    }
+
+    /// A key of an object, without its quotes, and the colon behind it.
+    pub fn key(&mut self) -> Result<String> {
+        let offset = self.offset();
+        let mut key = Vec::new();
+        self.expect(b'"')?;
+        self.string(&mut |part| {
+            key.extend_from_slice(part);
+            key.len() <= KEY_BYTES
+        })?
+        .then_some(())
+        .ok_or_else(|| Error::malformed(format!("a key of more than {KEY_BYTES} bytes"), offset))?;
+        self.expect(b':')?;
+        Ok(String::from_utf8_lossy(&key).into_owned())
+    }
+
+    /// What stands between quotes, the first of which is taken already: as it stands, with its escapes, in parts. Ends after the closing
+    /// quote, or, with false, where `sink` says no.
+    pub fn string(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
+        loop {
+            let rest = self.rest()?;
+            let found = memchr::memchr2(b'"', b'\\', rest);
+            let plain = found.unwrap_or(rest.len());
+            if rest.is_empty() {
+                return Err(self.ended());
+            }
+            if !sink(&rest[..plain]) {
+                return Ok(false);
+            }
+            let quote = found.map(|found| rest[found]);
+            self.take(plain);
+            match quote {
+                None => {}
+                Some(b'"') => {
+                    self.take(1);
+                    return Ok(true);
+                }
+                Some(_) => {
+                    self.take(1);
+                    let escaped = self.rest()?.first().copied();
+                    let escaped = escaped.ok_or_else(|| self.ended())?;
+                    self.take(1);
+                    if !sink(&[b'\\', escaped]) {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Passes over a value of any kind, and hands its bytes to `sink`, which may refuse them.
+    pub fn value(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
+        let start = self.offset();
+        let refused = || Error::malformed("too long a value", start);
+        let mut depth = 0u64;
+        loop {
+            let byte = self.peek()?;
+            match byte {
+                b'"' => {
+                    self.take(1);
+                    let whole = sink(b"\"") && self.string(sink)? && sink(b"\"");
+                    whole.then_some(()).ok_or_else(refused)?;
+                }
+                b'}' | b']' if depth == 0 => return Err(self.unexpected("a value was expected")),
+                _ => {
+                    self.take(1);
+                    depth = match byte {
+                        b'{' | b'[' => depth + 1,
+                        b'}' | b']' => depth - 1,
+                        _ => depth,
+                    };
+                    sink(&[byte]).then_some(()).ok_or_else(refused)?;
+                }
+            }
+            let container = matches!(byte, b'{' | b'}' | b'[' | b']' | b'"');
+            if depth == 0 && (container || matches!(self.peek()?, b',' | b'}' | b']')) {
+                return Ok(());
+            }
+        }
+    }
+}

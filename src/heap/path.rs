@@ -1,0 +1,268 @@
+//! The shortest way from a root to an object, told as code reads: `global → module users.js → cache: Map → table → LeakedSession @1234`.
+
+use serde::Serialize;
+
+use super::graph::distances::{SYSTEM, UNREACHED};
+use super::object::HeapObject;
+use super::snapshot::{NONE, Ordinal};
+use super::{Heap, Result, names};
+
+/// Of the name of what is stepped through.
+const NAME_CHARS: usize = 60;
+/// Of the parts that are told: a list may be of any length, and its middle says nothing new.
+const MOST_PARTS: usize = 40;
+
+/// A step of a path: an edge, and what it leads to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// The name of the edge: a property, a variable, an index; nothing for the root.
+    pub edge: String,
+    /// Its type, nothing for the root.
+    #[serde(rename = "edgeType")]
+    pub edge_kind: String,
+    pub object: HeapObject,
+}
+
+/// Root first; without steps where nothing but weak references leads to the object.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RetainingPath {
+    /// As it is told, joined by arrows; empty if there is none.
+    pub text: String,
+    /// The parts of that: fewer than there are steps.
+    pub parts: Vec<String>,
+    pub steps: Vec<Step>,
+}
+
+impl Heap {
+    /// # Errors
+    /// There is no object with this id.
+    pub fn path(&self, id: u32) -> Result<RetainingPath> {
+        Ok(self.path_of(self.find(id)?))
+    }
+
+    pub(super) fn path_of(&self, node: Ordinal) -> RetainingPath {
+        let Some(edges) = self.edges_to(node) else { return RetainingPath::default() };
+        let start = self.start_of(&edges, node);
+        let mut steps = vec![Step { edge: String::new(), edge_kind: String::new(), object: self.describe(start) }];
+        for edge in &edges {
+            let edge = *edge as usize;
+            steps.push(Step {
+                edge: self.edge_name(edge),
+                edge_kind: self.snapshot.meta.edge_types[usize::from(self.snapshot.edges.kind(edge))].clone(),
+                object: self.describe(self.snapshot.edges.to[edge]),
+            });
+        }
+        let parts = self.tell(&edges, node);
+        RetainingPath { text: parts.join(" → "), parts, steps }
+    }
+
+    /// A path as it is told, without its steps; empty if there is none.
+    pub(super) fn told_path(&self, node: Ordinal) -> Vec<String> {
+        self.edges_to(node).map(|edges| self.tell(&edges, node)).unwrap_or_default()
+    }
+
+    fn tell(&self, edges: &[u32], node: Ordinal) -> Vec<String> {
+        let mut telling = Telling::from(self, self.start_of(edges, node));
+        for edge in edges {
+            telling.step(*edge as usize);
+        }
+        let mut parts = telling.finish(node);
+        if parts.len() > MOST_PARTS {
+            let end = parts.split_off(parts.len() - MOST_PARTS / 2);
+            let left_out = parts.split_off(MOST_PARTS / 2).len();
+            parts.push(format!("… {left_out} more"));
+            parts.extend(end);
+        }
+        parts
+    }
+
+    fn start_of(&self, edges: &[u32], node: Ordinal) -> Ordinal {
+        edges.first().map_or(node, |edge| self.snapshot.source_of(*edge))
+    }
+
+    /// The edges from a root, the first one first; none if there is no path.
+    fn edges_to(&self, node: Ordinal) -> Option<Vec<u32>> {
+        let distances = &self.retained.distances;
+        let mut edges = Vec::new();
+        let mut at = node;
+        loop {
+            let edge = distances.via[at as usize];
+            if edge == NONE {
+                break;
+            }
+            edges.push(edge);
+            at = self.snapshot.source_of(edge);
+        }
+        edges.reverse();
+        (distances.of[at as usize] != UNREACHED).then_some(edges)
+    }
+}
+
+/// How code would say it. V8's own links (a function's context, an array's elements) are left out; a module stands for all that leads to
+/// it, since `require.cache` and the modules that loaded it are no reason why something is kept.
+struct Telling<'a> {
+    heap: &'a Heap,
+    /// Where it begins.
+    start: String,
+    parts: Vec<String>,
+    /// What the last step would be called by who refers to it.
+    label: Option<String>,
+    /// The file of the function that was last stepped through.
+    script: Option<String>,
+}
+
+impl<'a> Telling<'a> {
+    fn from(heap: &'a Heap, start: Ordinal) -> Self {
+        let name = names::of(&heap.snapshot, &heap.classes, start);
+        let start = match heap.retained.distances.of[start as usize] < SYSTEM && name.starts_with("global") {
+            true => "global".to_owned(),
+            // A context has the global object.
+            false if name == "system / NativeContext" => String::new(),
+            false => cut(&name),
+        };
+        Self { heap, parts: vec![start.clone()], start, label: None, script: None }
+    }
+
+    fn step(&mut self, edge: usize) {
+        let (heap, snapshot) = (self.heap, &self.heap.snapshot);
+        let (from, to) = (snapshot.source_of(edge as u32), snapshot.edges.to[edge]);
+        let (kind, kinds) = (snapshot.edges.kind(edge), snapshot.edge_kinds());
+        if kind == kinds.context
+            && heap.is_module_scope(from)
+            && let Some(script) = self.script.take()
+        {
+            self.restart(&script);
+        }
+        if snapshot.nodes.kind[to as usize] == snapshot.node_kinds().closure {
+            self.script = heap.script_of(to);
+        }
+        self.label = match kind {
+            _ if kind == kinds.element => Some(format!("[{}]", snapshot.edges.name[edge])),
+            _ if kind == kinds.hidden => None,
+            _ if kind == kinds.internal => Some(heap.edge_name(edge)).filter(|name| tells(name)),
+            _ => Some(cut(&heap.edge_name(edge))),
+        };
+        match heap.module_file(to) {
+            Some(file) => self.restart(&file),
+            None => {
+                let part = heap.told(to, self.label.as_deref());
+                self.parts.push(part);
+            }
+        }
+    }
+
+    fn restart(&mut self, file: &str) {
+        let start = if self.start.is_empty() { "global".to_owned() } else { self.start.clone() };
+        self.parts = vec![start, format!("module {}", base_name(file))];
+    }
+
+    fn finish(mut self, node: Ordinal) -> Vec<String> {
+        let id = self.heap.snapshot.nodes.id[node as usize];
+        let last = self.parts.pop().unwrap_or_default();
+        let class = self.heap.class_shown(node);
+        let last = match (last.is_empty(), self.label) {
+            (true, _) => class,
+            (false, Some(label)) if last == label => format!("{label}: {class}"),
+            (false, _) => last,
+        };
+        self.parts.push(format!("{last} @{id}"));
+        self.parts.retain(|part| !part.is_empty());
+        self.parts
+    }
+}
+
+/// Whether V8's name for a link says something to who wrote the code.
+fn tells(name: &str) -> bool {
+    let links = ["context", "elements", "properties", "previous", "shared", "map", "global_object", "native_context"];
+    !links.contains(&name) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(NAME_CHARS) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// `users.js`; an `index.js` is known by its folder.
+fn base_name(file: &str) -> String {
+    let mut parts = file.rsplit(['/', '\\']).filter(|part| !part.is_empty());
+    let name = parts.next().unwrap_or(file);
+    match parts.next() {
+        Some(folder) if name.starts_with("index.") => format!("{folder}/{name}"),
+        _ => name.to_owned(),
+    }
+}
+
+impl Heap {
+    /// A step as it is told: how it is referred to, and what it is where that says more.
+    fn told(&self, node: Ordinal, label: Option<&str>) -> String {
+        let snapshot = &self.snapshot;
+        let (kind, kinds) = (snapshot.nodes.kind[node as usize], snapshot.node_kinds());
+        if kind == kinds.closure {
+            let name = label.map_or_else(|| names::of(snapshot, &self.classes, node), ToOwned::to_owned);
+            return format!("{}()", cut(&name));
+        }
+        let quiet = kind == kinds.array || kind == kinds.hidden || kind == kinds.code || self.is_context(node);
+        let class = self.class_shown(node);
+        match label {
+            None if quiet => String::new(),
+            None => class,
+            Some(label) if quiet || class.starts_with('{') || class == "Object" || class == label => label.to_owned(),
+            Some("global") => "global".to_owned(),
+            Some(label) => format!("{label}: {class}"),
+        }
+    }
+
+    fn class_shown(&self, node: Ordinal) -> String {
+        let snapshot = &self.snapshot;
+        let kind = snapshot.nodes.kind[node as usize];
+        if snapshot.node_kinds().is_string(kind) {
+            return format!("{:?}", cut(&names::of(snapshot, &self.classes, node)));
+        }
+        if kind == snapshot.node_kinds().closure {
+            return format!("{}()", cut(&names::of(snapshot, &self.classes, node)));
+        }
+        let class = self.classes.name(node);
+        if class.starts_with("global") && self.retained.distances.of[node as usize] <= 2 {
+            return "global".to_owned();
+        }
+        cut(class)
+    }
+
+    fn is_context(&self, node: Ordinal) -> bool {
+        self.snapshot.raw_name(node) == b"system / Context"
+    }
+
+    /// The scope of a CommonJS module's function: the one right within V8's native context.
+    fn is_module_scope(&self, node: Ordinal) -> bool {
+        let outer = names::internal(&self.snapshot, node, b"previous");
+        self.is_context(node)
+            && outer.is_some_and(|outer| self.snapshot.raw_name(outer).starts_with(b"system / NativeContext"))
+    }
+
+    /// The file that a function is from, if it is one of the program's. V8 names a script's node after it.
+    fn script_of(&self, closure: Ordinal) -> Option<String> {
+        let shared = names::internal(&self.snapshot, closure, b"shared")?;
+        let script = |name: &[u8]| names::internal(&self.snapshot, shared, name);
+        // Until Node 22 another thing may be in its place while the function is debugged.
+        let script = script(b"script").or_else(|| script(b"script_or_debug_info"))?;
+        let name = self.snapshot.strings.text(self.snapshot.nodes.name[script as usize]);
+        let is_file = name.starts_with('/') || name.starts_with("file:") || name.get(1..3) == Some(":\\");
+        is_file.then_some(name)
+    }
+
+    /// The file of a CommonJS module's `module`.
+    fn module_file(&self, node: Ordinal) -> Option<String> {
+        let snapshot = &self.snapshot;
+        if snapshot.nodes.kind[node as usize] != snapshot.node_kinds().object || snapshot.raw_name(node) != b"Module" {
+            return None;
+        }
+        let property = snapshot.edge_kinds().property;
+        let file = snapshot
+            .edges_of(node)
+            .find(|edge| snapshot.edges.kind(*edge) == property && snapshot.raw_edge_name(*edge) == b"filename")?;
+        let name = names::of(snapshot, &self.classes, snapshot.edges.to[file]);
+        (!name.is_empty()).then_some(name)
+    }
+}

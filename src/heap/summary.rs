@@ -1,0 +1,213 @@
+//! What is on the heap: by class, by kind of memory, the biggest objects, what is there twice, what no document holds any more.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::classes::{DETACHED, Place};
+use super::object::HeapObject;
+use super::snapshot::Ordinal;
+use super::tree::Children;
+use super::{Heap, names};
+
+/// Shown of the objects that retain most, of the strings that are there more than once, and of what is detached.
+const MOST_SHOWN: usize = 100;
+/// Of a string's text.
+const TEXT_CHARS: usize = 200;
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    pub nodes: usize,
+    pub edges: usize,
+    pub total_bytes: u64,
+    /// By retained size, largest first.
+    pub classes: Vec<ClassSummary>,
+    /// What kinds of things take, each byte in one of them.
+    pub kinds: Vec<KindSummary>,
+    /// By retained size, largest first.
+    pub biggest: Vec<HeapObject>,
+    pub duplicate_strings: Duplicates,
+    pub detached: Detached,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassSummary {
+    pub name: String,
+    pub count: u64,
+    pub self_bytes: u64,
+    /// What all its objects retain together.
+    pub retained_bytes: u64,
+    /// The least of its objects.
+    pub distance: i32,
+    /// Of the constructor, where V8 knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<Place>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KindSummary {
+    pub kind: &'static str,
+    pub count: u64,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Duplicates {
+    /// Strings beyond the first of each.
+    pub count: u64,
+    pub wasted_bytes: u64,
+    /// By what is wasted, largest first; the first 100.
+    pub strings: Vec<Duplicate>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Duplicate {
+    /// Its beginning.
+    pub value: String,
+    pub count: u64,
+    pub bytes: u64,
+    /// What all but the largest one take.
+    pub wasted_bytes: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Detached {
+    pub count: u64,
+    pub self_bytes: u64,
+    /// By retained size, largest first; the first 100.
+    pub nodes: Vec<HeapObject>,
+}
+
+const KINDS: [&str; 9] =
+    ["objects", "arrays", "strings", "closures", "buffers", "native", "compiled code", "system", "other"];
+
+impl Heap {
+    pub fn summary(&self) -> Summary {
+        let snapshot = &self.snapshot;
+        let objects = snapshot.ordinals().filter(|node| !self.is_root_like(*node));
+        let biggest = Children::largest(objects, &self.retained.size, MOST_SHOWN);
+        Summary {
+            nodes: snapshot.node_count(),
+            edges: snapshot.edges.count(),
+            total_bytes: self.total_bytes(),
+            classes: self.class_summaries(),
+            kinds: self.kind_summaries(),
+            biggest: biggest.into_iter().map(|node| self.describe(node)).collect(),
+            duplicate_strings: self.duplicates(),
+            detached: self.detached(),
+        }
+    }
+
+    /// Nodes without a size of their own do not count, as in DevTools: arrays whose size is their owner's.
+    fn class_summaries(&self) -> Vec<ClassSummary> {
+        let snapshot = &self.snapshot;
+        let mut all: Vec<ClassSummary> = (self.classes.all.iter())
+            .map(|class| ClassSummary {
+                name: class.name.clone(),
+                count: 0,
+                self_bytes: 0,
+                retained_bytes: 0,
+                distance: i32::MAX,
+                location: class.place(),
+            })
+            .collect();
+        let sized = |node: Ordinal| snapshot.nodes.size.get(node) > 0;
+        for node in snapshot.ordinals().filter(|node| sized(*node)) {
+            let class = &mut all[self.classes.of[node as usize] as usize];
+            class.count += 1;
+            class.self_bytes += snapshot.nodes.size.get(node);
+            class.distance = class.distance.min(self.retained.distances.of[node as usize]);
+        }
+        self.children().outermost(&self.classes.of, all.len(), sized, |node| {
+            all[self.classes.of[node as usize] as usize].retained_bytes += self.retained.size.get(node);
+        });
+        all.retain(|class| class.count > 0);
+        all.sort_by(|a, b| b.retained_bytes.cmp(&a.retained_bytes).then_with(|| a.name.cmp(&b.name)));
+        all
+    }
+
+    fn kind_summaries(&self) -> Vec<KindSummary> {
+        let snapshot = &self.snapshot;
+        let kinds = snapshot.node_kinds();
+        let mut all = KINDS.map(|kind| KindSummary { kind, count: 0, bytes: 0 });
+        let mut is_array = HashMap::new();
+        let mut is_buffer = HashMap::new();
+        for node in snapshot.ordinals() {
+            let (kind, name) = (snapshot.nodes.kind[node as usize], snapshot.nodes.name[node as usize]);
+            let named = |known: &mut HashMap<u32, bool>, expected: &[u8]| {
+                *known.entry(name).or_insert_with(|| snapshot.strings.raw(name) == expected)
+            };
+            let at = match kind {
+                _ if kind == kinds.object && named(&mut is_array, b"Array") => 1,
+                _ if kind == kinds.object => 0,
+                _ if kind == kinds.array => 1,
+                _ if kinds.is_string(kind) => 2,
+                _ if kind == kinds.closure => 3,
+                _ if kind == kinds.native && named(&mut is_buffer, b"system / JSArrayBufferData") => 4,
+                _ if kind == kinds.native => 5,
+                _ if kind == kinds.code => 6,
+                _ if kind == kinds.hidden => 7,
+                _ => 8,
+            };
+            all[at].count += 1;
+            all[at].bytes += snapshot.nodes.size.get(node);
+        }
+        all.into_iter().filter(|kind| kind.count > 0).collect()
+    }
+
+    /// V8 numbers texts, so strings of one number are alike. Those that it has cut may differ further on, and are left out.
+    fn duplicates(&self) -> Duplicates {
+        let snapshot = &self.snapshot;
+        let string = snapshot.node_kinds().string;
+        // Count, bytes and the largest of each text.
+        let mut texts = vec![(0u32, 0u64, 0u64); snapshot.strings.count()];
+        for node in snapshot.ordinals().filter(|node| snapshot.nodes.kind[*node as usize] == string) {
+            let size = snapshot.nodes.size.get(node);
+            // Names were checked against the strings; in a snapshot without any, all are 0.
+            let Some(text) = texts.get_mut(snapshot.nodes.name[node as usize] as usize) else { continue };
+            *text = (text.0 + 1, text.1 + size, text.2.max(size));
+        }
+        let cut = |index: u32| snapshot.strings.raw(index).len() >= names::MOST_CHARS;
+        let mut found: Vec<(u64, u32)> = Vec::new();
+        let mut all = Duplicates::default();
+        for (index, (count, bytes, largest)) in (0..).zip(&texts) {
+            if *count > 1 && !cut(index) {
+                all.count += u64::from(count - 1);
+                all.wasted_bytes += bytes - largest;
+                found.push((bytes - largest, index));
+            }
+        }
+        found.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        let shown = found.into_iter().take(MOST_SHOWN).map(|(wasted_bytes, index)| {
+            let (count, bytes, _) = texts[index as usize];
+            let value = snapshot.strings.text(index).chars().take(TEXT_CHARS).collect();
+            Duplicate { value, count: u64::from(count), bytes, wasted_bytes }
+        });
+        all.strings = shown.collect();
+        all
+    }
+
+    fn detached(&self) -> Detached {
+        let snapshot = &self.snapshot;
+        let native = snapshot.node_kinds().native;
+        let is_detached = |node: &Ordinal| match self.classes.detached.get(*node as usize) {
+            Some(state) => *state == DETACHED,
+            // Before V8 had a column for it, it was in the name.
+            None => snapshot.nodes.kind[*node as usize] == native && snapshot.raw_name(*node).starts_with(b"Detached "),
+        };
+        let mut all = Detached::default();
+        for node in snapshot.ordinals().filter(is_detached) {
+            all.count += 1;
+            all.self_bytes += snapshot.nodes.size.get(node);
+        }
+        let largest = Children::largest(snapshot.ordinals().filter(is_detached), &self.retained.size, MOST_SHOWN);
+        all.nodes = largest.into_iter().map(|node| self.describe(node)).collect();
+        all
+    }
+}
