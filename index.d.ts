@@ -359,6 +359,70 @@ declare namespace plimsoll {
   }
 
   /**
+   * Middleware that gives each request a {@link Scope}, as `req.scope` and by {@link scope.of}: what is tied to it ends with the request,
+   * finished, aborted or failed. A request that never asks for its scope has none made. Works without a binary.
+   *
+   * @throws {TypeError} for an option that it does not know or take.
+   * @example app.use(plimsoll.scope())
+   */
+  function scope(options?: ScopeOptions): Handler
+
+  namespace scope {
+    /**
+     * The scope of a request, without `req.scope` in Express's types, and where somebody else has set a `req.scope` of their own (which stays).
+     * @throws {Error} for a request that has not passed {@link plimsoll.scope}.
+     */
+    function of(req: IncomingMessage): Scope
+  }
+
+  interface ScopeOptions {
+    /** Milliseconds that a disposer's promise is waited for before the next is called. Default: 1,000. */
+    waitMs?: number
+  }
+
+  /**
+   * What lives exactly as long as its request. Behind the end of that every use throws an `Error` whose `code` is
+   * `'ERR_PLIMSOLL_SCOPE_OVER'`; what was handed over too late is disposed of before it throws.
+   */
+  interface Scope {
+    /**
+     * Calls `fn` at the end of the request, once; last in, first out, each after the one before it has settled. One that throws, rejects or
+     * does not settle within {@link ScopeOptions.waitMs} is a {@link Finding} of kind `disposer`, and holds up no other.
+     */
+    defer(fn: () => unknown): void
+    /**
+     * Closes a resource at the end of the request, as {@link defer} does, and returns it: by `dispose(resource)` or else the first that it has of `release`,
+     * `[Symbol.asyncDispose]`, `[Symbol.dispose]`, `close`, `end`, `destroy`, `disconnect`. Streams are destroyed.
+     * @throws {TypeError} for something that has no such way.
+     * @example const client = req.scope.use(await pool.connect())
+     */
+    use<T extends object>(resource: T, dispose?: (resource: T) => unknown): T
+    /** Puts a value into the request's store, which is emptied at its end. */
+    set(key: unknown, value: unknown): this
+    get<T = unknown>(key: unknown): T | undefined
+    has(key: unknown): boolean
+    /**
+     * Pipes streams into each other, the last into the response, and destroys all of them when the client goes away. Resolves when all is written,
+     * and when the client went away; rejects with any other fault, after which the response is destroyed. Need not be awaited.
+     * @example await req.scope.pipe(fs.createReadStream(file), zlib.createGzip(), res)
+     */
+    pipe(...streams: [NodeJS.ReadableStream, ...NodeJS.ReadWriteStream[], NodeJS.WritableStream]): Promise<void>
+    /** Aborts when the client goes away before the response is complete. */
+    readonly signal: AbortSignal
+    /** A signal that aborts after `ms` milliseconds (reason: a `TimeoutError`), or as {@link signal} does. */
+    timeout(ms: number): AbortSignal
+  }
+
+  /**
+   * Calls `listener` with each {@link Finding} when it is new; `stats().findings` goes on counting it. The same as `plimsoll:finding` of
+   * `node:diagnostics_channel`, but that a listener that throws is counted as a fault.
+   * @throws {TypeError} for another event, and for what is no function.
+   */
+  function on(event: 'finding', listener: (finding: Finding) => void): void
+  /** Takes back {@link on}. */
+  function off(event: 'finding', listener: (finding: Finding) => void): void
+
+  /**
    * Everything that is known of this process (in a worker thread: of this thread) and its routes, as a plain object.
    * Starts the recording if nothing has yet. Without a binary: what Node can tell, with `heap.exact: false` and a `heap.reason`.
    */

@@ -2,6 +2,7 @@
 
 const { plimsoll, usage } = require('./lib/track.js')
 const { memory, trim } = require('./lib/memory.js')
+const { on, off } = require('./lib/findings.js')
 const { stats, lastDeath } = require('./lib/stats.js')
 
 module.exports = plimsoll
@@ -9,9 +10,12 @@ module.exports.limit = require('./lib/limit.js')
 module.exports.shed = require('./lib/shed.js')
 module.exports.ready = require('./lib/ready.js')
 module.exports.spool = require('./lib/spool.js')
+module.exports.scope = require('./lib/scope.js')
 module.exports.metrics = require('./lib/metrics.js')
 module.exports.stats = stats
 module.exports.usage = usage
 module.exports.memory = memory
 module.exports.trim = trim
 module.exports.lastDeath = lastDeath
+module.exports.on = on
+module.exports.off = off

@@ -45,15 +45,29 @@ function traceOf(req) {
   return life === undefined ? null : life.trace
 }
 
-/** Follows a request from here on; `onRoute(life, entry)` is told of each route that takes it. */
-function observe(life, onRoute) {
-  if (life.trace !== null) return
+/**
+ * Follows a request from here on; `onRoute(life, entry)` is told of each route that takes it. Who only wants to ask later gives
+ * none, and leaves the place to one who does.
+ */
+function observe(life, onRoute = unheard) {
+  if (life.trace !== null) {
+    if (life.trace.onRoute === unheard) life.trace.onRoute = onRoute
+    return
+  }
   const { req } = life
   try {
     life.trace = new Trace(req.baseUrl || '', hostOf(req), onRoute, life)
   } catch (error) {
     fault(error)
   }
+}
+
+function unheard() {}
+
+/** As findings name the route of a request, `GET /users/:id`; undefined where none is known. */
+function titleOf(life) {
+  const entry = current(life.req)
+  return entry === UNMATCHED ? undefined : `${life.method} ${entry.label}`
 }
 
 function current(req) {
@@ -204,4 +218,4 @@ function meterWith(other) {
   meter = other
 }
 
-module.exports = { UNMATCHED, observe, current, predict, meterWith }
+module.exports = { UNMATCHED, observe, current, predict, titleOf, meterWith }

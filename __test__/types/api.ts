@@ -1,6 +1,10 @@
 // Compiled by `npm run lint`, never run: what the types let through, and what they stop. `plimsoll` resolves to this repository.
 
 import http = require('node:http')
+import net = require('node:net')
+
+import { PassThrough } from 'node:stream'
+
 import connect = require('connect')
 import express = require('express')
 import express4 = require('express4')
@@ -57,6 +61,27 @@ five.post(
 )
 // @ts-expect-error: an option that there is not
 plimsoll.spool({ folder: '/srv' })
+
+five.use(plimsoll.scope(), plimsoll.scope({ waitMs: 500 }))
+five.get('/scoped', async (req, res) => {
+  const scope: plimsoll.Scope = plimsoll.scope.of(req)
+  const socket = scope.use(new net.Socket())
+  scope.use({ id: 1 }, ({ id }) => console.log(id))
+  scope.defer(async () => socket.resetAndDestroy())
+  const user: string | undefined = scope.set('user', 'a').get<string>('user')
+  await fetch('http://127.0.0.1', { signal: scope.has(user) ? scope.signal : scope.timeout(100) })
+  await scope.pipe(process.stdin, new PassThrough(), res)
+  // @ts-expect-error: nothing that could be closed
+  scope.use(7)
+  // @ts-expect-error: made by scope() alone
+  new plimsoll.Scope()
+})
+// @ts-expect-error: an option that there is not
+plimsoll.scope({ wait: 5 })
+plimsoll.on('finding', ({ kind, route, origin, count }) => console.log(kind, route, origin, count))
+plimsoll.off('finding', console.log)
+// @ts-expect-error: no such event
+plimsoll.on('found', console.log)
 
 const four = express4()
 four.use(plimsoll.spool({ type: req => req.headers['x-large'] !== undefined }))
