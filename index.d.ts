@@ -414,6 +414,23 @@ declare namespace plimsoll {
   }
 
   /**
+   * Watches a pool of pg (8.10 or later), mysql2 or mysql, generic-pool, tarn, or a knex instance: a connection that was taken in the code of a
+   * request and not given back `grace` milliseconds after its response has ended is a {@link Finding} of kind `unclosed`, with the route and the place where it was
+   * taken. Also one that comes when the request has given up waiting for it. Returns the pool; a second call for it changes nothing.
+   *
+   * @throws {TypeError} for what is none of these, and for an option that it does not know or take.
+   * @example const pool = plimsoll.watchPool(new pg.Pool())
+   */
+  function watchPool<T extends object>(pool: T, options?: WatchPoolOptions): T
+
+  interface WatchPoolOptions {
+    /** Milliseconds, 0 to 3,600,000, that a connection may be kept behind the end of its response. Default: 1,000. */
+    grace?: number
+    /** Whether it is then taken from whoever has it, and closed (it may be in the middle of a transaction). Default: false. */
+    reclaim?: boolean
+  }
+
+  /**
    * Calls `listener` with each {@link Finding} when it is new; `stats().findings` goes on counting it. The same as `plimsoll:finding` of
    * `node:diagnostics_channel`, but that a listener that throws is counted as a fault.
    * @throws {TypeError} for another event, and for what is no function.

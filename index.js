@@ -11,6 +11,7 @@ module.exports.shed = require('./lib/shed.js')
 module.exports.ready = require('./lib/ready.js')
 module.exports.spool = require('./lib/spool.js')
 module.exports.scope = require('./lib/scope.js')
+module.exports.watchPool = require('./lib/watch-pool.js')
 module.exports.metrics = require('./lib/metrics.js')
 module.exports.stats = stats
 module.exports.usage = usage

@@ -257,7 +257,8 @@ test('pipe destroys every stream when the client goes away, and tells of other f
   const [file, through] = opened
   await until(() => file.closed && through.destroyed && opened[2] === 'settled', 'both closed')
   await assert.rejects(request(port, '/missing'))
-  assert.equal(errors[0].code, 'ENOENT')
+  const error = await until(() => errors[0], 'the error')
+  assert.equal(error.code, 'ENOENT')
   await assert.rejects(request(port, '/unheard'))
 })
 

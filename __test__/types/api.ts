@@ -10,6 +10,11 @@ import express = require('express')
 import express4 = require('express4')
 import plimsoll = require('plimsoll')
 
+/** Any object is taken; what is no pool is found out when it is called. */
+class Pool {
+  end(): void {}
+}
+
 const options: plimsoll.Options = {
   name: 'shop',
   log: console,
@@ -78,6 +83,10 @@ five.get('/scoped', async (req, res) => {
 })
 // @ts-expect-error: an option that there is not
 plimsoll.scope({ wait: 5 })
+const pool: Pool = plimsoll.watchPool(new Pool(), { grace: 500, reclaim: true })
+pool.end()
+// @ts-expect-error: no pool
+plimsoll.watchPool('postgres://')
 plimsoll.on('finding', ({ kind, route, origin, count }) => console.log(kind, route, origin, count))
 plimsoll.off('finding', console.log)
 // @ts-expect-error: no such event
