@@ -35,6 +35,8 @@ class Owner {
     /** Known once it is over. */
     this.title = undefined
     this.things = null
+    /** Of one whose bloat is looked at (bloat.js). */
+    this.sample = null
     this.tidyAt = TIDY_FROM
   }
 
@@ -96,15 +98,18 @@ function part(_req, _res, life) {
     owner.life = null
     const { things } = owner
     owner.things = null
-    if (things !== null) for (const thing of things) if (!thing.done) outlive(thing, owner)
+    // The app's own listeners of the end come behind this one: they may clean up yet.
+    if (things?.some(({ done }) => !done)) setImmediate(outlive, things, owner)
   }
 }
 
-function outlive(thing, owner) {
-  try {
-    thing.outlives(owner)
-  } catch (error) {
-    faults.report('when something outlived its request', error)
+function outlive(things, owner) {
+  for (const thing of things) {
+    try {
+      if (!thing.done) thing.outlives(owner)
+    } catch (error) {
+      faults.report('when something outlived its request', error)
+    }
   }
 }
 
