@@ -53,6 +53,10 @@ declare namespace plimsoll {
      * place each: `true` from 1 MiB on, or the size to look from. Default: false.
      */
     audit?: boolean | { over?: Size }
+    /**
+     * What requests leave behind, as {@link Finding}s: `true` for all of {@link WatchOptions}. Default: false.
+     */
+    watch?: boolean | WatchOptions
     /** Appends heap statistics to a file, from a thread of its own. Default: none. */
     stats?: StatsFileOptions
     /**
@@ -61,6 +65,28 @@ declare namespace plimsoll {
      * only; off beside `--heapsnapshot-near-heap-limit`. `false`: nothing. Default: `{ reserve: '5%' }` of the heap limit.
      */
     nearLimit?: { reserve?: Size | `${number}%` } | false
+  }
+
+  /** Each is off unless it is named, or all are asked for with `watch: true`. What one call has switched on stays on. */
+  interface WatchOptions {
+    /**
+     * Requests that live on behind their end (kind `retained`): of at most twenty a second it is seen, through weak handles, whether they are still
+     * there two major collections and five seconds later. A finding when they become more with requests. Needs a binary.
+     */
+    retained?: boolean
+    /**
+     * Properties of `req`, `res`, `res.locals` and `req.session` that are large at the end of a request (kind `bloat`), with the layer that set them: the size to look from, 1 MiB by
+     * default. Of at most ten requests a second, by an estimate of at most 0.3 ms a property. The body and files of a request are not looked at, nor what
+     * requests share.
+     */
+    bloat?: boolean | Size
+    /**
+     * Intervals, and time-outs of 30 s and more, that requests set and that are still armed behind their end (kind `timer`), when they grow with requests. Wraps the global
+     * `setInterval` and `setTimeout`.
+     */
+    timers?: boolean
+    /** Files and upstream answers that are piped into a response and stay open when the client goes away (kind `stream`). */
+    streams?: boolean
   }
 
   /** `console`, pino and winston are such. */
@@ -429,6 +455,31 @@ declare namespace plimsoll {
     /** Whether it is then taken from whoever has it, and closed (it may be in the middle of a transaction). Default: false. */
     reclaim?: boolean
   }
+
+  /**
+   * Watches what outlives requests for listeners that they add and leave there: `process`, servers, their keep-alive sockets, AbortSignals, and
+   * `emitters` (one, several, or an object of them by name; an `EventEmitter` or `EventTarget` each). What grows with requests is a {@link Finding} of kind
+   * `listener`: which emitter and event, where it is added, how many. Listeners that are added outside of requests are nobody's leak, however many.
+   *
+   * Node's `MaxListenersExceededWarning` for one of them is followed by where all of its listeners were added: a finding where requests left
+   * some, else a line of {@link Options.log}.
+   *
+   * @throws {TypeError} for what has no listeners.
+   * @example plimsoll.watchListeners({ bus, redis })
+   */
+  function watchListeners(emitters?: Listened | readonly Listened[] | { readonly [name: string]: Listened }): void
+
+  type Listened = import('node:events').EventEmitter | EventTarget
+
+  /**
+   * Says that nothing should hold `object` any more: if it is still there two major collections and five seconds later, that is a
+   * {@link Finding} of kind `retained`, with this `label` (1 to 64 bytes) and the place of the call. It is watched weakly; at most 256 are at a time, together with the
+   * requests that `plimsoll({ watch })` watches. Without a binary nothing is.
+   *
+   * @throws {TypeError} for what is neither an object nor a function, and for a wrong label.
+   * @example plimsoll.expectGone(session, 'session after logout')
+   */
+  function expectGone(object: object, label: string): void
 
   /**
    * Calls `listener` with each {@link Finding} when it is new; `stats().findings` goes on counting it. The same as `plimsoll:finding` of

@@ -13,6 +13,7 @@ module.exports.spool = require('./lib/spool.js')
 module.exports.scope = require('./lib/scope.js')
 module.exports.watchPool = require('./lib/watch-pool.js')
 module.exports.watchListeners = require('./lib/watch-listeners.js')
+module.exports.expectGone = require('./lib/retained.js').expectGone
 module.exports.metrics = require('./lib/metrics.js')
 module.exports.stats = stats
 module.exports.usage = usage

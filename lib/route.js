@@ -28,6 +28,9 @@ let meter = {
   error: (original, layer, _life, error, req, res, next) => original.call(layer, error, req, res, next)
 }
 
+/** Who wants to see each layer before it runs. */
+let look = null
+
 function Trace(base, root, onRoute, life) {
   this.place = base === '' ? root : null
   this.mounted = 0 // length of the baseUrl of `place`
@@ -121,6 +124,7 @@ function wrapRequest(original) {
   return function (req, res, next) {
     const trace = traceOf(req)
     if (trace === null) return original.call(this, req, res, next)
+    if (look !== null) look(trace.life, this)
     // Only the handlers inside a route have a method.
     const onward = this.method === undefined ? enter(trace, this, req, res, next) : next
     if (this.name !== MOUNTED_APP) return meter.request(original, this, trace.life, req, res, onward)
@@ -218,4 +222,9 @@ function meterWith(other) {
   meter = other
 }
 
-module.exports = { UNMATCHED, observe, current, predict, titleOf, meterWith }
+/** From here on `looked(life, layer)` is called before each layer of a request that is followed. It must not throw. */
+function lookWith(looked) {
+  look = looked
+}
+
+module.exports = { UNMATCHED, observe, current, predict, titleOf, meterWith, lookWith }

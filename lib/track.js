@@ -12,6 +12,7 @@ const routes = require('./route.js')
 const runtime = require('./runtime.js')
 const spans = require('./spans.js')
 const tap = require('./tap.js')
+const watching = require('./watch.js')
 
 const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
 /** A client that went away before anything was answered: nginx's status for it. */
@@ -21,7 +22,9 @@ const AUDIT_OVER = '1mb'
 /** Middleware that tracks every request: what it allocates, how long it takes, how it ends. Put it first. */
 function plimsoll(given) {
   const settings = settingsOf(given)
-  if (!runtime.start(settings)) {
+  const recording = runtime.start(settings)
+  if (settings.watched !== null) watching.start(settings.watched)
+  if (!recording) {
     return function plimsollTracker(_req, _res, next) {
       next()
     }
@@ -45,8 +48,12 @@ function plimsoll(given) {
 
 function settingsOf(given) {
   const where = 'plimsoll()'
-  const known = ['name', 'log', 'paths', 'recorder', 'stats', 'async', 'layers', 'nearLimit', 'audit']
-  const { name, log, paths, recorder, stats, async, layers, nearLimit, audit } = options.object(where, given, known)
+  const known = ['name', 'log', 'paths', 'recorder', 'stats', 'async', 'layers', 'nearLimit', 'audit', 'watch']
+  const { name, log, paths, recorder, stats, async, layers, nearLimit, audit, watch } = options.object(
+    where,
+    given,
+    known
+  )
   const defaults = runtime.defaults()
   return {
     explicit: given !== undefined,
@@ -58,7 +65,8 @@ function settingsOf(given) {
     async: async === undefined ? defaults.async : options.oneOf(`${where}'s async`, async, ['sampled', true, false]),
     layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false]),
     nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit),
-    auditOver: auditOf(`${where}'s audit`, audit)
+    auditOver: auditOf(`${where}'s audit`, audit),
+    watched: watching.settingsOf(`${where}'s watch`, watch)
   }
 }
 

@@ -87,6 +87,19 @@ const pool: Pool = plimsoll.watchPool(new Pool(), { grace: 500, reclaim: true })
 pool.end()
 // @ts-expect-error: no pool
 plimsoll.watchPool('postgres://')
+plimsoll.watchListeners()
+plimsoll.watchListeners(process)
+plimsoll.watchListeners([process, new EventTarget()])
+plimsoll.watchListeners({ stop: new AbortController().signal })
+// @ts-expect-error: nothing that has listeners
+plimsoll.watchListeners({ pool })
+plimsoll.expectGone(pool, 'the pool')
+// @ts-expect-error: no object
+plimsoll.expectGone('pool', 'the pool')
+plimsoll({ watch: true })
+plimsoll({ watch: { retained: true, bloat: '500kb', timers: false, streams: true } })
+// @ts-expect-error: no such watcher
+plimsoll({ watch: { sockets: true } })
 plimsoll.on('finding', ({ kind, route, origin, count }) => console.log(kind, route, origin, count))
 plimsoll.off('finding', console.log)
 // @ts-expect-error: no such event

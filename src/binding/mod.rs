@@ -13,3 +13,4 @@ mod pressure;
 mod reports;
 mod requests;
 mod spool;
+mod weak;
