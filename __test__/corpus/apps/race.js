@@ -1,0 +1,27 @@
+'use strict'
+
+// Each race leaves a reaction on the promise that never settles, and with it what the race came to.
+
+exports.mechanism = '`Promise.race` against a promise that never settles'
+exports.expected = { kind: 'retained', route: 'GET /orders/:id' }
+
+exports.leaky = app => {
+  const shutdown = new Promise(() => {})
+  app.get('/orders/:id', async (req, res) => {
+    const order = await Promise.race([shutdown, load(req)])
+    res.json({ id: order.by.params.id })
+  })
+}
+
+exports.healthy = app => {
+  app.get('/orders/:id', async (req, res) => {
+    const timeout = new Promise(() => {})
+    const order = await Promise.race([timeout, load(req)])
+    res.json({ id: order.by.params.id })
+  })
+}
+
+async function load(req) {
+  await new Promise(setImmediate)
+  return { by: req }
+}
