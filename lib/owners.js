@@ -37,6 +37,9 @@ class Owner {
     this.things = null
     /** Of one whose bloat is looked at (bloat.js). */
     this.sample = null
+    /** Of one that is watched behind its end, and the function that had it last (retained.js). */
+    this.watched = false
+    this.handler = null
     this.tidyAt = TIDY_FROM
   }
 

@@ -10,10 +10,12 @@
 
 const { find } = require('./findings.js')
 const { Tallies } = require('./growth.js')
+const { definitionOf, unwrapped } = require('./layers.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
 const origins = require('./origin.js')
 const owners = require('./owners.js')
+const routes = require('./route.js')
 const runtime = require('./runtime.js')
 
 const AFTER_MS = 5000
@@ -31,7 +33,7 @@ const tell = ({ open, title }) => ({
   severity: 'critical',
   advice:
     `requests live on behind their end: of ${judgedOf(title)} that were watched ${open} were alive two major collections later. ` +
-    'Something that outlives them holds req or res: a closure, a list, a Map, a listener'
+    'Something that outlives them (a closure, a list, a Map, a listener) holds req or res; look for it from the handler on'
 })
 /** Routes of which it is known how many have been watched to the verdict. */
 const ROUTES = 1024
@@ -51,23 +53,31 @@ function start() {
   if (started || native === null) return
   started = true
   owners.start()
-  owners.onPart(owner => {
+  owners.onMeet(owner => {
     const now = Date.now()
-    if (now - last < EVERY_MS) return
-    const { title } = owner
-    const number = byRoute.get(title) ?? 0
-    if (number >= WAITING_ROUTE || !watch(owner.life.req, { title, place: null, label: null })) return
+    if (now - last < EVERY_MS || waiting.length >= WAITING) return
     last = now
-    byRoute.set(title, number + 1)
+    owner.watched = true
+  })
+  // The function that had it last is the nearest to what holds it.
+  routes.lookWith((life, layer) => {
+    if (life.owner?.watched === true) life.owner.handler = layer.handle
+  })
+  owners.onPart(owner => {
+    if (!owner.watched) return
+    const { title, handler, life } = owner
+    owner.handler = null
+    const number = byRoute.get(title) ?? 0
+    if (number < WAITING_ROUTE && watch(life.req, { title, handler })) byRoute.set(title, number + 1)
   })
 }
 
 /** `label`: of what a user expects to go; else it is a request. */
-function watch(object, { title, place, label }) {
+function watch(object, { title, handler = null, place = null, label = null }) {
   if (waiting.length >= WAITING) return false
   const handle = native.weakHold(object)
   if (handle === null) return false
-  waiting.push({ handle, title, place, label, at: Date.now(), majors: native.majorCollections(), tally: null })
+  waiting.push({ handle, title, handler, place, label, at: Date.now(), majors: native.majorCollections(), tally: null })
   if (timer === null) timer = setInterval(look, LOOK_MS).unref()
   return true
 }
@@ -119,7 +129,9 @@ function retained(entry) {
     native.weakDrop(entry.handle)
     return false
   }
-  entry.tally = tallies.of(entry.title, null)
+  const { title, handler } = entry
+  entry.tally = tallies.of(title, handler === null ? null : definitionOf(unwrapped(handler)) || null)
+  entry.handler = null
   entry.tally?.more()
   if (kept.length >= KEPT) native.weakDrop(kept.shift().handle)
   kept.push(entry)
@@ -139,7 +151,7 @@ function expectGone(object, label) {
     options.fail(`${where}'s object`, object, 'an object or a function')
   options.string(`${where}'s label`, label, 64)
   // Collections are counted from the start on.
-  if (runtime.start()) watch(object, { title: undefined, place: origins.caller(), label })
+  if (runtime.start()) watch(object, { place: origins.caller(), label })
 }
 
 module.exports = { start, expectGone }

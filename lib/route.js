@@ -28,7 +28,7 @@ let meter = {
   error: (original, layer, _life, error, req, res, next) => original.call(layer, error, req, res, next)
 }
 
-/** Who wants to see each layer before it runs. */
+/** Who wants to see each layer before it runs; null while nobody does. */
 let look = null
 
 function Trace(base, root, onRoute, life) {
@@ -224,7 +224,13 @@ function meterWith(other) {
 
 /** From here on `looked(life, layer)` is called before each layer of a request that is followed. It must not throw. */
 function lookWith(looked) {
-  look = looked
+  const others = look
+  if (others === null) look = looked
+  else
+    look = (life, layer) => {
+      others(life, layer)
+      looked(life, layer)
+    }
 }
 
 module.exports = { UNMATCHED, observe, current, predict, titleOf, meterWith, lookWith }

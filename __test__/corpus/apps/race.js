@@ -3,10 +3,11 @@
 // Each race leaves a reaction on the promise that never settles, and with it what the race came to.
 
 exports.mechanism = '`Promise.race` against a promise that never settles'
-exports.expected = { kind: 'retained', route: 'GET /orders/:id' }
+exports.expected = { kind: 'retained', route: 'GET /orders/:id', place: 'handler' }
 
 exports.leaky = app => {
   const shutdown = new Promise(() => {})
+  // handler
   app.get('/orders/:id', async (req, res) => {
     const order = await Promise.race([shutdown, load(req)])
     res.json({ id: order.by.params.id })

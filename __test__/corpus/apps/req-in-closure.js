@@ -3,11 +3,12 @@
 // A metrics registry whose collectors close over the request that registered them (client_js#142).
 
 exports.mechanism = 'a metrics closure keeps `req`'
-exports.expected = { kind: 'retained', route: 'GET /report/:id' }
+exports.expected = { kind: 'retained', route: 'GET /report/:id', place: 'handler' }
 
 const collectors = []
 
 exports.leaky = app => {
+  // handler
   app.get('/report/:id', (req, res) => {
     collectors.push(() => req.params.id.length)
     res.json({ collectors: collectors.length })
