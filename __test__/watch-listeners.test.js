@@ -43,6 +43,10 @@ app.get('/same', (req, res) => {
   target.addEventListener('b', listen)
   target.removeEventListener('b', listen)
   target.dispatchEvent(event)
+  const object = { handleEvent: listen }
+  target.addEventListener('c', object)
+  target.removeEventListener('c', object)
+  target.addEventListener('c', null)
   res.end()
 })
 

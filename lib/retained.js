@@ -78,7 +78,7 @@ function watch(object, { title, handler = null, place = null, label = null }) {
   const handle = native.weakHold(object)
   if (handle === null) return false
   waiting.push({ handle, title, handler, place, label, at: Date.now(), majors: native.majorCollections(), tally: null })
-  if (timer === null) timer = setInterval(look, LOOK_MS).unref()
+  timer ??= owners.outside(() => setInterval(look, LOOK_MS).unref())
   return true
 }
 

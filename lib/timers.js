@@ -19,7 +19,7 @@ const owners = require('./owners.js')
 const LONG_MS = 30_000
 const ENOUGH = 30
 /** Of one place, as many are looked at again; beyond they are only counted. */
-const KEPT = 4096
+const KEPT = 1024
 
 const intervals = new Tallies('timer', ENOUGH, ({ open }) => ({
   severity: 'warning',

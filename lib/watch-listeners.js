@@ -186,7 +186,8 @@ class Listening {
 
 /** Node's own, which it removes itself, and plimsoll's. */
 function isInternal(listener) {
-  const script = native === null ? undefined : native.functionOrigin(listener)?.script
+  if (native === null || typeof listener !== 'function') return false
+  const script = native.functionOrigin(listener)?.script
   return script !== undefined && (script.startsWith('node:') || script.startsWith(__dirname))
 }
 
