@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict')
 const test = require('node:test')
-const { describe, fits, names, run } = require('./corpus/corpus.js')
+const { describe, fits, leaks, names, run } = require('./corpus/corpus.js')
 const { postgres } = require('./support/postgres.js')
 
 test('the corpus', { concurrency: 3 }, async t => {
@@ -16,7 +16,7 @@ test('the corpus', { concurrency: 3 }, async t => {
         if (app.needs !== null && POSTGRES === null) return t.skip(`no ${app.needs}`)
         const env = { POSTGRES }
         let leaky = { requests: 0, ms: 0 }
-        if (app.twins.includes('leaky')) {
+        if (leaks(app)) {
           leaky = await run(app, 'leaky', { env })
           const shown = JSON.stringify({ expected: app.expected, ...leaky }, null, 1)
           assert.ok(

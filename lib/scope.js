@@ -24,6 +24,8 @@ const WAYS = ['release', Symbol.asyncDispose, Symbol.dispose, 'close', 'end', 'd
 const TAKES =
   'something with release(), close(), end(), destroy(), disconnect(), [Symbol.dispose]() or [Symbol.asyncDispose]()'
 const WAIT_MS = 1000
+/** What a pipeline says when one of its streams closes before it is done. */
+const CLOSED = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
 
 /** In the place of a scope until its request asks for one. */
 class Offer {
@@ -183,7 +185,8 @@ class Scope {
     this.#disposals.add(() => destroyAll(streams))
     const piped = new Promise((resolve, reject) => {
       stream.pipeline(streams, error => {
-        if (error && !this.#gone && error.code !== 'ERR_STREAM_PREMATURE_CLOSE') reject(error)
+        // Whether the client is gone does not tell: a pipeline that fails destroys the response, which may close first.
+        if (error && !CLOSED.has(error.code)) reject(error)
         else resolve()
       })
     })

@@ -28,6 +28,8 @@ function describe(name) {
     name,
     mechanism: quoted[2],
     twins: ['leaky', 'healthy'].filter(twin => text.includes(`exports.${twin} =`)),
+    /** The Node from which on it is no leak. */
+    below: Number(find(/exports\.below = (\d+)/)?.[1] ?? Number.POSITIVE_INFINITY),
     needs: find(/exports\.needs = '(.*)'/)?.[1] ?? null,
     expected: expected && { kind: expected[1], route: expected[2], origin: originOf(text, name, expected[3]) },
     request: request === null ? {} : new Function(`return ${request[1]}`)()
@@ -119,4 +121,9 @@ function fits({ expected }, finding) {
   )
 }
 
-module.exports = { names, describe, run, fits }
+/** Whether it is a leak on this Node. */
+function leaks(app) {
+  return app.twins.includes('leaky') && Number.parseInt(process.versions.node, 10) < app.below
+}
+
+module.exports = { names, describe, run, fits, leaks }

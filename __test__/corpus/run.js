@@ -5,7 +5,7 @@
 const { writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { postgres } = require('../support/postgres.js')
-const { describe, fits, names, run } = require('./corpus.js')
+const { describe, fits, leaks, names, run } = require('./corpus.js')
 
 const FILE = join(__dirname, '..', '..', 'docs', 'corpus.md')
 const HEAD = `# The corpus
@@ -29,7 +29,7 @@ async function row(app, env) {
     healthy: '–'
   }
   let leaky = { requests: 0, ms: 0 }
-  if (app.twins.includes('leaky')) {
+  if (leaks(app)) {
     leaky = await run(app, 'leaky', { env })
     const finding = leaky.findings.find(finding => fits(app, finding))
     cells.found = finding ? `${finding.kind}, ${finding.route}, ${finding.origin ?? 'no place'}` : '**not found**'
