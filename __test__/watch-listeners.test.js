@@ -5,8 +5,9 @@
 process.env.NODE_ENV = 'test'
 
 const assert = require('node:assert/strict')
-const { EventEmitter } = require('node:events')
+const { EventEmitter, once } = require('node:events')
 const http = require('node:http')
+const http2 = require('node:http2')
 const test = require('node:test')
 const express = require('express')
 const plimsoll = require('..')
@@ -85,6 +86,26 @@ test('listeners of an event target grow as those of an emitter', async t => {
   const finding = await until(() => listeners().find(({ route }) => route === 'GET /target'), 'the finding')
   assert.ok(finding.origin.startsWith(at('target')), finding.origin)
   assert.ok(finding.perThousand > 900 && finding.perThousand <= 1000, `${finding.perThousand}`)
+})
+
+test('behind plimsoll() requests over HTTP/2 are watched as well', async t => {
+  const tracked = plimsoll()
+  const handler = (req, res) =>
+    tracked(req, res, async () => {
+      await null
+      quiet.on('http2', () => req.url) // http2
+      res.end()
+    })
+  const server = http2.createServer(handler).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const client = http2.connect(`http://127.0.0.1:${server.address().port}`)
+  t.after(() => {
+    client.destroy()
+    server.close()
+  })
+  for (let i = 0; i < 70; i++) await once(client.request({ ':path': '/' }).resume(), 'close')
+  const finding = await until(() => listeners().find(({ origin }) => origin.startsWith(at('http2'))), 'the finding')
+  assert.ok(finding.count >= 60)
 })
 
 test('what comes and goes in whatever way is nothing', async t => {

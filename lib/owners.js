@@ -82,6 +82,11 @@ function start() {
   })
 }
 
+/** For requests that begin on no channel (HTTP/2): from a middleware, what comes behind it is theirs. */
+function enter(life) {
+  if (started && life.owner === null) storage.enterWith(meet(life.req, life.res))
+}
+
 /** The owner of a request, made if need be; undefined for one that is over. */
 function meet(req, res) {
   const life = begin(req, res)
@@ -148,4 +153,4 @@ function onPart(parted) {
   parting.push(parted)
 }
 
-module.exports = { start, current, within, outside, requestsOf, perThousand, onMeet, onPart }
+module.exports = { start, enter, current, within, outside, requestsOf, perThousand, onMeet, onPart }

@@ -8,6 +8,7 @@ const { begin, settled, lifeOf } = require('./lifetime.js')
 const layers = require('./layers.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
+const owners = require('./owners.js')
 const routes = require('./route.js')
 const runtime = require('./runtime.js')
 const spans = require('./spans.js')
@@ -108,6 +109,7 @@ function enter(req, res) {
     if (life.slot === 0) return null
     life.atEnd(ended)
     routes.observe(life, routed)
+    owners.enter(life)
     if (tap.announcedLength(req, life.headers)) tap.watch(req, res, life.slot)
     const { auditOver } = runtime.state.settings
     if (auditOver !== null) auditResponse(req, res, auditOver, routeOf)
