@@ -117,7 +117,9 @@ class Checkout {
     if (this.connection !== null) this.wait()
   }
 
+  /** From the end of the request, or from when it comes behind that: once, whichever is told last. */
   wait() {
+    if (this.timer !== null) return
     this.place()
     this.timer = setTimeout(() => this.check(), this.watch.grace)
     this.timer.unref()
