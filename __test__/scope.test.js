@@ -98,8 +98,16 @@ test('a disposer that throws or never settles is reported with route and place, 
   )
   const heard = []
   const listener = finding => heard.push(finding)
+  const broken = () => {
+    throw new Error('as expected')
+  }
+  const { faults } = plimsoll.stats()
+  plimsoll.on('finding', broken)
   plimsoll.on('finding', listener)
-  t.after(() => plimsoll.off('finding', listener))
+  t.after(() => {
+    plimsoll.off('finding', listener)
+    plimsoll.off('finding', broken)
+  })
   await request(port, '/bad/1')
   await until(() => log.length === 1, 'the last disposer')
   const found = findings('GET /bad/:id')
@@ -126,6 +134,8 @@ test('a disposer that throws or never settles is reported with route and place, 
     [2, 2, 2, 2]
   )
   assert.equal(heard.length, 4, 'each is told once')
+  // A listener that throws is counted, where there is a record to count in, and keeps nobody from hearing.
+  if (faults !== undefined) assert.equal(plimsoll.stats().faults, faults + 4)
 })
 
 test('use closes a resource the way it knows, or as it is told, and returns it', async t => {

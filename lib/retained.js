@@ -8,6 +8,7 @@
  * the last request for a while. It is a finding when it grows with requests.
  */
 
+const faults = require('./faults.js')
 const { find } = require('./findings.js')
 const { Tallies } = require('./growth.js')
 const { definitionOf, unwrapped } = require('./layers.js')
@@ -83,6 +84,14 @@ function watch(object, { title, handler = null, place = null, label = null }) {
 }
 
 function look() {
+  try {
+    judgeAll()
+  } catch (error) {
+    faults.report('when ended requests were looked at', error)
+  }
+}
+
+function judgeAll() {
   const now = Date.now()
   const majors = native.majorCollections()
   sift(waiting, entry => {

@@ -41,11 +41,15 @@ class Piped {
   }
 
   check(title) {
-    const { source, done } = this
-    this.source = null
-    // One that is piped elsewhere too goes on.
-    if (done || pipesOf(source) > 0) return
-    report(title, this.origin, source instanceof fs.ReadStream ? 'a file' : "an upstream's answer")
+    try {
+      const { source, done } = this
+      this.source = null
+      // One that is piped elsewhere too goes on.
+      if (done || pipesOf(source) > 0) return
+      report(title, this.origin, source instanceof fs.ReadStream ? 'a file' : "an upstream's answer")
+    } catch (error) {
+      faults.report('when a stream was looked at', error)
+    }
   }
 }
 

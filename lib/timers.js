@@ -11,6 +11,7 @@
 const { syncBuiltinESMExports } = require('node:module')
 const timers = require('node:timers')
 const { promisify } = require('node:util')
+const faults = require('./faults.js')
 const { Tallies } = require('./growth.js')
 const origins = require('./origin.js')
 const owners = require('./owners.js')
@@ -85,8 +86,12 @@ function wrap(name, talliesOf) {
       const timer = original(work, after, ...args)
       const tallies = talliesOf(after)
       if (tallies === null) return timer
-      const owner = owners.current()
-      if (owner !== undefined) owner.hold(new Armed(timer, tallies, origins.take(wrapped)))
+      try {
+        const owner = owners.current()
+        if (owner !== undefined) owner.hold(new Armed(timer, tallies, origins.take(wrapped)))
+      } catch (error) {
+        faults.report('when a timer was made', error)
+      }
       return timer
     }
   }[name]

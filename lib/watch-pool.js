@@ -64,10 +64,15 @@ class Watch {
 
   /** A connection is asked for: what is to be told when it comes; undefined where no request asks. */
   asked() {
-    const owner = owners.current()
-    if (owner === undefined) return undefined
-    const caller = callers.getStore() ?? null
-    return new Checkout(this, owner, caller, caller === null ? origins.take(this.asked, FRAMES) : null)
+    try {
+      const owner = owners.current()
+      if (owner === undefined) return undefined
+      const caller = callers.getStore() ?? null
+      return new Checkout(this, owner, caller, caller === null ? origins.take(this.asked, FRAMES) : null)
+    } catch (error) {
+      faults.report('when a connection was asked for', error)
+      return undefined
+    }
   }
 
   returned(connection) {
