@@ -53,6 +53,10 @@ declare namespace plimsoll {
      * place each: `true` from 1 MiB on, or the size to look from. Default: false.
      */
     audit?: boolean | { over?: Size }
+    /**
+     * What requests leave behind, as {@link Finding}s: `true` for all of {@link WatchOptions}. Default: false.
+     */
+    watch?: boolean | WatchOptions
     /** Appends heap statistics to a file, from a thread of its own. Default: none. */
     stats?: StatsFileOptions
     /**
@@ -66,6 +70,28 @@ declare namespace plimsoll {
      * SIGUSR2 for a restart.
      */
     snapshotSignal?: NodeJS.Signals
+  }
+
+  /** Each is off unless it is named, or all are asked for with `watch: true`. What one call has switched on stays on. */
+  interface WatchOptions {
+    /**
+     * Requests that live on behind their end (kind `retained`): of at most twenty a second it is seen, through weak handles, whether they are still
+     * there two major collections and five seconds later. A finding when they become more with requests. Needs a binary.
+     */
+    retained?: boolean
+    /**
+     * Properties of `req`, `res`, `res.locals` and `req.session` that are large at the end of a request (kind `bloat`), with the layer that set them: the size to look from, 1 MiB by
+     * default. Of at most ten requests a second, by an estimate of at most 0.3 ms a property. The body and files of a request are not looked at, nor what
+     * requests share.
+     */
+    bloat?: boolean | Size
+    /**
+     * Intervals, and time-outs of 30 s and more, that requests set and that are still armed behind their end (kind `timer`), when they grow with requests. Wraps the global
+     * `setInterval` and `setTimeout`.
+     */
+    timers?: boolean
+    /** Files and upstream answers that are piped into a response and stay open when the client goes away (kind `stream`). */
+    streams?: boolean
   }
 
   /** `console`, pino and winston are such. */
@@ -462,6 +488,112 @@ declare namespace plimsoll {
     code?: string
     expose: false
   }
+
+  /**
+   * Middleware that gives each request a {@link Scope}, as `req.scope` and by {@link scope.of}: what is tied to it ends with the request,
+   * finished, aborted or failed. A request that never asks for its scope has none made. Works without a binary.
+   *
+   * @throws {TypeError} for an option that it does not know or take.
+   * @example app.use(plimsoll.scope())
+   */
+  function scope(options?: ScopeOptions): Handler
+
+  namespace scope {
+    /**
+     * The scope of a request, without `req.scope` in Express's types, and where somebody else has set a `req.scope` of their own (which stays).
+     * @throws {Error} for a request that has not passed {@link plimsoll.scope}.
+     */
+    function of(req: IncomingMessage): Scope
+  }
+
+  interface ScopeOptions {
+    /** Milliseconds that a disposer's promise is waited for before the next is called. Default: 1,000. */
+    waitMs?: number
+  }
+
+  /**
+   * What lives exactly as long as its request. Behind the end of that every use throws an `Error` whose `code` is
+   * `'ERR_PLIMSOLL_SCOPE_OVER'`; what was handed over too late is disposed of before it throws.
+   */
+  interface Scope {
+    /**
+     * Calls `fn` at the end of the request, once; last in, first out, each after the one before it has settled. One that throws, rejects or
+     * does not settle within {@link ScopeOptions.waitMs} is a {@link Finding} of kind `disposer`, and holds up no other.
+     */
+    defer(fn: () => unknown): void
+    /**
+     * Closes a resource at the end of the request, as {@link defer} does, and returns it: by `dispose(resource)` or else the first that it has of `release`,
+     * `[Symbol.asyncDispose]`, `[Symbol.dispose]`, `close`, `end`, `destroy`, `disconnect`. Streams are destroyed.
+     * @throws {TypeError} for something that has no such way.
+     * @example const client = req.scope.use(await pool.connect())
+     */
+    use<T extends object>(resource: T, dispose?: (resource: T) => unknown): T
+    /** Puts a value into the request's store, which is emptied at its end. */
+    set(key: unknown, value: unknown): this
+    get<T = unknown>(key: unknown): T | undefined
+    has(key: unknown): boolean
+    /**
+     * Pipes streams into each other, the last into the response, and destroys all of them when the client goes away. Resolves when all is written,
+     * and when the client went away; rejects with any other fault, after which the response is destroyed. Need not be awaited.
+     * @example await req.scope.pipe(fs.createReadStream(file), zlib.createGzip(), res)
+     */
+    pipe(...streams: [NodeJS.ReadableStream, ...NodeJS.ReadWriteStream[], NodeJS.WritableStream]): Promise<void>
+    /** Aborts when the client goes away before the response is complete. */
+    readonly signal: AbortSignal
+    /** A signal that aborts after `ms` milliseconds (reason: a `TimeoutError`), or as {@link signal} does. */
+    timeout(ms: number): AbortSignal
+  }
+
+  /**
+   * Watches a pool of pg (8.10 or later), mysql2 or mysql, generic-pool, tarn, or a knex instance: a connection that was taken in the code of a
+   * request and not given back `grace` milliseconds after its response has ended is a {@link Finding} of kind `unclosed`, with the route and the place where it was
+   * taken. Also one that comes when the request has given up waiting for it. Returns the pool; a second call for it changes nothing.
+   *
+   * @throws {TypeError} for what is none of these, and for an option that it does not know or take.
+   * @example const pool = plimsoll.watchPool(new pg.Pool())
+   */
+  function watchPool<T extends object>(pool: T, options?: WatchPoolOptions): T
+
+  interface WatchPoolOptions {
+    /** Milliseconds, 0 to 3,600,000, that a connection may be kept behind the end of its response. Default: 1,000. */
+    grace?: number
+    /** Whether it is then taken from whoever has it, and closed (it may be in the middle of a transaction). Default: false. */
+    reclaim?: boolean
+  }
+
+  /**
+   * Watches what outlives requests for listeners that they add and leave there: `process`, servers, their keep-alive sockets, AbortSignals, and
+   * `emitters` (one, several, or an object of them by name; an `EventEmitter` or `EventTarget` each). What grows with requests is a {@link Finding} of kind
+   * `listener`: which emitter and event, where it is added, how many. Listeners that are added outside of requests are nobody's leak, however many.
+   *
+   * Node's `MaxListenersExceededWarning` for one of them is followed by where all of its listeners were added: a finding where requests left
+   * some, else a line of {@link Options.log}.
+   *
+   * @throws {TypeError} for what has no listeners.
+   * @example plimsoll.watchListeners({ bus, redis })
+   */
+  function watchListeners(emitters?: Listened | readonly Listened[] | { readonly [name: string]: Listened }): void
+
+  type Listened = import('node:events').EventEmitter | EventTarget
+
+  /**
+   * Says that nothing should hold `object` any more: if it is still there two major collections and five seconds later, that is a
+   * {@link Finding} of kind `retained`, with this `label` (1 to 64 bytes) and the place of the call. It is watched weakly; at most 256 are at a time, together with the
+   * requests that `plimsoll({ watch })` watches. Without a binary nothing is.
+   *
+   * @throws {TypeError} for what is neither an object nor a function, and for a wrong label.
+   * @example plimsoll.expectGone(session, 'session after logout')
+   */
+  function expectGone(object: object, label: string): void
+
+  /**
+   * Calls `listener` with each {@link Finding} when it is new; `stats().findings` goes on counting it. The same as `plimsoll:finding` of
+   * `node:diagnostics_channel`, but that a listener that throws is counted as a fault.
+   * @throws {TypeError} for another event, and for what is no function.
+   */
+  function on(event: 'finding', listener: (finding: Finding) => void): void
+  /** Takes back {@link on}. */
+  function off(event: 'finding', listener: (finding: Finding) => void): void
 
   /**
    * Everything that is known of this process (in a worker thread: of this thread) and its routes, as a plain object.

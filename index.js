@@ -3,6 +3,7 @@
 const { plimsoll, usage } = require('./lib/track.js')
 const { memory, trim } = require('./lib/memory.js')
 const { snapshot } = require('./lib/snapshot.js')
+const { on, off } = require('./lib/findings.js')
 const { stats, lastDeath } = require('./lib/stats.js')
 
 module.exports = plimsoll
@@ -11,6 +12,10 @@ module.exports.shed = require('./lib/shed.js')
 module.exports.ready = require('./lib/ready.js')
 module.exports.attach = require('./lib/attach.js')
 module.exports.spool = require('./lib/spool.js')
+module.exports.scope = require('./lib/scope.js')
+module.exports.watchPool = require('./lib/watch-pool.js')
+module.exports.watchListeners = require('./lib/watch-listeners.js')
+module.exports.expectGone = require('./lib/retained.js').expectGone
 module.exports.metrics = require('./lib/metrics.js')
 module.exports.stats = stats
 module.exports.usage = usage
@@ -19,3 +24,5 @@ module.exports.memory = memory
 module.exports.trim = trim
 module.exports.snapshot = snapshot
 module.exports.lastDeath = lastDeath
+module.exports.on = on
+module.exports.off = off

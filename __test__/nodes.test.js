@@ -17,7 +17,9 @@ const FILES = [
   'layers.test.js',
   'shed.test.js',
   'near-limit.test.js',
-  'layout.test.js'
+  'layout.test.js',
+  'scope.test.js',
+  'watch-listeners.test.js'
 ]
 
 for (const version of [22, 24, 26]) {

@@ -9,9 +9,17 @@ const machine = require('./lib/machine')
 const { SUBJECTS } = require('./lib/subjects')
 
 // Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
-const MEASUREMENTS = ['throughput', 'inprocess', 'spans', 'calls', 'growth', 'shed', 'uploads', 'snapshot'].map(name =>
-  require(`./${name}`)
-)
+const MEASUREMENTS = [
+  'throughput',
+  'inprocess',
+  'spans',
+  'watch',
+  'calls',
+  'growth',
+  'shed',
+  'uploads',
+  'snapshot'
+].map(name => require(`./${name}`))
 
 const SETTINGS = {
   // throughput
@@ -26,6 +34,9 @@ const SETTINGS = {
   // spans
   spanRounds: 5,
   spanTurns: 60,
+  // watch
+  watchRounds: 3,
+  watchTurns: 60,
   // calls
   callRounds: 5,
   batches: 2000,
@@ -52,6 +63,8 @@ const QUICK = {
   loopWarmup: 5000,
   spanRounds: 1,
   spanTurns: 20,
+  watchRounds: 1,
+  watchTurns: 20,
   callRounds: 2,
   batches: 500,
   growthRounds: 1,
@@ -71,7 +84,7 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --only NAME[,…]      ${MEASUREMENTS.map(({ name, about }) => `${name.padEnd(11)} ${about}`).join('\n                       ')}
   --servers NAME[,…]   of ${SUBJECTS.map(({ name }) => name).join(', ')};
                        the bare one always runs (growth: bare and plimsoll-limit unless given)
-  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, uploads ${SETTINGS.uploadRounds}, snapshot ${SETTINGS.snapshotRounds})
+  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, watch ${SETTINGS.watchRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, uploads ${SETTINGS.uploadRounds}, snapshot ${SETTINGS.snapshotRounds})
   --amount N           requests a server and round in throughput (${SETTINGS.amount})
   --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
   --connections N      connections of the load generator (${SETTINGS.connections})
@@ -119,6 +132,7 @@ function parse(argv) {
       'rounds',
       'loopRounds',
       'spanRounds',
+      'watchRounds',
       'callRounds',
       'growthRounds',
       'shedRounds',
@@ -162,6 +176,7 @@ function install() {
 function checkAddon(config) {
   const wanted =
     config.only.includes('calls') ||
+    config.only.includes('watch') ||
     config.only.includes('shed') ||
     config.only.includes('uploads') ||
     config.servers.some(name => name.startsWith('plimsoll'))

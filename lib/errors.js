@@ -73,4 +73,28 @@ function encodingInvalid(encoding, message, code) {
   return createError(400, message, { type: 'encoding.invalid', encoding, code })
 }
 
-module.exports = { tooLarge, tooSlow, overBudget, overloaded, encodingUnsupported, windowTooLarge, encodingInvalid }
+/** A scope that is used behind the end of its request. No status: there is nobody to answer any more. */
+function scopeOver(what) {
+  const error = new Error(
+    `plimsoll: ${what}: the request is over, and so is its scope. Work that goes on behind the response needs a life of its own`
+  )
+  return Object.assign(error, { code: 'ERR_PLIMSOLL_SCOPE_OVER' })
+}
+
+/** The reason of a scope's signal: in the shape of DOM's AbortError, which is what those who take signals look for. */
+function clientGone() {
+  const error = new Error('the client went away before the response was complete')
+  return Object.assign(error, { name: 'AbortError', code: 'ERR_PLIMSOLL_CLIENT_GONE' })
+}
+
+module.exports = {
+  scopeOver,
+  clientGone,
+  tooLarge,
+  tooSlow,
+  overBudget,
+  overloaded,
+  encodingUnsupported,
+  windowTooLarge,
+  encodingInvalid
+}

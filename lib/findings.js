@@ -1,13 +1,22 @@
 'use strict'
 
 /*
- * What plimsoll has evidence of: it goes into the record, from where stats(), metrics() and `show` have it. Who listens on the
- * channel hears of each once, when it is new.
+ * What plimsoll has evidence of: it goes into the record, from where stats(), metrics() and `show` have it. Who listens hears of each
+ * once, when it is new. Without a binary there is no record: then they are kept here, as many as it would hold.
  */
 
 const channels = require('./channels.js')
 const faults = require('./faults.js')
 const { native } = require('./native.js')
+const options = require('./options.js')
+
+/** As many as the record has room for (FINDINGS_MAX in src/recorder/layout.rs). */
+const KEPT = 128
+const EVENTS = ['finding']
+
+const listeners = new Set()
+/** Without a binary. */
+const kept = new Map()
 
 /**
  * `finding`: `{ kind, route?, origin?, severity, perThousand?, advice }`, the first three of which name it; `times` that it was seen
@@ -15,11 +24,73 @@ const { native } = require('./native.js')
  */
 function find(finding, times = 1) {
   try {
-    if (!native.finding(finding, times) || !channels.finding.hasSubscribers) return
-    channels.finding.publish({ route: null, origin: null, perThousand: null, ...finding })
+    if (!isNew(finding, times)) return
+    if (!channels.finding.hasSubscribers && listeners.size === 0) return
+    const now = Date.now()
+    const seen = { count: times, firstSeen: now, lastSeen: now }
+    const message = { route: null, origin: null, perThousand: null, ...defined(finding), ...seen }
+    tell(message)
+    if (channels.finding.hasSubscribers) channels.finding.publish(message)
   } catch (error) {
     faults.report('when something was found', error)
   }
 }
 
-module.exports = { find }
+function isNew(finding, times) {
+  if (native === null) return keep(finding, times)
+  // A watcher may be on long before the first middleware is made; what it has found must not be lost.
+  require('./runtime.js').start()
+  return native.finding(finding, times)
+}
+
+function keep(finding, times) {
+  const key = [finding.kind, finding.route, finding.origin].join('\0')
+  const known = kept.get(key)
+  const now = Date.now()
+  if (known !== undefined) {
+    Object.assign(known, defined(finding), { count: known.count + times, lastSeen: now })
+    return false
+  }
+  if (kept.size >= KEPT) return false
+  const seen = { count: times, firstSeen: now, lastSeen: now }
+  kept.set(key, { route: null, origin: null, perThousand: null, ...defined(finding), ...seen })
+  return true
+}
+
+function defined(finding) {
+  return Object.fromEntries(Object.entries(finding).filter(([, value]) => value !== undefined))
+}
+
+function tell(message) {
+  for (const listener of listeners) {
+    try {
+      listener(message)
+    } catch (error) {
+      faults.report("in a listener of 'finding'", error)
+    }
+  }
+}
+
+/** Calls `listener(finding)` with each finding when it is new. */
+function on(event, listener) {
+  check('on()', event, listener)
+  listeners.add(listener)
+}
+
+/** Takes back what `on` was told. */
+function off(event, listener) {
+  check('off()', event, listener)
+  listeners.delete(listener)
+}
+
+function check(where, event, listener) {
+  options.oneOf(`${where}'s event`, event, EVENTS)
+  if (typeof listener !== 'function') options.fail(`${where}'s listener`, listener, 'a function')
+}
+
+/** What was found without a binary. */
+function withoutBinary() {
+  return [...kept.values()].map(finding => ({ ...finding }))
+}
+
+module.exports = { find, on, off, withoutBinary }

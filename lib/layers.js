@@ -112,9 +112,10 @@ function nameOf(handle) {
 
 /** Where a function is defined; '' where it is not known. */
 function definitionOf(handle) {
+  if (native === null) return ''
   if (placed === null) placed = native.functionOrigin(definitionOf)?.script === __filename
   const origin = placed ? native.functionOrigin(handle) : null
   return origin?.script ? placeOf(origin.script, origin.line) : ''
 }
 
-module.exports = { plain, each }
+module.exports = { plain, each, nameOf, definitionOf, unwrapped }

@@ -37,6 +37,9 @@ class Life {
     /** Of those who follow it through Express (route.js), and count its body (tap.js). */
     this.trace = null
     this.tap = null
+    /** Of those who tie things to it: its `Scope` (scope.js), and its `Owner` (owners.js). */
+    this.scope = null
+    this.owner = null
     /** By `shed()`. */
     this.refused = false
     this.first = null

@@ -28,6 +28,9 @@ let meter = {
   error: (original, layer, _life, error, req, res, next) => original.call(layer, error, req, res, next)
 }
 
+/** Who wants to see each layer before it runs; null while nobody does. */
+let look = null
+
 function Trace(base, root, onRoute, life) {
   this.place = base === '' ? root : null
   this.mounted = 0 // length of the baseUrl of `place`
@@ -45,15 +48,29 @@ function traceOf(req) {
   return life === undefined ? null : life.trace
 }
 
-/** Follows a request from here on; `onRoute(life, entry)` is told of each route that takes it. */
-function observe(life, onRoute) {
-  if (life.trace !== null) return
+/**
+ * Follows a request from here on; `onRoute(life, entry)` is told of each route that takes it. Who only wants to ask later gives
+ * none, and leaves the place to one who does.
+ */
+function observe(life, onRoute = unheard) {
+  if (life.trace !== null) {
+    if (life.trace.onRoute === unheard) life.trace.onRoute = onRoute
+    return
+  }
   const { req } = life
   try {
     life.trace = new Trace(req.baseUrl || '', hostOf(req), onRoute, life)
   } catch (error) {
     fault(error)
   }
+}
+
+function unheard() {}
+
+/** As findings name the route of a request, `GET /users/:id`; undefined where none is known. */
+function titleOf(life) {
+  const entry = current(life.req)
+  return entry === UNMATCHED ? undefined : `${life.method} ${entry.label}`
 }
 
 function current(req) {
@@ -107,6 +124,7 @@ function wrapRequest(original) {
   return function (req, res, next) {
     const trace = traceOf(req)
     if (trace === null) return original.call(this, req, res, next)
+    if (look !== null) look(trace.life, this)
     // Only the handlers inside a route have a method.
     const onward = this.method === undefined ? enter(trace, this, req, res, next) : next
     if (this.name !== MOUNTED_APP) return meter.request(original, this, trace.life, req, res, onward)
@@ -204,4 +222,15 @@ function meterWith(other) {
   meter = other
 }
 
-module.exports = { UNMATCHED, observe, current, predict, meterWith }
+/** From here on `looked(life, layer)` is called before each layer of a request that is followed. It must not throw. */
+function lookWith(looked) {
+  const others = look
+  if (others === null) look = looked
+  else
+    look = (life, layer) => {
+      others(life, layer)
+      looked(life, layer)
+    }
+}
+
+module.exports = { UNMATCHED, observe, current, predict, titleOf, meterWith, lookWith }

@@ -1,16 +1,17 @@
 'use strict'
 
 const v8 = require('node:v8')
+const { withoutBinary } = require('./findings.js')
 const { native } = require('./native.js')
 const runtime = require('./runtime.js')
 
 /** Everything that is known of this process and its routes, as a plain object. */
 function stats() {
-  return runtime.start() ? JSON.parse(native.stats()) : withoutBinary()
+  return runtime.start() ? JSON.parse(native.stats()) : fromNode()
 }
 
 /** What Node itself can tell; the rest is empty, and `heap.reason` says why. */
-function withoutBinary() {
+function fromNode() {
   const heap = v8.getHeapStatistics()
   return {
     pid: process.pid,
@@ -41,7 +42,7 @@ function withoutBinary() {
       bodyHeldBytes: 0
     },
     routes: [],
-    findings: [],
+    findings: withoutBinary(),
     recorder: { path: null, bytes: 0 }
   }
 }

@@ -9,11 +9,13 @@ const { begin, settled, lifeOf } = require('./lifetime.js')
 const layers = require('./layers.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
+const owners = require('./owners.js')
 const routes = require('./route.js')
 const runtime = require('./runtime.js')
 const { onSignal } = require('./snapshot.js')
 const spans = require('./spans.js')
 const tap = require('./tap.js')
+const watching = require('./watch.js')
 
 const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
 /** A client that went away before anything was answered: nginx's status for it. */
@@ -23,7 +25,9 @@ const AUDIT_OVER = '1mb'
 /** Middleware that tracks every request: what it allocates, how long it takes, how it ends. Put it first. */
 function plimsoll(given) {
   const settings = settingsOf(given)
-  if (!runtime.start(settings)) {
+  const recording = runtime.start(settings)
+  if (settings.watched !== null) watching.start(settings.watched)
+  if (!recording) {
     return function plimsollTracker(_req, _res, next) {
       next()
     }
@@ -50,8 +54,20 @@ function plimsoll(given) {
 
 function settingsOf(given) {
   const where = 'plimsoll()'
-  const known = ['name', 'log', 'paths', 'recorder', 'stats', 'async', 'layers', 'nearLimit', 'audit', 'snapshotSignal']
-  const { name, log, paths, recorder, stats, async, layers, nearLimit, audit, snapshotSignal } = options.object(
+  const known = [
+    'name',
+    'log',
+    'paths',
+    'recorder',
+    'stats',
+    'async',
+    'layers',
+    'nearLimit',
+    'audit',
+    'snapshotSignal',
+    'watch'
+  ]
+  const { name, log, paths, recorder, stats, async, layers, nearLimit, audit, snapshotSignal, watch } = options.object(
     where,
     given,
     known
@@ -68,7 +84,8 @@ function settingsOf(given) {
     layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false]),
     nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit),
     auditOver: auditOf(`${where}'s audit`, audit),
-    snapshotSignal: signalOf(`${where}'s snapshotSignal`, snapshotSignal)
+    snapshotSignal: signalOf(`${where}'s snapshotSignal`, snapshotSignal),
+    watched: watching.settingsOf(`${where}'s watch`, watch)
   }
 }
 
@@ -118,6 +135,7 @@ function enter(req, res) {
     if (life.slot === 0) return null
     life.atEnd(ended)
     routes.observe(life, routed)
+    owners.enter(life)
     if (tap.announcedLength(req, life.headers)) tap.watch(req, res, life.slot)
     const { auditOver } = runtime.state.settings
     if (auditOver !== null) auditResponse(req, res, auditOver, routeOf)

@@ -1,6 +1,6 @@
 'use strict'
 
-/* A bare app, or the same with plimsoll: for what stays on the JS heap after many requests. */
+/* A bare app, or the same with plimsoll, or with all that it can watch: for what stays on the JS heap after many requests. */
 
 const express = require('express')
 const plimsoll = require('../..')
@@ -11,5 +11,19 @@ if (process.argv[2] === 'plimsoll') {
   app.use(plimsoll())
   app.use(plimsoll.limit('1mb'))
 }
+if (process.argv[2] === 'watched') {
+  app.use(plimsoll({ watch: true }))
+  app.use(plimsoll.scope())
+  plimsoll.watchListeners()
+  app.use((req, _res, next) => {
+    req.scope.defer(() => {})
+    req.scope.use(setTimeout(() => {}, 60_000))
+    process.once('SIGHUP', noop)
+    req.scope.defer(() => process.off('SIGHUP', noop))
+    next()
+  })
+}
 app.get('/users/:id', (_req, res) => res.json({ ok: 1 }))
 listen(app)
+
+function noop() {}

@@ -1,10 +1,19 @@
 // Compiled by `npm run lint`, never run: what the types let through, and what they stop. `plimsoll` resolves to this repository.
 
 import http = require('node:http')
+import net = require('node:net')
+
+import { PassThrough } from 'node:stream'
+
 import connect = require('connect')
 import express = require('express')
 import express4 = require('express4')
 import plimsoll = require('plimsoll')
+
+/** Any object is taken; what is no pool is found out when it is called. */
+class Pool {
+  end(): void {}
+}
 
 const options: plimsoll.Options = {
   name: 'shop',
@@ -78,6 +87,44 @@ five.post(
 )
 // @ts-expect-error: an option that there is not
 plimsoll.spool({ folder: '/srv' })
+
+five.use(plimsoll.scope(), plimsoll.scope({ waitMs: 500 }))
+five.get('/scoped', async (req, res) => {
+  const scope: plimsoll.Scope = plimsoll.scope.of(req)
+  const socket = scope.use(new net.Socket())
+  scope.use({ id: 1 }, ({ id }) => console.log(id))
+  scope.defer(async () => socket.resetAndDestroy())
+  const user: string | undefined = scope.set('user', 'a').get<string>('user')
+  await fetch('http://127.0.0.1', { signal: scope.has(user) ? scope.signal : scope.timeout(100) })
+  await scope.pipe(process.stdin, new PassThrough(), res)
+  // @ts-expect-error: nothing that could be closed
+  scope.use(7)
+  // @ts-expect-error: made by scope() alone
+  new plimsoll.Scope()
+})
+// @ts-expect-error: an option that there is not
+plimsoll.scope({ wait: 5 })
+const pool: Pool = plimsoll.watchPool(new Pool(), { grace: 500, reclaim: true })
+pool.end()
+// @ts-expect-error: no pool
+plimsoll.watchPool('postgres://')
+plimsoll.watchListeners()
+plimsoll.watchListeners(process)
+plimsoll.watchListeners([process, new EventTarget()])
+plimsoll.watchListeners({ stop: new AbortController().signal })
+// @ts-expect-error: nothing that has listeners
+plimsoll.watchListeners({ pool })
+plimsoll.expectGone(pool, 'the pool')
+// @ts-expect-error: no object
+plimsoll.expectGone('pool', 'the pool')
+plimsoll({ watch: true })
+plimsoll({ watch: { retained: true, bloat: '500kb', timers: false, streams: true } })
+// @ts-expect-error: no such watcher
+plimsoll({ watch: { sockets: true } })
+plimsoll.on('finding', ({ kind, route, origin, count }) => console.log(kind, route, origin, count))
+plimsoll.off('finding', console.log)
+// @ts-expect-error: no such event
+plimsoll.on('found', console.log)
 
 const four = express4()
 four.use(plimsoll.spool({ type: req => req.headers['x-large'] !== undefined }))

@@ -234,7 +234,10 @@ export interface Stats {
     at: number | null
   }
   routes: RouteStats[]
-  /** `heap-limit`: V8's limit and the container's do not fit each other; the advice names the flag to set. */
+  /**
+   * `heap-limit`: V8's limit and the container's do not fit each other; the advice names the flag to set. The other kinds are of what
+   * is asked for: `large-response`, `disposer`, `unclosed`, `listener`, `timer`, `stream`, `retained`, `bloat`.
+   */
   findings: Finding[]
   recorder: {
     /** The file; null if the record is in memory only. */
@@ -264,11 +267,16 @@ export interface Pressure {
 /** Something that plimsoll has evidence of. */
 export interface Finding {
   kind: string
+  /** Method and pattern (`GET /users/:id`), if known. */
   route: string | null
-  /** Where in the code it comes from, if known. */
+  /**
+   * Where in the code it comes from, if known: `src/users.js:12:5`, of the source where Node has source maps on; with a module's name behind
+   * it where the app called that. Of a function (a layer, a deferred one) file and line.
+   */
   origin: string | null
+  /** How often it was seen; of what grows, how much of it there was when it was last told (it is told again when there is a tenth more). */
   count: number
-  /** Of a thousand requests of that route; null where it does not apply. */
+  /** Of a thousand requests of that route (`retained`: of those watched); null where it does not apply. */
   perThousand: number | null
   firstSeen: number
   lastSeen: number

@@ -16,3 +16,4 @@ mod reports;
 mod requests;
 mod snapshot;
 mod spool;
+mod weak;

@@ -48,6 +48,8 @@ pub struct Heap {
     used: u64,
     last_pause_ms: u64,
     asked_at: Option<Millis>,
+    /// Major collections that there were.
+    majors: u64,
 }
 
 impl Heap {
@@ -59,6 +61,7 @@ impl Heap {
     pub fn collected(&mut self, major: bool, used: u64, pause_ns: u64, now: Millis) {
         self.after = used;
         if major {
+            self.majors += 1;
             self.live = Some((used, now));
             self.in_flight_then = self.in_flight;
             self.last_pause_ms = pause_ns / 1_000_000;
@@ -79,6 +82,10 @@ impl Heap {
     /// When the last major collection was.
     pub fn collected_at(&self) -> Option<Millis> {
         self.live.map(|(_, at)| at)
+    }
+
+    pub fn majors(&self) -> u64 {
+        self.majors
     }
 
     pub fn live(&self) -> Option<u64> {

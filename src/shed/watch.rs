@@ -71,6 +71,11 @@ impl Watch {
         self.judge();
     }
 
+    /// How many major collections there were.
+    pub fn majors(&self) -> u64 {
+        self.heap.majors()
+    }
+
     /// What the requests in flight have allocated on the heap, and what of the heap is used.
     pub fn charged(&mut self, in_flight: u64, used: u64) {
         if self.heap.charged(in_flight, used) {

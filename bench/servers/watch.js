@@ -1,0 +1,60 @@
+'use strict'
+
+const { userApp } = require('./bare')
+const { state } = require('./plimsoll')
+
+// What each watcher costs, and a scope: WATCH names one of these.
+const WAYS = {
+  bare: () => {},
+  plimsoll: app => app.use(plimsoll()()),
+  scope: app => app.use(plimsoll().scope()),
+  defer(app) {
+    app.use(plimsoll().scope())
+    app.use((req, _res, next) => {
+      req.scope.defer(nothing)
+      next()
+    })
+  },
+  pool: app => taking(app, pool => plimsoll().watchPool(pool)),
+  'pool-unwatched': app => taking(app, pool => pool),
+  listeners: () => plimsoll().watchListeners(),
+  timers: app => app.use(plimsoll()({ watch: { timers: true } })),
+  streams: app => app.use(plimsoll()({ watch: { streams: true } })),
+  retained: app => app.use(plimsoll()({ watch: { retained: true } })),
+  bloat: app => app.use(plimsoll()({ watch: { bloat: true } })),
+  all(app) {
+    app.use(plimsoll()({ watch: true }))
+    plimsoll().watchListeners()
+    app.use(plimsoll().scope())
+  }
+}
+
+function plimsoll() {
+  return require('../..')
+}
+
+function nothing() {}
+
+/** A pool that has always one to give: what is measured is the watching. */
+function taking(app, watched) {
+  const pool = watched({
+    acquire: async () => ({}),
+    release: async () => {},
+    destroy: async () => {},
+    isBorrowedResource: () => true
+  })
+  app.use(async (_req, _res, next) => {
+    await pool.release(await pool.acquire())
+    next()
+  })
+}
+
+const way = process.env.WATCH ?? 'bare'
+const counts = ['plimsoll', 'timers', 'streams', 'retained', 'bloat', 'all'].includes(way)
+
+module.exports = {
+  packages: ['express', '../../package.json'],
+  create: () => ({ app: userApp(WAYS[way]), state: counts ? state : () => ({ count: null }) })
+}
+
+if (require.main === module) require('../lib/serve')(module.exports, __filename)

@@ -1,0 +1,86 @@
+'use strict'
+
+/*
+ * About how many bytes an object holds, in bounded time: an estimate from below. Large collections are judged by a few of their elements. What
+ * lives on its own (emitters, streams, functions) and what other requests have as well is not counted, getters are not called.
+ */
+
+const { EventEmitter } = require('node:events')
+const { performance } = require('node:perf_hooks')
+const { isProxy } = require('node:util/types')
+
+const NODES = 2000
+const TIME_MS = 0.3
+/** Of a collection, as many are looked at. */
+const ELEMENTS = 32
+/** From here on something is large enough to ask whether others have it too. */
+const LARGE = 16_384
+const OBJECT = 24
+const SLOT = 8
+const ENTRY = 32
+
+/** What has been seen in a request before: a cache that hangs on each is none of theirs. */
+const shared = new WeakSet()
+
+/** `seen`: what has been counted in this request, by any of its properties. */
+function sizeOf(value, seen) {
+  const deadline = performance.now() + TIME_MS
+  const stack = [[value, 1]]
+  let bytes = 0
+  for (let nodes = 0; stack.length > 0 && nodes < NODES; nodes++) {
+    if ((nodes & 63) === 63 && performance.now() > deadline) break
+    const [each, weight] = stack.pop()
+    bytes += weight * ownBytes(each, weight, seen, stack)
+  }
+  return bytes
+}
+
+/** Of one value; what it holds goes onto the stack. */
+function ownBytes(value, weight, seen, stack) {
+  if (typeof value === 'string') return value.length
+  if (typeof value !== 'object' || value === null || seen.has(value)) return 0
+  seen.add(value)
+  if (isProxy(value) || value instanceof EventEmitter) return 0
+  const own = shallow(value)
+  if (own >= LARGE) {
+    if (shared.has(value)) return 0
+    shared.add(value)
+  }
+  elements(value, weight, stack)
+  return own
+}
+
+function shallow(value) {
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return value.byteLength
+  if (Array.isArray(value)) return OBJECT + SLOT * value.length
+  if (value instanceof Map || value instanceof Set) return OBJECT + ENTRY * value.size
+  return OBJECT + SLOT * Object.keys(value).length
+}
+
+function elements(value, weight, stack) {
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return
+  if (Array.isArray(value)) {
+    const step = Math.max(1, value.length / ELEMENTS)
+    for (let at = 0; at < value.length; at += step) put(stack, value[Math.floor(at)], weight * step)
+  } else if (value instanceof Map || value instanceof Set) {
+    let left = ELEMENTS
+    const share = weight * Math.max(1, value.size / ELEMENTS)
+    for (const [key, each] of value.entries()) {
+      put(stack, key, share)
+      if (each !== key) put(stack, each, share)
+      if (--left === 0) break
+    }
+  } else {
+    const keys = Object.keys(value)
+    const step = Math.max(1, keys.length / ELEMENTS)
+    for (let at = 0; at < keys.length; at += step) {
+      put(stack, Object.getOwnPropertyDescriptor(value, keys[Math.floor(at)])?.value, weight * step)
+    }
+  }
+}
+
+function put(stack, value, weight) {
+  if (typeof value === 'string' || (typeof value === 'object' && value !== null)) stack.push([value, weight])
+}
+
+module.exports = { sizeOf }
