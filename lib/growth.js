@@ -5,7 +5,7 @@
  * does a burst.
  *
  * A tally counts what is there now, by route and place, and notes at how many requests each new maximum was reached. It grows with
- * requests if the last third of the growth was at least half as fast as the whole, and took more than a few requests.
+ * requests if the last third of the growth was about as fast as the whole, and the whole took more than a few requests.
  */
 
 const { find } = require('./findings.js')
@@ -17,6 +17,8 @@ const TALLIES = 1024
 const MARKS = 128
 /** What one request, or a handful, has left behind does not grow with requests. */
 const REQUESTS = 10
+/** Of all requests, the last third of what was left behind may have taken so many: a third where it comes evenly, more where it fills up. */
+const LAST_THIRD = 0.45
 /** A finding is counted up when there is so much more. */
 const STEP = 1.1
 
@@ -64,7 +66,7 @@ class Tally {
   grows(requests) {
     const whole = requests - this.first
     const twoThirds = this.marks[Math.floor((2 * this.most) / 3 / this.stride) - 1] ?? this.first
-    return whole >= REQUESTS && requests - twoThirds <= (2 / 3) * whole
+    return whole >= REQUESTS && requests - twoThirds <= LAST_THIRD * whole
   }
 
   report() {
