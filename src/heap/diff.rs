@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::bits::Bits;
-use super::classes::{Class, Place};
-use super::snapshot::{NONE, Ordinal};
-use super::{Error, Heap, Result};
+use super::classes::{self, Class, Classes, Place};
+use super::snapshot::{NONE, Ordinal, Snapshot};
+use super::source::Source;
+use super::{Error, Heap, Result, Roots, graph, lexer};
 
 /// The first classes have a path; those behind would take long and say little.
 const MOST_PATHS: usize = 50;
@@ -105,39 +106,67 @@ impl Sum {
     }
 }
 
-impl Heap {
+impl Snapshot {
     fn is_native(&self, node: Ordinal) -> bool {
-        self.snapshot.nodes.kind[node as usize] == self.snapshot.node_kinds().native
+        self.nodes.kind[node as usize] == self.node_kinds().native
     }
 
     /// What counts: nodes with a size of their own, as in the summary.
     fn sized(&self) -> impl Iterator<Item = Ordinal> + '_ {
-        let counts = |node: &Ordinal| self.snapshot.nodes.size.get(*node) > 0 && !self.is_root_like(*node);
-        self.snapshot.ordinals().filter(counts)
+        let counts = |node: &Ordinal| self.nodes.size.get(*node) > 0 && *node != self.root && !self.is_synthetic(*node);
+        self.ordinals().filter(counts)
+    }
+}
+
+impl Ids {
+    /// Those of a snapshot of which nothing else is wanted.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not valid.
+    pub fn read(source: &mut Source) -> Result<Self> {
+        Ok(Self::of(&lexer::read(source)?.nodes.id))
+    }
+}
+
+impl Baseline {
+    /// That of a snapshot of which nothing else is wanted: who retains what needs not be known.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not valid.
+    pub fn read(source: &mut Source, roots: Roots) -> Result<Self> {
+        let mut snapshot = lexer::read(source)?;
+        let classes = graph::sizes_and(&mut snapshot, roots, classes::find);
+        Ok(Self::of(&snapshot, &classes))
     }
 
+    fn of(snapshot: &Snapshot, classes: &Classes) -> Self {
+        let mut objects = Vec::new();
+        let (mut native, mut large) = (HashMap::new(), HashMap::new());
+        for node in snapshot.sized() {
+            let (class, bytes) = (classes.of[node as usize], snapshot.nodes.size.get(node));
+            if snapshot.is_native(node) {
+                *native.entry((class, bytes)).or_insert(0) += 1;
+                continue;
+            }
+            let id = snapshot.nodes.id[node as usize];
+            let small = Small::try_from(bytes).unwrap_or(Small::MAX);
+            if small == Small::MAX {
+                large.insert(id, bytes);
+            }
+            objects.push((id, class, small));
+        }
+        objects.shrink_to_fit();
+        Self { ids: Ids::of(&snapshot.nodes.id), objects, large, classes: classes.all.clone(), native }
+    }
+}
+
+impl Heap {
     pub fn ids(&self) -> Ids {
         Ids::of(&self.snapshot.nodes.id)
     }
 
     pub fn baseline(&self) -> Baseline {
-        let mut objects = Vec::new();
-        let (mut native, mut large) = (HashMap::new(), HashMap::new());
-        for node in self.sized() {
-            let (class, bytes) = (self.classes.of[node as usize], self.snapshot.nodes.size.get(node));
-            if self.is_native(node) {
-                *native.entry((class, bytes)).or_insert(0) += 1;
-            } else {
-                let id = self.snapshot.nodes.id[node as usize];
-                let small = Small::try_from(bytes).unwrap_or(Small::MAX);
-                if small == Small::MAX {
-                    large.insert(id, bytes);
-                }
-                objects.push((id, class, small));
-            }
-        }
-        objects.shrink_to_fit();
-        Baseline { ids: self.ids(), objects, large, classes: self.classes.all.clone(), native }
+        Baseline::of(&self.snapshot, &self.classes)
     }
 
     /// What came since `before` and is here. With `between`, the ids of a snapshot in the middle, only what was there already.
@@ -159,10 +188,10 @@ impl Heap {
             *cancelled.entry((numbers[*class as usize], *bytes)).or_insert(0) += count;
         }
         let mut is_added = Bits::new(self.snapshot.node_count());
-        for node in self.sized() {
+        for node in self.snapshot.sized() {
             let (class, bytes) = (self.classes.of[node as usize], self.snapshot.nodes.size.get(node));
             let id = self.snapshot.nodes.id[node as usize];
-            let known = match self.is_native(node) {
+            let known = match self.snapshot.is_native(node) {
                 true => cancelled
                     .get_mut(&(class, bytes))
                     .is_some_and(|left| left.checked_sub(1).map(|n| *left = n).is_some()),

@@ -14,9 +14,10 @@ use serde::Serialize;
 
 use super::units::{self, plain};
 use super::{NOTHING, OK, Terminal, is_unicode, show::escape};
+use crate::heap::diff::{Baseline, Ids};
 use crate::heap::source::Source;
 use crate::heap::tree::Cut;
-use crate::heap::{Error, Heap, Roots};
+use crate::heap::{self, Error, Heap, Roots};
 
 #[derive(Subcommand)]
 pub enum Task {
@@ -181,7 +182,8 @@ pub fn run(task: &Task, terminal: Terminal, out: &mut dyn Write, err: &mut dyn W
         color: terminal.color,
         unicode: is_unicode(|name| std::env::var(name).ok()),
     };
-    let read = |file: &str| read(file, options.roots.into(), terminal.progress);
+    let (roots, progress) = (Roots::from(options.roots), terminal.progress);
+    let read = |file: &str| read(file, progress, |source| Heap::read(source, roots));
     let done = match task {
         Task::Summary { file } => read(&file.file).and_then(|(heap, reading)| {
             let summary = heap.summary();
@@ -191,7 +193,7 @@ pub fn run(task: &Task, terminal: Terminal, out: &mut dyn Write, err: &mut dyn W
             }
             Ok(OK)
         }),
-        Task::Diff { before, after, last, .. } => diff(before, after, last.as_deref(), &read, &page, out),
+        Task::Diff { before, after, last, .. } => diff([before, after], last.as_deref(), roots, progress, &page, out),
         Task::Path { file, target } => read(&file.file).and_then(|(heap, _)| path(&heap, target, &page, out, err)),
         Task::Dominators { file, threshold, depth } => read(&file.file).and_then(|(heap, _)| {
             let least_bytes = (heap.total_bytes() as f64 * threshold.max(0.0) / 100.0) as u64;
@@ -240,8 +242,6 @@ impl Failure {
     }
 }
 
-type Read = Result<(Heap, Reading), Failure>;
-
 /// What is wrong, and what to do.
 fn advice(error: &Error) -> String {
     match error {
@@ -259,34 +259,38 @@ fn advice(error: &Error) -> String {
     }
 }
 
-fn read(file: &str, roots: Roots, progress: bool) -> Read {
+/// Reads a file and makes of it what `make` does.
+fn read<T>(
+    file: &str,
+    progress: bool,
+    make: impl FnOnce(&mut Source) -> heap::Result<T>,
+) -> Result<(T, Reading), Failure> {
     let failed = Failure::of(file);
     let began = Instant::now();
     let source = if file == "-" { Source::stdin() } else { Source::open(Path::new(file)) };
     let mut source = source.map_err(|error| failed(error.into()))?;
     let bytes = source.progress();
-    let heap = progress::during(progress, file, &source.progress(), source.file_bytes(), || {
-        Heap::read(&mut source, roots).map_err(&failed)
-    })?;
-    Ok((heap, Reading { bytes: bytes.bytes(), seconds: began.elapsed().as_secs_f64() }))
+    let length = source.file_bytes();
+    let made = progress::during(progress, file, &bytes, length, || make(&mut source).map_err(&failed))?;
+    Ok((made, Reading { bytes: bytes.bytes(), seconds: began.elapsed().as_secs_f64() }))
 }
 
 fn diff(
-    before: &str,
-    after: &str,
+    [before, after]: [&str; 2],
     last: Option<&str>,
-    read: &dyn Fn(&str) -> Read,
+    roots: Roots,
+    progress: bool,
     page: &Page,
     out: &mut dyn Write,
 ) -> Result<i32, Failure> {
     // One heap at a time: of the others only what is compared is kept.
-    let (baseline, first) = read(before).map(|(heap, reading)| (heap.baseline(), reading))?;
+    let (baseline, first) = read(before, progress, |source| Baseline::read(source, roots))?;
     let (between, second) = match last {
-        Some(_) => read(after).map(|(heap, reading)| (Some(heap.ids()), Some(reading)))?,
+        Some(_) => read(after, progress, Ids::read).map(|(ids, reading)| (Some(ids), Some(reading)))?,
         None => (None, None),
     };
     let newest = last.unwrap_or(after);
-    let (heap, third) = read(newest)?;
+    let (heap, third) = read(newest, progress, |source| Heap::read(source, roots))?;
     let diff = heap.diff(&baseline, between.as_ref()).map_err(Failure::of(newest))?;
     if page.json {
         page.json(&diff, out)?;

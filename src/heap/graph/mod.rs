@@ -53,6 +53,17 @@ pub fn analyse<T>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Sn
     (Retained { dominator, size, distances }, beside)
 }
 
+/// The sizes alone, and what else is to be done of the snapshot beside that.
+pub fn sizes_and<T: Send>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Snapshot) -> T + Send) -> T {
+    let shared = &*snapshot;
+    let (beside, owners) = match roots {
+        Roots::DevTools => threads::both(|| beside(shared), || owners::find(shared)),
+        Roots::Gc => (beside(shared), Vec::new()),
+    };
+    owners::give(snapshot, &owners);
+    beside
+}
+
 fn retained(snapshot: &Snapshot) -> (Vec<Ordinal>, Sizes) {
     let dominators::Tree { order, dominator } = dominators::tree(snapshot, snapshot.root);
     let mut sums: Vec<u64> = order.iter().map(|node| snapshot.nodes.size.get(*node)).collect();
