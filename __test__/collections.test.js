@@ -27,7 +27,7 @@ test('every collection is in the record, with its kind, pause and sizes', async 
       const looks = []
       for (let i = 0; i < 2; i++) {
         const [scavenges, marks] = counted(await server.ask('stats'))
-        looks.push([traced(': Scavenge') - scavenges, traced(': Mark-Compact') - marks])
+        looks.push([traced(': Scavenge') - scavenges, traced('Mark-Compact') - marks])
         await pause(50)
       }
       return isDeepStrictEqual(looks[0], looks[1]) && looks[0]
