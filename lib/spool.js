@@ -144,6 +144,7 @@ class Reading extends AsyncResource {
     if (this.done) return
     this.received += chunk.length
     const flow = native.spoolWrite(this.handle, chunk)
+    letGo(this.req, chunk)
     if (flow === WAIT) this.req.pause()
     else if (flow === FAILED) this.refuse()
   }
@@ -224,6 +225,15 @@ class Reading extends AsyncResource {
       process.nextTick(() => this.abort())
     }
   }
+}
+
+/**
+ * What was copied is garbage, 64 KiB each time, of which V8 lets tens of megabytes gather: it is given back at once where nobody else
+ * can want it. A chunk that is a part of something larger (Node's pool) is left alone.
+ */
+function letGo(req, chunk) {
+  const { buffer } = chunk
+  if (chunk.byteLength === buffer.byteLength && req.listenerCount('data') === 1) native.letGo(buffer)
 }
 
 function writeError(failure) {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{Buffer, FnArgs, Function};
+use napi::bindgen_prelude::{ArrayBuffer, Buffer, FnArgs, Function};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Result, Status};
 use napi_derive::napi;
@@ -141,6 +141,12 @@ fn code(flow: Option<Flow>) -> u32 {
 #[napi(catch_unwind)]
 pub fn spool_write(handle: u32, chunk: &[u8]) -> u32 {
     code(with(handle, |spool| spool.write(chunk)))
+}
+
+/// Gives back the memory of what was copied, which nobody may look at any more.
+#[napi(catch_unwind)]
+pub fn let_go(buffer: ArrayBuffer) -> Result<()> {
+    buffer.detach()
 }
 
 /// There is no more to come. 0: the body is whole.

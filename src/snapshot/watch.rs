@@ -168,6 +168,8 @@ mod tests {
     use super::*;
 
     /// A child of another kind: a shell that writes.
+    // It is `watch` that waits for it.
+    #[allow(clippy::zombie_processes)]
     fn shell(script: &str) -> Child {
         let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
         let output = OwnedFd::from(child.stdout.take().unwrap());
