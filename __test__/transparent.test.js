@@ -69,7 +69,7 @@ const readers = {
   'raw-body': {
     type: 'application/x-own',
     body: data => data,
-    take: () => (req, res, next) =>
+    take: () => (req, _res, next) =>
       rawBody(req, { length: req.headers['content-length'], limit: OWN_LIMIT }, (error, data) => {
         // It stops reading, and leaves to the caller what becomes of the rest.
         req.resume()
