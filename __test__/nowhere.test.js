@@ -2,13 +2,13 @@
 
 const assert = require('node:assert/strict')
 const { execFileSync } = require('node:child_process')
-const { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } = require('node:fs')
-const { tmpdir } = require('node:os')
+const { existsSync, readdirSync, rmSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const test = require('node:test')
 const { start } = require('./support/child.js')
 const { show, folder } = require('./support/cli.js')
 const { request, until } = require('./support/http.js')
+const { mount } = require('./support/mount.js')
 
 /** The app serves, counts, and has said once why there is no file. */
 async function worksWithoutFile(t, dir) {
@@ -31,28 +31,6 @@ test('works with one warning where the folder cannot be made', async t => {
   writeFileSync(file, '')
   await worksWithoutFile(t, join(file, 'below'))
 })
-
-/** Mounts something at a new folder for the time of a test; null after a skip where that is not possible. */
-function mount(t, args, prepare = () => {}) {
-  const dir = mkdtempSync(join(tmpdir(), 'plimsoll-test-'))
-  const target = join(dir, 'mounted')
-  mkdirSync(target)
-  let mounted = false
-  t.after(() => {
-    if (mounted) execFileSync('umount', ['--lazy', target])
-    rmSync(dir, { recursive: true })
-  })
-  try {
-    prepare(dir)
-    execFileSync('mount', [...args(dir), target], { stdio: 'pipe' })
-    mounted = true
-  } catch (error) {
-    // Needs root, and a kernel that lets it: containers often do not, in CI too.
-    t.skip(`cannot mount: ${String(error.stderr || error.message).trim()}`)
-    return null
-  }
-  return target
-}
 
 test('works with one warning on a full tmpfs, and never dies of it', async t => {
   const target = mount(t, () => ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs'])

@@ -14,7 +14,7 @@ const plimsoll = require('..')
 const { start } = require('./support/child.js')
 const { request, until } = require('./support/http.js')
 const { nodes } = require('./support/nodes.js')
-const { mount } = require('./support/spool.js')
+const { mount } = require('./support/mount.js')
 
 const linux = process.platform === 'linux' ? {} : { skip: 'by a child on Linux only' }
 const OBJECTS = 5000

@@ -11,7 +11,8 @@ const test = require('node:test')
 const { promisify } = require('node:util')
 const { start } = require('./support/child.js')
 const { until } = require('./support/http.js')
-const { bytes, descriptors, mount, onDisk } = require('./support/spool.js')
+const { mount } = require('./support/mount.js')
+const { bytes, descriptors, onDisk } = require('./support/spool.js')
 const { random, upload, wire } = require('./support/uploads.js')
 
 const UPLOADS = 5000

@@ -69,12 +69,11 @@ struct Limits {
 
 impl Limits {
     fn of(cgroup: &Cgroup) -> Self {
-        let (used, inactive) = (cgroup.used_bytes(), cgroup.inactive_file_bytes());
         Self {
             limit_bytes: cgroup.limit_bytes(),
-            used_bytes: used,
-            inactive_file_bytes: inactive,
-            working_set_bytes: used.zip(inactive).map(|(used, inactive)| used.saturating_sub(inactive)),
+            used_bytes: cgroup.used_bytes(),
+            inactive_file_bytes: cgroup.inactive_file_bytes(),
+            working_set_bytes: cgroup.working_set_bytes(),
         }
     }
 }

@@ -19,6 +19,7 @@ struct ScriptOrigin([usize; 32]);
 #[derive(Clone, Copy)]
 pub struct Functions {
     isolate: *const c_void,
+    // SAFETY (of calling these two): on the isolate's thread, with a handle of a function that lives.
     script_origin: unsafe extern "C" fn(FunctionHandle) -> ScriptOrigin,
     line_number: unsafe extern "C" fn(FunctionHandle) -> i32,
 }

@@ -30,9 +30,9 @@ pub fn retained() -> Option<u64> {
 pub fn purge() -> Option<bool> {
     use std::ptr::null_mut;
     // 4096 is `MALLCTL_ARENAS_ALL`.
+    let control = c"arena.4096.purge";
     // SAFETY: the name is NUL-terminated, and this control neither reads nor writes a value: all else must be null.
-    let status =
-        unsafe { tikv_jemalloc_sys::mallctl(c"arena.4096.purge".as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
+    let status = unsafe { tikv_jemalloc_sys::mallctl(control.as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
     Some(status == 0)
 }
 

@@ -66,10 +66,21 @@ pub fn start_ticks_of(pid: u32) -> u64 {
 }
 
 fn start_ticks_in(path: &str) -> u64 {
+    stat_fields(path, 19, 1).sum()
+}
+
+/// CPU time that another process has had, user and system, in clock ticks; 0 where there is none of this pid.
+pub fn cpu_ticks_of(pid: u32) -> u64 {
+    stat_fields(&format!("/proc/{pid}/stat"), 11, 2).sum()
+}
+
+/// `count` fields of `/proc/…/stat`, the `first` one counted from the process's state; none where they cannot be read.
+fn stat_fields(path: &str, first: usize, count: usize) -> impl Iterator<Item = u64> {
     let stat = fs::read_to_string(path).unwrap_or_default();
     // The second field is the command in parentheses and may hold anything, spaces and parentheses included.
     let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
-    after.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+    let fields: Vec<_> = after.split(' ').skip(first).take(count).filter_map(|field| field.parse().ok()).collect();
+    fields.into_iter()
 }
 
 /// The memory controller of this process's control group, v1 or v2.
@@ -135,6 +146,11 @@ impl Cgroup {
         figure("total_inactive_file ").or_else(|| figure("inactive_file "))
     }
 
+    /// What is used less what the kernel can drop at once: Kubernetes' working set. None where either is not known.
+    pub fn working_set_bytes(&self) -> Option<u64> {
+        Some(self.used_bytes()?.saturating_sub(self.inactive_file_bytes()?))
+    }
+
     /// How many processes of the group the kernel has killed for want of memory.
     pub fn oom_kills(&self) -> Option<u64> {
         let events = fs::read_to_string(&self.events).ok()?;
@@ -157,6 +173,7 @@ mod tests {
         assert!(start_ticks() > 0);
         assert_eq!(start_ticks_of(std::process::id()), start_ticks());
         assert_eq!(start_ticks_of(u32::MAX), 0);
+        assert_eq!(cpu_ticks_of(u32::MAX), 0);
         assert!(fds().0 >= 3 && fds().1 >= fds().0);
     }
 
@@ -181,6 +198,7 @@ mod tests {
         let cgroup = Cgroup::parse("0::/app\n", root.path()).unwrap();
         assert_eq!((cgroup.used_bytes(), cgroup.limit_bytes(), cgroup.oom_kills()), (Some(1000), Some(2000), Some(3)));
         assert_eq!(cgroup.inactive_file_bytes(), Some(80));
+        assert_eq!(cgroup.working_set_bytes(), Some(920));
     }
 
     #[test]

@@ -28,7 +28,8 @@ impl Room {
     }
 
     fn of_container(cgroup: &Cgroup) -> Option<Self> {
-        let used = cgroup.used_bytes()?.saturating_sub(cgroup.inactive_file_bytes().unwrap_or(0));
+        // Without the part that can be dropped, all of it counts.
+        let used = cgroup.working_set_bytes().or_else(|| cgroup.used_bytes())?;
         let whole = cgroup.limit_bytes()?;
         Some(Self { left: whole.saturating_sub(used), whole })
     }

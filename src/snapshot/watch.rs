@@ -1,7 +1,6 @@
 //! What the server does while the child works, on a thread of its own: takes over what it writes, and ends it if it gets stuck or memory
 //! runs short.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use thiserror::Error;
 use super::room::Room;
 use super::sink::Sink;
 use super::{Child, guest};
+use crate::probe::process;
 
 /// How often it is looked at where nothing comes.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -87,7 +87,7 @@ fn take_over(pid: i32, output: &OwnedFd, sink: &mut Sink) -> Result<Option<u8>, 
             continue;
         }
         looked = Instant::now();
-        let ticks = cpu_ticks(pid);
+        let ticks = process::cpu_ticks_of(pid.unsigned_abs());
         if ticks != cpu {
             (cpu, moved) = (ticks, looked);
         }
@@ -112,14 +112,6 @@ fn readable(output: &OwnedFd) -> io::Result<bool> {
         -1 => Err(io::Error::last_os_error()),
         ready => Ok(ready > 0),
     }
-}
-
-/// CPU time that a process has had, in clock ticks.
-fn cpu_ticks(pid: i32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The second field is the command in parentheses, and may hold anything.
-    let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
-    after.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
 enum Ended {
@@ -162,6 +154,7 @@ impl Drop for Reaper {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::fd::OwnedFd;
     use std::process::{Command, Stdio};
 

@@ -5,11 +5,14 @@ use std::ffi::c_void;
 use super::ProbeError;
 
 pub type IsolatePointer = *mut c_void;
+// SAFETY (of calling one): only V8 does, with the isolate of the thread and the `data` that was installed with it.
 pub type GcCallback = unsafe extern "C" fn(IsolatePointer, i32, i32, *mut c_void);
 /// `data`, the limit now, the limit at the start; returns the limit to be.
 pub type NearHeapLimitCallback = unsafe extern "C" fn(*mut c_void, usize, usize) -> usize;
 
 /// V8's functions, as found in this process.
+// SAFETY (of calling them): on the thread of the isolate that is handed over, while it lives; a callback is removed with the
+// pair that was added.
 #[derive(Clone, Copy)]
 pub struct Symbols {
     pub get_current: unsafe extern "C" fn() -> IsolatePointer,
