@@ -117,12 +117,6 @@ declare namespace plimsoll {
   }
 
   /**
-   * A whole number of bytes, or `'<number><unit>'` with the unit `b`, `kb`, `mb`, `gb` or `tb` in any case, where 1 kb is 1,024
-   * bytes, as in Express. Everything else throws, `'10m'` too (which Express takes for 10 bytes).
-   */
-  type Size = number | string
-
-  /**
    * Middleware that refuses request bodies over the limit, in front of every parser: a declared length before any byte is read, any
    * other body at the first byte too many. Exactly the limit passes. Works without a binary, too.
    *
@@ -137,101 +131,6 @@ declare namespace plimsoll {
    */
   function limit(limit: Limits | LimitOptions): Handler
 
-  /** One size for all bodies, one by content type, or a function of the request. */
-  type Limits = Size | LimitsByType | ((req: IncomingMessage) => Size)
-
-  /** Keys are types (`application/json`), families (`image/*`) and `default`, for all others and for none. */
-  interface LimitsByType {
-    default: Size
-    [type: `${string}/${string}`]: Size
-  }
-
-  interface LimitOptions {
-    /** The greatest body that passes. */
-    limit: Limits
-    /**
-     * Limits by route, in the place of `limit`. Keys are `'POST /uploads/:id'` or, for all methods, `'/files/*'`: each segment of the path is
-     * literal, a parameter, or a `*` at the end. They are compared with the whole path of the URL, in any case and with or without a slash at the
-     * end, as Express does. The first that matches holds.
-     */
-    routes?: { [route: string]: Limits }
-    /**
-     * What holds where a function throws or returns no size; that is counted as a fault and reported once. Only beside a function.
-     * Default: 0, every body is refused.
-     */
-    fallback?: Size
-    /**
-     * True: decides when the body is first read, and a `limit()` nearer to the route holds in its place, larger or not. Else one
-     * that comes later can only lower it. Default: false.
-     */
-    defer?: boolean
-    /**
-     * The greatest number of bytes of all bodies in flight, of all requests that come through a limit with a budget, in all threads of the
-     * process. A declared length is reserved whole before it is read, others as they come; until the request is over. What has no
-     * room is refused with an {@link OverBudgetError} at once, what is larger than the budget with a {@link TooLargeError}. Default: none.
-     */
-    budget?: Size
-    /**
-     * Bytes a second that a body must come with. A client has `graceMs` in hand; time spends it, bytes give it back at this rate. Time in
-     * which the app does not read is not counted. Who runs out is refused with a {@link TooSlowError}. Default: none.
-     */
-    minRate?: Size | { bytes: Size /** Milliseconds, from 1. Default: 10,000. */; graceMs?: number }
-    /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
-    report?: boolean
-    /** Whether compressed bodies are inflated, and under which bounds. Default: false. */
-    inflate?: boolean | InflateOptions
-    /** What becomes of the connection of a refused upload. */
-    linger?: LingerOptions
-  }
-
-  /**
-   * `gzip`, `deflate` (with zlib's header or raw), `br` and `zstd` bodies are inflated natively, in front of every reader, as far as
-   * that asks for more. Readers see an identity body: `Content-Encoding` and `Content-Length` are gone from the request's headers (also
-   * the raw ones), `Transfer-Encoding: chunked` stands for a body of unknown length. The limit bounds what comes and what it is
-   * inflated to; both are refused with a {@link TooLargeError}. `bodyBytes` count what comes.
-   *
-   * What cannot be inflated is an {@link EncodingError}, also with `report`: an unknown encoding, or several, before anything is read; the
-   * rest comes to whoever reads. An empty body is an empty body.
-   *
-   * Without a binary bodies are passed on as they come, with their header, and one warning says so: the limit bounds what comes, and
-   * who inflates it (body-parser) must bound that.
-   */
-  interface InflateOptions {
-    /** A body that is inflated to more than so many times its size is refused, 1 to Infinity. Default: 100. */
-    ratio?: number
-    /** Up to this inflated size the ratio does not matter. Default: `'1mb'`. */
-    threshold?: Size
-  }
-
-  /** What {@link limit} refuses a compressed body with, in the shape of body-parser's. */
-  interface EncodingError extends Error {
-    /** 415 for an encoding that is not known (or several), and a window of more than 8 MiB; 400 for a body that is not what it says. */
-    status: 400 | 415
-    statusCode: 400 | 415
-    type: 'encoding.unsupported' | 'encoding.window' | 'encoding.invalid'
-    expose: true
-    /** As the request named it, in lower case. */
-    encoding: string
-    /** node:zlib's, for a body that is cut and for one that is corrupt or goes on behind its end; absent with 415. */
-    code?: 'Z_BUF_ERROR' | 'Z_DATA_ERROR'
-  }
-
-  /**
-   * A client that still sends does not read its answer when its connection is reset. So a refused one is answered with
-   * `Connection: close`, our half of the connection is closed, and what still comes is thrown away within these bounds. All
-   * connections that linger are closed when their server closes; of a thread at most 256 linger at once.
-   */
-  interface LingerOptions {
-    /** Milliseconds in all. Also how long an error handler may take to answer. Default: 10,000. */
-    timeMs?: number
-    /** Milliseconds without a byte. Default: 3,000. */
-    idleMs?: number
-    /** Bytes that are thrown away. Default: `'256mb'`. */
-    bytes?: Size
-    /** A declared remainder up to this is read, and the connection serves the next request. Default: `'64kb'`. */
-    drain?: Size
-  }
-
   /**
    * Lets a server's `100 Continue` wait for the app: it is sent when somebody begins to read the body. What is refused until then, by
    * {@link limit} or by a guard of the app's own, is never uploaded by clients that ask first (`Expect: 100-continue`, as curl does). On a
@@ -241,54 +140,6 @@ declare namespace plimsoll {
    * @example plimsoll.attach(app.listen(3000))
    */
   function attach<Server extends import('node:net').Server>(server: Server): Server
-
-  /** What {@link limit} refuses with, in the shape of body-parser's: handlers written for those work unchanged. */
-  interface TooLargeError extends Error {
-    status: 413
-    statusCode: 413
-    type: 'entity.too.large'
-    expose: true
-    /** The limit, in bytes. */
-    limit: number
-    /** Bytes declared by `Content-Length`; absent if the body was refused while it was counted. */
-    length?: number
-    /** The same as `length`. */
-    expected?: number
-    /** Bytes counted when the body was cut (inflated ones, if it was that); absent if a declared length was refused. */
-    received?: number
-    /** The bound on how much a compressed body may grow, if it was that. */
-    ratio?: number
-  }
-
-  /** There is no room for this body in the budget of {@link LimitOptions}. In http-errors' shape; Express and connect send its headers. */
-  interface OverBudgetError extends Error {
-    status: 503
-    statusCode: 503
-    type: 'budget.exceeded'
-    expose: false
-    headers: { 'Retry-After': string }
-    retryAfterS: number
-    /** The budget, and what all bodies held of it; bytes. */
-    limit: number
-    inFlight: number
-    /** As in {@link TooLargeError}. */
-    length?: number
-    expected?: number
-    received?: number
-  }
-
-  /** The body came more slowly than {@link LimitOptions.minRate}. */
-  interface TooSlowError extends Error {
-    status: 408
-    statusCode: 408
-    type: 'request.too.slow'
-    expose: true
-    /** The rate, in bytes a second. */
-    limit: number
-    received: number
-    length?: number
-    expected?: number
-  }
 
   /**
    * Middleware that refuses new requests with 503 and a jittered `Retry-After` before the process sinks: by what *lives* on the heap
@@ -307,50 +158,6 @@ declare namespace plimsoll {
    */
   function shed(options?: ShedOptions): Handler
 
-  /** Low ones are refused twice as soon as normal ones, high ones only at full. */
-  type Priority = 'low' | 'normal' | 'high'
-
-  interface ShedOptions {
-    /**
-     * Marks on the live heap (after the last major collection), as shares of what the old generation may hold: `heap_size_limit` less
-     * three semi-spaces. Used heap counts only where it outruns V8's collections, and as far as the requests in flight have allocated it
-     * since. Default: `[0.75, 0.85]`.
-     */
-    heap?: readonly [lower: number, upper: number] | false
-    /** Marks on the resident set, as shares of the cgroup's memory limit; without one it is not looked at. Default: `[0.85, 0.95]`. */
-    rss?: readonly [lower: number, upper: number] | false
-    /** Marks on how late the event loop last came round. Default: `[250, 1000]`. */
-    delayMs?: readonly [lower: number, upper: number] | false
-    /** Marks on the memory that the addon has allocated. Default: false. */
-    native?: readonly [lower: Size, upper: Size] | false
-    /**
-     * Paths of the whole URL that are never refused, or a function that tells. One that throws exempts nothing; it is counted as
-     * a fault and reported once. Default: `['/healthz', '/livez', '/readyz', '/health', '/metrics']`.
-     */
-    exempt?: string | readonly string[] | ((req: IncomingMessage) => boolean)
-    /**
-     * A request's priority, for all or by a function. It is called under pressure only; what throws or returns anything else
-     * makes a normal request, is counted as a fault and reported once. Default: `'normal'`.
-     */
-    priority?: Priority | ((req: IncomingMessage) => Priority)
-    /** Bounds of `Retry-After` in seconds; each refusal draws one. Default: `[1, 5]`. */
-    retryAfterS?: readonly [from: number, to: number]
-    /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
-    report?: boolean
-  }
-
-  /** What {@link shed} refuses with, in http-errors' shape. */
-  interface OverloadedError extends Error {
-    status: 503
-    statusCode: 503
-    type: 'server.overloaded'
-    expose: false
-    /** Express's own error handler and connect's send them. */
-    headers: { 'Retry-After': string }
-    retryAfterS: number
-    priority: Priority
-  }
-
   /**
    * Handler for a readiness probe: 503 while any {@link shed} of this thread refuses (those that only report do not count),
    * else 200. Liveness is not its matter: a server that sheds lives.
@@ -358,59 +165,6 @@ declare namespace plimsoll {
    * @example app.get('/readyz', plimsoll.ready())
    */
   function ready(): (req: IncomingMessage, res: ServerResponse) => void
-
-  /** On `plimsoll:limit` of `node:diagnostics_channel`: a body was refused, or would have been. */
-  interface LimitMessage {
-    /** The request itself: do not keep it. */
-    req: IncomingMessage
-    route: string | null
-    type: 'entity.too.large' | 'budget.exceeded' | 'request.too.slow'
-    /** What was exceeded, by its type: the limit, the budget, or the rate in bytes a second. */
-    limit: number
-    /** Bytes declared; undefined if the body was counted. */
-    length?: number
-    /** Bytes counted; undefined if they were declared. */
-    received?: number
-    /** True if it was only reported. */
-    reported: boolean
-  }
-
-  /** On `plimsoll:shed`: a request was refused, or would have been. */
-  interface ShedMessage {
-    /** The request itself: do not keep it. */
-    req: IncomingMessage
-    route: string | null
-    priority: Priority
-    /** How hard it is pressed, 0 to 1. */
-    level: number
-    retryAfterS: number
-    /** True if it was only reported. */
-    reported: boolean
-  }
-
-  /** On `plimsoll:near-limit`: V8 was granted its reserve. The time to let caches go. */
-  interface NearLimitMessage {
-    at: number
-    /** The old generation's limit. */
-    limitBytes: number
-    /** What it was granted beyond. */
-    grantedBytes: number
-    usedBytes: number
-    /** The heaviest ten, by heap bytes. */
-    inFlight: InFlight[]
-    /** How many there were. */
-    inFlightTotal: number
-  }
-
-  /** On `plimsoll:blocked`: the event loop turns again, after a second or more. */
-  interface BlockedMessage {
-    /** For how long, to half a second. */
-    blockedMs: number
-    /** The request whose synchronous code was on the stack; null where none was. */
-    method: string | null
-    path: string | null
-    route: string | null
-  }
 
   /**
    * Middleware that reads request bodies whatever their size: up to `memory` bytes into native memory (none of it V8's or a buffer's), past
@@ -429,65 +183,6 @@ declare namespace plimsoll {
    * @example app.post('/videos', plimsoll.spool(), async (req, res) => { await req.body.moveTo('/srv/videos/1'); res.end() })
    */
   function spool(options?: SpoolOptions): Handler
-
-  interface SpoolOptions {
-    /**
-     * The largest body that stays in memory. All of them together hold at most 64 MiB (or `memory`, if that is more): beyond, smaller
-     * bodies go to a file too. Default: `'256kb'`.
-     */
-    memory?: Size
-    /**
-     * Folder for the files. One on tmpfs is memory, and gets one warning. `moveTo` links within the file system, and copies from one to another.
-     * Default: `os.tmpdir()`.
-     */
-    dir?: string
-    /**
-     * Which bodies: a type like `'image/png'`, `'image/*'` or `'*' + '/*'`, several of them, or a function of the request. The others are left
-     * unread for whoever comes next. Default: all.
-     */
-    type?: string | readonly string[] | ((req: IncomingMessage) => unknown)
-    /** The same as a {@link limit} in front, for these bodies alone. Default: none. */
-    limit?: Size
-  }
-
-  /**
-   * A body that {@link spool} has read: what `req.body` is behind it. Read it as often as wanted, several times at once too. It is freed when
-   * the response ends (or the connection closes): every use after that, and every read that is then at work, fails with an `Error`
-   * whose `code` is `'ERR_PLIMSOLL_SPOOLED_OVER'`. A move that has begun goes to its end.
-   */
-  interface Spooled {
-    /** Bytes. */
-    readonly size: number
-    /**
-     * A new stream of the whole body, which reads only as fast as it is read. Like a request's own, it emits an `'error'` only if somebody listens
-     * for it (`pipeline` and `for await` do).
-     */
-    stream(): import('node:stream').Readable
-    buffer(): Promise<Buffer>
-    /** As UTF-8, without a byte order mark. */
-    text(): Promise<string>
-    /** Rejects with express.json()'s error (400, `type: 'entity.parse.failed'`) for what is no JSON. */
-    json<T = unknown>(): Promise<T>
-    /**
-     * Gives the body a path: by a link where it lies in a file of the same file system (nothing is copied, the first time), else by a copy that
-     * gets its name once it is whole. Not flushed to the disk. The mode is what the umask leaves of 0666.
-     *
-     * Rejects with Node's codes: `EEXIST` where there is something at the path, unless `overwrite` is true, which replaces a file at
-     * one stroke; `ENOENT`, `EACCES`, `ENOSPC`, …
-     */
-    moveTo(path: string | URL, options?: { overwrite?: boolean }): Promise<void>
-  }
-
-  /** What {@link spool} refuses with when a body cannot be written. */
-  interface SpoolError extends Error {
-    /** 507 where there is no room: disk, quota or file size limit. 501 where there is no binary. */
-    status: 507 | 500 | 501
-    statusCode: 507 | 500 | 501
-    type: 'spool.full' | 'spool.failed' | 'spool.unavailable'
-    /** The system's: `ENOSPC`, `EDQUOT`, `EFBIG`, `EIO`, … */
-    code?: string
-    expose: false
-  }
 
   /**
    * Middleware that gives each request a {@link Scope}, as `req.scope` and by {@link scope.of}: what is tied to it ends with the request,
@@ -731,7 +426,27 @@ declare namespace plimsoll {
    */
   function lastDeath(): Death | null
 
-  // What they return: see lib/shapes/.
+  // What they take, return and publish: see lib/shapes/.
+  type Priority = shapes.Priority
+  type ShedOptions = shapes.ShedOptions
+  type SpoolOptions = shapes.SpoolOptions
+  type Spooled = shapes.Spooled
+  type EncodingError = shapes.EncodingError
+  type TooLargeError = shapes.TooLargeError
+  type OverBudgetError = shapes.OverBudgetError
+  type TooSlowError = shapes.TooSlowError
+  type OverloadedError = shapes.OverloadedError
+  type SpoolError = shapes.SpoolError
+  type LimitMessage = shapes.LimitMessage
+  type ShedMessage = shapes.ShedMessage
+  type NearLimitMessage = shapes.NearLimitMessage
+  type BlockedMessage = shapes.BlockedMessage
+  type Size = shapes.Size
+  type Limits = shapes.Limits
+  type LimitsByType = shapes.LimitsByType
+  type LimitOptions = shapes.LimitOptions
+  type InflateOptions = shapes.InflateOptions
+  type LingerOptions = shapes.LingerOptions
   type Unsupported = shapes.Unsupported
   type Memory = shapes.Memory
   type MemoryPart = shapes.MemoryPart

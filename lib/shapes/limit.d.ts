@@ -1,0 +1,91 @@
+import type { IncomingMessage } from 'node:http'
+
+// What `limit()` takes.
+
+/**
+ * A whole number of bytes, or `'<number><unit>'` with the unit `b`, `kb`, `mb`, `gb` or `tb` in any case, where 1 kb is 1,024
+ * bytes, as in Express. Everything else throws, `'10m'` too (which Express takes for 10 bytes).
+ */
+export type Size = number | string
+
+/** One size for all bodies, one by content type, or a function of the request. */
+export type Limits = Size | LimitsByType | ((req: IncomingMessage) => Size)
+
+/** Keys are types (`application/json`), families (`image/*`) and `default`, for all others and for none. */
+export interface LimitsByType {
+  default: Size
+  [type: `${string}/${string}`]: Size
+}
+
+export interface LimitOptions {
+  /** The greatest body that passes. */
+  limit: Limits
+  /**
+   * Limits by route, in the place of `limit`. Keys are `'POST /uploads/:id'` or, for all methods, `'/files/*'`: each segment of the path is
+   * literal, a parameter, or a `*` at the end. They are compared with the whole path of the URL, in any case and with or without a slash at the
+   * end, as Express does. The first that matches holds.
+   */
+  routes?: { [route: string]: Limits }
+  /**
+   * What holds where a function throws or returns no size; that is counted as a fault and reported once. Only beside a function.
+   * Default: 0, every body is refused.
+   */
+  fallback?: Size
+  /**
+   * True: decides when the body is first read, and a `limit()` nearer to the route holds in its place, larger or not. Else one
+   * that comes later can only lower it. Default: false.
+   */
+  defer?: boolean
+  /**
+   * The greatest number of bytes of all bodies in flight, of all requests that come through a limit with a budget, in all threads of the
+   * process. A declared length is reserved whole before it is read, others as they come; until the request is over. What has no
+   * room is refused with an {@link OverBudgetError} at once, what is larger than the budget with a {@link TooLargeError}. Default: none.
+   */
+  budget?: Size
+  /**
+   * Bytes a second that a body must come with. A client has `graceMs` in hand; time spends it, bytes give it back at this rate. Time in
+   * which the app does not read is not counted. Who runs out is refused with a {@link TooSlowError}. Default: none.
+   */
+  minRate?: Size | { bytes: Size /** Milliseconds, from 1. Default: 10,000. */; graceMs?: number }
+  /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
+  report?: boolean
+  /** Whether compressed bodies are inflated, and under which bounds. Default: false. */
+  inflate?: boolean | InflateOptions
+  /** What becomes of the connection of a refused upload. */
+  linger?: LingerOptions
+}
+
+/**
+ * `gzip`, `deflate` (with zlib's header or raw), `br` and `zstd` bodies are inflated natively, in front of every reader, as far as
+ * that asks for more. Readers see an identity body: `Content-Encoding` and `Content-Length` are gone from the request's headers (also
+ * the raw ones), `Transfer-Encoding: chunked` stands for a body of unknown length. The limit bounds what comes and what it is
+ * inflated to; both are refused with a {@link TooLargeError}. `bodyBytes` count what comes.
+ *
+ * What cannot be inflated is an {@link EncodingError}, also with `report`: an unknown encoding, or several, before anything is read; the
+ * rest comes to whoever reads. An empty body is an empty body.
+ *
+ * Without a binary bodies are passed on as they come, with their header, and one warning says so: the limit bounds what comes, and
+ * who inflates it (body-parser) must bound that.
+ */
+export interface InflateOptions {
+  /** A body that is inflated to more than so many times its size is refused, 1 to Infinity. Default: 100. */
+  ratio?: number
+  /** Up to this inflated size the ratio does not matter. Default: `'1mb'`. */
+  threshold?: Size
+}
+
+/**
+ * A client that still sends does not read its answer when its connection is reset. So a refused one is answered with
+ * `Connection: close`, our half of the connection is closed, and what still comes is thrown away within these bounds. All
+ * connections that linger are closed when their server closes; of a thread at most 256 linger at once.
+ */
+export interface LingerOptions {
+  /** Milliseconds in all. Also how long an error handler may take to answer. Default: 10,000. */
+  timeMs?: number
+  /** Milliseconds without a byte. Default: 3,000. */
+  idleMs?: number
+  /** Bytes that are thrown away. Default: `'256mb'`. */
+  bytes?: Size
+  /** A declared remainder up to this is read, and the connection serves the next request. Default: `'64kb'`. */
+  drain?: Size
+}
