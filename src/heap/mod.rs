@@ -12,6 +12,7 @@ pub mod diff;
 pub mod error;
 pub mod graph;
 pub mod lexer;
+mod memory;
 mod names;
 pub mod object;
 pub mod path;

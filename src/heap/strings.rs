@@ -37,6 +37,11 @@ impl Strings {
         &self.bytes[start as usize..*end as usize]
     }
 
+    /// The numbers of a text: mostly one or none, but nobody promises that.
+    pub fn numbers_of(&self, raw: &[u8]) -> Vec<u32> {
+        (0..self.count() as u32).filter(|index| self.raw(*index) == raw).collect()
+    }
+
     /// What it means. V8 cuts strings at 1,024 characters, in the middle of a surrogate pair where that is how it comes, so this forgives all.
     pub fn text(&self, index: u32) -> String {
         decode(self.raw(index))

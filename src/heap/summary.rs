@@ -1,14 +1,12 @@
 //! What is on the heap: by class, by kind of memory, the biggest objects, what is there twice, what no document holds any more.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
 use super::classes::{DETACHED, Place};
 use super::object::HeapObject;
 use super::snapshot::Ordinal;
 use super::tree::Children;
-use super::{Heap, names};
+use super::{Heap, names, threads};
 
 /// Shown of the objects that retain most, of the strings that are there more than once, and of what is detached.
 const MOST_SHOWN: usize = 100;
@@ -90,21 +88,48 @@ const KINDS: [&str; 9] =
 impl Heap {
     pub fn summary(&self) -> Summary {
         let snapshot = &self.snapshot;
-        let objects = snapshot.ordinals().filter(|node| !self.is_root_like(*node));
-        let biggest = Children::largest(objects, &self.retained.size, MOST_SHOWN);
+        let (retained, (mut classes, kinds, biggest, duplicate_strings, detached)) = threads::both(
+            || self.retained_by_class(),
+            || (self.class_summaries(), self.kind_summaries(), self.biggest(), self.duplicates(), self.detached()),
+        );
+        classes.iter_mut().zip(retained).for_each(|(class, bytes)| class.retained_bytes = bytes);
+        classes.retain(|class| class.count > 0);
+        classes.sort_by(|a, b| b.retained_bytes.cmp(&a.retained_bytes).then_with(|| a.name.cmp(&b.name)));
         Summary {
             nodes: snapshot.node_count(),
             edges: snapshot.edges.count(),
             total_bytes: self.total_bytes(),
-            classes: self.class_summaries(),
-            kinds: self.kind_summaries(),
-            biggest: biggest.into_iter().map(|node| self.describe(node)).collect(),
-            duplicate_strings: self.duplicates(),
-            detached: self.detached(),
+            classes,
+            kinds,
+            biggest,
+            duplicate_strings,
+            detached,
         }
     }
 
     /// Nodes without a size of their own do not count, as in DevTools: arrays whose size is their owner's.
+    fn counts(&self, node: Ordinal) -> bool {
+        self.snapshot.nodes.size.get(node) > 0
+    }
+
+    /// What the objects of each class retain together.
+    fn retained_by_class(&self) -> Vec<u64> {
+        let classes = &self.classes;
+        let mut all = vec![0; classes.all.len()];
+        let counts = |node| self.counts(node);
+        self.children().outermost(&classes.of, classes.all.len(), counts, |node| {
+            all[classes.of[node as usize] as usize] += self.retained.size.get(node);
+        });
+        all
+    }
+
+    fn biggest(&self) -> Vec<HeapObject> {
+        let objects = self.snapshot.ordinals().filter(|node| !self.is_root_like(*node));
+        let biggest = Children::largest(objects, &self.retained.size, MOST_SHOWN);
+        biggest.into_iter().map(|node| self.describe(node)).collect()
+    }
+
+    /// By number, and not yet with what they retain.
     fn class_summaries(&self) -> Vec<ClassSummary> {
         let snapshot = &self.snapshot;
         let mut all: Vec<ClassSummary> = (self.classes.all.iter())
@@ -117,18 +142,12 @@ impl Heap {
                 location: class.place(),
             })
             .collect();
-        let sized = |node: Ordinal| snapshot.nodes.size.get(node) > 0;
-        for node in snapshot.ordinals().filter(|node| sized(*node)) {
+        for node in snapshot.ordinals().filter(|node| self.counts(*node)) {
             let class = &mut all[self.classes.of[node as usize] as usize];
             class.count += 1;
             class.self_bytes += snapshot.nodes.size.get(node);
             class.distance = class.distance.min(self.retained.distances.of[node as usize]);
         }
-        self.children().outermost(&self.classes.of, all.len(), sized, |node| {
-            all[self.classes.of[node as usize] as usize].retained_bytes += self.retained.size.get(node);
-        });
-        all.retain(|class| class.count > 0);
-        all.sort_by(|a, b| b.retained_bytes.cmp(&a.retained_bytes).then_with(|| a.name.cmp(&b.name)));
         all
     }
 
@@ -136,20 +155,17 @@ impl Heap {
         let snapshot = &self.snapshot;
         let kinds = snapshot.node_kinds();
         let mut all = KINDS.map(|kind| KindSummary { kind, count: 0, bytes: 0 });
-        let mut is_array = HashMap::new();
-        let mut is_buffer = HashMap::new();
+        let arrays = snapshot.strings.numbers_of(b"Array");
+        let buffers = snapshot.strings.numbers_of(b"system / JSArrayBufferData");
         for node in snapshot.ordinals() {
             let (kind, name) = (snapshot.nodes.kind[node as usize], snapshot.nodes.name[node as usize]);
-            let named = |known: &mut HashMap<u32, bool>, expected: &[u8]| {
-                *known.entry(name).or_insert_with(|| snapshot.strings.raw(name) == expected)
-            };
             let at = match kind {
-                _ if kind == kinds.object && named(&mut is_array, b"Array") => 1,
+                _ if kind == kinds.object && arrays.contains(&name) => 1,
                 _ if kind == kinds.object => 0,
                 _ if kind == kinds.array => 1,
                 _ if kinds.is_string(kind) => 2,
                 _ if kind == kinds.closure => 3,
-                _ if kind == kinds.native && named(&mut is_buffer, b"system / JSArrayBufferData") => 4,
+                _ if kind == kinds.native && buffers.contains(&name) => 4,
                 _ if kind == kinds.native => 5,
                 _ if kind == kinds.code => 6,
                 _ if kind == kinds.hidden => 7,
@@ -201,13 +217,12 @@ impl Heap {
             // Before V8 had a column for it, it was in the name.
             None => snapshot.nodes.kind[*node as usize] == native && snapshot.raw_name(*node).starts_with(b"Detached "),
         };
-        let mut all = Detached::default();
-        for node in snapshot.ordinals().filter(is_detached) {
-            all.count += 1;
-            all.self_bytes += snapshot.nodes.size.get(node);
+        let found: Vec<Ordinal> = snapshot.ordinals().filter(is_detached).collect();
+        let largest = Children::largest(found.iter().copied(), &self.retained.size, MOST_SHOWN);
+        Detached {
+            count: found.len() as u64,
+            self_bytes: found.iter().map(|node| snapshot.nodes.size.get(*node)).sum(),
+            nodes: largest.into_iter().map(|node| self.describe(node)).collect(),
         }
-        let largest = Children::largest(snapshot.ordinals().filter(is_detached), &self.retained.size, MOST_SHOWN);
-        all.nodes = largest.into_iter().map(|node| self.describe(node)).collect();
-        all
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Heap;
+use super::memory;
 use super::object::HeapObject;
 use super::snapshot::{Ordinal, Sizes};
 
@@ -14,7 +15,7 @@ pub struct Children {
 
 impl Children {
     pub fn of(dominators: &[Ordinal], root: Ordinal) -> Self {
-        let mut first = vec![0u32; dominators.len() + 1];
+        let mut first = memory::zeros::<u32>(dominators.len() + 1);
         let others = || (0..).zip(dominators).filter(|(node, _)| *node != root);
         for (_, dominator) in others() {
             first[*dominator as usize + 1] += 1;
@@ -23,7 +24,7 @@ impl Children {
             first[at] += first[at - 1];
         }
         let mut next = first.clone();
-        let mut nodes = vec![0; dominators.len().saturating_sub(1)];
+        let mut nodes = memory::zeros(dominators.len().saturating_sub(1));
         for (node, dominator) in others() {
             let slot = &mut next[*dominator as usize];
             nodes[*slot as usize] = node;

@@ -4,12 +4,12 @@
 mod detached;
 mod shapes;
 
-use std::collections::HashMap;
-
 pub use detached::DETACHED;
+use foldhash::HashMap;
 use serde::Serialize;
 pub use shapes::label_text as label;
 
+use super::memory;
 use super::snapshot::{Location, NONE, Ordinal, Snapshot};
 
 /// A class by its number is a place in this.
@@ -123,7 +123,7 @@ pub fn find(snapshot: &Snapshot) -> Classes {
     }
     let mut shapes = shapes::Shapes::infer(snapshot);
     let mut locations = snapshot.locations.iter().peekable();
-    let mut of = Vec::with_capacity(snapshot.node_count());
+    let mut of = memory::room(snapshot.node_count());
     for node in snapshot.ordinals() {
         let kind = snapshot.nodes.kind[node as usize];
         while locations.next_if(|(of, _)| *of < node).is_some() {}

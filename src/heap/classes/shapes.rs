@@ -1,7 +1,7 @@
 //! Plain objects by what properties they have: `{items, note}`. DevTools infers interfaces from the objects themselves: the sequences of
 //! properties that are frequent enough, and each object belongs to the one with the most properties of which it has all.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 use crate::heap::snapshot::{Ordinal, Snapshot};
 
@@ -42,11 +42,10 @@ struct Candidate {
 
 impl Shapes {
     pub fn infer(snapshot: &Snapshot) -> Self {
-        let strings = 0..snapshot.strings.count() as u32;
         let mut shapes = Self {
             object_kind: snapshot.node_kinds().object,
             property: snapshot.edge_kinds().property,
-            plain: strings.filter(|index| snapshot.strings.raw(*index) == b"Object").collect(),
+            plain: snapshot.strings.numbers_of(b"Object"),
             ranks: HashMap::new(),
             interfaces: Vec::new(),
             known: HashMap::new(),

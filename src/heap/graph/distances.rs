@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::Roots;
 use super::ephemerons::Ephemerons;
 use crate::heap::bits::Bits;
+use crate::heap::memory;
 use crate::heap::snapshot::{NONE, Ordinal, Snapshot};
 
 /// Of what only V8's own roots reach. JavaScript's globals are at 1.
@@ -26,7 +27,8 @@ struct Search<'a> {
     /// Entries of WeakMaps of which one edge was seen: the second one counts, which is the farther.
     pending: HashSet<u32>,
     distances: Distances,
-    queue: Vec<Ordinal>,
+    /// Nodes whose edges are still to be followed.
+    reached: Vec<Ordinal>,
 }
 
 /// In breadth, first from the global objects, then from the root.
@@ -37,24 +39,24 @@ pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Dista
         ephemerons,
         special: special(snapshot),
         pending: HashSet::new(),
-        distances: Distances { of: vec![UNREACHED; count], via: vec![NONE; count] },
-        queue: Vec::new(),
+        distances: Distances { of: memory::filled(UNREACHED, count), via: memory::filled(NONE, count) },
+        reached: Vec::new(),
     };
     if roots == Roots::DevTools {
         for edge in snapshot.edges_of(snapshot.root) {
             let to = snapshot.edges.to[edge];
             if snapshot.is_user_root(to) && search.distances.of[to as usize] != 1 {
                 search.distances.of[to as usize] = 1;
-                search.queue.push(to);
+                search.reached.push(to);
             }
         }
     }
-    let globals = !search.queue.is_empty();
+    let globals = !search.reached.is_empty();
     search.run();
     search.distances.of[snapshot.root as usize] = if globals { SYSTEM } else { 0 };
     // V8 lets nothing refer to the root, but a file may.
     search.distances.via[snapshot.root as usize] = NONE;
-    search.queue.push(snapshot.root);
+    search.reached.push(snapshot.root);
     search.run();
     search.distances
 }
@@ -79,32 +81,37 @@ fn special(snapshot: &Snapshot) -> Bits {
 
 impl Search<'_> {
     fn run(&mut self) {
+        let mut frontier = std::mem::take(&mut self.reached);
+        while !frontier.is_empty() {
+            for node in frontier.drain(..) {
+                self.follow(node);
+            }
+            std::mem::swap(&mut frontier, &mut self.reached);
+        }
+    }
+
+    #[inline]
+    fn follow(&mut self, node: Ordinal) {
         let snapshot = self.snapshot;
         let kinds = snapshot.edge_kinds();
-        let mut head = 0;
-        while head < self.queue.len() {
-            let node = self.queue[head];
-            head += 1;
-            let next = self.distances.of[node as usize].saturating_add(1);
-            let special = self.special.get(node);
-            for edge in snapshot.edges_of(node) {
-                let to = snapshot.edges.to[edge];
-                let kind = snapshot.edges.kind(edge);
-                if self.distances.of[to as usize] != UNREACHED || kind == kinds.weak {
-                    continue;
-                }
-                if special && !self.counts(node, edge) {
-                    continue;
-                }
-                if kind == kinds.internal && !self.second(snapshot.edges.name[edge]) {
-                    continue;
-                }
-                self.distances.of[to as usize] = next;
-                self.distances.via[to as usize] = edge as u32;
-                self.queue.push(to);
+        let next = self.distances.of[node as usize].saturating_add(1);
+        let special = self.special.get(node);
+        for edge in snapshot.edges_of(node) {
+            let to = snapshot.edges.to[edge];
+            let kind = snapshot.edges.kind(edge);
+            if self.distances.of[to as usize] != UNREACHED || kind == kinds.weak {
+                continue;
             }
+            if special && !self.counts(node, edge) {
+                continue;
+            }
+            if kind == kinds.internal && !self.second(snapshot.edges.name[edge]) {
+                continue;
+            }
+            self.distances.of[to as usize] = next;
+            self.distances.via[to as usize] = edge as u32;
+            self.reached.push(to);
         }
-        self.queue.clear();
     }
 
     fn counts(&self, node: Ordinal, edge: usize) -> bool {

@@ -6,6 +6,7 @@
 //! buckets. All that is looked at lies in the order of the depth-first search, in which neighbours mostly are neighbours, and a link's
 //! label is the semidominator's number itself, so that a step of the compression touches eight bytes in one place.
 
+use crate::heap::memory;
 use crate::heap::snapshot::{NONE, Ordinal, Snapshot};
 
 /// The tree as columns, in the order of a depth-first search: dominators come before what they dominate.
@@ -57,12 +58,14 @@ pub fn tree(snapshot: &Snapshot, root: Ordinal) -> Tree {
 /// of it below the root, as DevTools has it.
 fn search(snapshot: &Snapshot, root: Ordinal) -> Search<'_> {
     let count = snapshot.node_count();
+    let mut next = memory::room(count);
+    next.extend_from_slice(&snapshot.nodes.first_edge[..count]);
     let mut search = Search {
         snapshot,
-        visits: vec![Visit { place: NONE, retainers: 0 }; count],
-        order: Vec::with_capacity(count),
-        parent: Vec::with_capacity(count),
-        next: snapshot.nodes.first_edge[..count].to_vec(),
+        visits: memory::filled(Visit { place: NONE, retainers: 0 }, count),
+        order: memory::room(count),
+        parent: memory::room(count),
+        next,
     };
     search.from(root);
     if search.order.len() < count {
@@ -138,7 +141,7 @@ impl Search<'_> {
 
 /// Who retains each node, both by their places: where each one's retainers begin, and the retainers.
 fn retainers(snapshot: &Snapshot, order: &[Ordinal], visits: &mut [Visit]) -> (Vec<u32>, Vec<u32>) {
-    let mut first = Vec::with_capacity(order.len() + 1);
+    let mut first = memory::room(order.len() + 1);
     let mut sum = 0u32;
     for node in order {
         first.push(sum);
@@ -148,7 +151,7 @@ fn retainers(snapshot: &Snapshot, order: &[Ordinal], visits: &mut [Visit]) -> (V
         visit.retainers = start;
     }
     first.push(sum);
-    let mut sources = vec![0u32; sum as usize];
+    let mut sources = memory::zeros(sum as usize);
     for (place, node) in order.iter().enumerate() {
         for edge in snapshot.edges_of(*node) {
             if snapshot.edges.retains(edge) {
@@ -170,9 +173,10 @@ struct Link {
 
 fn semidominators(first: &[u32], sources: &[u32], parent: &[u32]) -> Vec<u32> {
     let count = parent.len();
-    let mut links: Vec<Link> =
-        parent.iter().zip(0..).map(|(ancestor, label)| Link { ancestor: *ancestor, label }).collect();
-    let mut semi: Vec<u32> = (0..count as u32).collect();
+    let mut links = memory::room(count);
+    links.extend(parent.iter().zip(0..).map(|(ancestor, label)| Link { ancestor: *ancestor, label }));
+    let mut semi = memory::room(count);
+    semi.extend(0..count as u32);
     let mut path = Vec::new();
     for place in (1..count as u32).rev() {
         let retainers = &sources[first[place as usize] as usize..first[place as usize + 1] as usize];

@@ -13,7 +13,7 @@ mod retaining;
 use ephemerons::Ephemerons;
 
 use super::snapshot::{Ordinal, Sizes, Snapshot};
-use super::threads;
+use super::{memory, threads};
 
 /// From where memory is retained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,50 +34,59 @@ pub struct Retained {
     pub distances: distances::Distances,
 }
 
-/// Computes everything, and moves the sizes of arrays to their owners. `beside` is what else is to be done of the snapshot, once
-/// sizes are final.
+/// Computes everything, and moves the sizes of arrays to their owners. `beside` is what else is to be done of the snapshot; sizes
+/// are the file's there.
 pub fn analyse<T>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Snapshot) -> T) -> (Retained, T) {
     let ephemerons = Ephemerons::of(&snapshot.strings);
-    let shared = &*snapshot;
-    let (page, owners) = match roots {
-        Roots::DevTools => threads::both(|| Some(retaining::page(shared)), || owners::find(shared)),
-        Roots::Gc => (None, Vec::new()),
-    };
-    owners::give(snapshot, &owners);
-    drop(owners);
+    let page = (roots == Roots::DevTools).then(|| retaining::page(snapshot));
     retaining::mark(snapshot, &ephemerons, page.as_ref(), roots);
     drop(page);
     let shared = &*snapshot;
-    let ((dominator, size), (distances, beside)) =
-        threads::both(|| retained(shared), || (distances::find(shared, &ephemerons, roots), beside(shared)));
+    let (tree, (owners, distances, beside)) = threads::both(
+        || dominators::tree(shared, shared.root),
+        || (owners_of(shared, roots), distances::find(shared, &ephemerons, roots), beside(shared)),
+    );
+    owners::give(snapshot, &owners);
+    drop(owners);
+    let (dominator, size) = retained(snapshot, &tree);
     (Retained { dominator, size, distances }, beside)
 }
 
 /// The sizes alone, and what else is to be done of the snapshot beside that.
 pub fn sizes_and<T: Send>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Snapshot) -> T + Send) -> T {
     let shared = &*snapshot;
-    let (beside, owners) = match roots {
-        Roots::DevTools => threads::both(|| beside(shared), || owners::find(shared)),
-        Roots::Gc => (beside(shared), Vec::new()),
-    };
+    let (beside, owners) = threads::both(|| beside(shared), || owners_of(shared, roots));
     owners::give(snapshot, &owners);
     beside
 }
 
-fn retained(snapshot: &Snapshot) -> (Vec<Ordinal>, Sizes) {
-    let dominators::Tree { order, dominator } = dominators::tree(snapshot, snapshot.root);
-    let mut sums: Vec<u64> = order.iter().map(|node| snapshot.nodes.size.get(*node)).collect();
+fn owners_of(snapshot: &Snapshot, roots: Roots) -> Vec<Ordinal> {
+    match roots {
+        Roots::DevTools => owners::find(snapshot),
+        Roots::Gc => Vec::new(),
+    }
+}
+
+/// The dominators and retained sizes by node.
+fn retained(snapshot: &Snapshot, tree: &dominators::Tree) -> (Vec<Ordinal>, Sizes) {
+    let dominators::Tree { order, dominator } = tree;
+    let mut sums: Vec<u64> = memory::room(order.len());
+    sums.extend(order.iter().map(|node| snapshot.nodes.size.get(*node)));
     // Dominators come first, so what a node retains is complete when it is added to its dominator's.
     for place in (1..order.len()).rev() {
         sums[dominator[place] as usize] += sums[place];
     }
-    let mut retained = Sizes::new(vec![0; order.len()], Default::default());
-    let mut dominators = vec![0; order.len()];
-    for (place, node) in order.iter().enumerate() {
-        retained.set(*node, sums[place]);
-        dominators[*node as usize] = order[dominator[place] as usize];
-    }
-    (dominators, retained)
+    let sizes = || {
+        let mut sizes = Sizes::new(memory::zeros(order.len()), Default::default());
+        order.iter().zip(&sums).for_each(|(node, sum)| sizes.set(*node, *sum));
+        sizes
+    };
+    let dominators = || {
+        let mut dominators = memory::zeros(order.len());
+        order.iter().zip(dominator).for_each(|(node, place)| dominators[*node as usize] = order[*place as usize]);
+        dominators
+    };
+    threads::both(dominators, sizes)
 }
 
 #[cfg(test)]

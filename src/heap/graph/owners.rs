@@ -1,6 +1,7 @@
 //! V8 keeps an object's properties and elements in arrays of their own. What such an array (or a hidden node, or a string's external data)
 //! takes is shown as its owner's, where it has exactly one.
 
+use crate::heap::memory;
 use crate::heap::snapshot::{NONE, Ordinal, Snapshot};
 
 /// More than one.
@@ -14,7 +15,8 @@ pub fn find(snapshot: &Snapshot) -> Vec<Ordinal> {
     }
     let kinds = snapshot.node_kinds();
     let weak = snapshot.edge_kinds().weak;
-    let mut owners: Vec<u32> = snapshot.ordinals().collect();
+    let mut owners = memory::room(snapshot.node_count());
+    owners.extend(snapshot.ordinals());
     for node in snapshot.ordinals() {
         let kind = snapshot.nodes.kind[node as usize];
         let external = || kind == kinds.native && snapshot.raw_name(node) == b"system / ExternalStringData";

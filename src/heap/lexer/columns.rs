@@ -7,6 +7,7 @@ use super::meta::{EdgeFields, MOST_FIELDS, Meta, NodeFields};
 use super::number::{Numbers, Unexpected};
 use super::rows::{self, Part};
 use crate::heap::error::{Error, Result};
+use crate::heap::memory;
 use crate::heap::snapshot::{Edges, Nodes, Sizes};
 
 /// Rows that columns are made longer by where the length of the content is not known: a header may promise any number, and of a compressed
@@ -17,10 +18,13 @@ const MOST_BYTES: u64 = 1 << 53;
 
 /// The numbers of a row. `F` is how many, if the compiler is to know, else 0: with the usual fields at their usual places a row never
 /// leaves the registers.
-#[inline]
+#[inline(always)]
 fn row<const F: usize>(numbers: &mut Numbers<'_>, fields: usize) -> [u64; MOST_FIELDS] {
     let mut row = [0; MOST_FIELDS];
-    row[..if F == 0 { fields } else { F }].iter_mut().for_each(|field| *field = numbers.next());
+    match F {
+        0 => row[..fields].iter_mut().for_each(|field| *field = numbers.next()),
+        _ => row[..F].copy_from_slice(&numbers.row::<F>()),
+    }
     row
 }
 
@@ -274,6 +278,9 @@ impl EdgePart<'_> {
     ) -> std::result::Result<EdgesFound, Unexpected> {
         let fields = if F == 0 { self.fields } else { EdgeFields::USUAL };
         let mut found = EdgesFound::default();
+        // Twenty million divisions less: with this the product's upper half is the quotient, of all that a file can have for nodes
+        // (Granlund and Montgomery, "Division by Invariant Integers using Multiplication", 1994), and the remainder is looked at below.
+        let reciprocal = u64::MAX / self.node_fields + 1;
         for at in 0..self.kind.len() {
             let start = numbers.at();
             let wrong = |what| Unexpected { what, at: start };
@@ -284,12 +291,7 @@ impl EdgePart<'_> {
             }
             self.kind[at] = kind as u8;
             self.name[at] = narrow(name).ok_or_else(|| wrong("an edge's name has more than 32 bits"))?;
-            // By a constant, dividing is multiplying, and twenty million divisions less.
-            let node = match self.node_fields {
-                6 => to / 6,
-                7 => to / 7,
-                fields => to / fields,
-            };
+            let node = (u128::from(to) * u128::from(reciprocal) >> 64) as u64;
             if node >= self.nodes || node * self.node_fields != to {
                 return Err(wrong("an edge leads to no node"));
             }
@@ -346,7 +348,7 @@ fn front<'a, T>(slice: &mut &'a mut [T], rows: usize) -> &'a mut [T] {
 /// Zeros up to `length`. The first time they come from the system as they are and are not touched.
 fn grow<T: Clone + Default>(column: &mut Vec<T>, length: usize) {
     if column.is_empty() {
-        *column = vec![T::default(); length];
+        *column = memory::zeros(length);
     } else {
         column.resize(length, T::default());
     }

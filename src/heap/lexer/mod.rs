@@ -13,7 +13,7 @@ mod rows;
 use columns::Highest;
 use cursor::{CHUNK_BYTES, Cursor};
 use meta::{LocationFields, MOST_FIELDS, Meta};
-use number::{Numbers, PADDING};
+use number::Numbers;
 
 use super::error::{Error, Result};
 use super::snapshot::{Edges, Location, Nodes, Ordinal, Snapshot};
@@ -76,7 +76,7 @@ impl Parts {
                 let meta = list(cursor, self.meta.as_ref())?;
                 match meta.location_fields {
                     Some(fields) => self.locations = locations(cursor, meta, fields)?,
-                    None => numbers(cursor, &mut |_, _| Ok(()))?,
+                    None => numbers(cursor, |_, _| Ok(()))?,
                 }
             }
             "strings" => self.strings = Some(strings(cursor)?),
@@ -133,7 +133,7 @@ fn list<'a>(cursor: &mut Cursor<'_>, meta: Option<&'a Meta>) -> Result<&'a Meta>
 }
 
 /// Numbers whose count nobody says, to the end of their list: each with where it was.
-fn numbers(cursor: &mut Cursor<'_>, sink: &mut dyn FnMut(u64, u64) -> Result<()>) -> Result<()> {
+fn numbers(cursor: &mut Cursor<'_>, mut sink: impl FnMut(u64, u64) -> Result<()>) -> Result<()> {
     let mut bytes = Vec::new();
     loop {
         let more = cursor.fill(&mut bytes)?;
@@ -145,7 +145,6 @@ fn numbers(cursor: &mut Cursor<'_>, sink: &mut dyn FnMut(u64, u64) -> Result<()>
             return Err(cursor.unexpected("a list of numbers does not end"));
         }
         let rest = bytes.split_off(length);
-        bytes.extend_from_slice(&[0; PADDING]);
         let mut numbers = Numbers::new(&bytes);
         while !numbers.is_empty() {
             let at = offset + numbers.at() as u64;
@@ -166,7 +165,7 @@ fn locations(cursor: &mut Cursor<'_>, meta: &Meta, fields: LocationFields) -> Re
     let mut row = [0u64; MOST_FIELDS];
     let mut at = 0;
     let per_node = meta.node_fields.count as u64;
-    numbers(cursor, &mut |value, offset| {
+    numbers(cursor, |value, offset| {
         row[at] = value;
         at += 1;
         if at < fields.count {

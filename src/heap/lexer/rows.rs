@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::cursor::Cursor;
-use super::number::{Numbers, PADDING, Unexpected};
+use super::number::{Numbers, Unexpected};
 use crate::heap::error::{Error, Result};
 use crate::heap::threads;
 
@@ -139,7 +139,6 @@ fn cut<P: Part>(
         carried.extend_from_slice(&bytes[length..]);
         if rows > 0 {
             bytes.truncate(length);
-            bytes.extend_from_slice(&[0; PADDING]);
             let job = Job { bytes, offset, part: part.split(rows) };
             jobs.send(job).map_err(|_| Error::Fault("the threads that read have ended"))?;
         }
