@@ -8,6 +8,10 @@ impl Bits {
         Self(vec![0; length.div_ceil(64)])
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
     #[inline]
     pub fn get(&self, at: u32) -> bool {
         self.0[at as usize >> 6] >> (at & 63) & 1 != 0

@@ -15,18 +15,18 @@ pub struct Children {
 
 impl Children {
     pub fn of(dominators: &[Ordinal], root: Ordinal) -> Self {
-        let mut first = memory::zeros::<u32>(dominators.len() + 1);
+        // One place further than they belong, so that noting the nodes moves all to where they do.
+        let mut first = memory::zeros::<u32>(dominators.len() + 2);
         let others = || (0..).zip(dominators).filter(|(node, _)| *node != root);
         for (_, dominator) in others() {
-            first[*dominator as usize + 1] += 1;
+            first[*dominator as usize + 2] += 1;
         }
-        for at in 1..first.len() {
+        for at in 2..first.len() {
             first[at] += first[at - 1];
         }
-        let mut next = first.clone();
         let mut nodes = memory::zeros(dominators.len().saturating_sub(1));
         for (node, dominator) in others() {
-            let slot = &mut next[*dominator as usize];
+            let slot = &mut first[*dominator as usize + 1];
             nodes[*slot as usize] = node;
             *slot += 1;
         }

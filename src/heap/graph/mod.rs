@@ -42,51 +42,36 @@ pub fn analyse<T>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Sn
     retaining::mark(snapshot, &ephemerons, page.as_ref(), roots);
     drop(page);
     let shared = &*snapshot;
-    let (tree, (owners, distances, beside)) = threads::both(
+    let (tree, (sizes, distances, beside)) = threads::both(
         || dominators::tree(shared, shared.root),
-        || (owners_of(shared, roots), distances::find(shared, &ephemerons, roots), beside(shared)),
+        || (owners::sizes(shared, roots), distances::find(shared, &ephemerons, roots), beside(shared)),
     );
-    owners::give(snapshot, &owners);
-    drop(owners);
-    let (dominator, size) = retained(snapshot, &tree);
+    snapshot.nodes.size = sizes;
+    let (dominator, size) = retained(snapshot, tree);
     (Retained { dominator, size, distances }, beside)
 }
 
 /// The sizes alone, and what else is to be done of the snapshot beside that.
 pub fn sizes_and<T: Send>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Snapshot) -> T + Send) -> T {
     let shared = &*snapshot;
-    let (beside, owners) = threads::both(|| beside(shared), || owners_of(shared, roots));
-    owners::give(snapshot, &owners);
+    let (beside, sizes) = threads::both(|| beside(shared), || owners::sizes(shared, roots));
+    snapshot.nodes.size = sizes;
     beside
 }
 
-fn owners_of(snapshot: &Snapshot, roots: Roots) -> Vec<Ordinal> {
-    match roots {
-        Roots::DevTools => owners::find(snapshot),
-        Roots::Gc => Vec::new(),
-    }
-}
-
 /// The dominators and retained sizes by node.
-fn retained(snapshot: &Snapshot, tree: &dominators::Tree) -> (Vec<Ordinal>, Sizes) {
+fn retained(snapshot: &Snapshot, tree: dominators::Tree) -> (Vec<Ordinal>, Sizes) {
     let dominators::Tree { order, dominator } = tree;
-    let mut sums: Vec<u64> = memory::room(order.len());
-    sums.extend(order.iter().map(|node| snapshot.nodes.size.get(*node)));
+    let mut dominators = memory::zeros(order.len());
+    let mut sizes = snapshot.nodes.size.copy();
+    dominators[snapshot.root as usize] = snapshot.root;
     // Dominators come first, so what a node retains is complete when it is added to its dominator's.
     for place in (1..order.len()).rev() {
-        sums[dominator[place] as usize] += sums[place];
+        let (node, above) = (order[place], order[dominator[place] as usize]);
+        dominators[node as usize] = above;
+        sizes.add(above, sizes.get(node));
     }
-    let sizes = || {
-        let mut sizes = Sizes::new(memory::zeros(order.len()), Default::default());
-        order.iter().zip(&sums).for_each(|(node, sum)| sizes.set(*node, *sum));
-        sizes
-    };
-    let dominators = || {
-        let mut dominators = memory::zeros(order.len());
-        order.iter().zip(dominator).for_each(|(node, place)| dominators[*node as usize] = order[*place as usize]);
-        dominators
-    };
-    threads::both(dominators, sizes)
+    (dominators, sizes)
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! V8 keeps an object's properties and elements in arrays of their own. What such an array (or a hidden node, or a string's external data)
 //! takes is shown as its owner's, where it has exactly one.
 
+use super::Roots;
 use crate::heap::memory;
-use crate::heap::snapshot::{NONE, Ordinal, Snapshot};
+use crate::heap::snapshot::{NONE, Ordinal, Sizes, Snapshot};
 
 /// More than one.
 const SHARED: u32 = u32::MAX - 1;
 
 /// The owner of each node, itself for most. Empty where nothing is to be moved: a snapshot without user roots was made with
 /// V8's internals exposed, and shows memory as it is.
-pub fn find(snapshot: &Snapshot) -> Vec<Ordinal> {
+fn find(snapshot: &Snapshot) -> Vec<Ordinal> {
     if !snapshot.has_user_roots() {
         return Vec::new();
     }
@@ -47,15 +48,19 @@ pub fn find(snapshot: &Snapshot) -> Vec<Ordinal> {
     owners
 }
 
-/// Moves the sizes.
-pub fn give(snapshot: &mut Snapshot, owners: &[Ordinal]) {
-    for (node, owner) in owners.iter().enumerate() {
-        let (node, owner) = (node as Ordinal, *owner);
+/// The sizes as they are shown: as in the file, but for those of arrays, which are their owners'.
+pub fn sizes(snapshot: &Snapshot, roots: Roots) -> Sizes {
+    let mut sizes = snapshot.nodes.size.copy();
+    if roots == Roots::Gc {
+        return sizes;
+    }
+    for (node, owner) in find(snapshot).into_iter().enumerate() {
+        let node = node as Ordinal;
         if owner == NONE || owner == SHARED || owner == node || owner == snapshot.root || snapshot.is_synthetic(owner) {
             continue;
         }
-        let (own, more) = (snapshot.nodes.size.get(owner), snapshot.nodes.size.get(node));
-        snapshot.nodes.size.set(node, 0);
-        snapshot.nodes.size.set(owner, own + more);
+        sizes.add(owner, sizes.get(node));
+        sizes.set(node, 0);
     }
+    sizes
 }

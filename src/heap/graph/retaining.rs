@@ -36,9 +36,10 @@ pub fn mark(snapshot: &mut Snapshot, ephemerons: &Ephemerons, page: Option<&Bits
     let (weak, shortcut, internal) = (meta.edge_kinds.weak, meta.edge_kinds.shortcut, meta.edge_kinds.internal);
     let root = *root;
     let (first_edge, ids) = (&nodes.first_edge, &nodes.id);
+    // Node's snapshots have none.
+    let page = page.filter(|page| !page.is_empty());
     let (mut kinds, names, targets) = edges.split_kinds();
-    let loose = |from: Ordinal, edge: usize, kind: u8| {
-        let to = targets[edge];
+    let loose = |from: Ordinal, to: Ordinal, edge: usize, kind: u8| {
         if kind == weak || from == to {
             return true;
         }
@@ -68,9 +69,10 @@ pub fn mark(snapshot: &mut Snapshot, ephemerons: &Ephemerons, page: Option<&Bits
             let loose = &loose;
             scope.spawn(move || {
                 for node in from..to {
-                    for edge in first_edge[node]..first_edge[node + 1] {
-                        let kind = &mut mine[(edge - start) as usize];
-                        if loose(node as Ordinal, edge as usize, *kind) {
+                    let edges = first_edge[node] as usize..first_edge[node + 1] as usize;
+                    let kinds = &mut mine[edges.start - start as usize..edges.end - start as usize];
+                    for ((kind, to), edge) in kinds.iter_mut().zip(&targets[edges.clone()]).zip(edges) {
+                        if loose(node as Ordinal, *to, edge, *kind) {
                             Edges::loosen(kind);
                         }
                     }

@@ -1,7 +1,5 @@
 //! Rows of nodes and of edges become columns.
 
-use std::collections::HashMap;
-
 use super::cursor::Cursor;
 use super::meta::{EdgeFields, MOST_FIELDS, Meta, NodeFields};
 use super::number::{Numbers, Unexpected};
@@ -19,7 +17,7 @@ const MOST_BYTES: u64 = 1 << 53;
 /// The numbers of a row. `F` is how many, if the compiler is to know, else 0: with the usual fields at their usual places a row never
 /// leaves the registers.
 #[inline(always)]
-fn row<const F: usize>(numbers: &mut Numbers<'_>, fields: usize) -> [u64; MOST_FIELDS] {
+pub fn row<const F: usize>(numbers: &mut Numbers<'_>, fields: usize) -> [u64; MOST_FIELDS] {
     let mut row = [0; MOST_FIELDS];
     match F {
         0 => row[..fields].iter_mut().for_each(|field| *field = numbers.next()),
@@ -202,8 +200,7 @@ pub fn nodes(cursor: &mut Cursor<'_>, meta: &Meta) -> Result<(Nodes, Highest)> {
     if found.bytes > MOST_BYTES {
         return Err(Error::malformed("sizes that add up to more than 2^53 bytes", start));
     }
-    let large: HashMap<u32, u64> = found.large.into_iter().collect();
-    nodes.size = Sizes::new(sizes, large);
+    nodes.size = Sizes::new(sizes, found.large.into_iter().collect());
     sum_up(&mut nodes.first_edge, meta.edge_count, start)?;
     Ok((nodes, found.highest))
 }
@@ -291,7 +288,7 @@ impl EdgePart<'_> {
             }
             self.kind[at] = kind as u8;
             self.name[at] = narrow(name).ok_or_else(|| wrong("an edge's name has more than 32 bits"))?;
-            let node = (u128::from(to) * u128::from(reciprocal) >> 64) as u64;
+            let node = ((u128::from(to) * u128::from(reciprocal)) >> 64) as u64;
             if node >= self.nodes || node * self.node_fields != to {
                 return Err(wrong("an edge leads to no node"));
             }

@@ -6,19 +6,20 @@
 
 mod columns;
 mod cursor;
+mod locations;
 pub mod meta;
 mod number;
 mod rows;
 
 use columns::Highest;
-use cursor::{CHUNK_BYTES, Cursor};
-use meta::{LocationFields, MOST_FIELDS, Meta};
-use number::Numbers;
+use cursor::Cursor;
+use meta::Meta;
 
 use super::error::{Error, Result};
 use super::snapshot::{Edges, Location, Nodes, Ordinal, Snapshot};
 use super::source::Source;
 use super::strings::Strings;
+use super::threads;
 
 /// Reads a whole snapshot.
 ///
@@ -46,6 +47,8 @@ struct Parts {
     meta: Option<Meta>,
     nodes: Option<(Nodes, Highest)>,
     edges: Option<(Edges, Highest)>,
+    /// Until the strings are read beside it.
+    raw_locations: Option<locations::Raw>,
     locations: Vec<(Ordinal, Location)>,
     strings: Option<Strings>,
 }
@@ -73,19 +76,31 @@ impl Parts {
                 self.edges = Some(columns::edges(cursor, meta)?);
             }
             "locations" => {
-                let meta = list(cursor, self.meta.as_ref())?;
-                match meta.location_fields {
-                    Some(fields) => self.locations = locations(cursor, meta, fields)?,
-                    None => numbers(cursor, |_, _| Ok(()))?,
-                }
+                list(cursor, self.meta.as_ref())?;
+                self.raw_locations = Some(locations::Raw::read(cursor)?);
             }
-            "strings" => self.strings = Some(strings(cursor)?),
+            "strings" => {
+                let (locations, strings) = threads::both(|| self.locations(), || strings(cursor));
+                self.locations = locations?;
+                self.raw_locations = None;
+                self.strings = Some(strings?);
+            }
             _ => cursor.value(&mut |_| true)?,
         }
         Ok(())
     }
 
-    fn finish(self, cursor: &Cursor<'_>) -> Result<Snapshot> {
+    fn locations(&self) -> Result<Vec<(Ordinal, Location)>> {
+        match (&self.raw_locations, &self.meta) {
+            (Some(raw), Some(meta)) => raw.rows(meta),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn finish(mut self, cursor: &Cursor<'_>) -> Result<Snapshot> {
+        if self.raw_locations.is_some() {
+            self.locations = self.locations()?;
+        }
         let missing = |key: &str| cursor.unexpected(format!("there is no {key:?}"));
         let meta = self.meta.ok_or_else(|| missing("snapshot"))?;
         let (nodes, of_nodes) = self.nodes.ok_or_else(|| missing("nodes"))?;
@@ -102,15 +117,7 @@ impl Parts {
         if root >= nodes.kind.len() as u64 || root * meta.node_fields.count as u64 != meta.root_index {
             return Err(missing("root_index's node"));
         }
-        let mut locations = self.locations;
-        if !locations.is_sorted_by_key(|(node, _)| *node) {
-            locations.sort_by_key(|(node, _)| *node);
-        }
-        // As in DevTools' map, the last of several counts.
-        locations.reverse();
-        locations.dedup_by_key(|(node, _)| *node);
-        locations.reverse();
-        Ok(Snapshot { root: root as Ordinal, meta, nodes, edges, strings, locations })
+        Ok(Snapshot { root: root as Ordinal, meta, nodes, edges, strings, locations: self.locations })
     }
 }
 
@@ -130,64 +137,6 @@ fn list<'a>(cursor: &mut Cursor<'_>, meta: Option<&'a Meta>) -> Result<&'a Meta>
     let meta = meta.ok_or_else(|| cursor.unexpected("a list before the header \"snapshot\" that explains it"))?;
     cursor.expect(b'[')?;
     Ok(meta)
-}
-
-/// Numbers whose count nobody says, to the end of their list: each with where it was.
-fn numbers(cursor: &mut Cursor<'_>, mut sink: impl FnMut(u64, u64) -> Result<()>) -> Result<()> {
-    let mut bytes = Vec::new();
-    loop {
-        let more = cursor.fill(&mut bytes)?;
-        let offset = cursor.offset() - bytes.len() as u64;
-        let end = memchr::memchr(b']', &bytes);
-        // Up to the last comma, or to the end; what is behind it waits for the next chunk.
-        let length = end.or_else(|| memchr::memrchr(b',', &bytes).map(|at| at + 1)).unwrap_or(0);
-        if length == 0 && end.is_none() && (!more || bytes.len() > 2 * CHUNK_BYTES) {
-            return Err(cursor.unexpected("a list of numbers does not end"));
-        }
-        let rest = bytes.split_off(length);
-        let mut numbers = Numbers::new(&bytes);
-        while !numbers.is_empty() {
-            let at = offset + numbers.at() as u64;
-            let value = numbers.next();
-            numbers.wrong().map_err(|wrong| Error::malformed(wrong.what, offset + wrong.at as u64))?;
-            sink(value, at)?;
-        }
-        bytes = rest;
-        if end.is_some() {
-            cursor.put_back(&bytes);
-            return cursor.expect(b']');
-        }
-    }
-}
-
-fn locations(cursor: &mut Cursor<'_>, meta: &Meta, fields: LocationFields) -> Result<Vec<(Ordinal, Location)>> {
-    let mut rows = Vec::new();
-    let mut row = [0u64; MOST_FIELDS];
-    let mut at = 0;
-    let per_node = meta.node_fields.count as u64;
-    numbers(cursor, |value, offset| {
-        row[at] = value;
-        at += 1;
-        if at < fields.count {
-            return Ok(());
-        }
-        at = 0;
-        let (node, narrow) = (row[fields.object] / per_node, |value| u32::try_from(value).unwrap_or(u32::MAX));
-        if node >= meta.node_count || node * per_node != row[fields.object] {
-            return Err(Error::malformed("a location of no node", offset));
-        }
-        let location = Location {
-            script: narrow(row[fields.script]),
-            line: narrow(row[fields.line]),
-            column: narrow(row[fields.column]),
-        };
-        rows.push((node as Ordinal, location));
-        Ok(())
-    })?;
-    match at {
-        0 => Ok(rows),
-        _ => Err(cursor.unexpected(format!("the list ends within a row of {} numbers", fields.count))),
-    }
 }
 
 fn strings(cursor: &mut Cursor<'_>) -> Result<Strings> {
