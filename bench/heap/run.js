@@ -12,8 +12,9 @@ const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
 const machine = require('../lib/machine')
+const { summary } = require('../lib/stats')
 const { fixed, grouped, table } = require('../lib/table')
-const { BUNDLE, newestNode, prepare } = require('./peers.js')
+const { BUNDLE, PEERS, newestNode, prepare } = require('./peers.js')
 
 const CHILDREN = path.join(__dirname, 'children')
 const CLI = path.join(__dirname, '..', '..', 'bin', 'plimsoll.js')
@@ -27,7 +28,7 @@ const HELP = `node bench/heap/run.js [options]
   --sizes 10,100     megabytes of the snapshots, default 10,100,500
   --large            1,500 as well
   --only a,b         some of plimsoll, memlab, devtools, v8-heap-parser
-  --runs 3           how often each, default 1; the table has the fastest
+  --runs 3           how often each, in turns, default 1; the table has the median and the range
   --timeout 600      seconds for one, default 900
   --json file        all figures`
 
@@ -103,28 +104,40 @@ async function text(stream) {
   return all
 }
 
-async function fastest(name, args, { runs, timeout }) {
-  const all = []
-  for (let run = 0; run < runs; run++) all.push(await measure(name, args, timeout))
-  const whole = all.filter(each => !each.failed).sort((a, b) => a.wallSeconds - b.wallSeconds)
-  return whole[0] ?? all[0]
+/** Each tool in turn, as often as asked: the runs of each. */
+async function rounds(task, files, config) {
+  const tools = config.only.filter(name => TOOLS[name][task])
+  const all = new Map(tools.map(name => [name, []]))
+  for (let run = 1; run <= config.runs; run++) {
+    for (const name of tools) {
+      process.stderr.write(`${task}, ${name}, run ${run} of ${config.runs} …\n`)
+      all.get(name).push(await measure(name, TOOLS[name][task](...files), config.timeout))
+    }
+  }
+  return all
 }
 
-function row(title, bytes, result) {
-  if (result.failed) return [title, 'failed', result.failed, '', '']
-  const { wallSeconds, cpuSeconds, peakBytes } = result
-  const rate = grouped(bytes / MB / wallSeconds)
-  return [title, fixed(wallSeconds, 2), fixed(cpuSeconds, 2), `${grouped(peakBytes / MB)} MB`, `${rate} MB/s`]
+function row(title, bytes, runs) {
+  const failure = runs.find(run => run.failed)
+  if (failure) return [title, 'failed', failure.failed, '', '']
+  const [wall, cpu, peak] = ['wallSeconds', 'cpuSeconds', 'peakBytes'].map(name => summary(runs.map(run => run[name])))
+  const range = runs.length > 1 ? ` (${fixed(wall.min, 2)} to ${fixed(wall.max, 2)})` : ''
+  const rate = `${grouped(bytes / MB / wall.median)} MB/s`
+  return [title, fixed(wall.median, 2) + range, fixed(cpu.median, 2), `${grouped(peak.median / MB)} MB`, rate]
 }
 
-/** What merely reading the file costs: the least that any of them could take. */
-function read(file) {
-  const began = process.hrtime.bigint()
-  const buffer = Buffer.alloc(1 << 20)
-  const from = fs.openSync(file, 'r')
-  while (fs.readSync(from, buffer) > 0);
-  fs.closeSync(from)
-  return Number(process.hrtime.bigint() - began) / 1e9
+/** What merely reading the file costs, and what finding its numbers does: the least that any of them could take. */
+function least(file, bytes) {
+  const program = path.join(PEERS, 'node_modules', '.cache', 'scan')
+  try {
+    fs.mkdirSync(path.dirname(program), { recursive: true })
+    if (!fs.existsSync(program)) execFileSync('rustc', ['-O', '-o', program, path.join(__dirname, 'scan.rs')])
+  } catch (error) {
+    return `Reading and scanning alone were not measured: ${error.message.split('\n')[0]}`
+  }
+  const { reading, scanning, numbers } = JSON.parse(execFileSync(program, [file], { encoding: 'utf8' }))
+  const told = seconds => `${fixed(seconds, 2)} s (${grouped(bytes / MB / seconds)} MB/s)`
+  return `On one core, reading the first file takes ${told(reading)}, and finding its ${grouped(numbers / 1e6)} million numbers ${told(scanning)}.`
 }
 
 async function main() {
@@ -137,23 +150,20 @@ async function main() {
   const results = []
   for (const size of config.sizes) {
     const { before, after, bytes } = snapshots(size)
-    const reading = read(before)
+    const alone = least(before, bytes)
     for (const [task, files] of [
       ['summary', [before]],
       ['diff', [before, after]]
     ]) {
-      const rows = []
       const all = files.reduce((sum, file) => sum + fs.statSync(file).size, 0)
-      for (const name of config.only.filter(name => TOOLS[name][task])) {
-        process.stderr.write(`${size} MB, ${task}, ${name} …\n`)
-        const result = await fastest(name, TOOLS[name][task](...files), config)
-        results.push({ size, task, name, bytes: all, ...result })
-        rows.push(row(TOOLS[name].title, all, result))
-      }
+      process.stderr.write(`${size} MB\n`)
+      const runs = await rounds(task, files, config)
+      for (const [name, each] of runs) results.push({ size, task, name, bytes: all, runs: each })
+      const rows = [...runs].map(([name, each]) => row(TOOLS[name].title, all, each))
       const what = task === 'summary' ? 'summary with retained sizes' : 'diff'
       console.log(`\n### ${grouped(bytes / MB)} MB: ${what}\n`)
       console.log(table(['tool', 'wall s', 'CPU s', 'peak RSS', 'throughput'], rows))
-      console.log(`\nReading the first file alone takes ${fixed(reading, 2)} s.`)
+      console.log(`\n${alone}`)
     }
   }
   console.log(`\n${machine.render(described, os.loadavg())}`)
