@@ -19,6 +19,7 @@ pub mod recorder;
 pub mod shed;
 #[cfg(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub mod snapshot;
+pub mod trend;
 
 #[cfg(feature = "node")]
 mod binding;
