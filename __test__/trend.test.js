@@ -76,7 +76,11 @@ test('a leak on the heap is called one, with its size, once; it is taken back wh
   assert.equal(fixed.leak.severity, 'info')
   assert.match(fixed.leak.advice, /^has stopped by \d\d:\d\d UTC: the heap grew by 1\d\d\d B/)
   const heard = (await app.ask('heard')).filter(({ kind }) => kind === 'leak')
-  assert.deepEqual(heard.map(({ withdrawnAt }) => withdrawnAt === null), [true, false], 'told once, and taken back once')
+  assert.deepEqual(
+    heard.map(({ withdrawnAt }) => withdrawnAt === null),
+    [true, false],
+    'told once, and taken back once'
+  )
 })
 
 test('Buffers that are kept are a leak of external memory, and not of the heap', async t => {

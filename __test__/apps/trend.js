@@ -42,5 +42,6 @@ listen(app, {
     kept = []
   },
   gc: () => global.gc(),
+  metrics: () => plimsoll.metrics.text(),
   heard: () => heard
 })

@@ -59,7 +59,7 @@ impl Writer {
         let mut point = *figures;
         let points = self.gauge(gauge::WINDOWS_NEXT) + 1;
         for window in 0..WINDOWS {
-            if points % (1 << window) != 0 {
+            if !points.is_multiple_of(1 << window) {
                 break;
             }
             let index = (points >> window) - 1;
@@ -93,4 +93,79 @@ fn fill(row: &Row, figures: &Figures) {
 /// In `WINDOW_LIVES`, of the `index`th point that a window was ever given.
 pub fn row_of(window: usize, index: u64) -> usize {
     window * WINDOW_ROWS + (index % WINDOW_ROWS as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::recorder::map::Map;
+    use crate::recorder::reader;
+    use crate::recorder::record::Live;
+    use crate::recorder::writer::{Identity, ProcessFigures, SamplerWriter};
+
+    fn writer(thread: u64) -> Writer {
+        Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity { thread, ..Identity::default() })
+    }
+
+    /// So many requests, then a collection that leaves so many bytes.
+    fn collect(writer: &Writer, requests: u64, heap: u64) {
+        writer.add_gauge(gauge::REQUESTS_TOTAL, requests);
+        writer.live(heap, heap, 0);
+    }
+
+    fn heaps(window: &[Live]) -> Vec<u64> {
+        window.iter().map(|live| live.heap_bytes).collect()
+    }
+
+    #[test]
+    fn each_window_reaches_back_twice_as_far_with_the_least_of_two() {
+        let writer = writer(0);
+        collect(&writer, WARM_UP_REQUESTS, 7);
+        for heap in 1..=255 {
+            collect(&writer, 100, if heap % 2 == 0 { heap } else { heap + 1000 });
+        }
+        let windows = reader::windows(&**writer.map()).unwrap();
+        assert_eq!(windows.iter().map(Vec::len).collect::<Vec<_>>(), [64, 64, 64, 32, 16, 8, 4, 2, 1]);
+        assert_eq!(heaps(&windows[0])[..2], [192, 1193]);
+        // The first point of all is the 7 above, and fours begin there: (7, 1001, 2, 1003), (4, 1005, 6, 1007), …
+        assert_eq!(heaps(&windows[2])[..3], [2, 4, 8]);
+        assert_eq!(heaps(&windows[8]), [2], "the least of all");
+        let (finest, next) = (&windows[0], &windows[1]);
+        let last = next.len() - 1;
+        assert_eq!(next[last].requests_total, (finest[62].requests_total + finest[63].requests_total) / 2);
+        assert_eq!(reader::points(&**writer.map()).unwrap(), 256);
+    }
+
+    #[test]
+    fn the_warm_up_and_collections_of_an_idle_server_are_no_points() {
+        let warm = writer(0);
+        for _ in 0..WARM_UP_COLLECTIONS + 3 {
+            collect(&warm, 20, 1);
+        }
+        assert_eq!(reader::points(&**warm.map()).unwrap(), 3, "where each request allocates much");
+        let idle = writer(0);
+        collect(&idle, WARM_UP_REQUESTS, 1);
+        for _ in 0..100 {
+            collect(&idle, 0, 1);
+        }
+        assert_eq!(reader::points(&**idle.map()).unwrap(), 1);
+        assert_eq!(reader::read(&**idle.map()).unwrap().live_history.len(), 101);
+    }
+
+    #[test]
+    fn what_is_resident_beside_v8_is_of_one_sample_and_unknown_in_a_worker() {
+        for (thread, expected) in [(0, Some(60)), (1, None)] {
+            let writer = writer(thread);
+            let figures = crate::recorder::writer::HeapFigures { total: 30, external: 10, ..Default::default() };
+            writer.heap(0, &figures);
+            let sampler = SamplerWriter::new(Arc::clone(writer.map()));
+            sampler.sample(&ProcessFigures { rss: 100, ..ProcessFigures::default() });
+            writer.heap(0, &crate::recorder::writer::HeapFigures { total: 90, ..figures });
+            collect(&writer, 1, 5);
+            let record = reader::read(&**writer.map()).unwrap();
+            assert_eq!(record.live_history[0].native_bytes, expected);
+        }
+    }
 }

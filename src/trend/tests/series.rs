@@ -78,7 +78,7 @@ impl Windows {
         self.points += 1;
         let mut point = point;
         for window in 0..12usize {
-            if self.points % (1 << window) != 0 {
+            if !self.points.is_multiple_of(1 << window) {
                 break;
             }
             if let Some(finer) = window.checked_sub(1) {
