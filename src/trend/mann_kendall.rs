@@ -19,14 +19,16 @@ pub struct MannKendall {
     pub widened: f64,
     /// Probability of such an `s`, or one further from 0, where there is no trend.
     pub p: f64,
+    /// The same of points that vouch for themselves: not widened.
+    pub independent_p: f64,
 }
 
 /// `detrended` is the series less its trend, `load` what else may explain it; both as long as `values`.
 pub fn test(values: &[f64], detrended: &[f64], load: &[f64]) -> MannKendall {
     let widened = widened_by_autocorrelation(detrended);
-    let (s, variance) = partial(values, load);
-    let variance = variance * widened;
-    MannKendall { s, variance, widened, p: p_of(s, variance) }
+    let (s, independent) = partial(values, load);
+    let variance = independent * widened;
+    MannKendall { s, variance, widened, p: p_of(s, variance), independent_p: p_of(s, independent) }
 }
 
 /// The plain test alone: whether there is a rise of at most this p.

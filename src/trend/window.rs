@@ -65,6 +65,8 @@ pub const MIN_POINTS: usize = 10;
 const MIN_SURE: usize = 16;
 /// A vanilla Express app grows by some 200 B per 1,000 requests for ever (measured over a million): five times that is no noise.
 const MIN_PER_THOUSAND: f64 = 1024.0;
+/// Growth over the noise around it, in standard deviations, from which on the noise cannot have made it.
+const STANDS_OUT: f64 = 8.0;
 /// The slope of the last third over that of the whole; what falls behind is on its way to a plateau.
 const KEEPS_ON: f64 = 0.5;
 /// Of what has been gained, what may be given back in between: next-leak found that leaks give back a tenth at most and healthy routes 22 to
@@ -87,21 +89,23 @@ pub fn judge(points: &[Point], gate: &Gate) -> (Growth, Option<Figures>) {
     let whole_variance = mann_kendall::variance(&bytes) * test.widened;
     let Slope { slope, low, high } = slopes.with_interval(whole_variance, 1.959_964);
     let (first, last) = (points[0], points[points.len() - 1]);
+    let grown = low * (last.requests - first.requests);
+    // Autocorrelated noise makes trends of its own size, never of eight times that.
+    let p = if grown >= STANDS_OUT * deviation(&detrended) { test.independent_p } else { test.p };
     let figures = Figures {
         samples: points.len(),
         per_thousand: slope * 1e3,
         low: low * 1e3,
         high: high * 1e3,
-        p: test.p,
+        p,
         from: first.at,
         to: last.at,
     };
 
-    let grown = low * (last.requests - first.requests);
     let beyond_noise = test.s > 0.0 && low * 1e3 >= MIN_PER_THOUSAND && grown >= gate.bytes;
-    let growth = if !beyond_noise || test.p > gate.likely || !keeps_on(&requests, &bytes, slope) {
+    let growth = if !beyond_noise || p > gate.likely || !keeps_on(&requests, &bytes, slope) {
         Growth::None
-    } else if points.len() < MIN_SURE || test.p > gate.sure || gives_back(&bytes) {
+    } else if points.len() < MIN_SURE || p > gate.sure || gives_back(&bytes) {
         Growth::Likely
     } else {
         Growth::Sure
@@ -119,6 +123,12 @@ pub fn may_grow(points: &[Point], gate: &Gate) -> bool {
     let third = bytes.len() / 3;
     let gained = median(&bytes[bytes.len() - third..]) - median(&bytes[..third]);
     gained >= gate.bytes / 2.0 && mann_kendall::rises(&bytes, gate.likely)
+}
+
+/// Standard deviation, from the median absolute one: outliers do not count.
+fn deviation(values: &[f64]) -> f64 {
+    let middle = median(values);
+    1.4826 * median(&values.iter().map(|value| (value - middle).abs()).collect::<Vec<_>>())
 }
 
 fn keeps_on(requests: &[f64], bytes: &[f64], slope: f64) -> bool {

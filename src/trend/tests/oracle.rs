@@ -42,7 +42,7 @@ fn figures_are_those_of_scipy() {
 #[test]
 fn what_says_nothing_is_no_trend() {
     let same = [7.0; 20];
-    assert_eq!(mann_kendall::test(&same, &same, &same).p, 1.0);
+    assert!((mann_kendall::test(&same, &same, &same).p - 1.0).abs() < 1e-6);
     let slope = Slopes::between(&same, &[1.0; 20]).with_interval(0.0, 1.96);
     assert_eq!((slope.slope, slope.low, slope.high), (0.0, 0.0, 0.0), "no two points differ in x");
 }
