@@ -1,5 +1,5 @@
 //! The native half of plimsoll. Data flows one way: `binding` (the only module that says `napi`) calls
-//! `ledger`, `payload`, `export` and `cli`, which stand on `recorder` and `probe`.
+//! `ledger`, `payload`, `trend`, `export` and `cli`, which stand on `recorder` and `probe`.
 //! Without the `node` feature everything but `binding` compiles and passes its tests.
 
 // Without the binding, what only the binding calls is unused; and in test builds napi registers nothing.
