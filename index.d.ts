@@ -66,6 +66,11 @@ declare namespace plimsoll {
      */
     nearLimit?: { reserve?: Size | `${number}%` } | false
     /**
+     * Whether it is watched if memory grows with requests: `stats().trend`, and a {@link Finding} of kind `leak`. On a thread of its own, after major
+     * collections. Needs the exact probe. Default: true.
+     */
+    leaks?: boolean | { trend?: boolean }
+    /**
      * A signal on which a heap snapshot is taken ({@link plimsoll.snapshot}, into the current folder). No default: process managers use
      * SIGUSR2 for a restart.
      */
@@ -282,7 +287,8 @@ declare namespace plimsoll {
   function expectGone(object: object, label: string): void
 
   /**
-   * Calls `listener` with each {@link Finding} when it is new; `stats().findings` goes on counting it. The same as `plimsoll:finding` of
+   * Calls `listener` with each {@link Finding} when it is new; `stats().findings` goes on counting it. One of kind `leak` is told once more when it
+   * has stopped, with `withdrawnAt`. The same as `plimsoll:finding` of
    * `node:diagnostics_channel`, but that a listener that throws is counted as a fault.
    * @throws {TypeError} for another event, and for what is no function.
    */
@@ -470,6 +476,8 @@ declare namespace plimsoll {
   type Stats = shapes.Stats
   type Pressure = shapes.Pressure
   type Finding = shapes.Finding
+  type Trends = shapes.Trends
+  type Trend = shapes.Trend
   type InFlight = shapes.InFlight
   type Sample = shapes.Sample
   type LiveHeap = shapes.LiveHeap

@@ -123,7 +123,18 @@ test('a disposer that throws or never settles is reported with route and place, 
   // Where a function is defined only the addon can tell; where `use` was called, Node.
   const places = found.filter(({ origin }) => /^__test__[/\\]scope\.test\.js:\d+/.test(origin))
   assert.equal(places.length, process.env.PLIMSOLL === 'off' ? 1 : 4, JSON.stringify(found))
-  const shape = ['advice', 'count', 'firstSeen', 'kind', 'lastSeen', 'origin', 'perThousand', 'route', 'severity']
+  const shape = [
+    'advice',
+    'count',
+    'firstSeen',
+    'kind',
+    'lastSeen',
+    'origin',
+    'perThousand',
+    'route',
+    'severity',
+    'withdrawnAt'
+  ]
   assert.deepEqual(Object.keys(heard[0]).sort(), shape, 'the shape of stats().findings')
   assert.deepEqual(Object.keys(found[0]).sort(), shape)
 

@@ -14,12 +14,13 @@ const channels = {
   finding: channel('plimsoll:finding')
 }
 
-/** What has happened where no JavaScript could run: near V8's limit, in a blocked loop. */
-function announce(native) {
+/** What has happened where no JavaScript could run: near V8's limit, in a blocked loop, on other threads. `heard` is called with each. */
+function announce(native, heard) {
   const found = native.announcements()
   if (!found) return
   for (const { channel, ...message } of JSON.parse(found)) {
     if (channels[channel].hasSubscribers) channels[channel].publish(message)
+    heard(channel, message)
   }
 }
 

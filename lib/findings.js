@@ -13,6 +13,8 @@ const options = require('./options.js')
 /** As many as the record has room for (FINDINGS_MAX in src/recorder/layout.rs). */
 const KEPT = 128
 const EVENTS = ['finding']
+/** Of a message, where it says nothing of them. */
+const UNSAID = { route: null, origin: null, perThousand: null, withdrawnAt: null }
 
 const listeners = new Set()
 /** Without a binary. */
@@ -28,7 +30,7 @@ function find(finding, times = 1) {
     if (!channels.finding.hasSubscribers && listeners.size === 0) return
     const now = Date.now()
     const seen = { count: times, firstSeen: now, lastSeen: now }
-    const message = { route: null, origin: null, perThousand: null, ...defined(finding), ...seen }
+    const message = { ...UNSAID, ...defined(finding), ...seen }
     tell(message)
     if (channels.finding.hasSubscribers) channels.finding.publish(message)
   } catch (error) {
@@ -53,7 +55,7 @@ function keep(finding, times) {
   }
   if (kept.size >= KEPT) return false
   const seen = { count: times, firstSeen: now, lastSeen: now }
-  kept.set(key, { route: null, origin: null, perThousand: null, ...defined(finding), ...seen })
+  kept.set(key, { ...UNSAID, ...defined(finding), ...seen })
   return true
 }
 
@@ -61,6 +63,7 @@ function defined(finding) {
   return Object.fromEntries(Object.entries(finding).filter(([, value]) => value !== undefined))
 }
 
+/** To those who listen here; the channel's own subscribers hear of it there. */
 function tell(message) {
   for (const listener of listeners) {
     try {
@@ -71,7 +74,7 @@ function tell(message) {
   }
 }
 
-/** Calls `listener(finding)` with each finding when it is new. */
+/** Calls `listener(finding)` with each finding when it is new, and of kind `leak` with each that has stopped (`withdrawnAt`). */
 function on(event, listener) {
   check('on()', event, listener)
   listeners.add(listener)
@@ -93,4 +96,4 @@ function withoutBinary() {
   return [...kept.values()].map(finding => ({ ...finding }))
 }
 
-module.exports = { find, on, off, withoutBinary }
+module.exports = { find, tell, on, off, withoutBinary }

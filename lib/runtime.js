@@ -12,7 +12,9 @@ const v8 = require('node:v8')
 const { isMainThread, threadId } = require('node:worker_threads')
 const channels = require('./channels.js')
 const faults = require('./faults.js')
+const findings = require('./findings.js')
 const heapOptions = require('./heap-options.js')
+const leaks = require('./leaks.js')
 const lifetime = require('./lifetime.js')
 const { native, reason } = require('./native.js')
 const spans = require('./spans.js')
@@ -74,8 +76,8 @@ function start(settings = defaults()) {
   return true
 }
 
-function comparable({ name, paths, recorder, stats, async, layers, nearLimit, auditOver, snapshotSignal }) {
-  return { name, paths, recorder, stats, async, layers, nearLimit, auditOver, snapshotSignal }
+function comparable({ name, paths, recorder, stats, async, layers, nearLimit, leaks, auditOver, snapshotSignal }) {
+  return { name, paths, recorder, stats, async, layers, nearLimit, leaks, auditOver, snapshotSignal }
 }
 
 function defaults() {
@@ -90,6 +92,7 @@ function defaults() {
     auditOver: null,
     snapshotSignal: null,
     nearLimit: heapOptions.DEFAULT_RESERVE,
+    leaks: leaks.DEFAULTS,
     log: undefined
   }
 }
@@ -111,7 +114,8 @@ function begin(settings) {
     heap: heapFigures(),
     heapOptions: heapOptions.forNative(settings.nearLimit),
     layoutShift: state.layoutShift,
-    stats: settings.stats
+    stats: settings.stats,
+    trend: settings.leaks.trend
   })
   state.exact = state.started.exact && standsTheTest()
   state.reason = state.exact ? null : (state.reason ?? state.started.reason ?? null)
@@ -184,13 +188,23 @@ function keepTime() {
       now - last - TICK_MS,
       performance.eventLoopUtilization(current, utilization).utilization
     )
-    channels.announce(native)
+    channels.announce(native, heard)
     if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
     spans.turn()
     last = now
     utilization = current
   }, TICK_MS)
   timer.unref()
+}
+
+/** A leak was found, or has stopped. */
+function heard(channel, message) {
+  if (channel !== 'finding') return
+  findings.tell(message)
+  const { log } = state.settings
+  const text = `plimsoll: ${message.kind}: ${message.advice}`
+  if (message.withdrawnAt === null) warn(log, text, 'PLIMSOLL_LEAK')
+  else if (log) log.info(text)
 }
 
 function sayLastWords() {

@@ -43,6 +43,7 @@ function fromNode() {
     },
     routes: [],
     findings: withoutBinary(),
+    trend: { heap: null, external: null, native: null },
     recorder: { path: null, bytes: 0 }
   }
 }

@@ -7,6 +7,7 @@ const faults = require('./faults.js')
 const heapOptions = require('./heap-options.js')
 const { begin, settled, lifeOf } = require('./lifetime.js')
 const layers = require('./layers.js')
+const leaksOf = require('./leaks.js').settingsOf
 const { native } = require('./native.js')
 const options = require('./options.js')
 const owners = require('./owners.js')
@@ -63,15 +64,13 @@ function settingsOf(given) {
     'async',
     'layers',
     'nearLimit',
+    'leaks',
     'audit',
     'snapshotSignal',
     'watch'
   ]
-  const { name, log, paths, recorder, stats, async, layers, nearLimit, audit, snapshotSignal, watch } = options.object(
-    where,
-    given,
-    known
-  )
+  const { name, log, paths, recorder, stats, async, layers, nearLimit, leaks, audit, snapshotSignal, watch } =
+    options.object(where, given, known)
   const defaults = runtime.defaults()
   return {
     explicit: given !== undefined,
@@ -83,6 +82,7 @@ function settingsOf(given) {
     async: async === undefined ? defaults.async : options.oneOf(`${where}'s async`, async, ['sampled', true, false]),
     layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false]),
     nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit),
+    leaks: leaksOf(`${where}'s leaks`, leaks),
     auditOver: auditOf(`${where}'s audit`, audit),
     snapshotSignal: signalOf(`${where}'s snapshotSignal`, snapshotSignal),
     watched: watching.settingsOf(`${where}'s watch`, watch)

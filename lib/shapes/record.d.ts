@@ -1,6 +1,6 @@
 // What `npx plimsoll show --json` prints, and what `lastDeath()` returns. Sizes are bytes, `*Ms` are milliseconds, times are milliseconds since the epoch.
 
-import type { Finding, Pressure, RouteStats, Stats } from './stats'
+import type { Finding, Pressure, RouteStats, Stats, Trends } from './stats'
 
 /** A request that had not ended. */
 export interface InFlight {
@@ -57,6 +57,10 @@ export interface LiveHeap {
   rssBytes: number
   /** Requests ever tracked. */
   requestsTotal: number
+  /** Requests in flight. */
+  inFlight: number
+  /** RSS that is neither V8's heap nor external memory; null in a worker thread. */
+  nativeBytes: number | null
 }
 
 /** One garbage collection. */
@@ -164,6 +168,7 @@ export interface Record {
   faults: number
   /** What plimsoll has evidence of; at most 128, what does not fit is `(other)`. */
   findings: Finding[]
+  trend: Trends
 }
 
 /** How a process ended, by the record that it left. */

@@ -236,9 +236,12 @@ export interface Stats {
   routes: RouteStats[]
   /**
    * `heap-limit`: V8's limit and the container's do not fit each other; the advice names the flag to set. The other kinds are of what
-   * is asked for: `large-response`, `disposer`, `unclosed`, `listener`, `timer`, `stream`, `retained`, `bloat`.
+   * is asked for: `large-response`, `disposer`, `unclosed`, `listener`, `timer`, `stream`, `retained`, `bloat`; and `leak`: memory grows with
+   * requests, as {@link Stats.trend} has it.
    */
   findings: Finding[]
+  /** Whether memory grows with requests: see {@link Trend}. */
+  trend: Trends
   recorder: {
     /** The file; null if the record is in memory only. */
     path: string | null
@@ -280,6 +283,44 @@ export interface Finding {
   perThousand: number | null
   firstSeen: number
   lastSeen: number
+  /** `info` once it has stopped. */
   severity: 'info' | 'warning' | 'critical'
   advice: string
+  /** Of kind `leak`: when it was seen to have stopped; the advice then says what was wrong. Null while it goes on. */
+  withdrawnAt: number | null
+}
+
+/** Whether memory grows with requests, by whose memory it is; null with `leaks: false` and without a binary. */
+export interface Trends {
+  /** V8's heap: what lives after major collections. */
+  heap: Trend | null
+  /** Memory outside the heap that its objects hold: Buffers, ArrayBuffers. */
+  external: Trend | null
+  /** What is resident beside both: memory of other addons and of the C library, fragmentation. Null in a worker thread. */
+  native: Trend | null
+}
+
+/**
+ * A trend over what lives after major collections, against requests served (not against time: a ramp of traffic is no leak). Figures are null
+ * while there are fewer than ten collections behind the warm-up.
+ */
+export interface Trend {
+  /**
+   * `warming up`: not enough is known. `steady`: nothing that is more than noise. `suspicious`: it grows, but may be filling a cache, or one step.
+   * `leaking`: it grows for certain, to the end, to where it never was, and six collections agree.
+   */
+  state: 'warming up' | 'steady' | 'suspicious' | 'leaking'
+  /** Points that the figures are of, at most 64; where there were more collections, one stands for several. */
+  samples: number
+  /** Growth in bytes per 1,000 requests (Theil–Sen slope), and its interval of 95 %. */
+  bytesPerThousand: number | null
+  low: number | null
+  high: number | null
+  /** Probability of such a trend by chance (Mann–Kendall, corrected for autocorrelation and for requests in flight). */
+  p: number | null
+  /** When the growth began; null while there is none. */
+  since: number | null
+  /** Times of the first of the points, and of the last collection that was looked at. */
+  from: number | null
+  to: number | null
 }

@@ -11,6 +11,7 @@ use napi::{Env, Error, Result};
 use napi_derive::napi;
 
 use super::pressure::{self, HeapOptions, Pressure};
+use super::trend::Looks;
 use crate::export::ndjson::{StatsFile, StatsWriter};
 use crate::ledger::sampler::{Block, Sampler};
 use crate::ledger::{Ledger, Meter, PathMode};
@@ -19,7 +20,8 @@ use crate::probe::v8::{Collection, HeapStatistics, Layout, Probe};
 use crate::recorder::death::{Death, Surroundings};
 use crate::recorder::files::{self, Recorder};
 use crate::recorder::writer::{ExitKind, HeapFigures, Identity, Writer, epoch_ms};
-use crate::recorder::{EventKind, GcKind};
+use crate::recorder::{EventKind, GcKind, Quantity};
+use crate::trend::quantities::News;
 
 /// The state of one environment.
 pub struct Environment {
@@ -32,6 +34,8 @@ pub struct Environment {
     pub pressure: Pressure,
     /// Blocks of the event loop that are over, as the sampler thread saw them.
     pub blocks: Receiver<Block>,
+    /// What it saw of the trend.
+    pub leaks: Receiver<(Quantity, News)>,
     main_thread: bool,
     /// Both threads end when these are dropped.
     sampler: Option<Sampler>,
@@ -105,6 +109,8 @@ pub struct StartOptions {
     /// Words by which V8's figures are read beside their place; 0 but in tests.
     pub layout_shift: u32,
     pub stats: Option<StatsFileOptions>,
+    /// Whether it is watched if memory grows with requests.
+    pub trend: bool,
 }
 
 #[napi(object)]
@@ -187,7 +193,15 @@ impl Environment {
         let touched = Arc::clone(&recorder);
         let (unblocked, blocks) = channel();
         let on_unblocked = move |block: Block| drop(unblocked.send(block));
-        let sampler = Sampler::start(Arc::clone(recorder.map()), move || touched.touch(), on_unblocked);
+        let (news, leaks) = channel();
+        let mut looks = options.trend.then(|| Looks::new(Arc::clone(recorder.map()), main_thread, news));
+        let each_turn = move || {
+            touched.touch();
+            if let Some(looks) = &mut looks {
+                looks.turn();
+            }
+        };
+        let sampler = Sampler::start(Arc::clone(recorder.map()), each_turn, on_unblocked);
         if let Err(error) = &sampler {
             ledger.writer().event(EventKind::Fault, None, &format!("no sampler thread: {error}"));
         }
@@ -214,6 +228,7 @@ impl Environment {
             last_death,
             pressure,
             blocks,
+            leaks,
             main_thread,
             sampler: sampler.ok(),
             stats,

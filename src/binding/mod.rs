@@ -16,4 +16,5 @@ mod reports;
 mod requests;
 mod snapshot;
 mod spool;
+mod trend;
 mod weak;

@@ -7,6 +7,7 @@ use napi_derive::napi;
 use serde_json::json;
 
 use super::environment::{Environment, with};
+use super::trend;
 use crate::probe::v8::{Grant, NearLimit};
 use crate::recorder::writer::Writer;
 use crate::recorder::{EventKind, reader};
@@ -210,6 +211,8 @@ pub fn announcements() -> Option<String> {
                 "route": block.route,
             })
         }));
+        let leaks: Vec<_> = environment.leaks.try_iter().collect();
+        found.extend(leaks.iter().filter_map(|(quantity, news)| trend::tell(&mut environment.ledger, *quantity, news)));
         (!found.is_empty()).then(|| serde_json::Value::from(found).to_string())
     })
     .flatten()

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::recorder::map::Map;
-use crate::recorder::record::Record;
+use crate::recorder::record::{Record, Trend};
 use crate::recorder::writer::{
     Ended, ExitKind, HeapFigures, Identity, LayerUse, NativeUse, ProcessFigures, SamplerWriter, Writer, epoch_ms,
 };
-use crate::recorder::{EventKind, FILE_BYTES, GcKind, StatusClass, reader};
+use crate::recorder::{EventKind, FILE_BYTES, GcKind, Quantity, StatusClass, TrendState, reader};
 
 const MIB: u64 = 1 << 20;
 
@@ -118,7 +118,25 @@ fn samples(sampler: &SamplerWriter) {
             blocked_ns: (step + 1).saturating_sub(231) * 500_000_000,
         });
     }
+    trends(sampler);
     sampler.event(EventKind::Blocked, Some("/api/report"), "for 4.5 s");
+}
+
+/// The heap leaks, external memory is not known yet, and nobody looks at the rest.
+fn trends(sampler: &SamplerWriter) {
+    let leaking = Trend {
+        state: TrendState::Leaking,
+        samples: 64,
+        bytes_per_thousand: Some(528_000.0),
+        low: Some(519_000.0),
+        high: Some(537_000.0),
+        p: Some(1e-9),
+        since: Some(1_700_000_000_000),
+        from: Some(1_700_000_000_000),
+        to: Some(1_700_003_600_000),
+    };
+    sampler.trend(Quantity::Heap, &leaking);
+    sampler.trend(Quantity::External, &Trend::default());
 }
 
 /// The record of [`map`] as a post-mortem finds it: its samples two a second up to the last heartbeat, its requests up

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::recorder::FILE_BYTES;
 use crate::recorder::findings::findings;
-use crate::recorder::record::{AsyncSpans, Cgroup, EventLoop, Finding, InFlight, Live, Pressure, Record, RouteStats};
+use crate::recorder::record::{
+    AsyncSpans, Cgroup, EventLoop, Finding, InFlight, Live, Pressure, Record, RouteStats, Trends,
+};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +30,7 @@ struct Stats<'a> {
     pressure: &'a Pressure,
     near_limit: NearLimit<'a>,
     findings: Vec<Finding>,
+    trend: &'a Trends,
     recorder: Recorder<'a>,
     faults: u64,
 }
@@ -215,6 +218,7 @@ pub fn stats<'a>(record: &'a Record, own: Own<'a>) -> impl Serialize + use<'a> {
             at: record.near_limit.at,
         },
         findings: findings(record),
+        trend: &record.trend,
         recorder: Recorder { path: record.path.as_deref(), bytes: FILE_BYTES },
         faults: record.faults,
     }
@@ -275,11 +279,26 @@ mod tests {
             "/routes/0/wholeHeapMeanBytes",
             "/routes/0/nativePeakBytes",
             "/routes/0/layers/0/heapMeanBytes",
+            "/trend/heap/samples",
+            "/trend/heap/bytesPerThousand",
+            "/trend/heap/low",
+            "/trend/heap/high",
+            "/trend/heap/p",
+            "/trend/heap/since",
         ] {
             assert!(stats.pointer(pointer).is_some_and(Value::is_number), "{pointer}: {stats}");
         }
         assert_eq!(stats["heap"]["exact"], json!(true));
         assert!(stats["findings"].is_array());
+        assert_eq!(stats["trend"]["heap"]["state"], json!("leaking"));
+        assert_eq!(
+            stats["trend"]["external"],
+            json!({
+                "state": "warming up", "samples": 0, "bytesPerThousand": null, "low": null, "high": null, "p": null,
+                "since": null, "from": null, "to": null,
+            })
+        );
+        assert_eq!(stats["trend"]["native"], Value::Null);
         assert_eq!(stats["recorder"]["path"], Value::Null);
         assert_eq!(stats["heap"]["unattributedBytes"], json!(500u64 << 20));
         assert_eq!(stats["routes"][0]["status"], json!("2xx"));

@@ -7,16 +7,21 @@ use crate::recorder::{FINDINGS_MAX, Severity};
 
 #[derive(Default)]
 pub struct Findings {
-    rows: HashMap<Box<str>, u16>,
+    rows: HashMap<Box<str>, Row>,
+}
+
+struct Row {
+    index: u16,
+    withdrawn: bool,
 }
 
 impl Findings {
-    /// Something was seen `times` more. True when it is seen for the first time.
+    /// Something was seen `times` more. True when it is seen for the first time, or again after it was withdrawn.
     pub fn see(&mut self, writer: &Writer, evidence: &Evidence, times: u64) -> bool {
-        let key = [evidence.kind, evidence.route.unwrap_or(""), evidence.origin.unwrap_or("")].join("\0");
-        if let Some(row) = self.rows.get(key.as_str()) {
-            writer.finding(usize::from(*row), evidence, times);
-            return false;
+        let key = key(evidence);
+        if let Some(row) = self.rows.get_mut(key.as_str()) {
+            writer.finding(usize::from(row.index), evidence, times);
+            return std::mem::take(&mut row.withdrawn);
         }
         let row = self.rows.len();
         if row >= FINDINGS_MAX {
@@ -33,9 +38,21 @@ impl Findings {
             return false;
         }
         writer.finding(row, evidence, times);
-        self.rows.insert(key.into(), row as u16);
+        self.rows.insert(key.into(), Row { index: row as u16, withdrawn: false });
         true
     }
+
+    /// What was found has stopped; the evidence's advice says what was wrong. False if it was never found, or is withdrawn already.
+    pub fn withdraw(&mut self, writer: &Writer, evidence: &Evidence) -> bool {
+        let Some(row) = self.rows.get_mut(key(evidence).as_str()).filter(|row| !row.withdrawn) else { return false };
+        row.withdrawn = true;
+        writer.withdraw_finding(usize::from(row.index), evidence.advice);
+        true
+    }
+}
+
+fn key(evidence: &Evidence) -> String {
+    [evidence.kind, evidence.route.unwrap_or(""), evidence.origin.unwrap_or("")].join("\0")
 }
 
 #[cfg(test)]
@@ -72,6 +89,24 @@ mod tests {
         assert_eq!((first.kind.as_str(), first.origin.as_deref()), ("large-response", Some("src/report.js:7")));
         assert!(first.first_seen <= first.last_seen && first.first_seen > 0);
         assert_eq!((second.route.as_deref(), second.count), (Some("/b"), 1));
+    }
+
+    #[test]
+    fn what_has_stopped_is_withdrawn_once_and_found_anew_when_it_comes_back() {
+        let writer = Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity::default());
+        let mut findings = Findings::default();
+        let row = || reader::read(&**writer.map()).unwrap().findings.remove(0);
+        assert!(!findings.withdraw(&writer, &evidence("/a", "never found")));
+        findings.see(&writer, &evidence("/a", "stream it"), 1);
+        assert_eq!(row().withdrawn_at, None);
+        assert!(findings.withdraw(&writer, &evidence("/a", "was not streamed")));
+        assert!(!findings.withdraw(&writer, &evidence("/a", "again")));
+        let withdrawn = row();
+        assert_eq!((withdrawn.severity, withdrawn.advice.as_str()), ("info", "was not streamed"));
+        assert!(withdrawn.withdrawn_at.is_some_and(|at| at >= withdrawn.last_seen));
+        assert!(findings.see(&writer, &evidence("/a", "stream it"), 1), "told again");
+        let again = row();
+        assert_eq!((again.severity, again.count, again.withdrawn_at), ("warning", 2, None));
     }
 
     #[test]

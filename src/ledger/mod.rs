@@ -256,6 +256,11 @@ impl Ledger {
         self.findings.see(&self.writer, evidence, times)
     }
 
+    /// What was found has stopped. False if nobody was told of it.
+    pub fn withdraw(&mut self, evidence: &Evidence) -> bool {
+        self.findings.withdraw(&self.writer, evidence)
+    }
+
     /// How asynchronous spans are metered from here on.
     pub fn set_async(&mut self, mode: AsyncMode) {
         self.mode = mode;

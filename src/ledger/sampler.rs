@@ -40,22 +40,22 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// `touch` is called each turn: it keeps the record's file looking alive; `on_unblocked` when the loop turns again after it
-    /// was blocked for long.
+    /// `each_turn` keeps the record's file looking alive, and does what else is cheap enough; `on_unblocked` is called when the loop turns again after
+    /// it was blocked for long.
     pub fn start(
         map: Arc<Map>,
-        touch: impl Fn() + Send + 'static,
+        mut each_turn: impl FnMut() + Send + 'static,
         on_unblocked: impl Fn(Block) + Send + 'static,
     ) -> io::Result<Self> {
         // The first sample is there before anybody asks.
         let mut turn = Turn::new(SamplerWriter::new(map));
         turn.run();
-        touch();
+        each_turn();
         let (stop, stopped) = channel();
         let thread = Builder::new().name("plimsoll-sample".into()).stack_size(256 << 10).spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
                 turn.run().into_iter().for_each(&on_unblocked);
-                touch();
+                each_turn();
             }
             turn.run();
         })?;

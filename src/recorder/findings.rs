@@ -31,6 +31,7 @@ fn heap_limit(record: &Record) -> Option<Finding> {
         last_seen: record.last_heartbeat,
         severity,
         advice,
+        withdrawn_at: None,
     })
 }
 

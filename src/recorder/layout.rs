@@ -1,11 +1,13 @@
 //! Where everything lies in the recorder, in words of 8 bytes. Each row starts with its sequence number.
 //!
-//! The whole is just over 6 MiB; the routes' histograms are three quarters of it.
+//! The whole is 6.4 MiB; the routes' histograms are three quarters of it.
+
+pub use super::kinds::{EventKind, GcKind, Quantity, Severity, StatusClass, TrendState};
 
 /// First word of every recorder file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PLIMSOLL");
 /// Raised whenever any offset or meaning below changes: a reader refuses what it does not know.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// A range of equal rows.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +148,10 @@ pub mod gauge {
     /// Refusals because of the budget, and of a body that came too slowly.
     pub const OVER_BUDGET: usize = G + 44;
     pub const TOO_SLOW: usize = G + 45;
+    /// Points that the finest window has been given; those that the warm-up took before; and the requests that there had been at the last of them.
+    pub const WINDOWS_NEXT: usize = G + 46;
+    pub const WINDOWS_WARM_UP: usize = G + 47;
+    pub const WINDOWS_REQUESTS: usize = G + 48;
     pub const END: usize = G + 64;
 
     // From here on the sampler thread writes.
@@ -235,11 +241,38 @@ pub mod live {
     /// Resident set at the last sample before it.
     pub const RSS: usize = 4;
     pub const REQUESTS_TOTAL: usize = 5;
+    /// Requests in flight then.
+    pub const IN_FLIGHT: usize = 6;
+    /// RSS that is neither V8's heap nor external memory, all of the last sample before it.
+    pub const NATIVE: usize = 7;
+}
+
+/// The same by windows, for the trend: `WINDOWS` rings in one table, each row of which stands for two of the ring before. So 64 rows reach back
+/// 64 major collections, the next 64 twice as far, and the last 131,072: at one each ten seconds, two weeks. Rows are as in `LIVES`.
+pub const WINDOWS: usize = 12;
+pub const WINDOW_ROWS: usize = 64;
+pub const WINDOW_LIVES: Table = Table::after(LIVES.end(), WINDOWS * WINDOW_ROWS, 8);
+
+/// Verdicts on the trend, by `Quantity`; the sampler thread writes them.
+pub const TRENDS: Table = Table::after(WINDOW_LIVES.end(), 3, 16);
+pub mod trend {
+    /// A `TrendState`, plus one; 0: none was ever given.
+    pub const STATE: usize = 1;
+    pub const SAMPLES: usize = 2;
+    /// Bits of an `f64`, as the next three.
+    pub const PER_THOUSAND: usize = 3;
+    pub const LOW: usize = 4;
+    pub const HIGH: usize = 5;
+    pub const P: usize = 6;
+    /// Epoch milliseconds; 0: none.
+    pub const SINCE: usize = 7;
+    pub const FROM: usize = 8;
+    pub const TO: usize = 9;
 }
 
 /// Requests in flight. A power of two: a handle is generation × `SLOTS_MAX` + index.
 pub const SLOTS_MAX: usize = 4096;
-pub const SLOTS: Table = Table::after(LIVES.end(), SLOTS_MAX, 37);
+pub const SLOTS: Table = Table::after(TRENDS.end(), SLOTS_MAX, 37);
 pub mod slot {
     use super::Text;
     /// The handle while the slot is taken, 0 while it is free.
@@ -319,7 +352,7 @@ pub mod layer_row {
 
 /// What plimsoll has evidence of: a row a kind, route and place; the last stands for those beyond the bound.
 pub const FINDINGS_MAX: usize = 128;
-pub const FINDINGS: Table = Table::after(LAYER_ROWS.end(), FINDINGS_MAX + 1, 84);
+pub const FINDINGS: Table = Table::after(LAYER_ROWS.end(), FINDINGS_MAX + 1, 85);
 pub mod finding {
     use super::Text;
     pub const COUNT: usize = 1;
@@ -333,138 +366,13 @@ pub mod finding {
     pub const ROUTE: Text = Text { offset: 10, words: 26 };
     pub const ORIGIN: Text = Text { offset: 36, words: 15 };
     pub const ADVICE: Text = Text { offset: 51, words: 33 };
+    /// When what was found had stopped, epoch milliseconds; 0 while it has not.
+    pub const WITHDRAWN_AT: usize = 84;
 }
 
 pub const WORDS: usize = FINDINGS.end();
 /// Size of a recorder file: whole pages.
 pub const FILE_BYTES: usize = (WORDS * 8).next_multiple_of(4096);
-
-/// Kinds of collection, in the order of their rows in `GC_TOTALS`; V8's `GCType` bit is `1 << index`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GcKind {
-    Scavenge = 0,
-    MinorMarkSweep = 1,
-    MarkSweepCompact = 2,
-    IncrementalMarking = 3,
-    WeakCallbacks = 4,
-}
-
-impl GcKind {
-    pub const ALL: [GcKind; 5] =
-        [Self::Scavenge, Self::MinorMarkSweep, Self::MarkSweepCompact, Self::IncrementalMarking, Self::WeakCallbacks];
-
-    /// The name in `stats().gc`, in files and in metrics' `kind` label.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Scavenge => "scavenge",
-            Self::MinorMarkSweep => "minor-mark-sweep",
-            Self::MarkSweepCompact => "mark-sweep-compact",
-            Self::IncrementalMarking => "incremental-marking",
-            Self::WeakCallbacks => "weak-callbacks",
-        }
-    }
-}
-
-/// The first digit of a response's status; a response without a valid one counts as `5xx`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StatusClass(u8);
-
-impl StatusClass {
-    pub fn of(status: u32) -> Self {
-        match status / 100 {
-            class @ 1..=5 => StatusClass(class as u8),
-            _ => StatusClass(5),
-        }
-    }
-    pub fn digit(self) -> u64 {
-        u64::from(self.0)
-    }
-    pub fn name(self) -> &'static str {
-        ["1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(self.0) - 1]
-    }
-}
-
-/// How bad a finding is; the names are what users see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    Info = 0,
-    Warning = 1,
-    Critical = 2,
-}
-
-impl Severity {
-    pub const ALL: [Severity; 3] = [Self::Info, Self::Warning, Self::Critical];
-
-    pub fn name(self) -> &'static str {
-        ["info", "warning", "critical"][self as usize]
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|severity| severity.name() == name)
-    }
-}
-
-/// What an event is about; the names are what users see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventKind {
-    Start = 1,
-    Exit = 2,
-    UncaughtException = 3,
-    Limit = 4,
-    Blocked = 5,
-    StatsFile = 6,
-    Recorder = 7,
-    LastDeath = 8,
-    Fault = 9,
-    NearLimit = 10,
-    Shed = 11,
-    Trim = 12,
-    Snapshot = 13,
-}
-
-impl EventKind {
-    pub const ALL: [EventKind; 13] = [
-        Self::Start,
-        Self::Exit,
-        Self::UncaughtException,
-        Self::Limit,
-        Self::Blocked,
-        Self::StatsFile,
-        Self::Recorder,
-        Self::LastDeath,
-        Self::Fault,
-        Self::NearLimit,
-        Self::Shed,
-        Self::Trim,
-        Self::Snapshot,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Exit => "exit",
-            Self::UncaughtException => "uncaught-exception",
-            Self::Limit => "limit",
-            Self::Blocked => "blocked",
-            Self::StatsFile => "stats-file",
-            Self::Recorder => "recorder",
-            Self::LastDeath => "last-death",
-            Self::Fault => "fault",
-            Self::NearLimit => "near-limit",
-            Self::Shed => "shed",
-            Self::Trim => "trim",
-            Self::Snapshot => "snapshot",
-        }
-    }
-
-    pub fn from_code(code: u64) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| *kind as u64 == code)
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
 
 // The record stays under 7 MiB, and each field lies in its row.
 const _: () = {
@@ -484,8 +392,8 @@ const _: () = {
             && route::WHOLE_HEAP_SUM < route::EXTERNAL_RECENT
     );
     assert!(route::EXTERNAL_RECENT + route::EXTERNAL_RECENT_LEN <= route::DURATION);
-    assert!(gauge::FINDINGS_USED < gauge::END && live::REQUESTS_TOTAL < LIVES.row_words);
-    assert!(end(finding::ADVICE) <= FINDINGS.row_words);
+    assert!(gauge::WINDOWS_REQUESTS < gauge::END && live::NATIVE < LIVES.row_words && trend::TO < TRENDS.row_words);
+    assert!(end(finding::ADVICE) <= finding::WITHDRAWN_AT && finding::WITHDRAWN_AT < FINDINGS.row_words);
     assert!(end(layer::ORIGIN) <= LAYERS.row_words && layer_row::TIME_NS < LAYER_ROWS.row_words);
     assert!(route::RESPONSE + DISTRIBUTION_WORDS <= ROUTES.row_words);
 };

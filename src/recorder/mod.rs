@@ -6,7 +6,7 @@
 //! Multi-word rows carry a sequence number (odd while being written, a *seqlock*): a reader retries a torn row a
 //! bounded number of times and then shows it marked `torn`.
 //!
-//! * `layout`: where everything lies; nobody outside this module knows an offset.
+//! * `layout`: where everything lies; nobody outside this module knows an offset. `kinds`: numbers that have names outside.
 //! * `map`: the memory: a mapped file, or anonymous memory with a thread that mirrors it.
 //! * `files`: folders, names, locks, pruning: whose record it is, and whether its process lives.
 //! * `writer`, `reader`: the two sides; `record`: what a reader gets, plain data.
@@ -16,13 +16,12 @@ pub mod death;
 pub mod distribution;
 pub mod files;
 pub mod findings;
+mod kinds;
 mod layout;
 pub mod map;
 pub mod reader;
 pub mod record;
 pub mod writer;
 
-pub use layout::{
-    EventKind, FILE_BYTES, FINDINGS_MAX, GcKind, LAYER_ROWS_MAX, LAYERS_MAX, METHODS_MAX, ROUTES_MAX, SLOTS_MAX,
-    Severity, StatusClass,
-};
+pub use kinds::{EventKind, GcKind, Quantity, Severity, StatusClass, TrendState};
+pub use layout::{FILE_BYTES, FINDINGS_MAX, LAYER_ROWS_MAX, LAYERS_MAX, METHODS_MAX, ROUTES_MAX, SLOTS_MAX};

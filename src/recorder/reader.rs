@@ -12,16 +12,18 @@ use thiserror::Error;
 
 use super::layout::{
     EVENTS, FINDINGS, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, LIVES, MAGIC, METHOD_TEXT,
-    METHODS, ROUTES, SAMPLER_EVENTS, SAMPLES, SLOTS, Table, Text, VERSION, WORDS, finding, gauge, header, layer,
-    layer_row, route, slot,
+    METHODS, Quantity, ROUTES, SAMPLER_EVENTS, SAMPLES, SLOTS, TRENDS, Table, Text, VERSION, WINDOW_LIVES, WINDOW_ROWS,
+    WINDOWS, WORDS, finding, gauge, header, layer, layer_row, route, slot,
 };
 use super::map::Map;
 use super::record::{
-    AsyncSpans, Cgroup, EventLoop, Heap, InFlight, LayerStats, Native, NearLimit, Process, Record, Requests, RouteStats,
+    AsyncSpans, Cgroup, EventLoop, Heap, InFlight, LayerStats, Live, Native, NearLimit, Process, Record, Requests,
+    RouteStats, Trends,
 };
+use super::writer::row_of;
 use rows::{
     Names, collection_of, event_of, exit_of, finding_of, gc_total_of, in_flight_of, known, live_of, ms, pressure_of,
-    route_stats, sample_of, text,
+    route_stats, sample_of, text, trend_of,
 };
 
 /// How often a row that is being written is read again before it is called torn.
@@ -95,6 +97,36 @@ pub fn slot<S: Source + ?Sized>(source: &S, handle: u64) -> Result<Option<InFlig
         labels: reader.texts(LABELS, LABEL_TEXT, gauge::LABELS_USED)?,
     };
     Ok(Some(in_flight_of(&row, torn, &names, handle)))
+}
+
+/// What lived after major collections, by windows: the finest first, each oldest first and of at most 64 points, those of each next one standing for
+/// twice as many collections. The warm-up is left out.
+pub fn windows<S: Source + ?Sized>(source: &S) -> Result<Vec<Vec<Live>>, ReadError> {
+    let mut reader = open(source)?;
+    let points = reader.head[gauge::WINDOWS_NEXT];
+    let mut windows = Vec::new();
+    for window in 0..WINDOWS {
+        let next = points >> window;
+        if next == 0 {
+            break;
+        }
+        let mut lives = Vec::new();
+        for index in next.saturating_sub(WINDOW_ROWS as u64)..next {
+            let (row, torn) = reader.row(WINDOW_LIVES, row_of(window, index))?;
+            if !torn {
+                lives.push(live_of(&row));
+            }
+        }
+        windows.push(lives);
+    }
+    Ok(windows)
+}
+
+/// How many points the finest window has ever been given: a look is worth it when there is one more.
+pub fn points<S: Source + ?Sized>(source: &S) -> Result<u64, ReadError> {
+    let mut points = [0];
+    source.read(gauge::WINDOWS_NEXT, &mut points)?;
+    Ok(points[0])
 }
 
 struct Reader<'a, S: Source + ?Sized> {
@@ -215,8 +247,13 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         events.extend(self.ring(SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, event_of)?);
         events.sort_by_key(|event| event.at);
 
+        let [heap, external, native] = Quantity::ALL.map(|quantity| self.row(TRENDS, quantity as usize));
+        let verdict = |(row, torn): (Vec<u64>, bool)| if torn { None } else { trend_of(&row) };
+        let trend = Trends { heap: verdict(heap?), external: verdict(external?), native: verdict(native?) };
+
         let head = self.head_record()?;
         Ok(Record {
+            trend,
             torn_rows: self.torn,
             in_flight,
             samples,

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use super::kinds::{Quantity, TrendState};
+
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
@@ -51,6 +53,42 @@ pub struct Record {
     pub events: Vec<Event>,
     pub faults: u64,
     pub findings: Vec<Finding>,
+    pub trend: Trends,
+}
+
+/// Whether memory grows with requests served, by quantity; none where that is not looked at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Trends {
+    pub heap: Option<Trend>,
+    pub external: Option<Trend>,
+    pub native: Option<Trend>,
+}
+
+impl Trends {
+    pub fn each(&self) -> impl Iterator<Item = (Quantity, &Trend)> {
+        let trends = [self.heap.as_ref(), self.external.as_ref(), self.native.as_ref()];
+        Quantity::ALL.into_iter().zip(trends).filter_map(|(quantity, trend)| Some((quantity, trend?)))
+    }
+}
+
+/// Figures are none while there are too few samples.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trend {
+    pub state: TrendState,
+    /// Points that the figures are of.
+    pub samples: u64,
+    /// Growth by 1,000 requests, with its interval of 95 %.
+    pub bytes_per_thousand: Option<f64>,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+    /// Probability of such a trend by chance.
+    pub p: Option<f64>,
+    /// When the growth began; none while there is none.
+    pub since: Option<u64>,
+    /// Times of the first of the points, and of the last collection that was looked at.
+    pub from: Option<u64>,
+    pub to: Option<u64>,
 }
 
 /// Something that there is evidence of, and what to do about it.
@@ -68,6 +106,8 @@ pub struct Finding {
     pub last_seen: u64,
     pub severity: &'static str,
     pub advice: String,
+    /// When it had stopped; none while it goes on.
+    pub withdrawn_at: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -260,6 +300,9 @@ pub struct Live {
     /// At the last sample before.
     pub rss_bytes: u64,
     pub requests_total: u64,
+    pub in_flight: u64,
+    /// RSS that is neither V8's heap nor external; none in a worker thread.
+    pub native_bytes: Option<u64>,
 }
 
 /// Asynchronous spans: how they are metered.

@@ -3,6 +3,7 @@
 mod findings;
 mod pressure;
 mod sampler;
+mod windows;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*, fence};
@@ -10,14 +11,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::distribution::{self, DURATION, HEAP, WIRE};
 use super::layout::{
-    EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, LIVES, MAGIC, METHOD_TEXT,
-    METHODS, METHODS_MAX, ROUTES, SLOTS, StatusClass, Table, Text, VERSION, WORDS, event, gauge, gc, gc_total, header,
-    layer, layer_row, live, route, slot,
+    EVENTS, EventKind, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, MAGIC, METHOD_TEXT, METHODS,
+    METHODS_MAX, ROUTES, SLOTS, StatusClass, Table, Text, VERSION, WORDS, event, gauge, gc, gc_total, header, layer,
+    layer_row, route, slot,
 };
 use super::map::Map;
 pub use findings::Evidence;
 pub use pressure::Surroundings;
 pub use sampler::{ProcessFigures, SamplerWriter};
+pub(super) use windows::row_of;
+pub use windows::{WARM_UP_COLLECTIONS, WARM_UP_REQUESTS};
 
 /// Upper bounds of the latency histogram, nanoseconds: 1 ms to 60 s, the steps that Prometheus users know.
 pub const LATENCY_BOUNDS_NS: [u64; route::LATENCY_LEN - 1] = [
@@ -460,19 +463,6 @@ impl Writer {
             set(&self.map, gauge::HEAP_LIVE_AT, at);
             self.live(at, after, external);
         }
-    }
-
-    /// What lives, without garbage, and how many requests it took to get there.
-    fn live(&self, at: u64, heap: u64, external: u64) {
-        let next = self.gauge(gauge::LIVE_NEXT);
-        write_row(&self.map, LIVES, (next % LIVES.rows as u64) as usize, |row| {
-            row.set(live::AT, at);
-            row.set(live::HEAP, heap);
-            row.set(live::EXTERNAL, external);
-            row.set(live::RSS, self.gauge(gauge::RSS));
-            row.set(live::REQUESTS_TOTAL, self.gauge(gauge::REQUESTS_TOTAL));
-        });
-        set(&self.map, gauge::LIVE_NEXT, next + 1);
     }
 
     pub fn event(&self, kind: EventKind, route: Option<&str>, detail: &str) {

@@ -6,7 +6,8 @@ use super::super::units::{between, clock, count, cut, date_time, duration, size}
 use super::super::{chart, units};
 use super::{Judgement, Options, left_out, rss, tables};
 use crate::recorder::findings::findings;
-use crate::recorder::record::{InFlight, Record, Sample};
+use crate::recorder::record::{InFlight, Record, Sample, Trend};
+use crate::recorder::{Quantity, TrendState};
 
 /// A heartbeat comes twice a second: without one for so long something holds the process.
 const HEARTBEAT_LATE_MS: u64 = 5_000;
@@ -20,6 +21,7 @@ pub fn write(record: &Record, judgement: Option<&Judgement>, options: &Options, 
     page.head(judgement)?;
     page.memory()?;
     rss::write(record, options, page.out)?;
+    page.trend()?;
     page.findings()?;
     page.event_loop()?;
     page.collections()?;
@@ -158,6 +160,20 @@ impl Page<'_> {
             bytes(peak)
         )?;
         lines.iter().try_for_each(|line| writeln!(self.out, "  {line}"))
+    }
+
+    fn trend(&mut self) -> io::Result<()> {
+        if self.record.trend.each().next().is_none() {
+            return Ok(());
+        }
+        self.title("Trend, by requests served")?;
+        let trends: Vec<(Quantity, &Trend)> = self.record.trend.each().collect();
+        for (quantity, trend) in trends {
+            let state = trend.state.name();
+            let state = if trend.state == TrendState::Leaking { self.options.alarm(state) } else { state.to_owned() };
+            self.fact(quantity.name(), &format!("{state}{}", growth(trend)))?;
+        }
+        Ok(())
     }
 
     fn findings(&mut self) -> io::Result<()> {
@@ -355,4 +371,15 @@ fn bytes(bytes: u64) -> String {
 
 fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { String::new() } else { format!(" ({:.0} %)", part as f64 / whole as f64 * 100.0) }
+}
+
+/// The figures behind a state, as far as there are any.
+fn growth(trend: &Trend) -> String {
+    let (Some(mean), Some(low), Some(high), Some(p)) = (trend.bytes_per_thousand, trend.low, trend.high, trend.p)
+    else {
+        return String::new();
+    };
+    let since = trend.since.map_or(String::new(), |at| format!(", since {} UTC", date_time(at)));
+    let [mean, low, high] = [mean, low, high].map(|per_thousand| per_thousand / 1e3);
+    format!(": {mean:.1} B a request ({low:.1} to {high:.1}) over {} collections, p {p:.1e}{since}", trend.samples)
 }

@@ -9,7 +9,7 @@ use super::merged::{self, Route, max, sum, sum_known};
 use super::{Families, Histogram, Labels, Options, Value, labels};
 use crate::recorder::FILE_BYTES;
 use crate::recorder::findings::findings;
-use crate::recorder::record::{Distribution, Record};
+use crate::recorder::record::{Distribution, Record, Trend};
 use crate::recorder::writer::{GC_PAUSE_BOUNDS_NS, LATENCY_BOUNDS_NS};
 
 /// Powers of four, 256 B to 1 GiB: bounds that the recorder's own buckets share, so that nothing is interpolated.
@@ -46,6 +46,7 @@ pub fn fill(families: &mut Families, records: &[Record], options: &Options) {
     collections(families, records);
     requests(families, records);
     findings_by_kind(families, records);
+    trend(families, records);
     pressure(families, records);
     routes(families, records);
 }
@@ -262,6 +263,42 @@ fn findings_by_kind(families: &mut Families, records: &[Record]) {
     });
     let help = "Findings by kind and severity: places, not how often each was seen.";
     families.push("plimsoll_findings", help, MetricType::Gauge, rows.collect());
+}
+
+/// Each isolate leaks by itself: the worst is told, and its figures.
+fn trend(families: &mut Families, records: &[Record]) {
+    let mut worst: BTreeMap<&str, &Trend> = BTreeMap::new();
+    let slope = |trend: &Trend| trend.bytes_per_thousand.unwrap_or(f64::MIN);
+    for (quantity, trend) in records.iter().flat_map(|record| record.trend.each()) {
+        let known = worst.entry(quantity.name()).or_insert(trend);
+        let order = (trend.state as u64).cmp(&(known.state as u64));
+        if order.then(slope(trend).total_cmp(&slope(known))).is_gt() {
+            *known = trend;
+        }
+    }
+    let mut rows = |name, help, figure: fn(&Trend) -> Option<f64>| {
+        let rows = worst.iter().filter_map(|(quantity, trend)| {
+            Some((labels([("quantity", *quantity)]), Value::Gauge(figure(trend)?.into())))
+        });
+        families.push(name, help, MetricType::Gauge, rows.collect());
+    };
+    rows(
+        "plimsoll_trend_state",
+        "Whether memory grows with requests: 0 warming up, 1 steady, 2 suspicious, 3 leaking. Of the worst isolate.",
+        |trend| Some(trend.state as u64 as f64),
+    );
+    rows(
+        "plimsoll_trend_bytes_per_thousand_requests",
+        "Growth of what lives after major collections, of the isolate with the worst state.",
+        |trend| trend.bytes_per_thousand,
+    );
+    rows("plimsoll_trend_low_bytes_per_thousand_requests", "Lower end of that growth's interval of 95 %.", |trend| {
+        trend.low
+    });
+    rows("plimsoll_trend_high_bytes_per_thousand_requests", "Upper end of that growth's interval of 95 %.", |trend| {
+        trend.high
+    });
+    rows("plimsoll_trend_p", "Probability of such a trend by chance.", |trend| trend.p);
 }
 
 fn requests(families: &mut Families, records: &[Record]) {

@@ -187,3 +187,17 @@ fn what_is_not_known_is_left_out() {
         assert!(!text.contains(name), "{name} in\n{text}");
     }
 }
+
+#[test]
+fn the_trend_is_that_of_the_worst_isolate() {
+    use crate::recorder::TrendState;
+    let mut steady = sample::record();
+    let heap = steady.trend.heap.as_mut().unwrap();
+    (heap.state, heap.bytes_per_thousand) = (TrendState::Steady, Some(9e9));
+    let text = text(&[steady, sample::record()], &Options::default());
+    assert_eq!(value(&text, "plimsoll_trend_state{quantity=\"heap\"}"), 3.0);
+    assert_eq!(value(&text, "plimsoll_trend_state{quantity=\"external\"}"), 0.0);
+    assert_eq!(value(&text, "plimsoll_trend_bytes_per_thousand_requests{quantity=\"heap\"}"), 528_000.0);
+    assert!(!text.contains("quantity=\"native\""), "nobody looks at it");
+    assert!(!text.contains("plimsoll_trend_p{quantity=\"external\"}"), "not known yet");
+}

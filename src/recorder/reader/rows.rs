@@ -2,10 +2,12 @@
 
 use super::super::distribution::{self, DURATION, HEAP, WIRE};
 use super::super::layout::{
-    DISTRIBUTION_WORDS, EventKind, GcKind, Severity, StatusClass, Text, event, finding, gauge, gc, gc_total, header,
-    live, route, sample, slot,
+    DISTRIBUTION_WORDS, EventKind, GcKind, Severity, StatusClass, Text, TrendState, event, finding, gauge, gc,
+    gc_total, header, live, route, sample, slot, trend,
 };
-use super::super::record::{Collection, Event, Exit, Finding, GcTotal, InFlight, Live, Pressure, RouteStats, Sample};
+use super::super::record::{
+    Collection, Event, Exit, Finding, GcTotal, InFlight, Live, Pressure, RouteStats, Sample, Trend,
+};
 use super::super::writer::UNKNOWN;
 
 pub fn ms(nanoseconds: u64) -> f64 {
@@ -138,7 +140,27 @@ pub fn live_of(row: &[u64]) -> Live {
         external_bytes: row[live::EXTERNAL],
         rss_bytes: row[live::RSS],
         requests_total: row[live::REQUESTS_TOTAL],
+        in_flight: row[live::IN_FLIGHT],
+        native_bytes: known(row[live::NATIVE]),
     }
+}
+
+/// None where no verdict was ever given.
+pub fn trend_of(row: &[u64]) -> Option<Trend> {
+    let state = *TrendState::ALL.get((row[trend::STATE] as usize).checked_sub(1)?)?;
+    let figure = |word: usize| Some(f64::from_bits(row[word])).filter(|value| value.is_finite());
+    let time = |word: usize| Some(row[word]).filter(|at| *at > 0);
+    Some(Trend {
+        state,
+        samples: row[trend::SAMPLES],
+        bytes_per_thousand: figure(trend::PER_THOUSAND),
+        low: figure(trend::LOW),
+        high: figure(trend::HIGH),
+        p: figure(trend::P),
+        since: time(trend::SINCE),
+        from: time(trend::FROM),
+        to: time(trend::TO),
+    })
 }
 
 pub fn finding_of(row: &[u64]) -> Finding {
@@ -154,6 +176,7 @@ pub fn finding_of(row: &[u64]) -> Finding {
         last_seen: row[finding::LAST_SEEN],
         severity: severity.name(),
         advice: text(row, finding::ADVICE),
+        withdrawn_at: Some(row[finding::WITHDRAWN_AT]).filter(|at| *at > 0),
     }
 }
 

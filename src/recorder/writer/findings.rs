@@ -34,7 +34,17 @@ impl Writer {
             row.set(finding::SEVERITY, evidence.severity as u64);
             row.set(finding::PER_THOUSAND_PPM, per_thousand);
             row.text(finding::ADVICE, evidence.advice);
+            row.set(finding::WITHDRAWN_AT, 0);
         });
         self.used(gauge::FINDINGS_USED, index);
+    }
+
+    /// What row `index` tells of has stopped; `advice` says what was wrong.
+    pub fn withdraw_finding(&self, index: usize, advice: &str) {
+        write_row(&self.map, FINDINGS, index, |row| {
+            row.set(finding::SEVERITY, Severity::Info as u64);
+            row.text(finding::ADVICE, advice);
+            row.set(finding::WITHDRAWN_AT, epoch_ms());
+        });
     }
 }

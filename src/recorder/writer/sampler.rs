@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::super::layout::{EventKind, GC_TOTALS, SAMPLER_EVENTS, SAMPLES, gauge, gc_total, sample};
+use super::super::layout::{
+    EventKind, GC_TOTALS, Quantity, SAMPLER_EVENTS, SAMPLES, TRENDS, gauge, gc_total, sample, trend,
+};
 use super::super::map::Map;
 use super::super::reader;
-use super::super::record::InFlight;
+use super::super::record::{InFlight, Trend};
 use super::{UNKNOWN, epoch_ms, push_event, set, write_row};
 
 /// What the sampler thread reads once a turn.
@@ -103,5 +105,23 @@ impl SamplerWriter {
 
     pub fn event(&self, kind: EventKind, route: Option<&str>, detail: &str) {
         push_event(&self.map, SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, kind, route, detail);
+    }
+    /// The verdict on one quantity, as it is now.
+    pub fn trend(&self, quantity: Quantity, verdict: &Trend) {
+        write_row(&self.map, TRENDS, quantity as usize, |row| {
+            row.set(trend::STATE, verdict.state as u64 + 1);
+            row.set(trend::SAMPLES, verdict.samples);
+            for (word, value) in [
+                (trend::PER_THOUSAND, verdict.bytes_per_thousand),
+                (trend::LOW, verdict.low),
+                (trend::HIGH, verdict.high),
+                (trend::P, verdict.p),
+            ] {
+                row.set(word, value.unwrap_or(f64::NAN).to_bits());
+            }
+            for (word, at) in [(trend::SINCE, verdict.since), (trend::FROM, verdict.from), (trend::TO, verdict.to)] {
+                row.set(word, at.unwrap_or(0));
+            }
+        });
     }
 }

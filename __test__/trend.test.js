@@ -1,0 +1,139 @@
+'use strict'
+
+const assert = require('node:assert/strict')
+const test = require('node:test')
+const plimsoll = require('..')
+const { start } = require('./support/child.js')
+const { show, folder } = require('./support/cli.js')
+const { connect, until } = require('./support/http.js')
+
+/** A server under load, with a forced collection behind each burst. */
+async function server(t, { leaks, options, env } = {}) {
+  const args = [leaks ?? 'nothing', ...(options === undefined ? [] : [JSON.stringify(options)])]
+  const server = await start('trend', { args, execArgv: ['--expose-gc'], env })
+  t.after(() => server.stop())
+  return server
+}
+
+/** So many requests on one connection, then what lives. */
+async function burst(server, requests = 200) {
+  const { socket } = await connect(server.port)
+  let answered = 0
+  socket.on('data', chunk => {
+    answered += chunk.toString('latin1').split('HTTP/1.1 200').length - 1
+  })
+  const step = 50
+  for (let sent = 0; sent < requests; sent += step) {
+    socket.write('GET /users/1 HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(step))
+    await until(() => answered >= sent + step, `${sent + step} answers`, 60_000)
+  }
+  socket.destroy()
+  await server.ask('gc')
+}
+
+/** The first collections are the warm-up's. */
+const WARM_UP = 8
+
+/** Bursts until `condition` holds of what is said of the last collection, at most so many. */
+async function drive(server, most, condition) {
+  let { to } = (await server.ask('stats')).trend.heap
+  for (let round = 1; round <= most; round++) {
+    await burst(server)
+    const { trend, findings } = await until(async () => {
+      const stats = await server.ask('stats')
+      return ((to === null && round <= WARM_UP) || stats.trend.heap.to !== to) && stats
+    }, 'a look at the last collection')
+    to = trend.heap.to
+    const leak = findings.find(({ kind }) => kind === 'leak')
+    if (condition({ ...trend, leak })) return { ...trend, leak }
+  }
+  throw new Error(`not in ${most} rounds: ${JSON.stringify((await server.ask('stats')).trend)}`)
+}
+
+test('a leak on the heap is called one, with its size, once; it is taken back when it is fixed', async t => {
+  const dir = folder(t)
+  const app = await server(t, { leaks: 'heap', env: { PLIMSOLL_DIR: dir } })
+  const { heap, leak } = await drive(app, 60, ({ heap, leak }) => heap.state === 'leaking' && leak !== undefined)
+  t.diagnostic(`${JSON.stringify(heap)} ${leak.advice}`)
+  assert.ok(heap.bytesPerThousand > 950_000 && heap.bytesPerThousand < 1_150_000, `${heap.bytesPerThousand}`)
+  assert.ok(heap.low <= heap.bytesPerThousand && heap.bytesPerThousand <= heap.high && heap.p < 1e-4)
+  assert.ok(heap.samples >= 16 && heap.since <= heap.to)
+  assert.deepEqual(
+    [leak.kind, leak.route, leak.origin, leak.severity, leak.withdrawnAt],
+    ['leak', null, null, 'critical', null]
+  )
+  assert.match(leak.advice, /^the heap grows by 1\d\d\d B \(\d+ to \d+\) a request since \d\d:\d\d UTC, /)
+  assert.match(app.output(), /plimsoll: leak: the heap grows by/)
+  assert.match(await app.ask('metrics'), /^plimsoll_trend_state\{quantity="heap"\} 3/m)
+  const record = await until(async () => {
+    const [record] = await show(dir)
+    return record.trend.heap.state === 'leaking' && record
+  }, 'the record says it too')
+  assert.equal(record.findings.find(({ kind }) => kind === 'leak').severity, 'critical')
+
+  await app.ask('fix')
+  const fixed = await drive(app, 80, ({ heap, leak }) => heap.state === 'steady' && leak.withdrawnAt !== null)
+  assert.equal(fixed.leak.severity, 'info')
+  assert.match(fixed.leak.advice, /^has stopped by \d\d:\d\d UTC: the heap grew by 1\d\d\d B/)
+  const heard = (await app.ask('heard')).filter(({ kind }) => kind === 'leak')
+  assert.deepEqual(
+    heard.map(({ withdrawnAt }) => withdrawnAt === null),
+    [true, false],
+    'told once, and taken back once'
+  )
+})
+
+test('Buffers that are kept are a leak of external memory', async t => {
+  const app = await server(t, { leaks: 'external' })
+  const { external, heap } = await drive(app, 60, ({ external }) => external.state === 'leaking')
+  assert.ok(external.bytesPerThousand > 15e6 && external.bytesPerThousand < 18e6, `${external.bytesPerThousand}`)
+  // Of the heap each takes some 200 bytes.
+  assert.ok(heap.bytesPerThousand < external.bytesPerThousand / 10, `${heap.bytesPerThousand}`)
+  const leak = await until(async () => {
+    const { findings } = await app.ask('stats')
+    return findings.find(({ kind, origin }) => kind === 'leak' && origin === '(external memory)')
+  }, 'the finding')
+  assert.match(leak.advice, /^memory of Buffers and ArrayBuffers grows by 1\d{4} B /)
+})
+
+test('caches that have filled are none; and a leak that begins after a long healthy time is found', async t => {
+  const app = await server(t)
+  const rounds = process.env.PLIMSOLL_SLOW ? 300 : 40
+  let said = 0
+  await drive(app, rounds, ({ heap, external, native, leak }) => {
+    assert.equal(leak, undefined)
+    for (const { state } of [heap, external, native]) assert.notEqual(state, 'leaking')
+    return ++said === rounds
+  })
+  await app.ask('leak', 'heap')
+  const { heap } = await drive(app, 80, ({ heap }) => heap.state === 'leaking')
+  assert.ok(heap.bytesPerThousand > 500_000, `${heap.bytesPerThousand}`)
+})
+
+test('says nothing before there is enough to say, and nothing at all where it is off', async t => {
+  const app = await server(t, { leaks: 'heap' })
+  await burst(app)
+  const { trend } = await app.ask('stats')
+  assert.deepEqual(trend.heap, {
+    state: 'warming up',
+    samples: 0,
+    bytesPerThousand: null,
+    low: null,
+    high: null,
+    p: null,
+    since: null,
+    from: null,
+    to: null
+  })
+  for (const options of [false, { trend: false }]) {
+    const off = await server(t, { leaks: 'heap', options })
+    await burst(off)
+    assert.deepEqual((await off.ask('stats')).trend, { heap: null, external: null, native: null })
+  }
+})
+
+test('what `leaks` takes is checked', () => {
+  for (const leaks of [null, 'on', 1, [], { trend: 1 }, { trend: null }, { sites: true }]) {
+    assert.throws(() => plimsoll({ leaks }), { name: 'TypeError', message: /plimsoll\(\)'s leaks.*trend/ })
+  }
+})

@@ -1,0 +1,138 @@
+//! The record's series, watched: the JavaScript heap, the external memory that its objects hold, and what is resident beside both. A leak shows
+//! in one of them, and by which one it is told where to look for it.
+
+use super::watch::{Change, Verdict, Watch};
+use super::window::{Gate, Point};
+use super::{Look, judge};
+use crate::recorder::Quantity;
+use crate::recorder::record::{Live, Trend};
+
+const KIB: f64 = 1024.0;
+const MIB: f64 = 1024.0 * KIB;
+
+/// Below which growth is not spoken of. Of the heap it is next-leak's; external memory is freed a little after the collection that found it dead,
+/// and what is beside V8 comes and goes in arenas of megabytes.
+fn gate(quantity: Quantity) -> Gate {
+    Gate::of_bytes(match quantity {
+        Quantity::Heap => 256.0 * KIB,
+        Quantity::External => MIB,
+        Quantity::Native => 8.0 * MIB,
+    })
+}
+
+/// One quantity's verdict after a look, and what of it is news.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    pub quantity: Quantity,
+    pub verdict: Verdict,
+    pub news: Option<News>,
+}
+
+/// For the finding.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// It leaks, as this says; told again when it has grown by a tenth more.
+    Leaks(Verdict),
+    /// It does no longer: as it was, and since when (epoch milliseconds) it is not.
+    Stopped(Verdict, u64),
+}
+
+const TENTH_MORE: f64 = 1.1;
+
+/// Watches the quantities of one record.
+#[derive(Default)]
+pub struct Quantities {
+    watches: [Watch; 3],
+    told_bytes: [f64; 3],
+}
+
+impl Quantities {
+    /// `windows` as [`crate::recorder::reader::windows`] reads them, once for each new point.
+    pub fn see(&mut self, windows: &[Vec<Live>]) -> [Seen; 3] {
+        Quantity::ALL.map(|quantity| {
+            let series: Vec<Vec<Point>> =
+                windows.iter().map(|lives| lives.iter().filter_map(|live| point(quantity, live)).collect()).collect();
+            self.look(quantity, &judge(&series, &gate(quantity)))
+        })
+    }
+
+    fn look(&mut self, quantity: Quantity, look: &Look) -> Seen {
+        let (watch, told) = (&mut self.watches[quantity as usize], &mut self.told_bytes[quantity as usize]);
+        let before = watch.verdict();
+        let (verdict, change) = watch.see(look);
+        let news = match change {
+            Change::None => None,
+            Change::GoesOn if verdict.kept_bytes() < *told * TENTH_MORE => None,
+            Change::Began | Change::GoesOn => {
+                *told = verdict.kept_bytes();
+                Some(News::Leaks(verdict))
+            }
+            Change::Ended => Some(News::Stopped(before, look.figures.map_or(0, |figures| figures.to))),
+        };
+        Seen { quantity, verdict, news }
+    }
+}
+
+impl From<&Verdict> for Trend {
+    fn from(verdict: &Verdict) -> Self {
+        let figures = verdict.figures.as_ref();
+        Self {
+            state: verdict.state,
+            samples: figures.map_or(0, |figures| figures.samples as u64),
+            bytes_per_thousand: figures.map(|figures| figures.per_thousand),
+            low: figures.map(|figures| figures.low),
+            high: figures.map(|figures| figures.high),
+            p: figures.map(|figures| figures.p),
+            since: verdict.grown.map(|(began, _)| began.at),
+            from: figures.map(|figures| figures.from),
+            to: figures.map(|figures| figures.to),
+        }
+    }
+}
+
+fn point(quantity: Quantity, live: &Live) -> Option<Point> {
+    let bytes = match quantity {
+        Quantity::Heap => live.heap_bytes,
+        Quantity::External => live.external_bytes,
+        Quantity::Native => live.native_bytes?,
+    };
+    let (requests, in_flight) = (live.requests_total as f64, live.in_flight as f64);
+    Some(Point { at: live.at, requests, bytes: bytes as f64, in_flight })
+}
+
+/// The finding's advice, in at most 256 bytes: what is kept, since when, and what to do.
+pub fn advice(quantity: Quantity, news: &News) -> String {
+    let (what, then) = match quantity {
+        Quantity::Heap => (
+            "the heap",
+            "take two snapshots (plimsoll.snapshot()) some time apart; npx plimsoll heap diff says what keeps what",
+        ),
+        Quantity::External => {
+            ("memory of Buffers and ArrayBuffers", "something holds them: npx plimsoll heap diff says what")
+        }
+        Quantity::Native => {
+            ("memory outside V8", "native code leaks, or malloc is fragmented: plimsoll.memory() tells which")
+        }
+    };
+    let (verdict, tense) = match news {
+        News::Leaks(verdict) => (verdict, "grows"),
+        News::Stopped(verdict, _) => (verdict, "grew"),
+    };
+    let request = |per_thousand: f64| per_thousand / 1e3;
+    let figures = verdict.figures.map_or(String::new(), |figures| {
+        let [mean, low, high] = [figures.per_thousand, figures.low, figures.high].map(request);
+        format!("{mean:.0} B ({low:.0} to {high:.0}) a request")
+    });
+    let since = verdict.grown.map_or(0, |(began, _)| began.at);
+    let grown = format!("{figures} since {} UTC, {:.1} MiB in all", clock(since), verdict.kept_bytes() / MIB);
+    match news {
+        News::Leaks(_) => format!("{what} {tense} by {grown}; {then}"),
+        News::Stopped(_, at) => format!("has stopped by {} UTC: {what} {tense} by {grown}", clock(*at)),
+    }
+}
+
+/// Hours and minutes of a day.
+fn clock(epoch_ms: u64) -> String {
+    let minutes = epoch_ms / 60_000;
+    format!("{:02}:{:02}", minutes / 60 % 24, minutes % 60)
+}

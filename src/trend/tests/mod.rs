@@ -1,0 +1,4 @@
+mod oracle;
+mod runs;
+mod series;
+mod words;

@@ -1,0 +1,108 @@
+//! From the record's points to what is said.
+
+use crate::recorder::record::{Live, Trend};
+use crate::recorder::{Quantity, TrendState};
+use crate::trend::quantities::{News, Quantities, Seen, advice};
+
+const KIB: u64 = 1024;
+
+/// Collections of a server: heap, external and native bytes after `collection` of them, 100 requests apart.
+fn run(collections: u64, bytes: impl Fn(u64) -> [u64; 3]) -> Vec<[Seen; 3]> {
+    let mut quantities = Quantities::default();
+    let mut lives: Vec<Live> = Vec::new();
+    (0..collections)
+        .map(|collection| {
+            let [heap_bytes, external_bytes, native] = bytes(collection);
+            let (at, requests_total) = (50_400_000 + collection * 1000, 2000 + collection * 100);
+            let native_bytes = Some(native);
+            lives.push(Live { at, heap_bytes, external_bytes, native_bytes, requests_total, ..Live::default() });
+            let from = lives.len().saturating_sub(64);
+            quantities.see(&[lives[from..].to_vec()])
+        })
+        .collect()
+}
+
+fn news(seen: &[[Seen; 3]], quantity: Quantity) -> Vec<&News> {
+    seen.iter().filter_map(|seen| seen[quantity as usize].news.as_ref()).collect()
+}
+
+#[test]
+fn each_quantity_is_judged_by_itself() {
+    for leaky in Quantity::ALL {
+        let seen = run(40, |n| {
+            [0, 1, 2].map(|quantity| if quantity == leaky as u64 { n * 800 * KIB } else { n % 3 * KIB } + 50_000 * KIB)
+        });
+        for quantity in Quantity::ALL {
+            let state = seen.last().unwrap()[quantity as usize].verdict.state;
+            let expected = if quantity == leaky { TrendState::Leaking } else { TrendState::Steady };
+            assert_eq!(state, expected, "{quantity:?} where {leaky:?} leaks");
+            assert_eq!(news(&seen, quantity).is_empty(), quantity != leaky);
+        }
+    }
+}
+
+#[test]
+fn says_nothing_before_there_are_enough_points() {
+    let seen = run(30, |n| [n * 800 * KIB; 3]);
+    let states: Vec<TrendState> = seen.iter().map(|seen| seen[0].verdict.state).collect();
+    assert!(states[..9].iter().all(|state| *state == TrendState::WarmingUp));
+    assert!(states[9..15].iter().all(|state| *state == TrendState::Suspicious), "{states:?}");
+    assert_eq!(states.last(), Some(&TrendState::Leaking));
+    let trend = Trend::from(&seen[5][0].verdict);
+    assert_eq!((trend.state, trend.samples, trend.bytes_per_thousand), (TrendState::WarmingUp, 0, None));
+}
+
+#[test]
+fn a_leak_is_told_once_then_when_it_has_grown_by_a_tenth_and_taken_back_when_it_stops() {
+    let seen = run(200, |n| [10_000 * KIB + n.min(80) * 64 * KIB, 0, 0]);
+    let news = news(&seen, Quantity::Heap);
+    let kept: Vec<f64> = news
+        .iter()
+        .filter_map(|news| match news {
+            News::Leaks(verdict) => Some(verdict.kept_bytes()),
+            News::Stopped(..) => None,
+        })
+        .collect();
+    assert!(kept.len() > 5 && kept.windows(2).all(|pair| pair[1] >= 1.1 * pair[0]), "{kept:?}");
+    assert_eq!(kept.len() + 1, news.len());
+    let told = advice(Quantity::Heap, news[0]);
+    assert!(told.starts_with("the heap grows by 655 B (655 to 655) a request since 14:00 UTC, "), "{told}");
+    let last = advice(Quantity::Heap, news[news.len() - 1]);
+    assert!(last.starts_with("has stopped by 14:0") && last.contains("the heap grew by 655 B"), "{last}");
+    assert_eq!(seen.last().unwrap()[0].verdict.state, TrendState::Steady);
+}
+
+#[test]
+fn advice_has_room_in_the_record() {
+    let seen = run(40, |n| [n << 40; 3]);
+    for quantity in Quantity::ALL {
+        let Some(News::Leaks(verdict)) = news(&seen, quantity).last() else { panic!("{quantity:?}") };
+        for news in [News::Leaks(*verdict), News::Stopped(*verdict, u64::MAX)] {
+            let advice = advice(quantity, &news);
+            assert!(advice.len() <= 256, "{}: {advice}", advice.len());
+        }
+    }
+}
+
+/// `cargo test --release -- --ignored --nocapture a_look_takes`.
+#[test]
+#[ignore = "a measurement"]
+fn a_look_takes() {
+    use std::io::Write;
+    let live = |window: u64, n: u64| Live {
+        at: n << window,
+        heap_bytes: 100_000 * KIB + ((n * 100) << window) + n * 7919 % 600 * KIB,
+        external_bytes: 9_000 * KIB + n * 104_729 % 2_000 * KIB,
+        native_bytes: Some(60_000 * KIB + n * 1_299_709 % 9_000 * KIB),
+        requests_total: (n * 250) << window,
+        ..Live::default()
+    };
+    let windows: Vec<Vec<Live>> = (0..12).map(|window| (0..64).map(|n| live(window, n)).collect()).collect();
+    let mut quantities = Quantities::default();
+    let start = std::time::Instant::now();
+    for _ in 0..200 {
+        std::hint::black_box(quantities.see(&windows));
+    }
+    let micros = start.elapsed().as_secs_f64() * 1e6 / 200.0;
+    writeln!(std::io::stderr(), "{micros:.0} µs a look at twelve full windows of three quantities").unwrap();
+}
