@@ -67,9 +67,10 @@ declare namespace plimsoll {
     nearLimit?: { reserve?: Size | `${number}%` } | false
     /**
      * Whether it is watched if memory grows with requests: `stats().trend`, and a {@link Finding} of kind `leak`. On a thread of its own, after major
-     * collections. Needs the exact probe. Default: true.
+     * collections. Needs the exact probe. `sites`: when it does, the function that allocates what stays is looked for, with V8's sampling heap
+     * profiler, for some minutes; not where another profiler has it. Default: true, both.
      */
-    leaks?: boolean | { trend?: boolean }
+    leaks?: boolean | { trend?: boolean; sites?: boolean }
     /**
      * A signal on which a heap snapshot is taken ({@link plimsoll.snapshot}, into the current folder). No default: process managers use
      * SIGUSR2 for a restart.

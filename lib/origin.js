@@ -65,11 +65,11 @@ function read(trace) {
     if (typeof script !== 'string' || script.startsWith('node:') || script.startsWith(__dirname)) continue
     const owner = moduleOf(script)
     if (owner === null)
-      return bounded(sourceOf(script, site), module === null ? '' : ` (${moduleOf(module.getFileName())})`)
+      return bounded(siteOf(script, site), module === null ? '' : ` (${moduleOf(module.getFileName())})`)
     if (DISPATCH.test(script)) break
     module ??= site
   }
-  return module === null ? null : bounded(sourceOf(module.getFileName(), module))
+  return module === null ? null : bounded(siteOf(module.getFileName(), module))
 }
 
 function sitesOf(trace) {
@@ -93,9 +93,12 @@ function moduleOf(script) {
   return scope.startsWith('@') ? `${scope}/${name}` : scope
 }
 
-function sourceOf(script, site) {
-  const line = site.getLineNumber()
-  const column = site.getColumnNumber()
+function siteOf(script, site) {
+  return sourceOf(script, site.getLineNumber(), site.getColumnNumber())
+}
+
+/** A line and a column of a script, both counted from 1, and where there are source maps, of its source. */
+function sourceOf(script, line, column) {
   const entry = findSourceMap(script)?.findEntry(line - 1, column - 1)
   if (!entry?.originalSource) return `${shown(script)}:${line}:${column}`
   return `${shown(entry.originalSource)}:${entry.originalLine + 1}:${entry.originalColumn + 1}`
@@ -106,4 +109,4 @@ function caller() {
   return read(take(caller, FRAMES))
 }
 
-module.exports = { placeOf, take, read, caller }
+module.exports = { placeOf, sourceOf, moduleOf, take, read, caller }

@@ -17,6 +17,7 @@ const heapOptions = require('./heap-options.js')
 const leaks = require('./leaks.js')
 const lifetime = require('./lifetime.js')
 const { native, reason } = require('./native.js')
+const sites = require('./sites.js')
 const spans = require('./spans.js')
 
 const TICK_MS = 250
@@ -188,6 +189,7 @@ function keepTime() {
       now - last - TICK_MS,
       performance.eventLoopUtilization(current, utilization).utilization
     )
+    if (state.settings.leaks.sites) sites.turn()
     channels.announce(native, heard)
     if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
     spans.turn()

@@ -14,6 +14,7 @@ const owners = require('./owners.js')
 const routes = require('./route.js')
 const runtime = require('./runtime.js')
 const { onSignal } = require('./snapshot.js')
+const sites = require('./sites.js')
 const spans = require('./spans.js')
 const tap = require('./tap.js')
 const watching = require('./watch.js')
@@ -153,6 +154,7 @@ function labelId(entry) {
 
 function routed(life, entry) {
   native.route(life.slot, labelId(entry))
+  sites.routed(life, entry.label)
 }
 
 function ended(req, res, life) {

@@ -11,7 +11,8 @@ use napi::{Env, Error, Result};
 use napi_derive::napi;
 
 use super::pressure::{self, HeapOptions, Pressure};
-use super::trend::Looks;
+use super::sites::Search;
+use super::trend::{Leak, Looks};
 use crate::export::ndjson::{StatsFile, StatsWriter};
 use crate::ledger::sampler::{Block, Sampler};
 use crate::ledger::{Ledger, Meter, PathMode};
@@ -36,6 +37,9 @@ pub struct Environment {
     pub blocks: Receiver<Block>,
     /// What it saw of the trend.
     pub leaks: Receiver<(Quantity, News)>,
+    /// What is told of the heap's, and where it is allocated.
+    pub leak: Leak,
+    pub search: Search,
     main_thread: bool,
     /// Both threads end when these are dropped.
     sampler: Option<Sampler>,
@@ -229,6 +233,8 @@ impl Environment {
             pressure,
             blocks,
             leaks,
+            leak: Leak::default(),
+            search: Search::default(),
             main_thread,
             sampler: sampler.ok(),
             stats,

@@ -14,6 +14,7 @@ mod memory;
 mod pressure;
 mod reports;
 mod requests;
+mod sites;
 mod snapshot;
 mod spool;
 mod trend;

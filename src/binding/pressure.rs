@@ -212,7 +212,8 @@ pub fn announcements() -> Option<String> {
             })
         }));
         let leaks: Vec<_> = environment.leaks.try_iter().collect();
-        found.extend(leaks.iter().filter_map(|(quantity, news)| trend::tell(&mut environment.ledger, *quantity, news)));
+        found.extend(leaks.iter().filter_map(|(quantity, news)| trend::tell(environment, *quantity, news)));
+        found.extend(trend::locate(environment));
         (!found.is_empty()).then(|| serde_json::Value::from(found).to_string())
     })
     .flatten()

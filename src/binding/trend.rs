@@ -5,12 +5,13 @@ use std::sync::mpsc::Sender;
 
 use serde_json::{Value, json};
 
+use super::environment::Environment;
 use crate::ledger::Ledger;
 use crate::recorder::map::Map;
 use crate::recorder::record::{Finding, Trend};
 use crate::recorder::writer::{Evidence, SamplerWriter};
 use crate::recorder::{Quantity, Severity, reader};
-use crate::trend::quantities::{News, Quantities, advice};
+use crate::trend::quantities::{News, Place, Quantities, advice, located_advice};
 
 /// Looks at the record whenever there was a major collection, and writes what it sees there.
 pub struct Looks {
@@ -53,27 +54,84 @@ impl Looks {
     }
 }
 
+/// What is told of the heap's leak, and by which name.
+#[derive(Default)]
+pub struct Leak {
+    /// While it stands.
+    news: Option<News>,
+    place: Option<Place>,
+}
+
+impl Leak {
+    fn evidence<'a>(&'a self, advice: &'a str) -> Evidence<'a> {
+        let place = self.place.as_ref();
+        let route = place.and_then(|place| place.routes.first());
+        evidence(route.map(String::as_str), place.map(|place| place.origin.as_str()), advice)
+    }
+}
+
+fn evidence<'a>(route: Option<&'a str>, origin: Option<&'a str>, advice: &'a str) -> Evidence<'a> {
+    Evidence { kind: "leak", route, origin, severity: Severity::Critical, per_thousand: None, advice }
+}
+
 /// Puts it into the record's findings. What listeners must hear of: a leak that is new, and one that has stopped.
-pub fn tell(ledger: &mut Ledger, quantity: Quantity, news: &News) -> Option<Value> {
-    let advice = advice(quantity, news);
-    let evidence = Evidence {
-        kind: "leak",
-        route: None,
-        origin: match quantity {
-            Quantity::Heap => None,
-            Quantity::External => Some("(external memory)"),
-            Quantity::Native => Some("(native memory)"),
-        },
-        severity: Severity::Critical,
-        per_thousand: None,
-        advice: &advice,
+pub fn tell(environment: &mut Environment, quantity: Quantity, news: &News) -> Option<Value> {
+    let Environment { ledger, leak, search, .. } = environment;
+    let mut text = advice(quantity, news);
+    match quantity {
+        Quantity::Heap => {
+            if leak.news.is_none() {
+                leak.place = search.place();
+            }
+            leak.news = Some(news.clone()).filter(|news| matches!(news, News::Leaks(_)));
+            match &leak.place {
+                Some(place) => text = located_advice(place, news),
+                None => text.extend(search.failure.iter().map(|why| format!(". Its site is not known: {why}"))),
+            }
+            let due = see(ledger, &leak.evidence(&text), news);
+            due.then(|| message(ledger, &leak.evidence(&text)))?
+        }
+        Quantity::External | Quantity::Native => {
+            let origin = if quantity == Quantity::External { "(external memory)" } else { "(native memory)" };
+            let evidence = evidence(None, Some(origin), &text);
+            see(ledger, &evidence, news).then(|| message(ledger, &evidence))?
+        }
+    }
+}
+
+fn see(ledger: &mut Ledger, evidence: &Evidence, news: &News) -> bool {
+    match news {
+        News::Leaks(_) => ledger.find(evidence, 1),
+        News::Stopped(..) => ledger.withdraw(evidence),
+    }
+}
+
+/// Gives the leak that stands its place, once that is known: listeners must hear of that too.
+pub fn locate(environment: &mut Environment) -> Option<Value> {
+    let Environment { ledger, leak, search, .. } = environment;
+    let news = leak.news.clone()?;
+    let place = search.place()?;
+    let known = leak
+        .place
+        .as_ref()
+        .is_some_and(|known| known.origin == place.origin && known.routes.first() == place.routes.first());
+    if known {
+        return None;
+    }
+    let text = located_advice(&place, &news);
+    let located = Leak { news: Some(news), place: Some(place) };
+    ledger.locate(&leak.evidence(""), &located.evidence(&text)).then_some(())?;
+    *leak = located;
+    message(ledger, &leak.evidence(&text))
+}
+
+fn message(ledger: &Ledger, evidence: &Evidence) -> Option<Value> {
+    let record = reader::read(&**ledger.writer().map()).ok()?;
+    let told = |finding: &&Finding| {
+        finding.kind == evidence.kind
+            && finding.origin.as_deref() == evidence.origin
+            && finding.route.as_deref() == evidence.route
     };
-    let due = match news {
-        News::Leaks(_) => ledger.find(&evidence, 1),
-        News::Stopped(..) => ledger.withdraw(&evidence),
-    };
-    let record = due.then(|| reader::read(&**ledger.writer().map()).ok())??;
-    let told = |finding: &&Finding| finding.kind == evidence.kind && finding.origin.as_deref() == evidence.origin;
     let mut message = json!(record.findings.iter().find(told)?);
     message["channel"] = "finding".into();
     Some(message)

@@ -42,6 +42,18 @@ impl Findings {
         true
     }
 
+    /// More is known of what was found: its row has another route and origin from now on. False if it was never found, or there is a
+    /// finding by that name already.
+    pub fn locate(&mut self, writer: &Writer, found: &Evidence, located: &Evidence) -> bool {
+        if self.rows.contains_key(key(located).as_str()) {
+            return false;
+        }
+        let Some(row) = self.rows.remove(key(found).as_str()) else { return false };
+        writer.locate_finding(usize::from(row.index), located);
+        self.rows.insert(key(located).into(), row);
+        true
+    }
+
     /// What was found has stopped; the evidence's advice says what was wrong. False if it was never found, or is withdrawn already.
     pub fn withdraw(&mut self, writer: &Writer, evidence: &Evidence) -> bool {
         let Some(row) = self.rows.get_mut(key(evidence).as_str()).filter(|row| !row.withdrawn) else { return false };
@@ -107,6 +119,24 @@ mod tests {
         assert!(findings.see(&writer, &evidence("/a", "stream it"), 1), "told again");
         let again = row();
         assert_eq!((again.severity, again.count, again.withdrawn_at), ("warning", 2, None));
+    }
+
+    #[test]
+    fn what_is_located_keeps_its_row_and_its_history() {
+        let writer = Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity::default());
+        let mut findings = Findings::default();
+        let somewhere = Evidence { route: None, origin: None, ..evidence("", "it grows") };
+        assert!(!findings.locate(&writer, &somewhere, &evidence("/a", "never found")));
+        findings.see(&writer, &somewhere, 1);
+        let first_seen = reader::read(&**writer.map()).unwrap().findings[0].first_seen;
+        assert!(findings.locate(&writer, &somewhere, &evidence("/a", "it grows there")));
+        assert!(!findings.see(&writer, &evidence("/a", "it grows there"), 1), "it is known by its new name");
+        let record = reader::read(&**writer.map()).unwrap();
+        let [row] = &record.findings[..] else { panic!("{:?}", record.findings) };
+        assert_eq!((row.route.as_deref(), row.origin.as_deref()), (Some("/a"), Some("src/report.js:7")));
+        assert_eq!((row.count, row.first_seen, row.advice.as_str()), (2, first_seen, "it grows there"));
+        findings.see(&writer, &somewhere, 1);
+        assert!(!findings.locate(&writer, &somewhere, &evidence("/a", "twice")));
     }
 
     #[test]

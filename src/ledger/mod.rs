@@ -256,6 +256,11 @@ impl Ledger {
         self.findings.see(&self.writer, evidence, times)
     }
 
+    /// More is known of what was found. False if it was never found.
+    pub fn locate(&mut self, found: &Evidence, located: &Evidence) -> bool {
+        self.findings.locate(&self.writer, found, located)
+    }
+
     /// What was found has stopped. False if nobody was told of it.
     pub fn withdraw(&mut self, evidence: &Evidence) -> bool {
         self.findings.withdraw(&self.writer, evidence)

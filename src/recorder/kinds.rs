@@ -124,10 +124,11 @@ pub enum EventKind {
     Shed = 11,
     Trim = 12,
     Snapshot = 13,
+    Sites = 14,
 }
 
 impl EventKind {
-    pub const ALL: [EventKind; 13] = [
+    pub const ALL: [EventKind; 14] = [
         Self::Start,
         Self::Exit,
         Self::UncaughtException,
@@ -141,6 +142,7 @@ impl EventKind {
         Self::Shed,
         Self::Trim,
         Self::Snapshot,
+        Self::Sites,
     ];
 
     pub fn name(self) -> &'static str {
@@ -158,6 +160,7 @@ impl EventKind {
             Self::Shed => "shed",
             Self::Trim => "trim",
             Self::Snapshot => "snapshot",
+            Self::Sites => "allocation-sites",
         }
     }
 

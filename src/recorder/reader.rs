@@ -18,7 +18,7 @@ use super::layout::{
 use super::map::Map;
 use super::record::{
     AsyncSpans, Cgroup, EventLoop, Heap, InFlight, LayerStats, Live, Native, NearLimit, Process, Record, Requests,
-    RouteStats, Trends,
+    RouteStats, Trend, Trends,
 };
 use super::writer::row_of;
 use rows::{
@@ -120,6 +120,21 @@ pub fn windows<S: Source + ?Sized>(source: &S) -> Result<Vec<Vec<Live>>, ReadErr
         windows.push(lives);
     }
     Ok(windows)
+}
+
+/// The trend of one quantity; none before there is a verdict.
+pub fn trend<S: Source + ?Sized>(source: &S, quantity: Quantity) -> Option<Trend> {
+    let (row, torn) = open(source).ok()?.row(TRENDS, quantity as usize).ok()?;
+    if torn { None } else { trend_of(&row) }
+}
+
+/// Requests ever tracked.
+pub fn requests<S: Source + ?Sized>(source: &S) -> u64 {
+    let mut requests = [0];
+    match source.read(gauge::REQUESTS_TOTAL, &mut requests) {
+        Ok(()) => requests[0],
+        Err(_) => 0,
+    }
 }
 
 /// How many points the finest window has ever been given: a look is worth it when there is one more.

@@ -13,10 +13,13 @@
 //! * [`window`]: one series: its figures, and what kind of growth that is. Works for any series, by allocation site too.
 //! * [`judge`]: all windows of one quantity.
 //! * [`watch`]: what becomes of that from look to look: when a leak is told, told again, and taken back.
+//! * [`sites`] and [`campaign`]: where what stays is allocated, and when that is looked for.
 //! * [`quantities`]: the record's own series: heap, external memory, and what is resident beside them; and the words for a leak.
 
+pub mod campaign;
 mod mann_kendall;
 pub mod quantities;
+pub mod sites;
 #[cfg(test)]
 mod tests;
 mod theil_sen;

@@ -100,6 +100,45 @@ fn point(quantity: Quantity, live: &Live) -> Option<Point> {
     Some(Point { at: live.at, requests, bytes: bytes as f64, in_flight })
 }
 
+/// Where a leak of the heap is allocated, for the finding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// The function's name.
+    pub function: String,
+    /// File and line.
+    pub origin: String,
+    /// `GET /users/:id`; several where they cannot be told apart, the likeliest first.
+    pub routes: Vec<String>,
+    /// Bytes kept a request of these routes, and the interval of 95 %.
+    pub bytes: [f64; 3],
+}
+
+/// The finding's advice where the site is known.
+pub fn located_advice(place: &Place, news: &News) -> String {
+    let (verdict, keeps, then) = match news {
+        News::Leaks(verdict) => {
+            (verdict, "keeps", "; see what holds it: two plimsoll.snapshot(), then npx plimsoll heap diff")
+        }
+        News::Stopped(verdict, _) => (verdict, "kept", ""),
+    };
+    let [mean, low, high] = place.bytes;
+    let since = clock(verdict.grown.map_or(0, |(began, _)| began.at));
+    let or = match &place.routes[..] {
+        [] | [_] => String::new(),
+        [_, others @ ..] => format!(" (or {})", others.join(", ")),
+    };
+    let route = place.routes.first().map_or("a request", String::as_str);
+    let Place { function, origin, .. } = place;
+    let kept = verdict.kept_bytes() / MIB;
+    let text = format!(
+        "{route}{or} {keeps} {mean:.0} B ({low:.0} to {high:.0}) a request at {origin} ({function}), since {since} UTC, {kept:.1} MiB in all{then}"
+    );
+    match news {
+        News::Leaks(_) => text,
+        News::Stopped(_, at) => format!("has stopped by {} UTC: {text}", clock(*at)),
+    }
+}
+
 /// The finding's advice, in at most 256 bytes: what is kept, since when, and what to do.
 pub fn advice(quantity: Quantity, news: &News) -> String {
     let (what, then) = match quantity {

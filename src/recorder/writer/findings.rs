@@ -39,6 +39,16 @@ impl Writer {
         self.used(gauge::FINDINGS_USED, index);
     }
 
+    /// Gives row `index` another route and origin.
+    pub fn locate_finding(&self, index: usize, evidence: &Evidence) {
+        write_row(&self.map, FINDINGS, index, |row| {
+            row.text(finding::ROUTE, evidence.route.unwrap_or(""));
+            row.text(finding::ORIGIN, evidence.origin.unwrap_or(""));
+            row.text(finding::ADVICE, evidence.advice);
+            row.set(finding::LAST_SEEN, epoch_ms());
+        });
+    }
+
     /// What row `index` tells of has stopped; `advice` says what was wrong.
     pub fn withdraw_finding(&self, index: usize, advice: &str) {
         write_row(&self.map, FINDINGS, index, |row| {

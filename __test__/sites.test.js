@@ -1,0 +1,82 @@
+'use strict'
+
+const assert = require('node:assert/strict')
+const { readFileSync } = require('node:fs')
+const http = require('node:http')
+const path = require('node:path')
+const { after, describe, it } = require('node:test')
+const { start } = require('./support/child.js')
+const { request } = require('./support/http.js')
+
+const USERS = path.join('__test__', 'apps', 'leaking', 'users.js')
+const LINE =
+  readFileSync(path.join(__dirname, '..', USERS), 'utf8')
+    .split('\n')
+    .findIndex(line => line.includes('function getUser')) + 1
+const DEADLINE_MS = 150_000
+
+const servers = []
+const agent = new http.Agent({ keepAlive: true, maxSockets: 4 })
+
+after(async () => {
+  agent.destroy()
+  for (const server of servers) await server.stop()
+})
+
+async function leaking(options = {}, ...args) {
+  const server = await start('leaking/index', { execArgv: ['--expose-gc'], args: [JSON.stringify(options), ...args] })
+  servers.push(server)
+  return server
+}
+
+/** Bursts of traffic that is never twice the same, each with a major collection behind it, until `done(stats)`. */
+async function drive(server, done) {
+  const deadline = Date.now() + DEADLINE_MS
+  for (let round = 0; Date.now() < deadline; round++) {
+    const shares = { users: 100 + ((round * 53) % 97), recent: 100 + ((round * 71) % 89) }
+    for (const [route, count] of Object.entries(shares)) {
+      await Promise.all(Array.from({ length: count }, (_, id) => request(server.port, `/${route}/${id}`, { agent })))
+    }
+    await server.ask('gc')
+    const stats = await server.ask('stats')
+    if (await done(stats)) return stats
+  }
+  throw new Error(
+    `not within ${DEADLINE_MS} ms: ${JSON.stringify((await server.ask('stats')).trend)}\n${server.output()}`
+  )
+}
+
+const leakOf = stats => stats.findings.find(({ kind }) => kind === 'leak')
+
+describe('allocation sites', () => {
+  it('names the function, its line and the route of a leak; then nothing is sampled any more', async () => {
+    const server = await leaking()
+    assert.equal(await server.ask('sampling'), false, 'nothing runs before anything is suspicious')
+    const stats = await drive(server, stats => leakOf(stats)?.origin)
+    const { route, origin, severity, advice } = leakOf(stats)
+    assert.equal(origin, `${USERS}:${LINE}`)
+    assert.equal(route, 'GET /users/:id')
+    assert.equal(severity, 'critical')
+    assert.match(advice, /getUser/)
+    assert.equal(stats.findings.filter(({ kind }) => kind === 'leak').length, 1)
+    assert.match(server.output(), /getUser/, 'told in the log')
+    await drive(server, async () => !(await server.ask('sampling')))
+  })
+
+  it('leaves the sampler to another profiler, says so, and tells the leak without its site', async () => {
+    const server = await leaking({}, 'profiled')
+    const stats = await drive(server, stats => leakOf(stats))
+    assert.equal(leakOf(stats).origin, null)
+    assert.match(leakOf(stats).advice, /another sampling heap profiler is on/)
+    assert.equal(await server.ask('sampling'), true, 'it is still on')
+  })
+
+  it('is not looked for where that is not wanted', async () => {
+    const server = await leaking({ leaks: { sites: false } })
+    const stats = await drive(server, async stats => {
+      assert.equal(await server.ask('sampling'), false)
+      return leakOf(stats)
+    })
+    assert.equal(leakOf(stats).origin, null)
+  })
+})

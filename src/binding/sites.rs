@@ -1,0 +1,175 @@
+//! Allocation sites: the campaign's steps, and the profiles that JavaScript takes in it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use napi::bindgen_prelude::{Float64Array, Int32Array, Uint32Array};
+use napi_derive::napi;
+
+use super::environment::{Environment, with};
+use crate::recorder::writer::epoch_ms;
+use crate::recorder::{EventKind, Quantity, TrendState, reader};
+use crate::trend::campaign::{Campaign, Situation, Step};
+use crate::trend::quantities::Place;
+use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites};
+
+/// Places of handlers that are kept; an app has some hundreds.
+const MOST_HANDLERS: usize = 1024;
+const MOST_ROUTES: usize = 16;
+
+/// What the environment knows of the sites where the heap's growth is allocated.
+#[derive(Default)]
+pub struct Search {
+    campaign: Campaign,
+    sites: Sites,
+    /// Routes by the place of a function that handles their requests.
+    handlers: HashMap<String, BTreeSet<String>>,
+    /// Places as they are shown: of the source, where there is a map.
+    shown: HashMap<String, String>,
+    /// Of the last campaign that found any: the one that grows most.
+    found: Option<Place>,
+    /// Why the last campaign was not.
+    pub failure: Option<String>,
+}
+
+impl Search {
+    pub fn place(&self) -> Option<Place> {
+        self.found.clone()
+    }
+}
+
+/// What is to be done with the sampling heap profiler now: 0 nothing, 1 start it with all allocations, 2 take a profile of callers and sample what
+/// lives from then on, 3 take a profile of that, 4 stop it.
+#[napi(catch_unwind)]
+pub fn site_step() -> u32 {
+    with(|environment| match step(environment) {
+        Step::None => 0,
+        Step::Start => 1,
+        Step::Callers => 2,
+        Step::Profile => 3,
+        Step::Stop => 4,
+    })
+    .unwrap_or(0)
+}
+
+fn step(environment: &mut Environment) -> Step {
+    let Environment { ledger, search, .. } = environment;
+    let map = ledger.writer().map();
+    let suspicious = matches!(
+        reader::trend(&**map, Quantity::Heap).map(|trend| trend.state),
+        Some(TrendState::Suspicious | TrendState::Leaking)
+    );
+    if !suspicious && !search.campaign.is_on() {
+        return Step::None;
+    }
+    let now = Situation {
+        now_ms: epoch_ms(),
+        suspicious,
+        majors: reader::points(&**map).unwrap_or(0),
+        requests: reader::requests(&**map),
+    };
+    let step = search.campaign.step(now, search.found.is_some());
+    if step == Step::Start {
+        (search.sites, search.handlers, search.failure) = Default::default();
+    }
+    step
+}
+
+/// The sampler is not to be had, or was lost: `reason` goes into the record.
+#[napi(catch_unwind)]
+pub fn site_failed(reason: String) {
+    with(|environment| {
+        environment.search.campaign.fail(epoch_ms());
+        environment.ledger.writer().event(EventKind::Sites, None, &reason);
+        environment.search.failure = Some(reason);
+    });
+}
+
+/// The function at `place` handles requests of a route.
+#[napi(catch_unwind)]
+pub fn site_handler(place: String, route: String) {
+    with(|environment| {
+        let handlers = &mut environment.search.handlers;
+        if handlers.len() < MOST_HANDLERS || handlers.contains_key(&place) {
+            let routes = handlers.entry(place).or_default();
+            if routes.len() < MOST_ROUTES {
+                routes.insert(route);
+            }
+        }
+    });
+}
+
+/// A profile: functions by name, place and place as shown; and the nodes of the tree of calls, each behind its parent: the parent's number, the
+/// function's (-1 for what is not the program's) and bytes: those that live, or for `callers` all that were allocated.
+#[napi(catch_unwind)]
+pub fn site_profile(
+    names: Vec<String>,
+    places: Vec<String>,
+    shown: Vec<String>,
+    parents: Uint32Array,
+    of: Int32Array,
+    bytes: Float64Array,
+    callers: bool,
+) {
+    let nodes = parents.iter().zip(of.iter()).zip(bytes.iter()).map(|((parent, function), bytes)| Node {
+        parent: *parent,
+        function: u32::try_from(*function).ok(),
+        bytes: *bytes,
+    });
+    let functions = names.into_iter().zip(&places).map(|(name, place)| Function { name, place: place.clone() });
+    let profile = Profile { functions: functions.collect(), nodes: nodes.collect() };
+    with(|environment| {
+        let moment = if callers { Moment::default() } else { moment(environment) };
+        let Search { sites, handlers, shown: known, found, .. } = &mut environment.search;
+        known.extend(places.into_iter().zip(shown));
+        let handles = |function: &Function| handlers.contains_key(&function.place);
+        if callers {
+            return sites.callers(&profile, handles);
+        }
+        sites.see(moment, &profile, handles);
+        if let Some(site) = sites.verdict().into_iter().next() {
+            *found = Some(told(site, sites, handlers, known));
+        }
+    });
+}
+
+fn moment(environment: &Environment) -> Moment {
+    let record = reader::read(&**environment.ledger.writer().map()).ok();
+    let Some(record) = record else { return Moment::default() };
+    let mut routes: HashMap<String, f64> = HashMap::new();
+    for row in &record.routes {
+        *routes.entry(format!("{} {}", row.method, row.route)).or_default() += row.count as f64;
+    }
+    Moment {
+        at: epoch_ms(),
+        requests: record.requests.total as f64,
+        in_flight: record.requests.in_flight as f64,
+        routes: routes.into_iter().collect(),
+    }
+}
+
+fn told(
+    site: Site,
+    sites: &Sites,
+    handlers: &HashMap<String, BTreeSet<String>>,
+    shown: &HashMap<String, String>,
+) -> Place {
+    // Those of the handler that is the site itself, or was seen above it, are sure.
+    let own = handlers.get(&site.function.place);
+    let above = site.handlers.iter().filter_map(|handler| handlers.get(&handler.place));
+    let mut routes: Vec<String> = Vec::new();
+    for route in own.into_iter().chain(above).flatten() {
+        if !routes.contains(route) {
+            routes.push(route.clone());
+        }
+    }
+    if routes.is_empty() {
+        routes = site.routes;
+    }
+    let per_request = sites.requests_per(&routes) / 1e3;
+    Place {
+        origin: shown.get(&site.function.place).unwrap_or(&site.function.place).clone(),
+        function: site.function.name,
+        routes,
+        bytes: [site.figures.per_thousand, site.figures.low, site.figures.high].map(|bytes| bytes * per_request),
+    }
+}

@@ -1,0 +1,179 @@
+//! When allocation sites are looked for: sampling costs little, but a profile stops the event loop for 12 to 40 ms. So it is done in campaigns, when
+//! the trend is suspicious, a profile after a major collection and never two in a second; and then it rests.
+
+use super::sites::MOST_PROFILES;
+
+/// What is to be done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    None,
+    /// Begin to sample all allocations.
+    Start,
+    /// Take a profile of who calls whom, and sample what lives from now on.
+    Callers,
+    Profile,
+    Stop,
+}
+
+/// What the campaign goes by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Situation {
+    pub now_ms: u64,
+    /// The trend of the heap is suspicious or worse.
+    pub suspicious: bool,
+    /// Major collections so far.
+    pub majors: u64,
+    pub requests: u64,
+}
+
+/// Between profiles: at 40 ms each that is 4 % of a core at worst.
+const BETWEEN_MS: u64 = 1000;
+/// For at most so long; where collections are rare, a campaign sees few.
+const LONGEST_MS: u64 = 60 * 60_000;
+/// After a campaign; twice as long after each that followed, up to the longest.
+const REST_MS: u64 = 10 * 60_000;
+const LONGEST_REST_MS: u64 = 6 * 60 * 60_000;
+/// What all has allocated is sampled for so many requests, and for so long at most: samples of what is dead are kept too.
+const CALLERS_REQUESTS: u64 = 1000;
+const CALLERS_MS: u64 = 60_000;
+/// Enough to be sure with; more only if these were not.
+const ENOUGH_PROFILES: usize = 24;
+
+#[derive(Clone, Copy, Debug)]
+struct Sampling {
+    since_ms: u64,
+    profile_ms: u64,
+    majors: u64,
+    requests: u64,
+    profiles: usize,
+    callers: bool,
+}
+
+#[derive(Debug)]
+pub struct Campaign {
+    sampling: Option<Sampling>,
+    /// Not before.
+    next_ms: u64,
+    rest_ms: u64,
+}
+
+impl Default for Campaign {
+    fn default() -> Self {
+        Self { sampling: None, next_ms: 0, rest_ms: REST_MS }
+    }
+}
+
+impl Campaign {
+    pub fn is_on(&self) -> bool {
+        self.sampling.is_some()
+    }
+
+    /// `found`: sites are known well enough.
+    pub fn step(&mut self, now: Situation, found: bool) -> Step {
+        let Situation { now_ms, suspicious, majors, requests } = now;
+        let Some(sampling) = &mut self.sampling else {
+            if !suspicious || now_ms < self.next_ms {
+                return Step::None;
+            }
+            self.sampling =
+                Some(Sampling { since_ms: now_ms, profile_ms: now_ms, majors, requests, profiles: 0, callers: false });
+            return Step::Start;
+        };
+        let over = now_ms >= sampling.since_ms + LONGEST_MS
+            || sampling.profiles >= MOST_PROFILES
+            || found && sampling.profiles >= ENOUGH_PROFILES;
+        // A trend that was noise is over soon; what was seen until then says nothing.
+        if over || !suspicious {
+            self.rest(now_ms);
+            return Step::Stop;
+        }
+        if !sampling.callers {
+            if requests < sampling.requests + CALLERS_REQUESTS && now_ms < sampling.since_ms + CALLERS_MS {
+                return Step::None;
+            }
+            *sampling = Sampling { profile_ms: now_ms, majors, requests, callers: true, ..*sampling };
+            return Step::Callers;
+        }
+        let due = majors > sampling.majors && requests > sampling.requests;
+        if !due || now_ms < sampling.profile_ms + BETWEEN_MS {
+            return Step::None;
+        }
+        *sampling = Sampling { profile_ms: now_ms, majors, requests, profiles: sampling.profiles + 1, ..*sampling };
+        Step::Profile
+    }
+
+    /// It could not begin, or not go on: another profiler has the sampler.
+    pub fn fail(&mut self, now_ms: u64) {
+        if self.sampling.is_some() {
+            self.rest(now_ms);
+        }
+    }
+
+    fn rest(&mut self, now_ms: u64) {
+        self.sampling = None;
+        self.next_ms = now_ms + self.rest_ms;
+        self.rest_ms = (2 * self.rest_ms).min(LONGEST_REST_MS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steps of a server that collects every `major_ms`, looked at four times a second for `for_ms`.
+    fn run(
+        campaign: &mut Campaign,
+        from_ms: u64,
+        for_ms: u64,
+        major_ms: u64,
+        suspicious: bool,
+        found: bool,
+    ) -> Vec<(u64, Step)> {
+        let situation = |now_ms| Situation { now_ms, suspicious, majors: now_ms / major_ms, requests: now_ms };
+        let times = (from_ms..from_ms + for_ms).step_by(250);
+        times.map(|now| (now, campaign.step(situation(now), found))).filter(|(_, step)| *step != Step::None).collect()
+    }
+
+    #[test]
+    fn nothing_runs_while_nothing_is_suspicious() {
+        assert_eq!(run(&mut Campaign::default(), 0, 3_600_000, 1000, false, false), []);
+    }
+
+    #[test]
+    fn profiles_come_after_collections_and_never_two_in_a_second() {
+        let mut campaign = Campaign::default();
+        let steps = run(&mut campaign, 0, 600_000, 300, true, true);
+        assert_eq!(steps[..2], [(0, Step::Start), (1000, Step::Callers)]);
+        let profiles: Vec<u64> = steps.iter().filter(|(_, step)| *step == Step::Profile).map(|(at, _)| *at).collect();
+        assert_eq!(profiles.len(), ENOUGH_PROFILES);
+        assert!(profiles.windows(2).all(|pair| pair[1] - pair[0] >= BETWEEN_MS));
+        assert_eq!(steps.last().unwrap().1, Step::Stop);
+        assert!(!campaign.is_on());
+        // With a collection every two minutes there are as many profiles.
+        let steps = run(&mut Campaign::default(), 0, 50 * 60_000, 120_000, true, true);
+        assert_eq!(steps.iter().filter(|(_, step)| *step == Step::Profile).count(), ENOUGH_PROFILES);
+    }
+
+    #[test]
+    fn it_is_bounded_where_it_finds_nothing_and_rests_longer_each_time() {
+        let mut campaign = Campaign::default();
+        let steps = run(&mut campaign, 0, 48 * 3_600_000, 5000, true, false);
+        let starts: Vec<u64> = steps.iter().filter(|(_, step)| *step == Step::Start).map(|(at, _)| *at).collect();
+        let stops: Vec<u64> = steps.iter().filter(|(_, step)| *step == Step::Stop).map(|(at, _)| *at).collect();
+        let rests: Vec<u64> = starts[1..].iter().zip(&stops).map(|(start, stop)| start - stop).collect();
+        assert!(starts.iter().zip(&stops).all(|(start, stop)| stop - start <= LONGEST_MS));
+        assert_eq!(rests[..3], [REST_MS, 2 * REST_MS, 4 * REST_MS]);
+        assert_eq!(rests.last(), Some(&LONGEST_REST_MS));
+    }
+
+    #[test]
+    fn it_ends_with_the_suspicion_and_where_the_sampler_is_taken() {
+        let mut campaign = Campaign::default();
+        run(&mut campaign, 0, 5000, 300, true, false);
+        assert_eq!(run(&mut campaign, 5000, 1000, 300, false, false), [(5000, Step::Stop)]);
+        let mut campaign = Campaign::default();
+        run(&mut campaign, 0, 250, 300, true, false);
+        campaign.fail(250);
+        assert_eq!(run(&mut campaign, 500, 60_000, 300, true, false), []);
+    }
+}
