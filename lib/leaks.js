@@ -19,7 +19,8 @@ function settingsOf(where, given) {
     trend: options.oneOf(`${where}.trend`, trend, [true, false]),
     sites: options.oneOf(`${where}.sites`, sites, [true, false])
   }
-  if (sites && !trend) options.fail(`${where}.sites`, sites, 'false where trend is: it is the trend that calls for them')
+  if (sites && !trend)
+    options.fail(`${where}.sites`, sites, 'false where trend is: it is the trend that calls for them')
   return settings
 }
 
