@@ -95,7 +95,11 @@ async function main() {
   }
   const text = `${table.map(cells => `| ${cells.join(' | ')} |`).join('\n')}\n`
   if (!values.json) process.stdout.write(text)
-  if (values.write) writeFileSync(README, readFileSync(README, 'utf8').replace(BETWEEN, `$1${text}$2`))
+  if (values.write)
+    writeFileSync(
+      README,
+      readFileSync(README, 'utf8').replace(BETWEEN, (_, begin, end) => begin + text + end)
+    )
 }
 
 if (require.main === module) main()

@@ -92,8 +92,8 @@ function row(app, node, runs, lab) {
 async function withMemlab(app, node) {
   const cells = {}
   for (const twin of app.twins) {
-    const { leak, clusters, largest } = await memlab(app, twin, { node: node.path })
-    cells[twin] = `${leak ? `${largest.count} ${largest.name}` : 'no'} (${clusters})`
+    const classes = await memlab(app, twin, { node: node.path })
+    cells[twin] = classes.length === 0 ? 'no' : classes.join(', ')
   }
   return cells
 }
@@ -123,7 +123,8 @@ async function table(node, apps, { seeds, lab }) {
     ([name, { found, false: wrong }]) =>
       `${name}'s rule finds ${found} of ${runsOf.leaky} leaking runs, and takes ${wrong} of ${runsOf.healthy} healthy ones for leaks`
   )
-  return `## Node ${node.version}\n\n${sums.join('; ')}.\n\n${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}\n`
+  const runs = seeds === 1 ? 'One seed' : `${seeds} seeds`
+  return `## Node ${node.version}\n\n${runs}: ${sums.join('; ')}.\n\n${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}\n`
 }
 
 async function main() {
@@ -142,10 +143,15 @@ async function main() {
   for (const path of values.node) {
     const version = execFileSync(path, ['-p', 'process.versions.node'], { encoding: 'utf8' }).trim()
     texts.push(await table({ path, version }, apps, { seeds, lab: values.memlab }))
+    process.stdout.write(texts.at(-1))
+    // After each, since it takes long.
+    if (positionals.length === 0) write(texts)
   }
-  const text = `${seeds === 1 ? 'One seed' : `${seeds} seeds`}.\n\n${texts.join('\n')}`
-  process.stdout.write(text)
-  if (positionals.length === 0) writeFileSync(FILE, readFileSync(FILE, 'utf8').replace(TABLES, `$1\n${text}\n$2`))
+}
+
+function write(texts) {
+  const text = readFileSync(FILE, 'utf8').replace(TABLES, (_, begin, end) => `${begin}\n${texts.join('\n')}\n${end}`)
+  writeFileSync(FILE, text)
 }
 
 main()

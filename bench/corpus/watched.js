@@ -17,6 +17,8 @@ const REQUESTS = 1500
 /** As much more than its twin took, and so many at least, is asked of a healthy app. */
 const MORE = 2
 const HEALTHY_REQUESTS = 400
+/** Before the first round. */
+const PINGS = 1500
 /** The longest without a look. */
 const BURST = 200
 const DEADLINE_MS = 60_000
@@ -39,7 +41,7 @@ async function run(
   const seen = []
   let found = null
   try {
-    if (rounds > 0) await server.warm()
+    if (rounds > 0) await server.warm(PINGS)
     for (;;) {
       const sent = server.load.sent
       const toRound = sent < whole ? (seen.length + 1) * round - sent : Number.POSITIVE_INFINITY
