@@ -123,7 +123,8 @@ async function start(
     send: requests => load.send(requests),
     ask(question, detail) {
       const answered = answer(question)
-      child.send({ question, detail })
+      // Where it cannot be sent the process has ended, which is what the answer says.
+      child.send({ question, detail }, () => {})
       return answered
     },
     async stop() {
