@@ -8,7 +8,7 @@ exports.about = `
   The same as with a file, over a socket: the client is gone, \`pipe\` has stopped reading, and the connection to the upstream stays open, paused, with its
   buffers full. The upstream waits as well.`
 exports.route = 'GET /proxy'
-exports.expected = { leak: true, kinds: { stream: 'leak' }, class: 'IncomingMessage', holder: 'Socket' }
+exports.expected = { leak: true, kinds: { stream: 'leak' }, class: 'Socket', holder: 'TCP' }
 exports.load = { abort: true, requests: 600 }
 
 exports.leaky = async app => {

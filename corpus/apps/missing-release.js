@@ -8,7 +8,7 @@ exports.about = `
   wait for ever. Until then each is a descriptor here, and a process on many databases.`
 exports.reference = 'https://github.com/brianc/node-postgres/issues/1777'
 exports.route = 'GET /users/:id'
-exports.expected = { leak: true, kinds: { unclosed: 'leak' }, class: 'Connection', holder: 'pool' }
+exports.expected = { leak: true, kinds: { unclosed: 'leak' }, class: 'Connection', holder: 'Pool' }
 exports.load = { requests: 2000 }
 
 const pool = new Pool({ max: 1000 })

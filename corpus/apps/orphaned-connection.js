@@ -8,7 +8,7 @@ exports.about = `
   few connections are lost, which makes it slower. Not the pool's time-out does this, but one that is raced against it.`
 exports.reference = 'https://github.com/brianc/node-postgres/issues/3543'
 exports.route = 'GET /slow'
-exports.expected = { leak: true, kinds: { unclosed: 'leak' }, class: 'Connection', holder: 'pool' }
+exports.expected = { leak: true, kinds: { unclosed: 'leak' }, class: 'Connection', holder: 'Pool' }
 exports.load = { requests: 2000, statuses: [503] }
 
 const TIMEOUT_MS = 20

@@ -10,7 +10,7 @@ exports.about = `
   it is the one that is kept that stays. The healthy twin asks for the head, and keeps the ETags of some.`
 exports.reference = 'https://github.com/vercel/next.js/issues/43493'
 exports.route = 'GET /documents/:id'
-exports.expected = { leak: true, class: 'Response', holder: 'answers' }
+exports.expected = { leak: true, class: 'Socket', holder: 'Agent' }
 exports.load = { requests: 600 }
 
 exports.leaky = async app => {
