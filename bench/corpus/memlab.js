@@ -4,7 +4,7 @@
  * memlab's `find-leaks` on three snapshots of a twin: what was made between the first two, and is still there in the third. In a process without
  * plimsoll, whose own objects would count.
  *
- * Its default filter knows what leaks in browsers, and finds nothing in any server. So it is asked as with `--trace-all-objects=selected-js-objects`, which
+ * Its default filter knows what leaks in browsers: detached elements, fibers. So it is asked as with `--trace-all-objects=selected-js-objects`, which
  * has no filter but for V8's own objects: whatever was made and stays is a leak.
  */
 

@@ -39,20 +39,21 @@ function spoke(rule, rounds) {
 async function once(app, node, seed) {
   const options = { node: node.path, seed, rounds: ROUNDS, deadlineMs: DEADLINE_MS }
   const results = {}
-  let leaky = { requests: 0, ms: 0 }
+  let atLeast
   if (app.twins.includes('leaky')) {
-    leaky = await run(app, 'leaky', options)
+    const leaky = await run(app, 'leaky', options)
     results.leaky = told(app, 'leaky', leaky)
+    atLeast = leaky.found ?? undefined
   }
-  results.healthy = told(app, 'healthy', await run(app, 'healthy', { ...options, atLeast: leaky }))
+  results.healthy = told(app, 'healthy', await run(app, 'healthy', { ...options, atLeast }))
   return results
 }
 
-function told(app, twin, { found, findings, rounds, requests }) {
+function told(app, twin, { found, findings, rounds }) {
   const rules = Object.entries(RULES).map(([name, rule]) => [name, spoke(rule, rounds)])
   const wrong = findings.filter(finding => isWrong(app, twin, finding))
   const fitting = findings.filter(finding => fits(app, finding))
-  return { found, fitting, wrong, requests, rules: Object.fromEntries(rules) }
+  return { found, fitting, wrong, rules: Object.fromEntries(rules) }
 }
 
 /** In how many of the runs, and after how many requests (lowest to highest). */
