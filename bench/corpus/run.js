@@ -19,7 +19,7 @@ const { memlab } = require('./memlab.js')
 const { findable, fits, isWrong, run } = require('./watched.js')
 
 const FILE = join(__dirname, '..', '..', 'docs', 'corpus.md')
-const TABLES = /(<!-- tables -->\n)[\s\S]*(<!-- \/tables -->)/
+const TABLES = /(<!-- tables -->\n)([\s\S]*)(<!-- \/tables -->)/
 const ROUNDS = 10
 /** In one run of the table; a watcher that has found nothing by then has not. */
 const DEADLINE_MS = 45_000
@@ -140,19 +140,25 @@ async function main() {
   const apps = positionals.length > 0 ? positionals.map(corpus.get) : corpus.apps
   const seeds = Number(values.seeds)
   if (!Number.isInteger(seeds) || seeds < 1) throw new Error(`--seeds takes a number from 1 on, not ${values.seeds}`)
-  const texts = []
   for (const path of values.node) {
     const version = execFileSync(path, ['-p', 'process.versions.node'], { encoding: 'utf8' }).trim()
-    texts.push(await table({ path, version }, apps, { seeds, lab: values.memlab }))
-    process.stdout.write(texts.at(-1))
+    const text = await table({ path, version }, apps, { seeds, lab: values.memlab })
+    process.stdout.write(text)
     // After each, since it takes long.
-    if (positionals.length === 0) write(texts)
+    if (positionals.length === 0) write(text)
   }
 }
 
-function write(texts) {
-  const text = readFileSync(FILE, 'utf8').replace(TABLES, (_, begin, end) => `${begin}\n${texts.join('\n')}\n${end}`)
-  writeFileSync(FILE, text)
+/** In place of the section of the same major version; those of others stay. */
+function write(text) {
+  const major = section => Number.parseInt(section.replace('Node ', ''), 10)
+  const replaced = readFileSync(FILE, 'utf8').replace(TABLES, (_, begin, before, end) => {
+    const sections = [...before.split(/^## /m).slice(1), text.replace('## ', '')].map(section => section.trim())
+    const latest = new Map(sections.map(section => [major(section), section]))
+    const sorted = [...latest].sort(([a], [b]) => a - b).map(([, section]) => `## ${section}\n`)
+    return `${begin}\n${sorted.join('\n')}\n${end}`
+  })
+  writeFileSync(FILE, replaced)
 }
 
 main()
