@@ -146,7 +146,9 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
     ]) {
       assert.ok(files.includes(wanted), `${wanted} is not in the tarball`)
     }
-    const strangers = files.filter(file => /^(__test__|target|bench|fuzz|scripts|examples|node_modules|\.)/.test(file))
+    const strangers = files.filter(file =>
+      /^(__test__|target|bench|corpus|fuzz|scripts|examples|node_modules|\.)/.test(file)
+    )
     assert.deepEqual(strangers, [])
   })
 

@@ -1,0 +1,95 @@
+'use strict'
+
+/* A twin of the corpus under its load with plimsoll, until something is found. */
+
+const { join } = require('node:path')
+const corpus = require('../../corpus')
+
+const SETUP = join(__dirname, 'plimsoll.js')
+const ROOT = join(__dirname, '..', '..')
+/**
+ * What any leak may be found as, and at which of its marked lines, beside the kinds that an app declares: `leak`, once there is a verdict of that
+ * kind, at any of them.
+ */
+const ANY_LEAK = {}
+/** From so many requests on, what is retained has time to be so: five seconds. */
+const REQUESTS = 1500
+/** As much more than its twin took, and so many at least, is asked of a healthy app. */
+const MORE = 2
+const HEALTHY_REQUESTS = 400
+/** Before the first round. */
+const PINGS = 1500
+/** The longest without a look. */
+const BURST = 200
+const DEADLINE_MS = 60_000
+
+/**
+ * Runs one twin under load: `{ findings, found, requests, ms, rounds, output }`, `found` being the requests and milliseconds until a finding was there
+ * that fits. A leaky one until then; a healthy one for as many requests and as long as its twin took (`atLeast`). With `rounds`, both for
+ * the app's whole run at least, with memory behind each round.
+ */
+async function run(
+  app,
+  twin,
+  { atLeast = { requests: 0, ms: 0 }, rounds = 0, deadlineMs = DEADLINE_MS, ...options } = {}
+) {
+  const server = await corpus.start(app.name, twin, { setup: SETUP, cwd: ROOT, ...options })
+  const whole = rounds > 0 ? app.load.requests : 0
+  const round = whole / rounds
+  const least = twin === 'leaky' ? whole : Math.max(whole, HEALTHY_REQUESTS, MORE * atLeast.requests)
+  const begun = Date.now()
+  const seen = []
+  let found = null
+  try {
+    if (rounds > 0) await server.warm(PINGS)
+    for (;;) {
+      const sent = server.load.sent
+      const toRound = sent < whole ? (seen.length + 1) * round - sent : Number.POSITIVE_INFINITY
+      await server.send(Math.ceil(Math.min(20 + sent, BURST, toRound)))
+      // The collections are due to V8: a server under more load collects by itself.
+      const memory = await server.ask('memory')
+      const requests = server.load.sent
+      if (requests >= (seen.length + 1) * round && requests <= whole) seen.push({ requests, ...memory })
+      const stats = await server.ask('stats')
+      const findings = stats.findings.filter(({ kind }) => kind !== 'heap-limit')
+      const ms = Date.now() - begun
+      if (found === null && findings.some(finding => fits(app, finding))) found = { requests, ms }
+      const done = twin === 'leaky' ? found !== null || !findable(app) : ms >= atLeast.ms
+      if ((requests >= least && done) || ms > deadlineMs) {
+        return { findings, found, requests, ms, rounds: seen, faults: stats.faults, output: server.output() }
+      }
+      if (requests >= Math.max(least, REQUESTS)) await new Promise(resolve => setTimeout(resolve, 200))
+    }
+  } finally {
+    await server.stop()
+  }
+}
+
+/** By kind, the markers of the lines that it may name. */
+function kinds({ expected }) {
+  const declared = Object.entries(expected.kinds).map(([kind, place]) => [kind, [place]])
+  return { ...Object.fromEntries(declared), ...(expected.leak ? ANY_LEAK : {}) }
+}
+
+/** Whether there is a kind of finding for it. */
+function findable(app) {
+  return Object.keys(kinds(app)).length > 0
+}
+
+/** Whether a finding is one that was expected: kind, route and line. */
+function fits(app, { kind, route, origin }) {
+  const places = kinds(app)[kind]
+  if (places === undefined || route !== app.route) return false
+  return places.some(place => {
+    const at = `${join('corpus', 'apps', `${app.name}.js`)}:${app.expected.places[place]}`
+    return origin === at || origin?.startsWith(`${at}:`) === true
+  })
+}
+
+/** Whether a finding speaks ill of an app that does no wrong, or of another route than the one at fault. */
+function isWrong(app, twin, finding) {
+  if (twin === 'healthy') return true
+  return finding.route !== app.route
+}
+
+module.exports = { run, fits, findable, isWrong }

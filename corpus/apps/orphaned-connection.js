@@ -1,0 +1,41 @@
+'use strict'
+
+const { Pool } = require('../lib/pool.js')
+
+exports.mechanism = 'a pool time-out that orphans the connection'
+exports.about = `
+  The request gives up waiting for a connection, but what it asked for still comes: nobody is there to give it back. Whenever the database is slow for a moment, a
+  few connections are lost, which makes it slower. Not the pool's time-out does this, but one that is raced against it.`
+exports.reference = 'https://github.com/brianc/node-postgres/issues/3543'
+exports.route = 'GET /slow'
+exports.expected = { leak: true, kinds: { unclosed: 'leak' }, class: 'Connection', holder: 'Pool' }
+exports.load = { requests: 2000, statuses: [503] }
+
+const TIMEOUT_MS = 20
+
+const pool = new Pool({ max: 1000, ping: true })
+exports.pools = [pool]
+const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
+
+exports.leaky = app => {
+  // handler
+  app.get('/slow', async (_req, res) => {
+    const client = await Promise.race([pool.acquire(), pause(TIMEOUT_MS)]) // leak
+    if (!client) return res.status(503).end()
+    pool.release(client)
+    res.end()
+  })
+}
+
+exports.healthy = app => {
+  app.get('/slow', async (_req, res) => {
+    const taken = pool.acquire()
+    const client = await Promise.race([taken, pause(TIMEOUT_MS)])
+    if (!client) {
+      taken.then(late => pool.release(late))
+      return res.status(503).end()
+    }
+    pool.release(client)
+    res.end()
+  })
+}

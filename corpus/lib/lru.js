@@ -1,0 +1,26 @@
+'use strict'
+
+/** A cache that forgets what was used least recently. */
+class Lru {
+  #entries = new Map()
+
+  constructor(capacity) {
+    this.capacity = capacity
+  }
+
+  get(key) {
+    const value = this.#entries.get(key)
+    if (value === undefined) return undefined
+    this.#entries.delete(key)
+    this.#entries.set(key, value)
+    return value
+  }
+
+  set(key, value) {
+    this.#entries.delete(key)
+    this.#entries.set(key, value)
+    if (this.#entries.size > this.capacity) this.#entries.delete(this.#entries.keys().next().value)
+  }
+}
+
+module.exports = { Lru }
