@@ -8,7 +8,6 @@
  * all: so it is left alone where somebody has it.
  */
 
-const inspector = require('node:inspector')
 const { pathToFileURL } = require('node:url')
 const faults = require('./faults.js')
 const { definitionOf, unwrapped } = require('./layers.js')
@@ -42,9 +41,15 @@ function turn() {
 }
 
 function start() {
-  const session = new inspector.Session()
-  session.connect()
-  state.session = session
+  try {
+    // Here, since a Node may be built without one, or run without the permission.
+    const { Session } = require('node:inspector')
+    state.session = new Session()
+    state.session.connect()
+  } catch (error) {
+    native.siteFailed(`there is no inspector (${error.message})`)
+    return drop()
+  }
   if (ask('HeapProfiler.getSamplingProfile').profile !== undefined) {
     native.siteFailed('another sampling heap profiler is on')
     return drop()

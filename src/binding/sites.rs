@@ -15,6 +15,8 @@ use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites};
 /// Places of handlers that are kept; an app has some hundreds.
 const MOST_HANDLERS: usize = 1024;
 const MOST_ROUTES: usize = 16;
+/// Places whose sources are kept.
+const MOST_PLACES: usize = 4096;
 
 /// What the environment knows of the sites where the heap's growth is allocated.
 #[derive(Default)]
@@ -25,7 +27,7 @@ pub struct Search {
     handlers: HashMap<String, BTreeSet<String>>,
     /// Places as they are shown: of the source, where there is a map.
     shown: HashMap<String, String>,
-    /// Of the last campaign that found any: the one that grows most.
+    /// Of this campaign, or the last: the one that grows most.
     found: Option<Place>,
     /// Why the last campaign was not.
     pub failure: Option<String>,
@@ -69,7 +71,8 @@ fn step(environment: &mut Environment) -> Step {
     };
     let step = search.campaign.step(now, search.found.is_some());
     if step == Step::Start {
-        (search.sites, search.handlers, search.failure) = Default::default();
+        let campaign = std::mem::take(&mut search.campaign);
+        *search = Search { campaign, ..Search::default() };
     }
     step
 }
@@ -120,7 +123,9 @@ pub fn site_profile(
     with(|environment| {
         let moment = if callers { Moment::default() } else { moment(environment) };
         let Search { sites, handlers, shown: known, found, .. } = &mut environment.search;
-        known.extend(places.into_iter().zip(shown));
+        if known.len() < MOST_PLACES {
+            known.extend(places.into_iter().zip(shown));
+        }
         let handles = |function: &Function| handlers.contains_key(&function.place);
         if callers {
             return sites.callers(&profile, handles);

@@ -71,8 +71,8 @@ pub const MOST_PROFILES: usize = 64;
 const ALIKE: f64 = 0.7;
 /// Sites told.
 const MOST_SITES: usize = 3;
-/// A site has at least this part of all growth that is sampled.
-const LEAST_SHARE: f64 = 0.1;
+/// A site has at least this part of all growth that is sampled: what has less is not what the trend is about.
+const LEAST_SHARE: f64 = 0.25;
 /// A route explains growth as well as the best one if what is left unexplained is at most so much more.
 const AS_WELL: f64 = 2.0;
 
@@ -189,7 +189,10 @@ impl Sites {
         let Some(total) = window::judge(&self.points(&self.total), &gate()).1 else { return Vec::new() };
         let growing: Vec<(usize, Figures)> = (0..self.functions.len())
             .filter_map(|number| {
-                let (growth, figures) = window::judge(&self.points(&self.inclusive[number]), &gate());
+                // On the event loop's thread: most functions do not grow, which is cheap to see.
+                let points =
+                    Some(self.points(&self.inclusive[number])).filter(|points| window::may_grow(points, &gate()))?;
+                let (growth, figures) = window::judge(&points, &gate());
                 // Samples come by chance, so what is only likely here is as likely chance.
                 figures.filter(|_| growth == Growth::Sure).map(|figures| (number, figures))
             })
