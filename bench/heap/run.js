@@ -27,6 +27,7 @@ const HELP = `node bench/heap/run.js [options]
 
   --sizes 10,100     megabytes of the snapshots, default 10,100,500
   --large            1,500 as well
+  --tasks summary    or diff, default both
   --only a,b         some of plimsoll, memlab, devtools, v8-heap-parser
   --runs 3           how often each, in turns, default 1; the table has the median and the range
   --timeout 600      seconds for one, default 900
@@ -55,6 +56,7 @@ function options() {
     options: {
       sizes: { type: 'string', default: '10,100,500' },
       large: { type: 'boolean', default: false },
+      tasks: { type: 'string', default: 'summary,diff' },
       only: { type: 'string', default: Object.keys(TOOLS).join(',') },
       runs: { type: 'string', default: '1' },
       timeout: { type: 'string', default: '900' },
@@ -64,7 +66,14 @@ function options() {
   })
   const sizes = values.sizes.split(',').map(Number)
   if (values.large) sizes.push(1500)
-  return { ...values, sizes, only: values.only.split(','), runs: Number(values.runs), timeout: Number(values.timeout) }
+  return {
+    ...values,
+    sizes,
+    tasks: values.tasks.split(','),
+    only: values.only.split(','),
+    runs: Number(values.runs),
+    timeout: Number(values.timeout)
+  }
 }
 
 /** The two snapshots of a size. Written by this Node, and kept for the next run. */
@@ -155,6 +164,7 @@ async function main() {
       ['summary', [before]],
       ['diff', [before, after]]
     ]) {
+      if (!config.tasks.includes(task)) continue
       const all = files.reduce((sum, file) => sum + fs.statSync(file).size, 0)
       process.stderr.write(`${size} MB\n`)
       const runs = await rounds(task, files, config)
