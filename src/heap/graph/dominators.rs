@@ -26,22 +26,29 @@ struct Visit {
     retainers: u32,
 }
 
+/// A node whose edges are being followed.
+#[derive(Clone, Copy)]
+struct Entered {
+    place: u32,
+    /// Its edges that are not followed yet.
+    next: u32,
+    end: u32,
+}
+
 struct Search<'a> {
     snapshot: &'a Snapshot,
     visits: Vec<Visit>,
     order: Vec<Ordinal>,
     /// The place of each one's parent.
     parent: Vec<u32>,
-    /// Where to go on in the edges of each node.
-    next: Vec<u32>,
+    /// From where the search began to where it is.
+    stack: Vec<Entered>,
 }
 
 pub fn tree(snapshot: &Snapshot, root: Ordinal) -> Tree {
-    let Search { mut visits, order, mut parent, next, .. } = search(snapshot, root);
-    drop(next);
+    let Search { mut visits, order, mut parent, .. } = search(snapshot, root);
     let (first, sources) = retainers(snapshot, &order, &mut visits);
-    drop(visits);
-    let semi = semidominators(&first, &sources, &parent);
+    let semi = semidominators(&first, &sources, &parent, visits);
     drop((first, sources));
     for place in 1..order.len() {
         let mut dominator = parent[place];
@@ -58,14 +65,12 @@ pub fn tree(snapshot: &Snapshot, root: Ordinal) -> Tree {
 /// of it below the root, as DevTools has it.
 fn search(snapshot: &Snapshot, root: Ordinal) -> Search<'_> {
     let count = snapshot.node_count();
-    let mut next = memory::room(count);
-    next.extend_from_slice(&snapshot.nodes.first_edge[..count]);
     let mut search = Search {
         snapshot,
         visits: memory::filled(Visit { place: NONE, retainers: 0 }, count),
         order: memory::room(count),
         parent: memory::room(count),
-        next,
+        stack: Vec::new(),
     };
     search.from(root);
     if search.order.len() < count {
@@ -100,42 +105,49 @@ fn orphans(snapshot: &Snapshot, visits: &[Visit]) -> Vec<Ordinal> {
 }
 
 impl Search<'_> {
-    fn enter(&mut self, node: Ordinal, parent: u32) -> u32 {
+    fn enter(&mut self, node: Ordinal, parent: u32) -> Entered {
         let place = self.order.len() as u32;
         self.visits[node as usize].place = place;
         self.order.push(node);
         self.parent.push(parent);
-        place
+        let edges = self.snapshot.edges_of(node);
+        Entered { place, next: edges.start as u32, end: edges.end as u32 }
     }
 
     fn from(&mut self, start: Ordinal) {
-        let first = self.enter(start, 0);
-        let mut place = first;
+        let mut at = self.enter(start, 0);
         loop {
-            let node = self.order[place as usize];
-            let end = self.snapshot.nodes.first_edge[node as usize + 1];
-            let mut edge = self.next[node as usize];
-            let mut found = None;
-            while edge < end {
-                if self.snapshot.edges.retains(edge as usize) {
-                    let to = self.snapshot.edges.to[edge as usize];
-                    let visit = &mut self.visits[to as usize];
-                    visit.retainers += 1;
-                    if visit.place == NONE {
-                        edge += 1;
-                        found = Some(to);
-                        break;
-                    }
-                }
-                edge += 1;
-            }
-            self.next[node as usize] = edge;
+            let found = self.follow(&mut at);
             match found {
-                Some(to) => place = self.enter(to, place),
-                None if place == first => return,
-                None => place = self.parent[place as usize],
+                Some(to) => {
+                    self.stack.push(at);
+                    at = self.enter(to, at.place);
+                }
+                None => match self.stack.pop() {
+                    Some(above) => at = above,
+                    None => return,
+                },
             }
         }
+    }
+
+    /// Follows edges until one leads to a node that was not visited.
+    #[inline]
+    fn follow(&mut self, at: &mut Entered) -> Option<Ordinal> {
+        let edges = &self.snapshot.edges;
+        while at.next < at.end {
+            let edge = at.next as usize;
+            at.next += 1;
+            if edges.retains(edge) {
+                let to = edges.to[edge];
+                let visit = &mut self.visits[to as usize];
+                visit.retainers += 1;
+                if visit.place == NONE {
+                    return Some(to);
+                }
+            }
+        }
+        None
     }
 }
 
@@ -171,10 +183,16 @@ struct Link {
     label: u32,
 }
 
-fn semidominators(first: &[u32], sources: &[u32], parent: &[u32]) -> Vec<u32> {
+/// `visits` is memory that is not needed any more.
+fn semidominators(first: &[u32], sources: &[u32], parent: &[u32], visits: Vec<Visit>) -> Vec<u32> {
     let count = parent.len();
-    let mut links = memory::room(count);
-    links.extend(parent.iter().zip(0..).map(|(ancestor, label)| Link { ancestor: *ancestor, label }));
+    // Collected in place: touching fresh memory costs as much as what is done with it.
+    let mut links: Vec<Link> = visits
+        .into_iter()
+        .zip(parent)
+        .zip(0..)
+        .map(|((_, ancestor), label)| Link { ancestor: *ancestor, label })
+        .collect();
     let mut semi = memory::room(count);
     semi.extend(0..count as u32);
     let mut path = Vec::new();
