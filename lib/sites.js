@@ -160,4 +160,4 @@ function routed(life, label) {
   }
 }
 
-module.exports = { turn, routed, state }
+module.exports = { turn, routed }

@@ -97,10 +97,6 @@ pub struct Sites {
 }
 
 impl Sites {
-    pub fn profiles(&self) -> usize {
-        self.moments.len()
-    }
-
     /// Takes up a profile; `handlers` says which functions handle requests. Beyond [`MOST_PROFILES`] nothing is taken.
     pub fn see(&mut self, moment: Moment, profile: &Profile, handlers: impl Fn(&Function) -> bool) {
         if self.moments.len() >= MOST_PROFILES {
@@ -288,7 +284,7 @@ mod tests {
         profile
     }
 
-    /// `requests` of two routes by profile, of which the first one leaks `leak` a request.
+    /// The moment of a profile, with what two routes have served by then.
     fn moment(at: usize, requests: [f64; 2]) -> Moment {
         let routes = ["GET /leaky", "GET /other"].map(str::to_owned).into_iter().zip(requests).collect();
         Moment { at: at as u64 * 1000, requests: requests.iter().sum(), in_flight: 0.0, routes }
@@ -332,7 +328,7 @@ mod tests {
             let paths: [(&[&str], f64); 2] = [(&["handler", "lru"], lru), (&["cache"], starting)];
             sites.see(moment(at, [at as f64 * 500.0, 0.0]), &profile(&paths), |_| false);
         }
-        assert_eq!(sites.profiles(), MOST_PROFILES);
+        assert_eq!(sites.moments.len(), MOST_PROFILES);
         assert_eq!(sites.verdict(), []);
     }
 
