@@ -41,7 +41,7 @@ function places(file) {
   readFileSync(file, 'utf8')
     .split('\n')
     .forEach((text, i) => {
-      const [, before, marker] = /^(.*?)\/\/ (leak|handler|function)$/.exec(text) ?? []
+      const [, before, marker] = /^(.*?)\/\/ (leak|handler|function|allocation|caller)$/.exec(text) ?? []
       if (marker) found[marker] = before.trim() === '' ? i + 2 : i + 1
     })
   return found

@@ -28,7 +28,9 @@ let meter = {
   error: (original, layer, _life, error, req, res, next) => original.call(layer, error, req, res, next)
 }
 
-/** Who wants to see each layer before it runs; null while nobody does. */
+/** Who wants to see each layer before it runs. */
+const looks = new Set()
+/** All of them; null while nobody does. */
 let look = null
 
 function Trace(base, root, onRoute, life) {
@@ -222,15 +224,22 @@ function meterWith(other) {
   meter = other
 }
 
-/** From here on `looked(life, layer)` is called before each layer of a request that is followed. It must not throw. */
+/**
+ * From here on `looked(life, layer)` is called before each layer of a request that is followed. It must not throw. Returns a function
+ * that puts an end to it.
+ */
 function lookWith(looked) {
-  const others = look
-  if (others === null) look = looked
-  else
-    look = (life, layer) => {
-      others(life, layer)
-      looked(life, layer)
-    }
+  looks.add(looked)
+  chooseLook()
+  return () => {
+    looks.delete(looked)
+    chooseLook()
+  }
+}
+
+function chooseLook() {
+  const [first = null] = looks
+  look = looks.size < 2 ? first : (life, layer) => looks.forEach(looked => void looked(life, layer))
 }
 
 module.exports = { UNMATCHED, observe, current, predict, titleOf, meterWith, lookWith }

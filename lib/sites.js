@@ -13,17 +13,23 @@ const faults = require('./faults.js')
 const { definitionOf, unwrapped } = require('./layers.js')
 const { native } = require('./native.js')
 const { moduleOf, placeOf, sourceOf } = require('./origin.js')
+const routes = require('./route.js')
 
 /** Bytes between samples, on average. At half a megabyte a slow leak has too few, at 32 KiB allocating gets 3 to 9 % slower. */
 const SAMPLING_INTERVAL = 64 * 1024
 const OWN_URL = pathToFileURL(__dirname).href
 /** For a short while, of all allocations: of who calls whom there must be some. */
 const CALLERS_INTERVAL = 16 * 1024
+/** Layers on the way of one request, and routes of one function, that are told: as many as the native side keeps. */
+const PASSED = 64
+const TITLES = 16
 const [START, CALLERS, PROFILE, STOP] = [1, 2, 3, 4]
 
-const state = { session: null }
-/** Functions that are known to handle requests of a route, of this campaign. */
+const state = { session: null, unlook: null }
+/** Functions that requests pass, and the labels of the routes which these went to, in this campaign: what is told already. */
 let known = new WeakMap()
+/** Functions that a request has passed on its way to its route, while it is not there. */
+let passed = new WeakMap()
 
 /** To be called when the event loop comes round. */
 function turn() {
@@ -54,6 +60,7 @@ function start() {
     native.siteFailed('another sampling heap profiler is on')
     return drop()
   }
+  state.unlook = routes.lookWith(pass)
   const dead = { includeObjectsCollectedByMajorGC: true, includeObjectsCollectedByMinorGC: true }
   sample({ samplingInterval: CALLERS_INTERVAL, ...dead })
 }
@@ -95,8 +102,10 @@ function stop() {
 
 function drop() {
   known = new WeakMap()
+  passed = new WeakMap()
+  state.unlook?.()
   const { session } = state
-  state.session = null
+  Object.assign(state, { session: null, unlook: null })
   session?.disconnect()
 }
 
@@ -145,19 +154,32 @@ function number(tree, numbers, url, name, line, column) {
   return found
 }
 
-/** A request has found its route: whose functions handle it. */
+/** A request is about to pass a layer. */
+function pass(life, { handle }) {
+  const before = passed.get(life)
+  if (before === undefined) passed.set(life, [handle])
+  else if (before.length < PASSED) before.push(handle)
+}
+
+/** A request has found its route: whose functions handle it, and which did on its way. */
 function routed(life, label) {
   if (state.session === null) return
   try {
-    for (const { handle } of life.req.route?.stack ?? []) {
-      if (known.has(handle)) continue
-      known.set(handle, true)
-      const place = definitionOf(unwrapped(handle))
-      if (place !== '') native.siteHandler(place, `${life.method} ${label}`)
-    }
+    for (const handle of passed.get(life) ?? []) handles(handle, life, label)
+    passed.delete(life)
+    for (const { handle } of life.req.route?.stack ?? []) handles(handle, life, label)
   } catch (error) {
     faults.report('when the handlers of a route were looked at', error)
   }
+}
+
+function handles(handle, { method }, label) {
+  const told = known.get(handle) ?? { place: definitionOf(unwrapped(handle)), titles: new Set() }
+  known.set(handle, told)
+  const title = `${method} ${label}`
+  if (told.place === '' || told.titles.has(title) || told.titles.size >= TITLES) return
+  told.titles.add(title)
+  native.siteHandler(told.place, title)
 }
 
 module.exports = { turn, routed }

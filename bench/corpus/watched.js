@@ -8,10 +8,10 @@ const corpus = require('../../corpus')
 const SETUP = join(__dirname, 'plimsoll.js')
 const ROOT = join(__dirname, '..', '..')
 /**
- * What any leak may be found as, and at which of its marked lines, beside the kinds that an app declares: `leak`, once there is a verdict of that
- * kind, at any of them.
+ * What any leak may be found as, beside the kinds that an app declares, and at which of its marked lines: a site is a function, or, where V8 has
+ * inlined that, its caller.
  */
-const ANY_LEAK = {}
+const ANY_LEAK = { leak: ['leak', 'function', 'handler', 'allocation', 'caller'] }
 /** From so many requests on, what is retained has time to be so: five seconds. */
 const REQUESTS = 1500
 /** As much more than its twin took, and so many at least, is asked of a healthy app. */
@@ -24,14 +24,14 @@ const BURST = 200
 const DEADLINE_MS = 60_000
 
 /**
- * Runs one twin under load: `{ findings, found, requests, ms, rounds, output }`, `found` being the requests and milliseconds until a finding was there
- * that fits. A leaky one until then; a healthy one for as many requests and as long as its twin took (`atLeast`). With `rounds`, both for
- * the app's whole run at least, with memory behind each round.
+ * Runs one twin under load: `{ findings, found, requests, ms, rounds, faults, output }`, `found` being the requests and milliseconds until a finding was
+ * there that fits. A leaky one until then; a healthy one for as many requests and as long as its twin took (`atLeast`). With `rounds`, both for
+ * the app's whole run at least, with memory behind each round. `enough(findings)` has a leaky one go on for more than a finding that fits.
  */
 async function run(
   app,
   twin,
-  { atLeast = { requests: 0, ms: 0 }, rounds = 0, deadlineMs = DEADLINE_MS, ...options } = {}
+  { atLeast = { requests: 0, ms: 0 }, rounds = 0, deadlineMs = DEADLINE_MS, enough = () => true, ...options } = {}
 ) {
   const server = await corpus.start(app.name, twin, { setup: SETUP, cwd: ROOT, ...options })
   const whole = rounds > 0 ? app.load.requests : 0
@@ -46,15 +46,19 @@ async function run(
       const sent = server.load.sent
       const toRound = sent < whole ? (seen.length + 1) * round - sent : Number.POSITIVE_INFINITY
       await server.send(Math.ceil(Math.min(20 + sent, BURST, toRound)))
-      // The collections are due to V8: a server under more load collects by itself.
-      const memory = await server.ask('memory')
       const requests = server.load.sent
-      if (requests >= (seen.length + 1) * round && requests <= whole) seen.push({ requests, ...memory })
+      // The collections are due to V8: a server under more load collects by itself.
+      if (requests >= (seen.length + 1) * round && requests <= whole) {
+        seen.push({ requests, ...(await server.ask('memory')) })
+      } else {
+        await server.ask('collect')
+      }
       const stats = await server.ask('stats')
       const findings = stats.findings.filter(({ kind }) => kind !== 'heap-limit')
       const ms = Date.now() - begun
-      if (found === null && findings.some(finding => fits(app, finding))) found = { requests, ms }
-      const done = twin === 'leaky' ? found !== null || !findable(app) : ms >= atLeast.ms
+      const fitting = findings.filter(finding => fits(app, finding))
+      if (found === null && fitting.length > 0) found = { requests, ms }
+      const done = twin === 'leaky' ? !findable(app) || (found !== null && enough(fitting)) : ms >= atLeast.ms
       if ((requests >= least && done) || ms > deadlineMs) {
         return { findings, found, requests, ms, rounds: seen, faults: stats.faults, output: server.output() }
       }
@@ -86,10 +90,9 @@ function fits(app, { kind, route, origin }) {
   })
 }
 
-/** Whether a finding speaks ill of an app that does no wrong, or of another route than the one at fault. */
-function isWrong(app, twin, finding) {
-  if (twin === 'healthy') return true
-  return finding.route !== app.route
+/** Whether a finding speaks ill of an app that does no wrong, or of another route than the one at fault; some name none. */
+function isWrong(app, twin, { route }) {
+  return twin === 'healthy' || (route !== null && route !== app.route)
 }
 
 module.exports = { run, fits, findable, isWrong }

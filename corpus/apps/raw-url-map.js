@@ -27,6 +27,7 @@ const measure = labelOf =>
   // handler
   function measure(req, res, next) {
     const begun = performance.now()
+    // caller
     res.on('finish', () => observe(labelOf(req), performance.now() - begun))
     next()
   }

@@ -20,6 +20,7 @@ class User {
 
 const cache = new Map()
 
+// allocation
 async function load(id) {
   await new Promise(setImmediate)
   return new User(id)

@@ -10,7 +10,7 @@ use crate::recorder::writer::epoch_ms;
 use crate::recorder::{EventKind, Quantity, TrendState, reader};
 use crate::trend::campaign::{Campaign, Situation, Step};
 use crate::trend::quantities::Place;
-use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites};
+use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites, file_of};
 
 /// Places of handlers that are kept; an app has some hundreds.
 const MOST_HANDLERS: usize = 1024;
@@ -158,18 +158,14 @@ fn told(
     handlers: &HashMap<String, BTreeSet<String>>,
     shown: &HashMap<String, String>,
 ) -> Place {
-    // Those of the handler that is the site itself, or was seen above it, are sure.
-    let own = handlers.get(&site.function.place);
-    let above = site.handlers.iter().filter_map(|handler| handlers.get(&handler.place));
-    let mut routes: Vec<String> = Vec::new();
-    for route in own.into_iter().chain(above).flatten() {
-        if !routes.contains(route) {
-            routes.push(route.clone());
-        }
-    }
-    if routes.is_empty() {
-        routes = site.routes;
-    }
+    let of = |function: &Function| handlers.get(&function.place).into_iter().flatten().cloned();
+    let among: BTreeSet<String> = site.handlers.iter().flat_map(of).collect();
+    // Handlers that allocate nothing that is sampled are known by their place alone.
+    let neighbours = || {
+        let of_file = handlers.iter().filter(|(place, _)| file_of(place) == file_of(&site.function.place));
+        of_file.flat_map(|(_, routes)| routes.iter().cloned()).collect()
+    };
+    let routes = sites.routes(&site, &if among.is_empty() { neighbours() } else { among });
     let per_request = sites.requests_per(&routes) / 1e3;
     Place {
         origin: shown.get(&site.function.place).unwrap_or(&site.function.place).clone(),

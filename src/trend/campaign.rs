@@ -34,8 +34,8 @@ const LONGEST_MS: u64 = 60 * 60_000;
 const REST_MS: u64 = 10 * 60_000;
 const LONGEST_REST_MS: u64 = 6 * 60 * 60_000;
 /// What all has allocated is sampled for so many requests, and for so long at most: samples of what is dead are kept too.
-const CALLERS_REQUESTS: u64 = 1000;
-const CALLERS_MS: u64 = 60_000;
+const CALLERS_REQUESTS: u64 = 500;
+const CALLERS_MS: u64 = 30_000;
 /// Enough to be sure with; more only if these were not.
 const ENOUGH_PROFILES: usize = 24;
 

@@ -6,9 +6,10 @@
 //!
 //! A handler is on the stack while its own code runs, behind its `await`s too, but not while a function that it has awaited goes on behind an
 //! `await` of its own. So whose requests a site grows with is told by who calls it, which a profile of all allocations shows ([`Sites::callers`]):
-//! up to its first `await` it is below its handler. And where that is not to be seen, by which route's traffic explains the growth.
+//! up to its first `await` it is below its handler, or below middleware that the route's requests pass. Where that is not to be seen (V8 has inlined what
+//! comes before the `await`), by who calls other functions of its file. Of several routes, by whose traffic explains the growth.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::window::{self, Figures, Gate, Growth, Point};
 
@@ -18,6 +19,11 @@ pub struct Function {
     pub name: String,
     /// As it is shown: file and line.
     pub place: String,
+}
+
+/// The file of a place, without the line.
+pub fn file_of(place: &str) -> &str {
+    place.rsplit_once(':').map_or(place, |(file, _)| file)
 }
 
 /// A node of the tree of calls, behind its parent.
@@ -57,10 +63,9 @@ pub struct Site {
     pub figures: Figures,
     /// Of all growth that is sampled.
     pub share: f64,
-    /// Handlers seen above it, by what they had allocated there, the most first.
+    /// Handlers, by what it had allocated below them, the most first: those seen next above it (itself, if it is one); where there is none, those
+    /// next above other functions of its file.
     pub handlers: Vec<Function>,
-    /// Routes whose traffic explains the growth, the best first: more than one where they cannot be told apart.
-    pub routes: Vec<String>,
 }
 
 /// Functions that are followed; new ones beyond are left out.
@@ -92,7 +97,7 @@ pub struct Sites {
     total: Vec<f64>,
     /// Who was seen above whom.
     calls: HashSet<(usize, usize)>,
-    /// Bytes of a function below a handler.
+    /// Bytes of a function below the next handler above it, which may be itself.
     below: HashMap<(usize, usize), f64>,
 }
 
@@ -148,8 +153,9 @@ impl Sites {
                 }
             }
             for (inner, (number, _)) in path.iter().enumerate() {
-                for (above, _) in path[inner..].iter().filter(|(above, handles)| *handles && above != number) {
-                    *self.below.entry((*number, *above)).or_default() += node.bytes;
+                // Only the next one: middleware that has passed the request on is above all that come later.
+                if let Some((handler, _)) = path[inner..].iter().find(|(_, handles)| *handles) {
+                    *self.below.entry((*number, *handler)).or_default() += node.bytes;
                 }
             }
             visit(self, &path, node.bytes);
@@ -206,7 +212,6 @@ impl Sites {
                 figures: *figures,
                 share: figures.per_thousand / total.per_thousand.max(figures.per_thousand),
                 handlers: self.handlers_of(*number),
-                routes: self.routes_of(*number),
             })
             .filter(|site| site.share >= LEAST_SHARE)
             .collect();
@@ -226,20 +231,31 @@ impl Sites {
     }
 
     fn handlers_of(&self, site: usize) -> Vec<Function> {
-        let above = self.below.iter().filter(|((below, _), _)| *below == site);
-        let mut handlers: Vec<(usize, f64)> = above.map(|((_, handler), bytes)| (*handler, *bytes)).collect();
+        let next_above = |below: &dyn Fn(usize) -> bool| -> Vec<(usize, f64)> {
+            let mut handlers: HashMap<usize, f64> = HashMap::new();
+            for ((_, handler), bytes) in self.below.iter().filter(|((function, _), _)| below(*function)) {
+                *handlers.entry(*handler).or_default() += bytes;
+            }
+            handlers.into_iter().collect()
+        };
+        let mut handlers = next_above(&|function| function == site);
+        if handlers.is_empty() {
+            let file = |function: usize| file_of(&self.functions[function].place);
+            handlers = next_above(&|function| file(function) == file(site));
+        }
         handlers.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         handlers.into_iter().map(|(handler, _)| self.functions[handler].clone()).collect()
     }
 
-    /// Growth is a constant a request of the route, so its steps between profiles are as large as the route's steps: the route of which they
-    /// differ least.
-    fn routes_of(&self, site: usize) -> Vec<String> {
-        let Some(last) = self.moments.last() else { return Vec::new() };
+    /// Of these routes, or of all if there are none, those whose traffic explains the site's growth, the best first: more than one where they
+    /// cannot be told apart. Growth is a constant a request of the route, so its steps between profiles are as large as the route's steps.
+    pub fn routes(&self, site: &Site, among: &BTreeSet<String>) -> Vec<String> {
+        let Some((last, site)) = self.moments.last().zip(self.numbers.get(&site.function)) else { return Vec::new() };
         let steps = |values: Vec<f64>| -> Vec<f64> { values.windows(2).map(|pair| pair[1] - pair[0]).collect() };
-        let grown = steps(self.inclusive[site].clone());
+        let grown = steps(self.inclusive[*site].clone());
         let whole: f64 = grown.iter().sum();
         let mut fits: Vec<(f64, &String)> = (last.routes.iter())
+            .filter(|(route, _)| among.is_empty() || among.contains(route))
             .filter_map(|(route, _)| {
                 let count =
                     |moment: &Moment| moment.routes.iter().find(|(name, _)| name == route).map_or(0.0, |found| found.1);
@@ -346,6 +362,44 @@ mod tests {
     }
 
     #[test]
+    fn middleware_is_the_handler_of_what_it_calls_and_not_of_what_comes_behind_it() {
+        let mut sites = Sites::default();
+        let handlers = ["session", "show"];
+        let calls: [(&[&str], f64); 2] = [(&["session", "load"], 1e3), (&["session", "next", "show", "getUser"], 4e3)];
+        sites.callers(&profile(&calls), |f| handlers.contains(&f.name.as_str()));
+        for at in 0..20 {
+            let served = at as f64 * 500.0;
+            let paths: [(&[&str], f64); 3] =
+                [(&["getUser"], served * 600.0), (&["load"], served * 590.0), (&["session"], served * 580.0)];
+            sites.see(moment(at, [served, served]), &profile(&paths), |f| handlers.contains(&f.name.as_str()));
+        }
+        let seen = sites.verdict().into_iter().map(|site| (site.function.name, site.handlers[0].name.clone()));
+        let seen: Vec<(String, String)> = seen.collect();
+        let expected = [("getUser", "show"), ("load", "session"), ("session", "session")];
+        assert_eq!(seen, expected.map(|(site, handler)| (site.to_owned(), handler.to_owned())));
+    }
+
+    #[test]
+    fn a_function_that_is_never_seen_below_a_handler_is_taken_for_its_neighbours() {
+        let mut sites = Sites::default();
+        let mut calls = profile(&[(&["show", "getUser"], 1e3), (&["list", "getRows"], 9e3)]);
+        let mut lives = profile(&[(&["load"], 0.0)]);
+        for function in calls.functions.iter_mut().chain(&mut lives.functions) {
+            let file = if ["list", "getRows"].contains(&function.name.as_str()) { "rows" } else { "users" };
+            function.place = format!("{file}.js:{}", function.name.len());
+        }
+        sites.callers(&calls, |f| ["show", "list"].contains(&f.name.as_str()));
+        for at in 0..20 {
+            let served = at as f64 * 500.0;
+            lives.nodes[1].bytes = served * 600.0;
+            sites.see(moment(at, [served, served]), &lives, |_| false);
+        }
+        let [site] = &sites.verdict()[..] else { panic!("{:?}", sites.verdict()) };
+        assert_eq!((site.function.name.as_str(), site.handlers[0].name.as_str()), ("load", "show"));
+        assert_eq!(site.handlers.len(), 1);
+    }
+
+    #[test]
     fn the_route_is_the_one_whose_traffic_explains_the_growth() {
         let mut sites = Sites::default();
         let (mut leaky, mut other) = (0.0, 0.0);
@@ -355,7 +409,13 @@ mod tests {
             let kept = leaky * 900.0 + 20_000.0 * noise(at + 3);
             sites.see(moment(at, [leaky, other]), &profile(&[(&["keep"], kept)]), |_| false);
         }
-        assert_eq!(sites.verdict()[0].routes, ["GET /leaky"]);
+        let site = &sites.verdict()[0];
+        assert_eq!(sites.routes(site, &BTreeSet::new()), ["GET /leaky"]);
+        assert_eq!(
+            sites.routes(site, &["GET /other".to_owned()].into()),
+            ["GET /other"],
+            "it is known to be among these"
+        );
     }
 
     #[test]
@@ -366,7 +426,7 @@ mod tests {
             let kept = served * 900.0 + 20_000.0 * noise(at);
             sites.see(moment(at, [served, served]), &profile(&[(&["keep"], kept)]), |_| false);
         }
-        assert_eq!(sites.verdict()[0].routes, ["GET /leaky", "GET /other"]);
+        assert_eq!(sites.routes(&sites.verdict()[0], &BTreeSet::new()), ["GET /leaky", "GET /other"]);
     }
 
     #[test]
