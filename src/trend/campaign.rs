@@ -36,12 +36,15 @@ const LONGEST_REST_MS: u64 = 6 * 60 * 60_000;
 /// What all has allocated is sampled for so many requests, and for so long at most: samples of what is dead are kept too.
 const CALLERS_REQUESTS: u64 = 500;
 const CALLERS_MS: u64 = 30_000;
+/// For so long the trend may look harmless, as a leak's does in between while it is young, until a campaign is over.
+const CALM_MS: u64 = 60_000;
 /// Enough to be sure with; more only if these were not.
 const ENOUGH_PROFILES: usize = 24;
 
 #[derive(Clone, Copy, Debug)]
 struct Sampling {
     since_ms: u64,
+    suspicious_ms: u64,
     profile_ms: u64,
     majors: u64,
     requests: u64,
@@ -75,15 +78,26 @@ impl Campaign {
             if !suspicious || now_ms < self.next_ms {
                 return Step::None;
             }
-            self.sampling =
-                Some(Sampling { since_ms: now_ms, profile_ms: now_ms, majors, requests, profiles: 0, callers: false });
+            self.sampling = Some(Sampling {
+                since_ms: now_ms,
+                suspicious_ms: now_ms,
+                profile_ms: now_ms,
+                majors,
+                requests,
+                profiles: 0,
+                callers: false,
+            });
             return Step::Start;
         };
+        if suspicious {
+            sampling.suspicious_ms = now_ms;
+        }
         let over = now_ms >= sampling.since_ms + LONGEST_MS
             || sampling.profiles >= MOST_PROFILES
-            || found && sampling.profiles >= ENOUGH_PROFILES;
-        // A trend that was noise is over soon; what was seen until then says nothing.
-        if over || !suspicious {
+            || found && sampling.profiles >= ENOUGH_PROFILES
+            // The trend was noise; what was seen until then says nothing.
+            || now_ms >= sampling.suspicious_ms + CALM_MS;
+        if over {
             self.rest(now_ms);
             return Step::Stop;
         }
@@ -143,7 +157,7 @@ mod tests {
     fn profiles_come_after_collections_and_never_two_in_a_second() {
         let mut campaign = Campaign::default();
         let steps = run(&mut campaign, 0, 600_000, 300, true, true);
-        assert_eq!(steps[..2], [(0, Step::Start), (1000, Step::Callers)]);
+        assert_eq!(steps[..2], [(0, Step::Start), (CALLERS_REQUESTS, Step::Callers)]);
         let profiles: Vec<u64> = steps.iter().filter(|(_, step)| *step == Step::Profile).map(|(at, _)| *at).collect();
         assert_eq!(profiles.len(), ENOUGH_PROFILES);
         assert!(profiles.windows(2).all(|pair| pair[1] - pair[0] >= BETWEEN_MS));
@@ -167,10 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_with_the_suspicion_and_where_the_sampler_is_taken() {
+    fn it_ends_when_the_suspicion_has_gone_for_good_and_where_the_sampler_is_taken() {
         let mut campaign = Campaign::default();
         run(&mut campaign, 0, 5000, 300, true, false);
-        assert_eq!(run(&mut campaign, 5000, 1000, 300, false, false), [(5000, Step::Stop)]);
+        let steps = run(&mut campaign, 5000, CALM_MS - 1000, 300, false, false);
+        assert!(steps.iter().all(|(_, step)| *step == Step::Profile), "{steps:?}");
+        run(&mut campaign, CALM_MS + 4000, 250, 300, true, false);
+        let steps = run(&mut campaign, CALM_MS + 4250, 2 * CALM_MS, 400_000, false, false);
+        assert_eq!(steps, [(2 * CALM_MS + 4000, Step::Stop)]);
         let mut campaign = Campaign::default();
         run(&mut campaign, 0, 250, 300, true, false);
         campaign.fail(250);
