@@ -30,21 +30,25 @@ function describe(name) {
     twins: ['leaky', 'healthy'].filter(twin => app[twin] !== undefined),
     /** The major version of Node from which on it is no leak. */
     below,
-    expected: { leak: false, kinds: {}, ...app.expected, places: places(file) },
+    expected: { leak: false, kinds: {}, ...app.expected, ...marked(file) },
     load: { requests: REQUESTS, connections: 4, statuses: [], ...app.load, route }
   }
 }
 
-/** `{ leak: 12 }`: the lines with a marker of that name, at the end of its line or alone before it. */
-function places(file) {
-  const found = {}
+/** `{ places: { leak: 12 }, allocations: [8] }`: the lines with a marker of that name, at the end of its line or alone before it. */
+function marked(file) {
+  const places = {}
+  const allocations = []
   readFileSync(file, 'utf8')
     .split('\n')
     .forEach((text, i) => {
-      const [, before, marker] = /^(.*?)\/\/ (leak|handler|function|allocation|caller)$/.exec(text) ?? []
-      if (marker) found[marker] = before.trim() === '' ? i + 2 : i + 1
+      const [, before, marker] = /^(.*?)\/\/ (leak|handler|function|caller|allocation)$/.exec(text) ?? []
+      if (!marker) return
+      const line = before.trim() === '' ? i + 2 : i + 1
+      if (marker === 'allocation') allocations.push(line)
+      else places[marker] = line
     })
-  return found
+  return { places, allocations }
 }
 
 /** One app by its name. */

@@ -8,10 +8,10 @@ const corpus = require('../../corpus')
 const SETUP = join(__dirname, 'plimsoll.js')
 const ROOT = join(__dirname, '..', '..')
 /**
- * What any leak may be found as, beside the kinds that an app declares, and at which of its marked lines: a site is a function, or, where V8 has
- * inlined that, its caller.
+ * What any leak may be found as, beside the kinds that an app declares, and at which of its marked lines; or where what stays is made: a site is a
+ * function, or, where V8 has inlined that, its caller.
  */
-const ANY_LEAK = { leak: ['leak', 'function', 'handler', 'allocation', 'caller'] }
+const ANY_LEAK = { leak: ['leak', 'function', 'handler', 'caller'] }
 /** From so many requests on, what is retained has time to be so: five seconds. */
 const REQUESTS = 1500
 /** As much more than its twin took, and so many at least, is asked of a healthy app. */
@@ -82,10 +82,12 @@ function findable(app) {
 
 /** Whether a finding is one that was expected: kind, route and line. */
 function fits(app, { kind, route, origin }) {
-  const places = kinds(app)[kind]
-  if (places === undefined || route !== app.route) return false
-  return places.some(place => {
-    const at = `${join('corpus', 'apps', `${app.name}.js`)}:${app.expected.places[place]}`
+  const markers = kinds(app)[kind]
+  if (markers === undefined || route !== app.route) return false
+  const { places, allocations } = app.expected
+  const lines = [...markers.map(marker => places[marker]), ...(kind in app.expected.kinds ? [] : allocations)]
+  return lines.some(line => {
+    const at = `${join('corpus', 'apps', `${app.name}.js`)}:${line}`
     return origin === at || origin?.startsWith(`${at}:`) === true
   })
 }

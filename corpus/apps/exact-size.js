@@ -13,6 +13,7 @@ exports.expected = {
 }
 
 class Link {
+  // allocation
   constructor(before) {
     this.before = before
     this.doubles = new Array(512).fill(0.5)

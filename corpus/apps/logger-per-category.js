@@ -11,6 +11,7 @@ exports.route = 'GET /users/:id'
 exports.expected = { leak: true, class: 'Logger', holder: 'loggers' }
 
 class Logger {
+  // allocation
   constructor(category) {
     this.category = category
     this.levels = { debug: false, info: true, warn: true, error: true }

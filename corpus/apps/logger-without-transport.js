@@ -11,6 +11,7 @@ exports.route = 'GET /orders/:id'
 exports.expected = { leak: true, class: 'Entry', holder: 'logger' }
 
 class Entry {
+  // allocation
   constructor(level, message, context) {
     this.level = level
     this.message = message

@@ -10,6 +10,7 @@ exports.expected = { leak: true, class: 'Histogram', holder: 'histograms' }
 exports.load = { path: id => `/search?q=term-${id}` }
 
 class Histogram {
+  // allocation
   constructor() {
     this.buckets = new Array(32).fill(0)
     this.count = 0

@@ -14,6 +14,7 @@ exports.expected = { leak: true, class: 'Session', holder: 'sessions' }
 const WEEKS_MS = 14 * 24 * 3_600_000
 
 class Session {
+  // allocation
   constructor(id) {
     this.id = id
     this.expires = Date.now() + WEEKS_MS

@@ -10,6 +10,7 @@ exports.route = 'GET /users/:id'
 exports.expected = { leak: true, class: 'User', holder: 'cache' }
 
 class User {
+  // allocation
   constructor(id) {
     this.id = id
     this.name = `user ${id}`

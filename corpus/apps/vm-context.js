@@ -12,6 +12,7 @@ exports.expected = { leak: true, class: 'Formula', holder: 'formulas' }
 exports.load = { requests: 800 }
 
 class Formula {
+  // allocation
   constructor(run) {
     this.run = run
   }

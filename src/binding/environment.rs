@@ -12,7 +12,7 @@ use napi_derive::napi;
 
 use super::pressure::{self, HeapOptions, Pressure};
 use super::sites::Search;
-use super::trend::{Leak, Looks};
+use super::trend::{self, Leak, Looks};
 use crate::export::ndjson::{StatsFile, StatsWriter};
 use crate::ledger::sampler::{Block, Sampler};
 use crate::ledger::{Ledger, Meter, PathMode};
@@ -22,6 +22,7 @@ use crate::recorder::death::{Death, Surroundings};
 use crate::recorder::files::{self, Recorder};
 use crate::recorder::writer::{ExitKind, HeapFigures, Identity, Writer, epoch_ms};
 use crate::recorder::{EventKind, GcKind, Quantity};
+use crate::trend::cadence::Cadence;
 use crate::trend::quantities::News;
 
 /// The state of one environment.
@@ -40,6 +41,8 @@ pub struct Environment {
     /// What is told of the heap's, and where it is allocated.
     pub leak: Leak,
     pub search: Search,
+    /// None where it is not watched if memory grows.
+    pub cadence: Option<Cadence>,
     main_thread: bool,
     /// Both threads end when these are dropped.
     sampler: Option<Sampler>,
@@ -235,6 +238,7 @@ impl Environment {
             leaks,
             leak: Leak::default(),
             search: Search::default(),
+            cadence: options.trend.then(Cadence::default),
             main_thread,
             sampler: sampler.ok(),
             stats,
@@ -352,6 +356,7 @@ pub fn tick(lag_ms: f64, utilization: f64) -> Option<String> {
     with(|environment| {
         environment.ledger.tick((lag_ms.max(0.0) * 1e6) as u64, utilization);
         pressure::ticked(environment, lag_ms.max(0.0));
+        trend::ticked(environment);
         environment.trouble()
     })
     .flatten()

@@ -6,8 +6,9 @@ use napi::bindgen_prelude::{Float64Array, Int32Array, Uint32Array};
 use napi_derive::napi;
 
 use super::environment::{Environment, with};
+use super::trend::is_suspicious;
 use crate::recorder::writer::epoch_ms;
-use crate::recorder::{EventKind, Quantity, TrendState, reader};
+use crate::recorder::{EventKind, Quantity, reader};
 use crate::trend::campaign::{Campaign, Situation, Step};
 use crate::trend::quantities::Place;
 use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites, file_of};
@@ -56,10 +57,7 @@ pub fn site_step() -> u32 {
 fn step(environment: &mut Environment) -> Step {
     let Environment { ledger, search, .. } = environment;
     let map = ledger.writer().map();
-    let suspicious = matches!(
-        reader::trend(&**map, Quantity::Heap).map(|trend| trend.state),
-        Some(TrendState::Suspicious | TrendState::Leaking)
-    );
+    let suspicious = is_suspicious(map, Quantity::Heap);
     if !suspicious && !search.campaign.is_on() {
         return Step::None;
     }

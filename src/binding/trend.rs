@@ -9,8 +9,9 @@ use super::environment::Environment;
 use crate::ledger::Ledger;
 use crate::recorder::map::Map;
 use crate::recorder::record::{Finding, Trend};
-use crate::recorder::writer::{Evidence, SamplerWriter};
-use crate::recorder::{Quantity, Severity, reader};
+use crate::recorder::writer::{Evidence, SamplerWriter, epoch_ms};
+use crate::recorder::{Quantity, Severity, TrendState, reader};
+use crate::trend::cadence::Now;
 use crate::trend::quantities::{News, Place, Quantities, advice, located_advice};
 
 /// Looks at the record whenever there was a major collection, and writes what it sees there.
@@ -52,6 +53,29 @@ impl Looks {
             }
         }
     }
+}
+
+/// The event loop has come round: V8 is asked what lives where nothing else makes it look. Not within a collection.
+pub fn ticked(environment: &mut Environment) {
+    let Environment { ledger, cadence: Some(cadence), .. } = environment else { return };
+    let map = ledger.writer().map();
+    let suspicious = Quantity::ALL.into_iter().any(|quantity| is_suspicious(&**map, quantity));
+    let now = Now {
+        ms: epoch_ms(),
+        majors: reader::points(&**map).unwrap_or(0),
+        requests: reader::requests(&**map),
+        used_bytes: ledger.in_flight_bytes().1,
+        suspicious,
+    };
+    if cadence.due(now) {
+        ledger.meter().ask_for_collection();
+    }
+}
+
+/// Whether the trend of this quantity is suspicious, or worse.
+pub fn is_suspicious(map: &Map, quantity: Quantity) -> bool {
+    let state = reader::trend(map, quantity).map(|trend| trend.state);
+    matches!(state, Some(TrendState::Suspicious | TrendState::Leaking))
 }
 
 /// What is told of the heap's leak, and by which name.

@@ -14,8 +14,10 @@
 //! * [`judge`]: all windows of one quantity.
 //! * [`watch`]: what becomes of that from look to look: when a leak is told, told again, and taken back.
 //! * [`sites`] and [`campaign`]: where what stays is allocated, and when that is looked for.
+//! * [`cadence`]: when V8 is asked what lives.
 //! * [`quantities`]: the record's own series: heap, external memory, and what is resident beside them; and the words for a leak.
 
+pub mod cadence;
 pub mod campaign;
 mod mann_kendall;
 pub mod quantities;
