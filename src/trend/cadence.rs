@@ -14,7 +14,7 @@ pub struct Now {
     pub suspicious: bool,
 }
 
-/// CPU time of a collection that is asked for: 1.0 to 1.4 ns a byte, measured with heaps of 50 to 300 MB of small objects on Node 20 and 24.
+/// CPU time of a collection that is asked for, all threads: 0.9 to 1.4 ns a byte that lives, measured with 50 and 140 MiB of small objects on Node 20 and 24.
 const NS_PER_BYTE: f64 = 1.5;
 /// Of one core's time; four times that while there is something to look into.
 const SHARE: f64 = 0.005;
