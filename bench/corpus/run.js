@@ -9,18 +9,14 @@
  * Without names, the tables go into docs/corpus.md. Exits with 1 where a leak was not found, or something was found that is not there.
  */
 
-const { execFileSync } = require('node:child_process')
-const { readFileSync, writeFileSync } = require('node:fs')
-const { join } = require('node:path')
 const { parseArgs } = require('node:util')
 const corpus = require('../../corpus')
 const { memwatch } = require('../../corpus/rules/memwatch.js')
 const { nextLeak } = require('../../corpus/rules/next-leak.js')
 const { memlab } = require('./memlab.js')
+const { count, inTurns, nodesOf, replaceSection } = require('./tables.js')
 const { findable, fits, isWrong, run } = require('./watched.js')
 
-const FILE = join(__dirname, '..', '..', 'docs', 'corpus.md')
-const TABLES = /(<!-- tables -->\n)([\s\S]*)(<!-- \/tables -->)/
 const ROUNDS = 10
 /** What has found nothing by then has not: a site takes a profile a second, twenty of them, and more on a machine under load. */
 const DEADLINE_MS = 240_000
@@ -143,34 +139,20 @@ class Score {
 async function table(node, apps, { seeds, jobs, lab }) {
   const titles = ['app', 'expected', 'plimsoll', 'after', 'in', 'otherwise']
   for (const name of [...Object.keys(RULES), ...(lab ? ['memlab'] : [])]) titles.push(name, `${name}, healthy`)
-  const rows = apps.map(() => null)
   const score = new Score()
-  const queue = apps.map((app, i) => ({ app, i }))
-  const work = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const { app, i } = next
-      const runs = []
-      for (let seed = 1; seed <= seeds; seed++) runs.push(await once(app, node, seed))
-      for (const run of runs) score.count(app, node, run)
-      const missed = isFaulty(app, node) && runs.some(({ leaky }) => leaky?.found === null)
-      if (missed || runs.some(({ leaky, healthy }) => [leaky, healthy].some(run => run?.wrong.length > 0))) {
-        process.exitCode = 1
-      }
-      rows[i] = row(app, node, runs, lab ? await withMemlab(app, node) : null)
-      process.stderr.write(`${rows[i].join(' | ')}\n`)
+  const rows = await inTurns(apps, jobs, async app => {
+    const runs = []
+    for (let seed = 1; seed <= seeds; seed++) runs.push(await once(app, node, seed))
+    for (const run of runs) score.count(app, node, run)
+    const missed = isFaulty(app, node) && runs.some(({ leaky }) => leaky?.found === null)
+    if (missed || runs.some(({ leaky, healthy }) => [leaky, healthy].some(run => run?.wrong.length > 0))) {
+      process.exitCode = 1
     }
-  }
-  await Promise.all(Array.from({ length: jobs }, work))
+    return row(app, node, runs, lab ? await withMemlab(app, node) : null)
+  })
   const runs = seeds === 1 ? 'One seed' : `${seeds} seeds`
   const lines = [titles, titles.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
   return `## Node ${node.version}\n\n${runs}: ${score.text()}.\n\n${lines.join('\n')}\n`
-}
-
-/** A number from 1 on. */
-function count(name, text) {
-  const number = Number(text)
-  if (!Number.isInteger(number) || number < 1) throw new Error(`--${name} takes a number from 1 on, not ${text}`)
-  return number
 }
 
 async function main() {
@@ -185,25 +167,12 @@ async function main() {
   })
   const apps = positionals.length > 0 ? positionals.map(corpus.get) : corpus.apps
   const options = { seeds: count('seeds', values.seeds), jobs: count('jobs', values.jobs), lab: values.memlab }
-  for (const path of values.node) {
-    const version = execFileSync(path, ['-p', 'process.versions.node'], { encoding: 'utf8' }).trim()
-    const text = await table({ path, version }, apps, options)
+  for (const node of nodesOf(values.node)) {
+    const text = await table(node, apps, options)
     process.stdout.write(text)
     // After each, since it takes long.
-    if (positionals.length === 0) write(text)
+    if (positionals.length === 0) replaceSection('tables', text)
   }
-}
-
-/** In place of the section of the same major version; those of others stay. */
-function write(text) {
-  const major = section => Number.parseInt(section.replace('Node ', ''), 10)
-  const replaced = readFileSync(FILE, 'utf8').replace(TABLES, (_, begin, before, end) => {
-    const sections = [...before.split(/^## /m).slice(1), text.replace('## ', '')].map(section => section.trim())
-    const latest = new Map(sections.map(section => [major(section), section]))
-    const sorted = [...latest].sort(([a], [b]) => a - b).map(([, section]) => `## ${section}\n`)
-    return `${begin}\n${sorted.join('\n')}\n${end}`
-  })
-  writeFileSync(FILE, replaced)
 }
 
 main()

@@ -1,0 +1,53 @@
+'use strict'
+
+/* What the benchmarks on the corpus have in common: several apps at a time, and their tables in docs/corpus.md. */
+
+const { execFileSync } = require('node:child_process')
+const { readFileSync, writeFileSync } = require('node:fs')
+const { join } = require('node:path')
+
+const FILE = join(__dirname, '..', '..', 'docs', 'corpus.md')
+
+/** A number from 1 on. */
+function count(name, text) {
+  const number = Number(text)
+  if (!Number.isInteger(number) || number < 1) throw new Error(`--${name} takes a number from 1 on, not ${text}`)
+  return number
+}
+
+/** `{ path, version }` of each binary. */
+function nodesOf(paths) {
+  return paths.map(path => ({
+    path,
+    version: execFileSync(path, ['-p', 'process.versions.node'], { encoding: 'utf8' }).trim()
+  }))
+}
+
+/** The cells of each app's row, made so many at a time; each is shown when it is there. */
+async function inTurns(apps, jobs, makeRow) {
+  const rows = apps.map(() => null)
+  const queue = apps.map((app, i) => ({ app, i }))
+  const work = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      rows[next.i] = await makeRow(next.app)
+      process.stderr.write(`${rows[next.i].join(' | ')}\n`)
+    }
+  }
+  await Promise.all(Array.from({ length: jobs }, work))
+  return rows
+}
+
+/** Between the markers of that name, in place of the section of the same major version of Node; those of others stay. */
+function replaceSection(marker, text) {
+  const between = new RegExp(`(<!-- ${marker} -->\\n)([\\s\\S]*)(<!-- /${marker} -->)`)
+  const major = section => Number.parseInt(section.replace('Node ', ''), 10)
+  const replaced = readFileSync(FILE, 'utf8').replace(between, (_, begin, before, end) => {
+    const sections = [...before.split(/^## /m).slice(1), text.replace('## ', '')].map(section => section.trim())
+    const latest = new Map(sections.map(section => [major(section), section]))
+    const sorted = [...latest].sort(([a], [b]) => a - b).map(([, section]) => `## ${section}\n`)
+    return `${begin}\n${sorted.join('\n')}\n${end}`
+  })
+  writeFileSync(FILE, replaced)
+}
+
+module.exports = { count, nodesOf, inTurns, replaceSection }
