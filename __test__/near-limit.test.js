@@ -26,6 +26,7 @@ const NO_MARKS = '{"shed":{"heap":false,"delayMs":false}}'
 async function fill(port) {
   for (let kept = 1; kept < 400; kept++) {
     const { status, body } = await request(port, '/keep/1')
+    assert.ok(status === 200 || status === 503, `${status}: ${body}`)
     if (status === 503 || Number(body) < kept) return { kept, status }
   }
   throw new Error('400 MB fit into a heap of 200')
@@ -34,7 +35,7 @@ async function fill(port) {
 test('a server whose heap is pushed over survives where a bare one aborts', async t => {
   const bare = await start('burst', { execArgv, args: ['bare'] })
   t.after(() => bare.stop())
-  await assert.rejects(fill(bare.port), { code: /^E/ })
+  await assert.rejects(fill(bare.port), { code: /^E(CONN|PIPE)/ })
   assert.deepEqual(await bare.exited, { code: null, signal: 'SIGABRT' })
 
   const server = await start('burst', { execArgv, args: ['plimsoll+shed+drain', NO_MARKS] })
@@ -79,7 +80,7 @@ test('grants once, and the death that follows is told as one of the heap limit',
   })
   t.after(() => server.stop())
   const held = request(server.port, '/hold').catch(() => {})
-  await assert.rejects(fill(server.port), { code: /^E/ })
+  await assert.rejects(fill(server.port), { code: /^E(CONN|PIPE)/ })
   assert.equal((await server.exited).signal, 'SIGABRT')
   await held
   const [record] = await show(dir)
