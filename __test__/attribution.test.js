@@ -11,6 +11,10 @@ const { request, until } = require('./support/http.js')
 const { nodes, major } = require('./support/nodes.js')
 const { postgres } = require('./support/postgres.js')
 
+/** So many of a kind one after the other: until V8 has compiled them, and then to compare with. */
+const WARM_UP = 100
+const ALONE = 50
+/** And so many of a kind among the others, as many at once. */
 const TIMES = 200
 const BODY = JSON.stringify({ text: 'x'.repeat(2000) })
 
@@ -38,12 +42,12 @@ async function attribution(t, node, env) {
     assert.equal(status, 200, `${path}: ${body}`)
   }
 
-  for (const kind of kinds) for (let i = 0; i < TIMES; i++) await ask(`/warm/${kind}`)
-  for (const kind of kinds) for (let i = 0; i < TIMES; i++) await ask(`/alone/${kind}`)
+  for (const kind of kinds) for (let i = 0; i < WARM_UP; i++) await ask(`/warm/${kind}`)
+  for (const kind of kinds) for (let i = 0; i < ALONE; i++) await ask(`/alone/${kind}`)
   const paths = Array.from({ length: TIMES * kinds.length }, (_, i) => `/mixed/${kinds[(i * 7) % kinds.length]}`)
   const queue = paths.values()
   await Promise.all(
-    Array.from({ length: 200 }, async () => {
+    Array.from({ length: TIMES }, async () => {
       for (const path of queue) await ask(path)
     })
   )

@@ -6,7 +6,7 @@ const http = require('node:http')
 const test = require('node:test')
 const { start } = require('./support/child.js')
 const { plimsoll, show, folder } = require('./support/cli.js')
-const { request, until } = require('./support/http.js')
+const { pipelined, until } = require('./support/http.js')
 
 // tmpfs, where the record is mapped, and a disk, where it is mirrored.
 const places = [
@@ -138,9 +138,7 @@ test('keeps the size of its file, whatever runs', async t => {
   t.after(() => server.stop())
   const size = async () => (await show(dir))[0].path && require('node:fs').statSync((await show(dir))[0].path).size
   const before = await size()
-  const agent = new http.Agent({ keepAlive: true })
-  for (let i = 0; i < 2000; i++) await request(server.port, `/ok/${i}`, { agent })
-  agent.destroy()
+  await pipelined(server.port, i => `/ok/${i}`, 2000)
   assert.equal(await size(), before)
   assert.ok(before < 8 << 20)
 })

@@ -352,7 +352,7 @@ test('one that waits behind a pipelined request that is cut ends as well', async
 test('under an abort storm every disposer runs exactly once', async t => {
   const REQUESTS = 2000
   const ran = new Map()
-  const { port } = await scoped(t, app => {
+  const { port, server } = await scoped(t, app => {
     app.get('/:id', async (req, res) => {
       const { id } = req.params
       for (const at of [0, 1, 2]) {
@@ -368,6 +368,14 @@ test('under an abort storm every disposer runs exactly once', async t => {
       res.end()
     })
   })
+  let accepted = 0
+  let closed = 0
+  server.on('connection', socket => {
+    accepted += 1
+    socket.on('close', () => {
+      closed += 1
+    })
+  })
   let sent = 0
   async function client() {
     while (sent < REQUESTS) {
@@ -379,6 +387,8 @@ test('under an abort storm every disposer runs exactly once', async t => {
     }
   }
   await Promise.all(Array.from({ length: 40 }, client))
+  // Before that, a request may come yet.
+  await until(() => accepted === sent && closed === sent, 'all connections have come and gone')
   const entered = () => new Set([...ran.keys()].map(key => key.split('/')[0])).size
   await until(() => ran.size === 3 * entered() && [...ran.values()].every(times => times > 0), 'all disposers')
   assert.ok(entered() > REQUESTS / 2, `${entered()} requests came to the handler`)

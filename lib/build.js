@@ -9,7 +9,13 @@ const fs = require('node:fs')
 const path = require('node:path')
 
 const root = path.join(__dirname, '..')
-const RUST = [1, 88] // Cargo.toml's rust-version
+
+/** The oldest Rust that compiles it, `[major, minor]`: Cargo.toml, which is in the package, says so. */
+function oldestRust() {
+  const manifest = fs.readFileSync(path.join(root, 'Cargo.toml'), 'utf8')
+  const [, major, minor] = manifest.match(/^rust-version = "(\d+)\.(\d+)/m)
+  return [Number(major), Number(minor)]
+}
 
 /** The name that binding.js looks for: `linux-x64-gnu`, `darwin-arm64`, `win32-x64-msvc`, … */
 function platformName() {
@@ -61,7 +67,8 @@ async function build() {
 }
 
 function checkRust(cargo) {
-  const wanted = `Rust ${RUST.join('.')} or later`
+  const [oldestMajor, oldestMinor] = oldestRust()
+  const wanted = `Rust ${oldestMajor}.${oldestMinor} or later`
   const install = `Install ${wanted} from https://rustup.rs, or your system's packages, and run \`npx plimsoll build\` again.`
   let version
   try {
@@ -74,7 +81,7 @@ function checkRust(cargo) {
   const [, major, minor] = version.match(/(\d+)\.(\d+)\./) ?? []
   if (major === undefined)
     throw new BuildError(`\`${cargo} --version\` said "${version}", which is no version. ${install}`)
-  if (Number(major) < RUST[0] || (Number(major) === RUST[0] && Number(minor) < RUST[1])) {
+  if (Number(major) < oldestMajor || (Number(major) === oldestMajor && Number(minor) < oldestMinor)) {
     throw new BuildError(`building needs ${wanted}, and this is ${version}. Run \`rustup update\`, or: ${install}`)
   }
   return version

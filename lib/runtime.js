@@ -190,13 +190,22 @@ function keepTime() {
       performance.eventLoopUtilization(current, utilization).utilization
     )
     if (state.settings.leaks.sites) sites.turn()
-    channels.announce(native, heard)
+    announce()
     if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
     spans.turn()
     last = now
     utilization = current
   }, TICK_MS)
   timer.unref()
+}
+
+/** Tells the app what has happened where no JavaScript could run. */
+function announce() {
+  try {
+    channels.announce(native, heard)
+  } catch (error) {
+    faults.report('when something was announced', error)
+  }
 }
 
 /** A leak was found, or has stopped. */
@@ -224,4 +233,4 @@ function sayLastWords() {
   })
 }
 
-module.exports = { state, start, defaults, announceMissingBinary, heapFigures, warn }
+module.exports = { state, start, defaults, announce, announceMissingBinary, heapFigures, warn }

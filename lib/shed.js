@@ -43,7 +43,7 @@ function shed(given) {
     const retryAfterS = from + Math.floor(Math.random() * (to - from + 1))
     note(req, guard, { priority, level, retryAfterS, reported: settings.report })
     // Near V8's limit the app hears of it now, not at the next tick.
-    if (level === 1) channels.announce(native)
+    if (level === 1) runtime.announce()
     if (settings.report) return next()
     const error = overloaded({ retryAfterS, priority })
     if (tap.announcedLength(req)) refuse.before(req, res, next, error)

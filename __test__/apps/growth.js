@@ -18,12 +18,12 @@ if (process.argv[2] === 'watched') {
   app.use((req, _res, next) => {
     req.scope.defer(() => {})
     req.scope.use(setTimeout(() => {}, 60_000))
-    process.once('SIGHUP', noop)
-    req.scope.defer(() => process.off('SIGHUP', noop))
+    // One of its own: of several that are the same function, Node removes the last, which is another request's.
+    const listener = () => {}
+    process.once('SIGHUP', listener)
+    req.scope.defer(() => process.off('SIGHUP', listener))
     next()
   })
 }
 app.get('/users/:id', (_req, res) => res.json({ ok: 1 }))
 listen(app)
-
-function noop() {}

@@ -66,10 +66,19 @@ app.get('/throws', (_req, res) => {
     throw new Error('expected')
   }, 1)
 })
+/** Resolves for both of two callers, once the second has come. */
+const waiting = []
+function both() {
+  return new Promise(resolve => {
+    waiting.push(resolve)
+    if (waiting.length === 2) for (const go of waiting.splice(0)) go()
+  })
+}
 // Both write before an answer comes: nobody can tell whose the answer is. What follows is again each one's own.
 app.get('/shared/:name', async (req, res) => {
   const { name } = req.params
   const socket = shared
+  await both()
   await new Promise(resolve => {
     socket.on('data', function listen(chunk) {
       if (!String(chunk).includes(name)) return

@@ -18,6 +18,8 @@ const answers = {
 /** Listens on a free loopback port and tells the test; `more` answers further questions. */
 module.exports = function listen(app, more = {}) {
   const server = app.listen(0, '127.0.0.1', () => process.send({ topic: 'listening', port: server.address().port }))
+  // By default a connection is closed that was idle for five seconds: on a busy machine just when the test writes the next request to it.
+  server.keepAliveTimeout = 600_000
   process.on('message', async ({ question, detail }) => {
     const value = await { ...answers, ...more }[question](detail)
     process.send({ topic: question, value })

@@ -41,7 +41,10 @@ listen(app, {
     leaks = 'nothing'
     kept = []
   },
-  gc: () => global.gc(),
+  gc: () => {
+    global.gc()
+    return process.memoryUsage().heapUsed
+  },
   metrics: () => plimsoll.metrics.text(),
   heard: () => heard
 })

@@ -7,6 +7,8 @@ const { once } = require('node:events')
 /** Starts `app` on a free loopback port: `{ port, url, server, close() }`; `close` ends open connections too. */
 async function serve(app) {
   const server = app instanceof net.Server ? app : http.createServer(app)
+  // By default a connection is closed that was idle for five seconds: on a busy machine just when the test writes the next request to it.
+  server.keepAliveTimeout = 600_000
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address()
@@ -52,8 +54,38 @@ async function connect(port, options = {}) {
   return { socket, received: () => text }
 }
 
-/** Waits until `condition` returns something truthy, and returns it. */
-async function until(condition, what, deadlineMs = 15_000) {
+const OK = 'HTTP/1.1 200'
+
+/** Sends `count` requests in pipelined bursts on one connection, the next when all are answered with a 200. `path` may be a function of the request's number. */
+async function pipelined(port, path, count, burst = 50) {
+  const { socket } = await connect(port)
+  let sent = 0
+  let answered = 0
+  let tail = ''
+  const send = () => {
+    const paths = Array.from({ length: Math.min(burst, count - sent) }, (_, i) =>
+      typeof path === 'function' ? path(sent + i) : path
+    )
+    sent += paths.length
+    socket.write(paths.map(path => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`).join(''))
+  }
+  await new Promise((resolve, reject) => {
+    socket.on('close', () => reject(new Error(`closed after ${answered} of ${count} answers: ${tail}`)))
+    socket.on('data', chunk => {
+      const text = tail + chunk.toString('latin1')
+      answered += text.split(OK).length - 1
+      // A status line may come in two pieces.
+      tail = text.slice(1 - OK.length)
+      if (answered === count) resolve()
+      else if (answered === sent) send()
+    })
+    send()
+  })
+  socket.destroy()
+}
+
+/** Waits until `condition` returns something truthy, and returns it. The deadline is for what never comes: a busy machine is slow. */
+async function until(condition, what, deadlineMs = 60_000) {
   const deadline = Date.now() + deadlineMs
   for (;;) {
     const value = await condition()
@@ -63,4 +95,4 @@ async function until(condition, what, deadlineMs = 15_000) {
   }
 }
 
-module.exports = { serve, request, connect, until }
+module.exports = { serve, request, connect, pipelined, until }

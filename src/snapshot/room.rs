@@ -43,9 +43,14 @@ impl Room {
         Some(Self { left: figure("MemAvailable:")?, whole: figure("MemTotal:")? })
     }
 
-    /// Whether a child that grows on is a danger to the server.
+    /// Bytes that a child may still take before it is a danger to the server.
+    pub fn spare(&self) -> u64 {
+        self.left.saturating_sub((self.whole as f64 * RESERVE) as u64)
+    }
+
+    /// Whether a child that grows on is one.
     pub fn is_tight(&self) -> bool {
-        (self.left as f64) < self.whole as f64 * RESERVE
+        self.spare() == 0
     }
 }
 
@@ -62,7 +67,8 @@ mod tests {
     fn knows_what_is_left() {
         let room = Room::now().unwrap();
         assert!(room.left > 1 << 20 && room.left <= room.whole);
-        assert!(Room { left: 79, whole: 1000 }.is_tight() && !Room { left: 80, whole: 1000 }.is_tight());
+        assert!(Room { left: 80, whole: 1000 }.is_tight() && !Room { left: 81, whole: 1000 }.is_tight());
+        assert_eq!(Room { left: 100, whole: 1000 }.spare(), 20);
         assert_eq!(needed(100 << 20), 664 << 20);
     }
 }
