@@ -98,6 +98,12 @@ impl Edges {
         self.kind[edge] & LOOSE == 0
     }
 
+    /// Of each of some edges, whether it retains, and where it leads.
+    #[inline]
+    pub fn targets(&self, edges: Range<usize>) -> impl Iterator<Item = (bool, Ordinal)> + '_ {
+        self.kind[edges.clone()].iter().map(|kind| kind & LOOSE == 0).zip(self.to[edges].iter().copied())
+    }
+
     /// The column of kinds, to be marked with [`Self::loosen`]; and the others.
     pub fn split_kinds(&mut self) -> (&mut [u8], &[u32], &[Ordinal]) {
         (&mut self.kind, &self.name, &self.to)
