@@ -5,7 +5,6 @@ use std::ops::Range;
 use foldhash::HashMap;
 
 use super::lexer::meta::{EdgeKinds, Meta, NodeKinds};
-use super::memory;
 use super::strings::Strings;
 
 /// Of a node: its number in the file.
@@ -36,10 +35,11 @@ impl Sizes {
         }
     }
 
-    pub fn copy(&self) -> Self {
-        let mut small = memory::room(self.small.len());
-        small.extend_from_slice(&self.small);
-        Self { small, large: self.large.clone() }
+    /// A copy, in memory that is not needed any more.
+    pub fn copy(&self, mut memory: Vec<u32>) -> Self {
+        memory.clear();
+        memory.extend_from_slice(&self.small);
+        Self { small: memory, large: self.large.clone() }
     }
 
     #[inline]

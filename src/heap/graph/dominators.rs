@@ -19,12 +19,15 @@ pub struct Tree {
     pub order: Vec<Ordinal>,
     /// The place in `order` of each one's immediate dominator; the root's is itself.
     pub dominator: Vec<u32>,
-    /// A column that is not needed any more, of any content: fresh memory costs the first touch of its pages.
+    /// A column that is not needed any more, of any content.
     pub spare: Vec<u32>,
 }
 
 /// Marks a place as something else than where a node has been entered. The lexer refuses files with as many nodes.
 const MARK: u32 = 1 << 31;
+
+/// What [`Retainers`] need beyond one word a node.
+const SLACK: usize = 2;
 
 struct Search<'a> {
     snapshot: &'a Snapshot,
@@ -43,9 +46,9 @@ struct Search<'a> {
 }
 
 pub fn tree(snapshot: &Snapshot, root: Ordinal) -> Tree {
-    let Search { order, mut parent, first, mut late, late_count, .. } = search(snapshot, root);
+    let Search { states, order, mut parent, first, mut late, late_count, .. } = search(snapshot, root);
     late.truncate(late_count);
-    let retainers = Retainers::of(&late, order.len());
+    let retainers = Retainers::of(&late, order.len(), states);
     let semi = semidominators(&retainers, &parent, first, late);
     drop(retainers);
     for place in 1..order.len() {
@@ -65,7 +68,7 @@ fn search(snapshot: &Snapshot, root: Ordinal) -> Search<'_> {
     let (count, edges) = (snapshot.node_count(), snapshot.edges.count());
     let mut search = Search {
         snapshot,
-        states: memory::filled(NONE, count),
+        states: memory::filled(NONE, count + SLACK),
         order: memory::room(count),
         parent: memory::room(count),
         first: memory::room(count),
@@ -154,9 +157,11 @@ struct Retainers {
 }
 
 impl Retainers {
-    fn of(late: &[u32], count: usize) -> Self {
+    /// `first` is memory that is not needed any more: fresh one costs as much as what is done with it.
+    fn of(late: &[u32], count: usize, mut first: Vec<u32>) -> Self {
         // One place further than they belong, so that noting the sources moves all to where they do.
-        let mut first = memory::zeros::<u32>(count + 2);
+        first.clear();
+        first.resize(count + SLACK, 0);
         for to in late.iter().filter(|to| **to < MARK) {
             first[*to as usize + 2] += 1;
         }

@@ -53,9 +53,10 @@ pub fn analyse<T>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Sn
             retained(tree, handed_over.recv().unwrap_or_default())
         },
         move || {
-            let sizes = owners::sizes(shared, sizes, roots);
+            let owners = owners::find(shared, roots);
+            let sizes = owners::sizes(shared, sizes, &owners);
             // Whoever does not take it has panicked.
-            let _ = hand_over.send(sizes.copy());
+            let _ = hand_over.send(sizes.copy(owners));
             (sizes, distances::find(shared, ephemerons, roots), beside(shared))
         },
     );
@@ -67,7 +68,8 @@ pub fn analyse<T>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Sn
 pub fn sizes_and<T: Send>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Snapshot) -> T + Send) -> T {
     let sizes = std::mem::take(&mut snapshot.nodes.size);
     let shared = &*snapshot;
-    let (beside, sizes) = threads::both(|| beside(shared), || owners::sizes(shared, sizes, roots));
+    let (beside, sizes) =
+        threads::both(|| beside(shared), || owners::sizes(shared, sizes, &owners::find(shared, roots)));
     snapshot.nodes.size = sizes;
     beside
 }

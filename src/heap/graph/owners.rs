@@ -11,8 +11,8 @@ const SHARED: u32 = u32::MAX - 1;
 
 /// The owner of each node, itself for most. Empty where nothing is to be moved: a snapshot without user roots was made with
 /// V8's internals exposed, and shows memory as it is.
-fn find(snapshot: &Snapshot) -> Vec<Ordinal> {
-    if !snapshot.has_user_roots() {
+pub fn find(snapshot: &Snapshot, roots: Roots) -> Vec<Ordinal> {
+    if roots == Roots::Gc || !snapshot.has_user_roots() {
         return Vec::new();
     }
     let kinds = snapshot.node_kinds();
@@ -56,12 +56,8 @@ fn find(snapshot: &Snapshot) -> Vec<Ordinal> {
 }
 
 /// The sizes as they are shown: as in the file, but for those of arrays, which are their owners'. `sizes` are the file's.
-pub fn sizes(snapshot: &Snapshot, mut sizes: Sizes, roots: Roots) -> Sizes {
-    if roots == Roots::Gc {
-        return sizes;
-    }
-    for (node, owner) in find(snapshot).into_iter().enumerate() {
-        let node = node as Ordinal;
+pub fn sizes(snapshot: &Snapshot, mut sizes: Sizes, owners: &[Ordinal]) -> Sizes {
+    for (node, owner) in (0..).zip(owners.iter().copied()) {
         if owner == NONE || owner == SHARED || owner == node || owner == snapshot.root || snapshot.is_synthetic(owner) {
             continue;
         }

@@ -6,6 +6,7 @@ use super::meta::{LocationFields, Meta};
 use super::number::{Numbers, Unexpected};
 use super::rows::{self, Part};
 use crate::heap::error::Result;
+use crate::heap::memory;
 use crate::heap::snapshot::{Location, Ordinal};
 
 type Row = (Ordinal, Location);
@@ -78,7 +79,7 @@ pub fn read(cursor: &mut Cursor<'_>, meta: &Meta, fields: LocationFields) -> Res
 /// By node, each at most once.
 pub fn sort(mut found: Found) -> Vec<Row> {
     found.sort_unstable_by_key(|(offset, _)| *offset);
-    let mut rows = Vec::with_capacity(found.iter().map(|(_, rows)| rows.len()).sum());
+    let mut rows = memory::room(found.iter().map(|(_, rows)| rows.len()).sum());
     rows.extend(found.into_iter().flat_map(|(_, rows)| rows));
     if !rows.is_sorted_by_key(|(node, _)| *node) {
         rows.sort_by_key(|(node, _)| *node);

@@ -156,6 +156,8 @@ fn usual_strings(bytes: &[u8], strings: &mut Strings) -> usize {
 
 fn strings(cursor: &mut Cursor<'_>) -> Result<Strings> {
     let mut strings = Strings::default();
+    // Mostly they are the last there is. What is too much is never touched, and given back.
+    strings.reserve(cursor.left().map_or(0, |left| left as usize));
     cursor.expect(b'[')?;
     if !cursor.take_if(b']')? {
         loop {
