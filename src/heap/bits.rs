@@ -17,6 +17,11 @@ impl Bits {
         self.0[at as usize >> 6] >> (at & 63) & 1 != 0
     }
 
+    #[inline]
+    pub fn clear(&mut self, at: u32) {
+        self.0[at as usize >> 6] &= !(1 << (at & 63));
+    }
+
     /// Whether it was new.
     #[inline]
     pub fn set(&mut self, at: u32) -> bool {

@@ -5,7 +5,6 @@ use std::ops::Range;
 use foldhash::HashMap;
 
 use super::lexer::meta::{EdgeKinds, Meta, NodeKinds};
-use super::memory;
 use super::strings::Strings;
 
 /// Of a node: its number in the file.
@@ -36,10 +35,11 @@ impl Sizes {
         }
     }
 
-    pub fn copy(&self) -> Self {
-        let mut small = memory::room(self.small.len());
-        small.extend_from_slice(&self.small);
-        Self { small, large: self.large.clone() }
+    /// A copy, in memory that is not needed any more.
+    pub fn copy(&self, mut memory: Vec<u32>) -> Self {
+        memory.clear();
+        memory.extend_from_slice(&self.small);
+        Self { small: memory, large: self.large.clone() }
     }
 
     #[inline]
@@ -96,6 +96,12 @@ impl Edges {
     #[inline]
     pub fn retains(&self, edge: usize) -> bool {
         self.kind[edge] & LOOSE == 0
+    }
+
+    /// Of each of some edges, whether it retains, and where it leads.
+    #[inline]
+    pub fn targets(&self, edges: Range<usize>) -> impl Iterator<Item = (bool, Ordinal)> + '_ {
+        self.kind[edges.clone()].iter().map(|kind| kind & LOOSE == 0).zip(self.to[edges].iter().copied())
     }
 
     /// The column of kinds, to be marked with [`Self::loosen`]; and the others.

@@ -90,16 +90,25 @@ impl Source {
         self.progress.clone()
     }
 
-    /// Appends up to `bytes` to `buffer`, less only at the end. Returns how many.
+    /// Fills `buffer`, to its end but for the end of the content. Returns how many bytes there were.
     ///
     /// # Errors
     /// Reading or inflating fails.
-    pub fn append(&mut self, buffer: &mut Vec<u8>, bytes: usize) -> io::Result<usize> {
-        let read = self.reader.by_ref().take(bytes as u64).read_to_end(buffer);
-        read.map_err(|error| match self.compressed {
-            true => io::Error::new(error.kind(), format!("the compressed data is damaged or cut off: {error}")),
-            false => error,
-        })
+    pub fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.reader.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if self.compressed => {
+                    let what = format!("the compressed data is damaged or cut off: {error}");
+                    return Err(io::Error::new(error.kind(), what));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::memory;
+
 /// Escaped, one after the other.
 #[derive(Default)]
 pub struct Strings {
@@ -22,6 +24,11 @@ impl Strings {
 
     pub fn end(&mut self) {
         self.ends.push(self.bytes.len() as u64);
+    }
+
+    /// Makes room for as many bytes.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes = memory::room(bytes);
     }
 
     pub fn shrink(&mut self) {

@@ -132,10 +132,13 @@ fn what_cannot_be_is_told_with_its_place() {
 #[test]
 fn a_count_that_a_stream_cannot_keep_takes_no_memory() {
     // Of a stream nobody knows how long it is; the columns grow with what comes.
-    let whole = leak(2).write(Style::Dense).replace("\"node_count\":17", "\"node_count\":4000000000");
+    let whole = leak(2).write(Style::Dense).replace("\"node_count\":17", "\"node_count\":2000000000");
     let mut stream = Source::new(Cursor::new(whole.into_bytes()), None).unwrap();
     let error = lexer::read(&mut stream).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("rows before"), "{error}");
+    let more = leak(2).write(Style::Dense).replace("\"node_count\":17", "\"node_count\":2147483648");
+    let mut stream = Source::new(Cursor::new(more.into_bytes()), None).unwrap();
+    assert!(matches!(lexer::read(&mut stream).map(|_| ()), Err(Error::TooLarge(_))));
 }
 
 #[test]

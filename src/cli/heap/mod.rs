@@ -6,6 +6,7 @@ mod tables;
 mod tests;
 
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::time::Instant;
 
@@ -183,7 +184,8 @@ pub fn run(task: &Task, terminal: Terminal, out: &mut dyn Write, err: &mut dyn W
         unicode: is_unicode(|name| std::env::var(name).ok()),
     };
     let (roots, progress) = (Roots::from(options.roots), terminal.progress);
-    let read = |file: &str| read(file, progress, |source| Heap::read(source, roots));
+    // The command ends with it, and the system takes the memory back at once: to give back each column before takes a while.
+    let read = |file: &str| read(file, progress, |source| Heap::read(source, roots).map(ManuallyDrop::new));
     let done = match task {
         Task::Summary { file } => read(&file.file).and_then(|(heap, reading)| {
             let summary = heap.summary();

@@ -7,6 +7,7 @@ mod shapes;
 pub use detached::DETACHED;
 use foldhash::HashMap;
 use serde::Serialize;
+use shapes::Shapes;
 pub use shapes::label_text as label;
 
 use super::memory;
@@ -63,6 +64,7 @@ struct Naming {
     /// For objects without a place, by the number of their name.
     by_name: HashMap<u32, u32>,
     by_place: HashMap<(u32, Location), u32>,
+    by_shape: HashMap<(usize, Option<Location>), u32>,
 }
 
 impl Naming {
@@ -74,6 +76,16 @@ impl Naming {
         let number = self.all.len() as u32;
         self.all.push(class.clone());
         self.numbers.insert(class, number);
+        number
+    }
+
+    /// Of a plain object with this shape.
+    fn shaped(&mut self, shapes: &Shapes, shape: usize, location: Option<Location>) -> u32 {
+        if let Some(number) = self.by_shape.get(&(shape, location)) {
+            return *number;
+        }
+        let number = self.number(shapes.name(shape), location);
+        self.by_shape.insert((shape, location), number);
         number
     }
 
@@ -121,7 +133,7 @@ pub fn find(snapshot: &Snapshot) -> Classes {
             _ => naming.number(&format!("({name})"), None),
         });
     }
-    let mut shapes = shapes::Shapes::infer(snapshot);
+    let mut shapes = Shapes::infer(snapshot);
     let mut locations = snapshot.locations.iter().peekable();
     let mut of = memory::room(snapshot.node_count());
     for node in snapshot.ordinals() {
@@ -132,7 +144,7 @@ pub fn find(snapshot: &Snapshot) -> Classes {
             let location = locations.peek().filter(|(of, _)| *of == node && kind == kinds.object).map(|(_, at)| *at);
             let is_detached = detached.get(node as usize) == Some(&DETACHED);
             class = match shapes.of(snapshot, node) {
-                Some(shape) => naming.number(shape, location),
+                Some(shape) => naming.shaped(&shapes, shape, location),
                 None => naming.named(snapshot, snapshot.nodes.name[node as usize], is_detached, location),
             };
         }

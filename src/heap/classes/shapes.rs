@@ -114,8 +114,8 @@ impl Shapes {
         Interface { name: candidate.name, mask: mask(&properties), properties: properties.into() }
     }
 
-    /// The name of a plain object's interface; none for what is not a plain object, or has none.
-    pub fn of(&mut self, snapshot: &Snapshot, node: Ordinal) -> Option<&str> {
+    /// The number of a plain object's interface; none for what is not a plain object, or has none.
+    pub fn of(&mut self, snapshot: &Snapshot, node: Ordinal) -> Option<usize> {
         if !self.is_plain(snapshot, node) {
             return None;
         }
@@ -124,15 +124,16 @@ impl Shapes {
             self.scratch.extend(self.ranks.get(&snapshot.edges.name[edge]));
         }
         self.scratch.sort_unstable();
-        let found = match self.known.get(self.scratch.as_slice()) {
-            Some(found) => *found,
-            None => {
-                let found = self.search();
-                self.known.insert(self.scratch.as_slice().into(), found);
-                found
-            }
-        };
-        found.map(|at| self.interfaces[at].name.as_str())
+        if let Some(found) = self.known.get(self.scratch.as_slice()) {
+            return *found;
+        }
+        let found = self.search();
+        self.known.insert(self.scratch.as_slice().into(), found);
+        found
+    }
+
+    pub fn name(&self, interface: usize) -> &str {
+        &self.interfaces[interface].name
     }
 
     fn search(&self) -> Option<usize> {

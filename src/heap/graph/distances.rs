@@ -27,6 +27,8 @@ struct Search<'a> {
     /// Entries of WeakMaps of which one edge was seen: the second one counts, which is the farther.
     pending: HashSet<u32>,
     distances: Distances,
+    /// Nodes with a distance: one bit each, which the cache has room for.
+    seen: Bits,
     /// Nodes whose edges are still to be followed.
     reached: Vec<Ordinal>,
 }
@@ -40,12 +42,13 @@ pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Dista
         special: special(snapshot),
         pending: HashSet::new(),
         distances: Distances { of: memory::filled(UNREACHED, count), via: memory::filled(NONE, count) },
+        seen: Bits::new(count),
         reached: Vec::new(),
     };
     if roots == Roots::DevTools {
         for edge in snapshot.edges_of(snapshot.root) {
             let to = snapshot.edges.to[edge];
-            if snapshot.is_user_root(to) && search.distances.of[to as usize] != 1 {
+            if snapshot.is_user_root(to) && search.seen.set(to) {
                 search.distances.of[to as usize] = 1;
                 search.reached.push(to);
             }
@@ -53,6 +56,7 @@ pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Dista
     }
     let globals = !search.reached.is_empty();
     search.run();
+    search.seen.set(snapshot.root);
     search.distances.of[snapshot.root as usize] = if globals { SYSTEM } else { 0 };
     // V8 lets nothing refer to the root, but a file may.
     search.distances.via[snapshot.root as usize] = NONE;
@@ -65,14 +69,16 @@ pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Dista
 fn special(snapshot: &Snapshot) -> Bits {
     let mut special = Bits::new(snapshot.node_count());
     let kinds = snapshot.node_kinds();
+    let [contexts, descriptors] =
+        [&b"system / NativeContext"[..], b"(map descriptors)"].map(|name| snapshot.strings.numbers_of(name));
     for node in snapshot.ordinals() {
         let kind = snapshot.nodes.kind[node as usize];
-        let name = match kind {
-            _ if kind == kinds.hidden => &b"system / NativeContext"[..],
-            _ if kind == kinds.array => &b"(map descriptors)"[..],
+        let names = match kind {
+            _ if kind == kinds.hidden => &contexts,
+            _ if kind == kinds.array => &descriptors,
             _ => continue,
         };
-        if snapshot.raw_name(node) == name {
+        if names.contains(&snapshot.nodes.name[node as usize]) {
             special.set(node);
         }
     }
@@ -99,7 +105,7 @@ impl Search<'_> {
         for edge in snapshot.edges_of(node) {
             let to = snapshot.edges.to[edge];
             let kind = snapshot.edges.kind(edge);
-            if self.distances.of[to as usize] != UNREACHED || kind == kinds.weak {
+            if self.seen.get(to) || kind == kinds.weak {
                 continue;
             }
             if special && !self.counts(node, edge) {
@@ -108,6 +114,7 @@ impl Search<'_> {
             if kind == kinds.internal && !self.second(snapshot.edges.name[edge]) {
                 continue;
             }
+            self.seen.set(to);
             self.distances.of[to as usize] = next;
             self.distances.via[to as usize] = edge as u32;
             self.reached.push(to);

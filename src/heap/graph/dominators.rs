@@ -5,6 +5,10 @@
 //! then for each node the nearest ancestor that is no deeper than its semidominator. On heaps it beats Lengauer and Tarjan's
 //! buckets. All that is looked at lies in the order of the depth-first search, in which neighbours mostly are neighbours, and a link's
 //! label is the semidominator's number itself, so that a step of the compression touches eight bytes in one place.
+//!
+//! Of a node's retainers those that the search entered before it count by their place alone, and the least place is the one that led to it
+//! first: the search knows it, and none of them is kept. What is kept are the *late* edges, to nodes that were entered before: a
+//! half of all, and nearly all of those lead to few nodes (hidden classes, shared strings), whose memory is in the cache.
 
 use crate::heap::memory;
 use crate::heap::snapshot::{NONE, Ordinal, Snapshot};
@@ -15,41 +19,38 @@ pub struct Tree {
     pub order: Vec<Ordinal>,
     /// The place in `order` of each one's immediate dominator; the root's is itself.
     pub dominator: Vec<u32>,
+    /// A column that is not needed any more, of any content.
+    pub spare: Vec<u32>,
 }
 
-/// What the depth-first search keeps of a node.
-#[derive(Clone, Copy)]
-struct Visit {
-    /// Place in the order.
-    place: u32,
-    /// Edges that lead here and retain; later, where the next of them is to be noted.
-    retainers: u32,
-}
+/// Marks a place as something else than where a node has been entered. The lexer refuses files with as many nodes.
+const MARK: u32 = 1 << 31;
 
-/// A node whose edges are being followed.
-#[derive(Clone, Copy)]
-struct Entered {
-    place: u32,
-    /// Its edges that are not followed yet.
-    next: u32,
-    end: u32,
-}
+/// What [`Retainers`] need beyond one word a node.
+const SLACK: usize = 2;
 
 struct Search<'a> {
     snapshot: &'a Snapshot,
-    visits: Vec<Visit>,
+    /// By node: its place once it is entered, before that the marked place of whoever led to it first, [`NONE`] before that.
+    states: Vec<u32>,
     order: Vec<Ordinal>,
     /// The place of each one's parent.
     parent: Vec<u32>,
-    /// From where the search began to where it is.
-    stack: Vec<Entered>,
+    /// The least place of a retainer that was entered before.
+    first: Vec<u32>,
+    /// Nodes that edges lead to, with the place of who refers to them. A node may be there several times: the last one is its parent.
+    stack: Vec<(Ordinal, u32)>,
+    /// The marked place of a node, followed by the places of nodes that were entered before, and that it refers to; and so on.
+    late: Vec<u32>,
+    late_count: usize,
 }
 
 pub fn tree(snapshot: &Snapshot, root: Ordinal) -> Tree {
-    let Search { mut visits, order, mut parent, .. } = search(snapshot, root);
-    let (first, sources) = retainers(snapshot, &order, &mut visits);
-    let semi = semidominators(&first, &sources, &parent, visits);
-    drop((first, sources));
+    let Search { states, order, mut parent, first, mut late, late_count, .. } = search(snapshot, root);
+    late.truncate(late_count);
+    let retainers = Retainers::of(&late, order.len(), states);
+    let semi = semidominators(&retainers, &parent, first, late);
+    drop(retainers);
     for place in 1..order.len() {
         let mut dominator = parent[place];
         while dominator > semi[place] {
@@ -58,171 +59,172 @@ pub fn tree(snapshot: &Snapshot, root: Ordinal) -> Tree {
         // Those before it have been replaced already.
         parent[place] = dominator;
     }
-    Tree { order, dominator: parent }
+    Tree { order, dominator: parent, spare: semi }
 }
 
 /// Depth first from the root, then from what nothing retains (only weak edges lead there), then whatever is left one by one, all
 /// of it below the root, as DevTools has it.
 fn search(snapshot: &Snapshot, root: Ordinal) -> Search<'_> {
-    let count = snapshot.node_count();
+    let (count, edges) = (snapshot.node_count(), snapshot.edges.count());
     let mut search = Search {
         snapshot,
-        visits: memory::filled(Visit { place: NONE, retainers: 0 }, count),
+        states: memory::filled(NONE, count + SLACK),
         order: memory::room(count),
         parent: memory::room(count),
-        stack: Vec::new(),
+        first: memory::room(count),
+        // Room for the worst, of which what is not needed is never touched.
+        stack: memory::zeros(edges + 1),
+        late: memory::zeros(edges + count),
+        late_count: 0,
     };
     search.from(root);
     if search.order.len() < count {
-        let orphans = orphans(snapshot, &search.visits);
-        for node in orphans {
-            if search.visits[node as usize].place == NONE {
+        for node in orphans(snapshot, &search.states) {
+            if search.states[node as usize] == NONE {
                 search.from(node);
             }
         }
-        let left: Vec<Ordinal> =
-            snapshot.ordinals().filter(|node| search.visits[*node as usize].place == NONE).collect();
-        for node in &left {
-            search.enter(*node, 0);
-        }
-        // Nobody has followed their edges yet.
-        for node in left {
-            for edge in snapshot.edges_of(node).filter(|edge| snapshot.edges.retains(*edge)) {
-                search.visits[snapshot.edges.to[edge] as usize].retainers += 1;
-            }
+        // Only each other retains what is left, so their edges change nobody's dominator.
+        for node in snapshot.ordinals().filter(|node| search.states[*node as usize] == NONE) {
+            search.order.push(node);
+            search.parent.push(0);
+            search.first.push(0);
         }
     }
     search
 }
 
-/// Nodes not yet visited that no edge retains.
-fn orphans(snapshot: &Snapshot, visits: &[Visit]) -> Vec<Ordinal> {
-    let mut retained = crate::heap::bits::Bits::new(visits.len());
-    for edge in (0..snapshot.edges.count()).filter(|edge| snapshot.edges.retains(*edge)) {
-        retained.set(snapshot.edges.to[edge]);
+/// Nodes not yet entered that no edge retains.
+fn orphans(snapshot: &Snapshot, states: &[u32]) -> Vec<Ordinal> {
+    let mut retained = crate::heap::bits::Bits::new(states.len());
+    for (retains, to) in snapshot.edges.targets(0..snapshot.edges.count()) {
+        if retains {
+            retained.set(to);
+        }
     }
-    snapshot.ordinals().filter(|node| visits[*node as usize].place == NONE && !retained.get(*node)).collect()
+    snapshot.ordinals().filter(|node| states[*node as usize] == NONE && !retained.get(*node)).collect()
 }
 
 impl Search<'_> {
-    fn enter(&mut self, node: Ordinal, parent: u32) -> Entered {
-        let place = self.order.len() as u32;
-        self.visits[node as usize].place = place;
-        self.order.push(node);
-        self.parent.push(parent);
-        let edges = self.snapshot.edges_of(node);
-        Entered { place, next: edges.start as u32, end: edges.end as u32 }
-    }
-
     fn from(&mut self, start: Ordinal) {
-        let mut at = self.enter(start, 0);
-        loop {
-            let found = self.follow(&mut at);
-            match found {
-                Some(to) => {
-                    self.stack.push(at);
-                    at = self.enter(to, at.place);
-                }
-                None => match self.stack.pop() {
-                    Some(above) => at = above,
-                    None => return,
-                },
+        self.states[start as usize] = MARK;
+        self.stack[0] = (start, 0);
+        let mut top = 1;
+        while top > 0 {
+            top -= 1;
+            let (node, parent) = self.stack[top];
+            let first = self.states[node as usize];
+            if first >= MARK {
+                let place = self.order.len() as u32;
+                self.states[node as usize] = place;
+                self.order.push(node);
+                self.parent.push(parent);
+                self.first.push(first & !MARK);
+                top = self.follow(node, place, top);
             }
         }
     }
 
-    /// Follows edges until one leads to a node that was not visited.
+    /// Notes where the edges of a node lead. Whether that was entered before, nobody could predict, so nothing branches on it.
     #[inline]
-    fn follow(&mut self, at: &mut Entered) -> Option<Ordinal> {
-        let edges = &self.snapshot.edges;
-        while at.next < at.end {
-            let edge = at.next as usize;
-            at.next += 1;
-            if edges.retains(edge) {
-                let to = edges.to[edge];
-                let visit = &mut self.visits[to as usize];
-                visit.retainers += 1;
-                if visit.place == NONE {
-                    return Some(to);
-                }
+    fn follow(&mut self, node: Ordinal, place: u32, mut top: usize) -> usize {
+        let began = self.late_count;
+        let mut late = began + 1;
+        self.late[began] = place | MARK;
+        for (retains, to) in self.snapshot.edges.targets(self.snapshot.edges_of(node)) {
+            if !retains {
+                continue;
+            }
+            let state = &mut self.states[to as usize];
+            let before = *state;
+            *state = if before == NONE { place | MARK } else { before };
+            let entered = before < MARK;
+            self.stack[top] = (to, place);
+            top += usize::from(!entered);
+            self.late[late] = before;
+            late += usize::from(entered);
+        }
+        self.late_count = if late > began + 1 { late } else { began };
+        top
+    }
+}
+
+/// The late edges by where they lead: nodes and retainers as places.
+struct Retainers {
+    /// Where each one's begin, and, once more, where all end.
+    first: Vec<u32>,
+    sources: Vec<u32>,
+}
+
+impl Retainers {
+    /// `first` is memory that is not needed any more: fresh one costs as much as what is done with it.
+    fn of(late: &[u32], count: usize, mut first: Vec<u32>) -> Self {
+        // One place further than they belong, so that noting the sources moves all to where they do.
+        first.clear();
+        first.resize(count + SLACK, 0);
+        for to in late.iter().filter(|to| **to < MARK) {
+            first[*to as usize + 2] += 1;
+        }
+        let mut sum = 0;
+        for each in &mut first {
+            sum += *each;
+            *each = sum;
+        }
+        let mut sources = memory::zeros(sum as usize);
+        let mut from = 0;
+        for entry in late {
+            if *entry >= MARK {
+                from = entry & !MARK;
+            } else {
+                let slot = &mut first[*entry as usize + 1];
+                sources[*slot as usize] = from;
+                *slot += 1;
             }
         }
-        None
+        Self { first, sources }
+    }
+
+    fn of_place(&self, place: u32) -> &[u32] {
+        let place = place as usize;
+        &self.sources[self.first[place] as usize..self.first[place + 1] as usize]
     }
 }
 
-/// Who retains each node, both by their places: where each one's retainers begin, and the retainers.
-fn retainers(snapshot: &Snapshot, order: &[Ordinal], visits: &mut [Visit]) -> (Vec<u32>, Vec<u32>) {
-    let mut first = memory::room(order.len() + 1);
-    let mut sum = 0u32;
-    for node in order {
-        first.push(sum);
-        let visit = &mut visits[*node as usize];
-        let start = sum;
-        sum += visit.retainers;
-        visit.retainers = start;
-    }
-    first.push(sum);
-    let mut sources = memory::zeros(sum as usize);
-    for (place, node) in order.iter().enumerate() {
-        for edge in snapshot.edges_of(*node) {
-            if snapshot.edges.retains(edge) {
-                let visit = &mut visits[snapshot.edges.to[edge] as usize];
-                sources[visit.retainers as usize] = place as u32;
-                visit.retainers += 1;
-            }
-        }
-    }
-    (first, sources)
-}
+/// An ancestor, and the least semidominator between here and there.
+type Link = [u32; 2];
 
-#[derive(Clone, Copy)]
-struct Link {
-    ancestor: u32,
-    /// The least semidominator between here and the ancestor.
-    label: u32,
-}
-
-/// `visits` is memory that is not needed any more.
-fn semidominators(first: &[u32], sources: &[u32], parent: &[u32], visits: Vec<Visit>) -> Vec<u32> {
-    let count = parent.len();
-    // Collected in place: touching fresh memory costs as much as what is done with it.
-    let mut links: Vec<Link> = visits
-        .into_iter()
-        .zip(parent)
-        .zip(0..)
-        .map(|((_, ancestor), label)| Link { ancestor: *ancestor, label })
-        .collect();
-    let mut semi = memory::room(count);
-    semi.extend(0..count as u32);
+/// `semi` is the least retainer of each that was entered before it; `memory` is some that is not needed any more.
+fn semidominators(retainers: &Retainers, parent: &[u32], mut semi: Vec<u32>, mut memory: Vec<u32>) -> Vec<u32> {
+    memory.resize(2 * parent.len(), 0);
+    let (links, _) = memory.as_chunks_mut::<2>();
+    for (link, parent) in links.iter_mut().zip(parent) {
+        *link = [*parent, 0];
+    }
     let mut path = Vec::new();
-    for place in (1..count as u32).rev() {
-        let retainers = &sources[first[place as usize] as usize..first[place as usize + 1] as usize];
-        // What nothing retains hangs on the root.
-        let mut least = if retainers.is_empty() { 0 } else { place };
-        for source in retainers {
-            // Those after `place` are linked to their ancestors.
-            let candidate = if *source <= place { *source } else { compress(&mut links, *source, place, &mut path) };
-            least = least.min(candidate);
+    for place in (1..parent.len() as u32).rev() {
+        let mut least = semi[place as usize];
+        for source in retainers.of_place(place) {
+            least = least.min(compress(links, *source, place, &mut path));
         }
         semi[place as usize] = least;
-        links[place as usize].label = least;
+        links[place as usize][1] = least;
     }
     semi
 }
 
 /// The least label from `node` up to the ancestors that are not beyond `place`; shortens the way for the next.
+#[inline]
 fn compress(links: &mut [Link], node: u32, place: u32, path: &mut Vec<u32>) -> u32 {
     let mut top = node;
-    while links[top as usize].ancestor > place {
+    while links[top as usize][0] > place {
         path.push(top);
-        top = links[top as usize].ancestor;
+        top = links[top as usize][0];
     }
-    let Link { ancestor, mut label } = links[top as usize];
+    let [ancestor, mut label] = links[top as usize];
     while let Some(below) = path.pop() {
         let link = &mut links[below as usize];
-        label = label.min(link.label);
-        *link = Link { ancestor, label };
+        label = label.min(link[1]);
+        *link = [ancestor, label];
     }
     label
 }

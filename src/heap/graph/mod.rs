@@ -10,10 +10,12 @@ pub mod ephemerons;
 mod owners;
 mod retaining;
 
+use std::sync::mpsc;
+
 use ephemerons::Ephemerons;
 
 use super::snapshot::{Ordinal, Sizes, Snapshot};
-use super::{memory, threads};
+use super::threads;
 
 /// From where memory is retained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,37 +36,49 @@ pub struct Retained {
     pub distances: distances::Distances,
 }
 
-/// Computes everything, and moves the sizes of arrays to their owners. `beside` is what else is to be done of the snapshot; sizes
-/// are the file's there.
+/// Computes everything, and moves the sizes of arrays to their owners. `beside` is what else is to be done of the snapshot, which
+/// has no sizes meanwhile.
 pub fn analyse<T>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Snapshot) -> T) -> (Retained, T) {
     let ephemerons = Ephemerons::of(&snapshot.strings);
     let page = (roots == Roots::DevTools).then(|| retaining::page(snapshot));
     retaining::mark(snapshot, &ephemerons, page.as_ref(), roots);
     drop(page);
-    let shared = &*snapshot;
-    let (tree, (sizes, distances, beside)) = threads::both(
-        || dominators::tree(shared, shared.root),
-        || (owners::sizes(shared, roots), distances::find(shared, &ephemerons, roots), beside(shared)),
+    let sizes = std::mem::take(&mut snapshot.nodes.size);
+    let (shared, ephemerons) = (&*snapshot, &ephemerons);
+    let (hand_over, handed_over) = mpsc::channel();
+    let ((dominator, size), (sizes, distances, beside)) = threads::both(
+        move || {
+            let tree = dominators::tree(shared, shared.root);
+            // There long since; or the other thread has panicked, and that is what will be told.
+            retained(tree, handed_over.recv().unwrap_or_default())
+        },
+        move || {
+            let owners = owners::find(shared, roots);
+            let sizes = owners::sizes(shared, sizes, &owners);
+            // Whoever does not take it has panicked.
+            let _ = hand_over.send(sizes.copy(owners));
+            (sizes, distances::find(shared, ephemerons, roots), beside(shared))
+        },
     );
     snapshot.nodes.size = sizes;
-    let (dominator, size) = retained(snapshot, tree);
     (Retained { dominator, size, distances }, beside)
 }
 
-/// The sizes alone, and what else is to be done of the snapshot beside that.
+/// The sizes alone, and what else is to be done of the snapshot, which has none meanwhile.
 pub fn sizes_and<T: Send>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Snapshot) -> T + Send) -> T {
+    let sizes = std::mem::take(&mut snapshot.nodes.size);
     let shared = &*snapshot;
-    let (beside, sizes) = threads::both(|| beside(shared), || owners::sizes(shared, roots));
+    let (beside, sizes) =
+        threads::both(|| beside(shared), || owners::sizes(shared, sizes, &owners::find(shared, roots)));
     snapshot.nodes.size = sizes;
     beside
 }
 
-/// The dominators and retained sizes by node.
-fn retained(snapshot: &Snapshot, tree: dominators::Tree) -> (Vec<Ordinal>, Sizes) {
-    let dominators::Tree { order, dominator } = tree;
-    let mut dominators = memory::zeros(order.len());
-    let mut sizes = snapshot.nodes.size.copy();
-    dominators[snapshot.root as usize] = snapshot.root;
+/// The dominators and retained sizes by node; `sizes` are the shallow ones.
+fn retained(tree: dominators::Tree, mut sizes: Sizes) -> (Vec<Ordinal>, Sizes) {
+    let dominators::Tree { order, dominator, spare: mut dominators } = tree;
+    let root = order[0];
+    dominators[root as usize] = root;
     // Dominators come first, so what a node retains is complete when it is added to its dominator's.
     for place in (1..order.len()).rev() {
         let (node, above) = (order[place], order[dominator[place] as usize]);

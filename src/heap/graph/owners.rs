@@ -2,6 +2,7 @@
 //! takes is shown as its owner's, where it has exactly one.
 
 use super::Roots;
+use crate::heap::bits::Bits;
 use crate::heap::memory;
 use crate::heap::snapshot::{NONE, Ordinal, Sizes, Snapshot};
 
@@ -10,19 +11,22 @@ const SHARED: u32 = u32::MAX - 1;
 
 /// The owner of each node, itself for most. Empty where nothing is to be moved: a snapshot without user roots was made with
 /// V8's internals exposed, and shows memory as it is.
-fn find(snapshot: &Snapshot) -> Vec<Ordinal> {
-    if !snapshot.has_user_roots() {
+pub fn find(snapshot: &Snapshot, roots: Roots) -> Vec<Ordinal> {
+    if roots == Roots::Gc || !snapshot.has_user_roots() {
         return Vec::new();
     }
     let kinds = snapshot.node_kinds();
     let weak = snapshot.edge_kinds().weak;
     let mut owners = memory::room(snapshot.node_count());
     owners.extend(snapshot.ordinals());
+    // Those that may get another owner yet: one bit each, so that most edges need nothing that is not in the cache.
+    let mut open = Bits::new(snapshot.node_count());
     for node in snapshot.ordinals() {
         let kind = snapshot.nodes.kind[node as usize];
         let external = || kind == kinds.native && snapshot.raw_name(node) == b"system / ExternalStringData";
         if kind == kinds.hidden || kind == kinds.array || external() {
             owners[node as usize] = NONE;
+            open.set(node);
         }
     }
     let mut work: Vec<Ordinal> = Vec::new();
@@ -36,11 +40,14 @@ fn find(snapshot: &Snapshot) -> Vec<Ordinal> {
             let owner = owners[node as usize];
             for edge in snapshot.edges_of(node) {
                 let to = snapshot.edges.to[edge];
-                let known = owners[to as usize];
-                if known == to || known == owner || known == SHARED || snapshot.edges.kind(edge) == weak {
+                if !open.get(to) || snapshot.edges.kind(edge) == weak || owners[to as usize] == owner {
                     continue;
                 }
-                owners[to as usize] = if known == NONE { owner } else { SHARED };
+                let known = std::mem::replace(&mut owners[to as usize], owner);
+                if known != NONE || owner == SHARED {
+                    owners[to as usize] = SHARED;
+                    open.clear(to);
+                }
                 work.push(to);
             }
         }
@@ -48,14 +55,9 @@ fn find(snapshot: &Snapshot) -> Vec<Ordinal> {
     owners
 }
 
-/// The sizes as they are shown: as in the file, but for those of arrays, which are their owners'.
-pub fn sizes(snapshot: &Snapshot, roots: Roots) -> Sizes {
-    let mut sizes = snapshot.nodes.size.copy();
-    if roots == Roots::Gc {
-        return sizes;
-    }
-    for (node, owner) in find(snapshot).into_iter().enumerate() {
-        let node = node as Ordinal;
+/// The sizes as they are shown: as in the file, but for those of arrays, which are their owners'. `sizes` are the file's.
+pub fn sizes(snapshot: &Snapshot, mut sizes: Sizes, owners: &[Ordinal]) -> Sizes {
+    for (node, owner) in (0..).zip(owners.iter().copied()) {
         if owner == NONE || owner == SHARED || owner == node || owner == snapshot.root || snapshot.is_synthetic(owner) {
             continue;
         }

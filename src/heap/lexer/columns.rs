@@ -11,6 +11,9 @@ use crate::heap::snapshot::{Edges, Nodes, Sizes};
 /// Rows that columns are made longer by where the length of the content is not known: a header may promise any number, and of a compressed
 /// file or a stream nobody knows whether it keeps that.
 const GROWTH_ROWS: usize = 4 << 20;
+/// The upper bit of a node's number is free for whoever needs one; of edges, the last number means that there is none.
+const MOST_NODES: u64 = u32::MAX as u64 >> 1;
+const MOST_EDGES: u64 = u32::MAX as u64 - 1;
 /// Sizes are summed up in 64 bits and shown as JavaScript's numbers.
 const MOST_BYTES: u64 = 1 << 53;
 
@@ -27,13 +30,12 @@ pub fn row<const F: usize>(numbers: &mut Numbers<'_>, fields: usize) -> [u64; MO
 }
 
 /// How many rows there are, if that is possible: a number takes a digit and a comma.
-pub fn count(cursor: &Cursor<'_>, rows: u64, fields: usize, what: &str) -> Result<usize> {
+fn count(cursor: &Cursor<'_>, rows: u64, fields: usize, most: u64, what: &str) -> Result<usize> {
     if cursor.left().is_some_and(|left| rows > (left + 2) / (2 * fields as u64)) {
         return Err(cursor.unexpected(format!("the header says {rows} {what}, for which the file is too short")));
     }
-    // The last number means that there is none.
-    if rows >= u64::from(u32::MAX) {
-        return Err(Error::TooLarge("more than 4,294,967,294 nodes or edges"));
+    if rows > most {
+        return Err(Error::TooLarge("more than 2,147,483,647 nodes or 4,294,967,294 edges"));
     }
     Ok(rows as usize)
 }
@@ -62,9 +64,9 @@ pub struct Highest {
 
 impl Highest {
     #[inline]
-    fn see(&mut self, name: u64, offset: u64) {
+    fn see(&mut self, name: u64, offset: impl FnOnce() -> u64) {
         if name > self.name {
-            *self = Self { name, offset };
+            *self = Self { name, offset: offset() };
         }
     }
 }
@@ -122,7 +124,7 @@ impl Part for NodePart<'_> {
 
     fn merge(into: &mut NodesFound, found: NodesFound) {
         into.large.extend(found.large);
-        into.highest.see(found.highest.name, found.highest.offset);
+        into.highest.see(found.highest.name, || found.highest.offset);
         into.bytes = into.bytes.saturating_add(found.bytes);
     }
 }
@@ -136,9 +138,9 @@ impl NodePart<'_> {
         let fields = if F == 0 { self.fields } else { const { NodeFields::usual(F) } };
         let mut found = NodesFound::default();
         for at in 0..self.kind.len() {
-            let start = numbers.at();
-            let wrong = |what| Unexpected { what, at: start };
+            let end = numbers.end();
             let values = row::<F>(numbers, fields.count);
+            let wrong = |what| Unexpected { what, at: numbers.behind(end) };
             if values[fields.kind] >= self.kinds {
                 return Err(wrong("a node of a type that the header does not have"));
             }
@@ -159,7 +161,7 @@ impl NodePart<'_> {
             if found.bytes > MOST_BYTES {
                 return Err(wrong("sizes that add up to more than 2^53 bytes"));
             }
-            found.highest.see(values[fields.name], offset + start as u64);
+            found.highest.see(values[fields.name], || offset + numbers.behind(end) as u64);
         }
         Ok(found)
     }
@@ -168,7 +170,7 @@ impl NodePart<'_> {
 pub fn nodes(cursor: &mut Cursor<'_>, meta: &Meta) -> Result<(Nodes, Highest)> {
     let start = cursor.offset();
     let fields = meta.node_fields;
-    let count = count(cursor, meta.node_count, fields.count, "nodes")?;
+    let count = count(cursor, meta.node_count, fields.count, MOST_NODES, "nodes")?;
     if count == 0 {
         return Err(cursor.unexpected("a snapshot without nodes"));
     }
@@ -263,7 +265,7 @@ impl Part for EdgePart<'_> {
     }
 
     fn merge(into: &mut EdgesFound, found: EdgesFound) {
-        into.highest.see(found.highest.name, found.highest.offset);
+        into.highest.see(found.highest.name, || found.highest.offset);
     }
 }
 
@@ -279,9 +281,9 @@ impl EdgePart<'_> {
         // (Granlund and Montgomery, "Division by Invariant Integers using Multiplication", 1994), and the remainder is looked at below.
         let reciprocal = u64::MAX / self.node_fields + 1;
         for at in 0..self.kind.len() {
-            let start = numbers.at();
-            let wrong = |what| Unexpected { what, at: start };
+            let end = numbers.end();
             let values = row::<F>(numbers, fields.count);
+            let wrong = |what| Unexpected { what, at: numbers.behind(end) };
             let (kind, name, to) = (values[fields.kind], values[fields.name], values[fields.to]);
             if kind >= self.kinds {
                 return Err(wrong("an edge of a type that the header does not have"));
@@ -294,7 +296,7 @@ impl EdgePart<'_> {
             }
             self.to[at] = node as u32;
             if self.indexed >> kind & 1 == 0 {
-                found.highest.see(name, offset + start as u64);
+                found.highest.see(name, || offset + numbers.behind(end) as u64);
             }
         }
         Ok(found)
@@ -303,7 +305,7 @@ impl EdgePart<'_> {
 
 pub fn edges(cursor: &mut Cursor<'_>, meta: &Meta) -> Result<(Edges, Highest)> {
     let fields = meta.edge_fields;
-    let count = count(cursor, meta.edge_count, fields.count, "edges")?;
+    let count = count(cursor, meta.edge_count, fields.count, MOST_EDGES, "edges")?;
     let indexed = (0..meta.edge_types.len() as u8).filter(|kind| meta.edge_kinds.is_indexed(*kind));
     let indexed = indexed.fold(0u128, |bits, kind| bits | 1 << kind);
     let (mut kinds, mut names, mut targets) = (Vec::new(), Vec::new(), Vec::new());

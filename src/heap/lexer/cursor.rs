@@ -8,10 +8,47 @@ pub const CHUNK_BYTES: usize = 512 << 10;
 /// Keys of a snapshot are words.
 const KEY_BYTES: usize = 256;
 
+/// Bytes in memory that is used again and again, and so made zeros only once.
+#[derive(Default)]
+pub struct Chunk {
+    memory: Vec<u8>,
+    length: usize,
+}
+
+impl Chunk {
+    pub fn bytes(&self) -> &[u8] {
+        &self.memory[..self.length]
+    }
+
+    pub fn truncate(&mut self, length: usize) {
+        self.length = length.min(self.length);
+    }
+
+    /// Memory for as much more.
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
+        let end = self.length + bytes;
+        if self.memory.len() < end {
+            self.memory.resize(end.next_multiple_of(4096), 0);
+        }
+        &mut self.memory[self.length..end]
+    }
+
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).copy_from_slice(bytes);
+        self.length += bytes.len();
+    }
+
+    fn read(&mut self, source: &mut Source) -> Result<usize> {
+        let read = source.fill(self.room(CHUNK_BYTES))?;
+        self.length += read;
+        Ok(read)
+    }
+}
+
 /// A place in the content.
 pub struct Cursor<'a> {
     source: &'a mut Source,
-    buffer: Vec<u8>,
+    buffer: Chunk,
     /// Of the buffer's first byte.
     base: u64,
     at: usize,
@@ -19,7 +56,7 @@ pub struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub fn new(source: &'a mut Source) -> Self {
-        Self { source, buffer: Vec::with_capacity(CHUNK_BYTES), base: 0, at: 0 }
+        Self { source, buffer: Chunk::default(), base: 0, at: 0 }
     }
 
     pub fn offset(&self) -> u64 {
@@ -42,13 +79,13 @@ impl<'a> Cursor<'a> {
 
     /// What is read and not yet taken; empty only at the end.
     pub fn rest(&mut self) -> Result<&[u8]> {
-        if self.at == self.buffer.len() {
+        if self.at == self.buffer.length {
             self.base += self.at as u64;
             self.at = 0;
-            self.buffer.clear();
-            self.source.append(&mut self.buffer, CHUNK_BYTES)?;
+            self.buffer.truncate(0);
+            self.buffer.read(self.source)?;
         }
-        Ok(&self.buffer[self.at..])
+        Ok(&self.buffer.bytes()[self.at..])
     }
 
     pub fn take(&mut self, bytes: usize) {
@@ -56,24 +93,23 @@ impl<'a> Cursor<'a> {
     }
 
     /// Hands over what is read and reads on into `chunk`, until that has `CHUNK_BYTES` more or the content ends. Returns whether any came.
-    pub fn fill(&mut self, chunk: &mut Vec<u8>) -> Result<bool> {
-        let held = chunk.len();
-        chunk.extend_from_slice(&self.buffer[self.at..]);
-        self.base += self.buffer.len() as u64;
+    pub fn fill(&mut self, chunk: &mut Chunk) -> Result<bool> {
+        let held = chunk.length;
+        chunk.append(&self.buffer.bytes()[self.at..]);
+        self.base += self.buffer.length as u64;
         self.at = 0;
-        self.buffer.clear();
-        let read = self.source.append(chunk, CHUNK_BYTES)?;
-        self.base += read as u64;
-        Ok(chunk.len() > held)
+        self.buffer.truncate(0);
+        self.base += chunk.read(self.source)? as u64;
+        Ok(chunk.length > held)
     }
 
     /// Puts back the end of what [`Self::fill`] gave.
     pub fn put_back(&mut self, rest: &[u8]) {
-        debug_assert!(self.at == self.buffer.len());
+        debug_assert!(self.at == self.buffer.length);
         self.base = self.offset() - rest.len() as u64;
         self.at = 0;
-        self.buffer.clear();
-        self.buffer.extend_from_slice(rest);
+        self.buffer.truncate(0);
+        self.buffer.append(rest);
     }
 
     /// The next byte that is no white space, without taking it.

@@ -3,78 +3,90 @@
 use super::columns::row;
 use super::cursor::Cursor;
 use super::meta::{LocationFields, Meta};
-use super::number::Numbers;
-use crate::heap::error::{Error, Result};
+use super::number::{Numbers, Unexpected};
+use super::rows::{self, Part};
+use crate::heap::error::Result;
+use crate::heap::memory;
 use crate::heap::snapshot::{Location, Ordinal};
 
-/// The list as it stands in the file, so that it can be made rows of beside what comes next.
-pub struct Raw {
-    bytes: Vec<u8>,
-    offset: u64,
+type Row = (Ordinal, Location);
+
+/// The rows of each chunk, and where it was.
+pub type Found = Vec<(u64, Vec<Row>)>;
+
+struct LocationPart {
+    fields: LocationFields,
+    node_fields: u64,
+    nodes: u64,
+    rows: usize,
 }
 
-impl Raw {
-    /// Takes the list, whose bracket is taken already.
-    pub fn read(cursor: &mut Cursor<'_>) -> Result<Self> {
-        let offset = cursor.offset();
-        let mut bytes = Vec::new();
-        loop {
-            let rest = cursor.rest()?;
-            let end = memchr::memchr(b']', rest);
-            let length = end.unwrap_or(rest.len());
-            bytes.extend_from_slice(&rest[..length]);
-            cursor.take(length);
-            match end {
-                Some(_) => break,
-                None if length == 0 => return Err(cursor.unexpected("a list of numbers does not end")),
-                None => {}
-            }
-        }
-        cursor.expect(b']')?;
-        Ok(Self { bytes, offset })
+impl Part for LocationPart {
+    type Found = Found;
+
+    fn rows(&self) -> usize {
+        self.rows
     }
 
-    /// By node, each at most once.
-    pub fn rows(&self, meta: &Meta) -> Result<Vec<(Ordinal, Location)>> {
-        let Some(fields) = meta.location_fields else { return Ok(Vec::new()) };
-        if u32::try_from(self.bytes.len()).is_err() {
-            return Err(Error::TooLarge("more than 4 GiB of locations"));
-        }
-        let mut rows = match fields.count {
-            4 => self.rows_of::<4>(meta, fields),
-            _ => self.rows_of::<0>(meta, fields),
+    fn split(&mut self, rows: usize) -> Self {
+        Self { rows, ..*self }
+    }
+
+    fn read(self, numbers: &mut Numbers<'_>, offset: u64) -> std::result::Result<Found, Unexpected> {
+        let rows = match self.fields.count {
+            4 => self.rows_of::<4>(numbers),
+            _ => self.rows_of::<0>(numbers),
         }?;
-        if !rows.is_sorted_by_key(|(node, _)| *node) {
-            rows.sort_by_key(|(node, _)| *node);
-        }
-        // As in DevTools' map, the last of several counts.
-        rows.reverse();
-        rows.dedup_by_key(|(node, _)| *node);
-        rows.reverse();
-        Ok(rows)
+        Ok(vec![(offset, rows)])
     }
 
-    fn rows_of<const F: usize>(&self, meta: &Meta, fields: LocationFields) -> Result<Vec<(Ordinal, Location)>> {
-        let mut rows = Vec::new();
-        let mut numbers = Numbers::new(&self.bytes);
-        let malformed = |what, at: usize| Error::malformed(what, self.offset + at as u64);
-        let per_node = meta.node_fields.count as u64;
+    fn merge(into: &mut Found, found: Found) {
+        into.extend(found);
+    }
+}
+
+impl LocationPart {
+    fn rows_of<const F: usize>(&self, numbers: &mut Numbers<'_>) -> std::result::Result<Vec<Row>, Unexpected> {
         let narrow = |value| u32::try_from(value).unwrap_or(u32::MAX);
-        while !numbers.is_empty() {
-            let at = numbers.at();
-            let row = row::<F>(&mut numbers, fields.count);
-            numbers.wrong().map_err(|wrong| malformed(wrong.what, wrong.at))?;
-            let node = row[fields.object] / per_node;
-            if node >= meta.node_count || node * per_node != row[fields.object] {
-                return Err(malformed("a location of no node", at));
+        let mut rows = Vec::with_capacity(self.rows);
+        for _ in 0..self.rows {
+            let end = numbers.end();
+            let row = row::<F>(numbers, self.fields.count);
+            let node = row[self.fields.object] / self.node_fields;
+            if node >= self.nodes || node * self.node_fields != row[self.fields.object] {
+                return Err(Unexpected { what: "a location of no node", at: numbers.behind(end) });
             }
             let location = Location {
-                script: narrow(row[fields.script]),
-                line: narrow(row[fields.line]),
-                column: narrow(row[fields.column]),
+                script: narrow(row[self.fields.script]),
+                line: narrow(row[self.fields.line]),
+                column: narrow(row[self.fields.column]),
             };
             rows.push((node as Ordinal, location));
         }
         Ok(rows)
     }
+}
+
+/// Takes the list, whose bracket is taken already: the rows of its chunks, in no order.
+pub fn read(cursor: &mut Cursor<'_>, meta: &Meta, fields: LocationFields) -> Result<Found> {
+    let part =
+        LocationPart { fields, node_fields: meta.node_fields.count as u64, nodes: meta.node_count, rows: usize::MAX };
+    let found = rows::read(cursor, part, fields.count)?;
+    cursor.expect(b']')?;
+    Ok(found)
+}
+
+/// By node, each at most once.
+pub fn sort(mut found: Found) -> Vec<Row> {
+    found.sort_unstable_by_key(|(offset, _)| *offset);
+    let mut rows = memory::room(found.iter().map(|(_, rows)| rows.len()).sum());
+    rows.extend(found.into_iter().flat_map(|(_, rows)| rows));
+    if !rows.is_sorted_by_key(|(node, _)| *node) {
+        rows.sort_by_key(|(node, _)| *node);
+    }
+    // As in DevTools' map, the last of several counts.
+    rows.reverse();
+    rows.dedup_by_key(|(node, _)| *node);
+    rows.reverse();
+    rows
 }

@@ -10,6 +10,7 @@ mod locations;
 pub mod meta;
 mod number;
 mod rows;
+mod wide;
 
 use columns::Highest;
 use cursor::Cursor;
@@ -47,9 +48,9 @@ struct Parts {
     meta: Option<Meta>,
     nodes: Option<(Nodes, Highest)>,
     edges: Option<(Edges, Highest)>,
-    /// Until the strings are read beside it.
-    raw_locations: Option<locations::Raw>,
-    locations: Vec<(Ordinal, Location)>,
+    /// Until they are sorted, beside the strings.
+    locations: locations::Found,
+    sorted: Vec<(Ordinal, Location)>,
     strings: Option<Strings>,
 }
 
@@ -76,13 +77,19 @@ impl Parts {
                 self.edges = Some(columns::edges(cursor, meta)?);
             }
             "locations" => {
-                list(cursor, self.meta.as_ref())?;
-                self.raw_locations = Some(locations::Raw::read(cursor)?);
+                let meta = self.meta.as_ref();
+                match meta.and_then(|meta| meta.location_fields) {
+                    Some(fields) => {
+                        let meta = list(cursor, meta)?;
+                        self.locations = locations::read(cursor, meta, fields)?;
+                    }
+                    None => cursor.value(&mut |_| true)?,
+                }
             }
             "strings" => {
-                let (locations, strings) = threads::both(|| self.locations(), || strings(cursor));
-                self.locations = locations?;
-                self.raw_locations = None;
+                let locations = std::mem::take(&mut self.locations);
+                let (sorted, strings) = threads::both(|| locations::sort(locations), || strings(cursor));
+                self.sorted = sorted;
                 self.strings = Some(strings?);
             }
             _ => cursor.value(&mut |_| true)?,
@@ -90,16 +97,9 @@ impl Parts {
         Ok(())
     }
 
-    fn locations(&self) -> Result<Vec<(Ordinal, Location)>> {
-        match (&self.raw_locations, &self.meta) {
-            (Some(raw), Some(meta)) => raw.rows(meta),
-            _ => Ok(Vec::new()),
-        }
-    }
-
     fn finish(mut self, cursor: &Cursor<'_>) -> Result<Snapshot> {
-        if self.raw_locations.is_some() {
-            self.locations = self.locations()?;
+        if !self.locations.is_empty() {
+            self.sorted = locations::sort(self.locations);
         }
         let missing = |key: &str| cursor.unexpected(format!("there is no {key:?}"));
         let meta = self.meta.ok_or_else(|| missing("snapshot"))?;
@@ -117,7 +117,7 @@ impl Parts {
         if root >= nodes.kind.len() as u64 || root * meta.node_fields.count as u64 != meta.root_index {
             return Err(missing("root_index's node"));
         }
-        Ok(Snapshot { root: root as Ordinal, meta, nodes, edges, strings, locations: self.locations })
+        Ok(Snapshot { root: root as Ordinal, meta, nodes, edges, strings, locations: self.sorted })
     }
 }
 
@@ -139,11 +139,30 @@ fn list<'a>(cursor: &mut Cursor<'_>, meta: Option<&'a Meta>) -> Result<&'a Meta>
     Ok(meta)
 }
 
+/// Takes strings that are as nearly all are: a line each, without escapes, with another one behind. Returns how many bytes they are.
+fn usual_strings(bytes: &[u8], strings: &mut Strings) -> usize {
+    let mut at = 0;
+    loop {
+        let rest = bytes[at..].strip_prefix(b"\n").unwrap_or(&bytes[at..]);
+        let Some(rest) = rest.strip_prefix(b"\"") else { break };
+        let Some(end) = memchr::memchr2(b'"', b'\\', rest) else { break };
+        let Some(behind) = rest[end..].strip_prefix(b"\",") else { break };
+        strings.extend(&rest[..end]);
+        strings.end();
+        at = bytes.len() - behind.len();
+    }
+    at
+}
+
 fn strings(cursor: &mut Cursor<'_>) -> Result<Strings> {
     let mut strings = Strings::default();
+    // Mostly they are the last there is. What is too much is never touched, and given back.
+    strings.reserve(cursor.left().map_or(0, |left| left as usize));
     cursor.expect(b'[')?;
     if !cursor.take_if(b']')? {
         loop {
+            let usual = usual_strings(cursor.rest()?, &mut strings);
+            cursor.take(usual);
             cursor.expect(b'"')?;
             cursor.string(&mut |part| {
                 strings.extend(part);

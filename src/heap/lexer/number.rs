@@ -1,18 +1,25 @@
 //! Numbers, nine tenths of a snapshot: short unsigned integers, a hundred million of them in 500 MB. A loop over digits spends its time on
-//! mispredicted ends, and looking for the end of one before the next can begin makes each wait for the one before. So commas are
-//! looked for first, 64 bytes at a time, and then each number is made of the eight bytes before its comma, without regard to any other.
+//! mispredicted ends, and looking for the end of one before the next can begin makes each wait for the one before. So ends are
+//! looked for first, 64 bytes at a time, and then each number is made of the bytes before its end, without regard to any other.
 //! (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019, do the same with all of JSON.)
+//!
+//! [`wide`] does so with vectors, four numbers at once, where the processor has them and the text is as V8 writes it. What it leaves is
+//! read here: all of it on other processors, the beginning of a chunk, and whatever is unusual or wrong.
+
+use super::wide;
 
 /// 19 digits fit into 64 bits, whatever they are.
 const MOST_DIGITS: usize = 19;
-/// Bytes that are searched for commas at once, and how often that is done before numbers are read.
-const BLOCK_BYTES: usize = 64;
-const BLOCKS: usize = 8;
+/// Bytes that are searched for ends at once, and how often that is done before numbers are made.
+pub const BLOCK_BYTES: usize = 64;
+pub const BLOCKS: usize = 8;
 /// Places that are noted without asking how many there are: mostly a block has no more than sixteen.
-const UNASKED: usize = 8;
+pub const UNASKED: usize = 8;
+/// Numbers in all blocks at the most, what is left of a row before them, and places that are noted in vain.
+const ROOM: usize = BLOCKS * BLOCK_BYTES + super::meta::MOST_FIELDS + UNASKED;
 
 /// Why no number could be read; `at` is a place in the bytes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unexpected {
     pub what: &'static str,
     pub at: usize,
@@ -22,189 +29,213 @@ pub struct Unexpected {
 /// to be asked after each number: behind it all numbers are 0.
 pub struct Numbers<'a> {
     bytes: &'a [u8],
-    /// Where the next number begins.
-    at: usize,
-    /// The commas behind the numbers that come next, and which of them are not used yet.
-    commas: [u32; BLOCKS * BLOCK_BYTES + UNASKED],
+    /// The numbers that come next, and which of them are not used yet.
+    values: [u64; ROOM],
     next: usize,
     found: usize,
-    /// Up to where they are looked for.
+    /// Where each of them ends, before its comma or at it, and in front of each the end of the one before.
+    ends: [u32; ROOM + 1],
+    /// Up to where ends are found; beyond the bytes once the last one is.
     searched: usize,
-    wrong: Option<Unexpected>,
+    is_wide: bool,
+    /// Why there is no number behind those that are found.
+    stopped: Option<Unexpected>,
+    /// One of those was asked for.
+    failed: bool,
 }
+
+/// Before the first number none ends.
+const NOWHERE: u32 = u32::MAX;
 
 impl<'a> Numbers<'a> {
     /// # Panics
     /// With more than 4 GiB.
     pub fn new(bytes: &'a [u8]) -> Self {
-        assert!(u32::try_from(bytes.len()).is_ok(), "a chunk of more than 4 GiB");
-        let commas = [0; BLOCKS * BLOCK_BYTES + UNASKED];
-        Self { bytes, at: 0, commas, next: 0, found: 0, searched: 0, wrong: None }
+        Self::with(bytes, wide::is_supported())
     }
 
-    pub fn at(&self) -> usize {
-        self.at
+    fn with(bytes: &'a [u8], is_wide: bool) -> Self {
+        assert!(u32::try_from(bytes.len()).is_ok_and(|length| length < NOWHERE), "a chunk of more than 4 GiB");
+        let (values, ends) = ([0; ROOM], [NOWHERE; ROOM + 1]);
+        Self { bytes, values, next: 0, found: 0, ends, searched: 0, is_wide, stopped: None, failed: false }
+    }
+
+    /// The end of the number before the next one, for [`Self::behind`].
+    #[inline(always)]
+    pub fn end(&self) -> u32 {
+        self.ends[self.next]
+    }
+
+    /// Where the number behind this end begins.
+    pub fn behind(&self, end: u32) -> usize {
+        if end == NOWHERE {
+            return 0;
+        }
+        let rest = self.bytes.get(end as usize..).unwrap_or_default();
+        memchr::memchr(b',', rest).map_or(self.bytes.len(), |comma| end as usize + comma + 1)
+    }
+
+    fn at(&self) -> usize {
+        self.behind(self.end())
     }
 
     /// The next numbers. That all are there is not asked: see [`Self::wrong`].
     #[inline(always)]
     pub fn row<const F: usize>(&mut self) -> [u64; F] {
-        match self.short_row() {
-            Some(row) => row,
-            None => std::array::from_fn(|_| self.next()),
+        if self.found - self.next < F {
+            self.fill(F);
         }
-    }
-
-    /// A row as nearly all are: in the bytes that are searched already, of numbers of up to sixteen digits, at most with a line's end behind.
-    #[inline(always)]
-    fn short_row<const F: usize>(&mut self) -> Option<[u64; F]> {
-        let commas: [u32; F] = *self.commas.get(self.next..self.found)?.first_chunk()?;
-        let mut row = [0; F];
-        let mut start = self.at;
-        for (at, comma) in commas.into_iter().enumerate() {
-            let comma = comma as usize;
-            let end = if at + 1 == F { self.before(comma) } else { comma };
-            row[at] = between(self.bytes, start, end)?;
-            start = comma + 1;
-        }
-        self.at = start;
+        let row = self.values[self.next..].first_chunk().copied().unwrap_or([0; F]);
         self.next += F;
-        Some(row)
+        row
     }
 
-    /// Where the number before a comma ends: up to Node 22 each row is a line, and the comma begins the next.
-    #[inline(always)]
-    fn before(&self, comma: usize) -> usize {
-        comma - usize::from(comma > 0 && self.bytes[comma - 1] == b'\n')
-    }
-
-    /// The next number, and takes the comma behind it, if there is one: at the end there need be none.
     pub fn next(&mut self) -> u64 {
-        if self.next == self.found {
-            self.search();
-        }
-        let comma = self.commas[self.next] as usize;
-        self.next += 1;
-        let start = std::mem::replace(&mut self.at, comma + 1);
-        between(self.bytes, start, self.before(comma)).unwrap_or_else(|| {
-            self.slow(start).unwrap_or_else(|wrong| {
-                self.wrong.get_or_insert(wrong);
-                0
-            })
-        })
+        let [next] = self.row();
+        next
     }
 
-    /// Notes the commas of the next blocks; where there is none any more, the end.
+    /// Makes at least `count` numbers, zeros if there are no more.
     #[inline(never)]
-    fn search(&mut self) {
-        (self.next, self.found) = (0, 0);
-        while self.found == 0 && self.searched < self.bytes.len() {
-            for _ in 0..BLOCKS {
-                let rest = &self.bytes[self.searched.min(self.bytes.len())..];
-                let mut commas = match rest.first_chunk::<BLOCK_BYTES>() {
-                    Some(block) => commas(block),
-                    None => {
-                        let mut block = [0; BLOCK_BYTES];
-                        block[..rest.len()].copy_from_slice(rest);
-                        commas(&block)
-                    }
-                };
-                let count = commas.count_ones() as usize;
-                let base = self.searched as u32;
-                let mut noted = 0;
-                while noted < count {
-                    for place in &mut self.commas[self.found + noted..][..UNASKED] {
-                        *place = base + commas.trailing_zeros();
-                        commas &= commas.wrapping_sub(1);
-                    }
-                    noted += UNASKED;
+    fn fill(&mut self, count: usize) {
+        self.values.copy_within(self.next..self.found, 0);
+        self.ends.copy_within(self.next..=self.found, 0);
+        (self.next, self.found) = (0, self.found - self.next);
+        while self.found < count {
+            if self.stopped.is_some() {
+                self.failed = true;
+                self.push(0, self.bytes.len());
+                continue;
+            }
+            let found = match self.is_wide {
+                true => {
+                    wide::read(self.bytes, self.searched, &mut self.ends[self.found..], &mut self.values[self.found..])
                 }
-                self.found += count;
-                self.searched += BLOCK_BYTES;
+                false => None,
+            };
+            match found {
+                Some(found) => {
+                    self.found += found;
+                    self.searched += BLOCKS * BLOCK_BYTES;
+                }
+                None => self.fill_slowly(),
             }
         }
-        if self.found == 0 {
-            self.commas[0] = self.bytes.len() as u32;
-            self.found = 1;
-        }
     }
 
-    /// What stands between `start` and the next comma, byte by byte.
-    #[inline(never)]
-    fn slow(&self, start: usize) -> Result<u64, Unexpected> {
-        let end = self.at.saturating_sub(1).min(self.bytes.len());
-        let text = self.bytes.get(start..end).unwrap_or_default();
-        let blank = text.iter().take_while(|byte| is_space(**byte)).count();
-        let digits = text[blank..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let behind = &text[blank + digits..];
-        let unexpected = |what, at| Err(Unexpected { what, at });
-        if digits == 0 {
-            return unexpected("a number was expected", start.min(self.bytes.len()) + blank);
-        }
-        if digits > MOST_DIGITS {
-            return unexpected("a number of more than 19 digits", start + blank);
-        }
-        if let Some(other) = behind.iter().position(|byte| !is_space(*byte)) {
-            return unexpected("a comma was expected", start + blank + digits + other);
-        }
-        Ok(text[blank..blank + digits].iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0')))
+    fn push(&mut self, value: u64, end: usize) {
+        self.values[self.found] = value;
+        self.found += 1;
+        self.ends[self.found] = end as u32;
     }
 
-    fn blank(&self) -> usize {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        rest.iter().take_while(|byte| is_space(**byte)).count()
+    /// The numbers whose commas lie in the next blocks, or the last one, behind which there need be none.
+    fn fill_slowly(&mut self) {
+        let began = self.behind(self.ends[self.found]);
+        let (mut start, most) = (began, self.searched + BLOCKS * BLOCK_BYTES);
+        while self.searched < most || start == began {
+            let rest = self.bytes.get(self.searched..).unwrap_or_default();
+            let mut commas = match rest.first_chunk::<BLOCK_BYTES>() {
+                Some(block) => commas(block),
+                None => {
+                    let mut block = [0; BLOCK_BYTES];
+                    block[..rest.len()].copy_from_slice(rest);
+                    commas(&block)
+                }
+            };
+            while commas != 0 {
+                let comma = self.searched + commas.trailing_zeros() as usize;
+                commas &= commas - 1;
+                // That of a line's end which the blocks before had.
+                if comma < start {
+                    continue;
+                }
+                if !self.number(start, comma) {
+                    return;
+                }
+                start = comma + 1;
+            }
+            self.searched += BLOCK_BYTES;
+            if self.searched > self.bytes.len() {
+                if self.bytes[start..].iter().all(|byte| is_space(*byte)) {
+                    self.stopped = Some(Unexpected { what: "a number was expected", at: self.bytes.len() });
+                } else {
+                    self.number(start, self.bytes.len());
+                }
+                return;
+            }
+        }
+        // What comes next begins with a number.
+        self.searched = start;
     }
 
-    /// Whether nothing but white space is left.
-    pub fn is_empty(&self) -> bool {
-        self.at + self.blank() >= self.bytes.len()
+    /// The number from `start` to the comma at `end`; false if there is none.
+    fn number(&mut self, start: usize, end: usize) -> bool {
+        // Up to Node 22 each row is a line, and the comma begins the next.
+        let digits_end = end - usize::from(end > start && self.bytes[end - 1] == b'\n');
+        let read = match between(self.bytes, start, digits_end) {
+            Some(value) => Ok(value),
+            None => digit_by_digit(self.bytes, start, end),
+        };
+        match read {
+            Ok(value) => self.push(value, end),
+            Err(unexpected) => self.stopped = Some(unexpected),
+        }
+        self.stopped.is_none()
     }
 
-    /// What is wrong, if anything is.
-    pub fn wrong(&mut self) -> Result<(), Unexpected> {
-        self.wrong.take().map_or(Ok(()), Err)
+    /// Where what is no white space begins, of what is left.
+    fn left(&self) -> usize {
+        let at = self.at();
+        let rest = &self.bytes[at..];
+        at + rest.iter().take_while(|byte| is_space(**byte)).count()
+    }
+
+    /// What is wrong with the numbers that were asked for, if anything is.
+    pub fn wrong(&self) -> Result<(), Unexpected> {
+        match &self.stopped {
+            Some(unexpected) if self.failed => Err(unexpected.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// That all was right, and nothing but white space is left.
-    pub fn finish(&mut self) -> Result<(), Unexpected> {
+    pub fn finish(&self) -> Result<(), Unexpected> {
         self.wrong()?;
-        let at = self.at + self.blank();
+        let at = self.left();
         if at < self.bytes.len() { Err(Unexpected { what: "the list should end", at }) } else { Ok(()) }
     }
+}
+
+/// What stands between `start` and the comma at `end`.
+#[cold]
+fn digit_by_digit(bytes: &[u8], start: usize, end: usize) -> Result<u64, Unexpected> {
+    let text = &bytes[start..end];
+    let blank = text.iter().take_while(|byte| is_space(**byte)).count();
+    let digits = text[blank..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let behind = &text[blank + digits..];
+    let unexpected = |what, at| Err(Unexpected { what, at });
+    if digits == 0 {
+        return unexpected("a number was expected", start + blank);
+    }
+    if digits > MOST_DIGITS {
+        return unexpected("a number of more than 19 digits", start + blank);
+    }
+    if let Some(other) = behind.iter().position(|byte| !is_space(*byte)) {
+        return unexpected("a comma was expected", start + blank + digits + other);
+    }
+    Ok(text[blank..blank + digits].iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0')))
 }
 
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
 
-/// A bit for each comma.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn commas(block: &[u8; BLOCK_BYTES]) -> u64 {
-    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8};
-    let (words, _) = block.as_chunks::<16>();
-    words.iter().enumerate().fold(0, |commas, (at, word)| {
-        let half = |half: &[u8]| half.first_chunk().map_or(0, |half| i64::from_le_bytes(*half));
-        // SAFETY: these need SSE2, which every x86-64 has, and touch no memory.
-        let bits = unsafe {
-            let word = _mm_set_epi64x(half(&word[8..]), half(&word[..8]));
-            _mm_movemask_epi8(_mm_cmpeq_epi8(word, _mm_set1_epi8(b',' as i8)))
-        };
-        commas | u64::from(bits as u32) << (16 * at)
-    })
-}
-
-/// A bit for each comma.
-#[cfg(not(target_arch = "x86_64"))]
-fn commas(block: &[u8; BLOCK_BYTES]) -> u64 {
-    commas_by_words(block)
-}
-
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn commas_by_words(block: &[u8; BLOCK_BYTES]) -> u64 {
+/// A bit for each comma.
+fn commas(block: &[u8; BLOCK_BYTES]) -> u64 {
     let (words, _) = block.as_chunks::<8>();
     words.iter().enumerate().fold(0, |commas, (at, word)| {
         let others = u64::from_le_bytes(*word) ^ (LOW * b',' as u64);
@@ -252,6 +283,8 @@ fn last_digits(bytes: &[u8], digits: usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(text: &str, count: usize) -> Result<Vec<u64>, Unexpected> {
@@ -283,13 +316,49 @@ mod tests {
     }
 
     #[test]
-    fn finds_commas_one_way_and_the_other() {
+    fn finds_commas_and_nothing_else() {
         let mut block = [b'7'; BLOCK_BYTES];
         for at in [0, 1, 7, 8, 15, 16, 30, 31, 32, 33, 62, 63] {
             block[at] = b',';
             block[at ^ 5] = b',' ^ 0x80;
             let expected = block.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(*byte == b','));
-            assert_eq!((commas(&block), commas_by_words(&block)), (expected, expected));
+            assert_eq!(commas(&block), expected);
+        }
+    }
+
+    /// Lists as V8 writes them, of `fields` numbers a line or all in one, of mostly short numbers, and with up to two bytes changed.
+    fn lists() -> impl Strategy<Value = Vec<u8>> {
+        let number =
+            prop_oneof![20 => 0..10u64, 20 => 0..100_000_000u64, 1 => 0..10_000_000_000_000_000u64, 1 => any::<u64>()];
+        let change = (any::<prop::sample::Index>(), prop::sample::select(b"09,\n\r -.:/\"\xff".to_vec()));
+        (prop::collection::vec(number, 1..1500), 1..8usize, prop::collection::vec(change, 0..3), any::<bool>())
+            .prop_map(|(numbers, fields, changes, lines)| {
+                let row = |row: &[u64]| row.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+                let separator = if lines { "\n," } else { "," };
+                let mut text = numbers.chunks(fields).map(row).collect::<Vec<_>>().join(separator).into_bytes();
+                for (at, byte) in changes {
+                    let at = at.index(text.len());
+                    text[at] = byte;
+                }
+                text
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn vectors_read_what_is_read_without_them(text in lists(), fewer in 0..3usize) {
+            let count = (text.iter().filter(|byte| **byte == b',').count() + 1).saturating_sub(fewer);
+            let [slowly, quickly] = [false, wide::is_supported()].map(|is_wide| {
+                let mut numbers = Numbers::with(&text, is_wide);
+                let mut read = Vec::new();
+                while read.len() < count {
+                    read.push((numbers.behind(numbers.end()), numbers.next()));
+                }
+                (numbers.finish(), read)
+            });
+            prop_assert_eq!(slowly, quickly);
         }
     }
 

@@ -1,25 +1,21 @@
-//! The two lists that nearly all of a file is: rows of unsigned integers. One thread reads chunks and cuts them between rows, which takes no
-//! more than counting commas; others make columns of them, each in a part of the columns that is its own.
+//! The lists that nearly all of a file is: rows of unsigned integers. Several threads take turns: whoever has the file reads a chunk and cuts
+//! it between rows, which takes no more than counting commas, and then makes columns of it while the next one reads, each in a part of the
+//! columns that is its own. So a chunk stays in the cache of one core, and nothing is handed over.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::cursor::Cursor;
+use super::cursor::{CHUNK_BYTES, Chunk, Cursor};
 use super::number::{Numbers, Unexpected};
 use crate::heap::error::{Error, Result};
 use crate::heap::threads;
-
-/// Chunks that wait for a thread: enough that none is idle while the next is read.
-const QUEUE: usize = 4;
 
 /// A stretch of columns to be filled.
 pub trait Part: Sized + Send {
     /// What is learnt on the way.
     type Found: Default + Send;
 
+    /// `usize::MAX` if nobody knows how many there are.
     fn rows(&self) -> usize;
     /// Its first `rows` rows; the others stay.
     fn split(&mut self, rows: usize) -> Self;
@@ -28,130 +24,102 @@ pub trait Part: Sized + Send {
     fn merge(into: &mut Self::Found, found: Self::Found);
 }
 
-struct Job<P> {
-    bytes: Vec<u8>,
-    /// Of the first byte.
-    offset: u64,
+/// What the threads take turns at.
+struct Rows<'a, 'b, P> {
+    cursor: &'a mut Cursor<'b>,
     part: P,
-}
-
-struct Outcome<P: Part> {
-    found: P::Found,
-    error: Option<Error>,
+    fields: usize,
+    /// What the last chunk had behind its last whole row.
+    carried: Vec<u8>,
+    /// The list's bracket has been seen.
+    ended: bool,
+    /// Nothing more is to be read.
+    is_over: bool,
 }
 
 /// Fills `part` from rows of `fields` numbers; the list's bracket is taken already, and its end is left.
-pub fn read<P: Part>(cursor: &mut Cursor<'_>, mut part: P, fields: usize) -> Result<P::Found> {
-    if part.rows() == 0 {
-        return Ok(P::Found::default());
-    }
-    let outcome = Mutex::new(Outcome::<P> { found: P::Found::default(), error: None });
-    let failed = AtomicBool::new(false);
-    let (jobs, queue) = sync_channel::<Job<P>>(QUEUE);
-    let queue = Mutex::new(queue);
-    // Chunks go round: allocating and faulting in each anew would cost as much as parsing it.
-    let (give_back, spare) = sync_channel::<Vec<u8>>(2 * QUEUE + threads::count());
-    let cut = thread::scope(|scope| {
-        for _ in 0..threads::count() {
-            scope.spawn(|| work(&queue, &give_back, &outcome, &failed));
-        }
-        let cut = cut(cursor, &mut part, fields, &jobs, &spare, &failed);
-        drop(jobs);
-        cut
+pub fn read<P: Part>(cursor: &mut Cursor<'_>, part: P, fields: usize) -> Result<P::Found> {
+    let rows = Mutex::new(Rows { cursor, part, fields, carried: Vec::new(), ended: false, is_over: false });
+    let ends: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads::count()).map(|_| scope.spawn(|| work(&rows))).collect();
+        threads.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
-    let outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // A row that is wrong comes before the end that was missed because of it.
-    match outcome.error {
-        Some(error) => Err(error),
-        None => cut.map(|()| outcome.found),
+    let mut found = P::Found::default();
+    let mut first: Option<Error> = None;
+    for end in ends {
+        match end.unwrap_or(Err(Error::Fault("a thread that reads has panicked"))) {
+            Ok(more) => P::merge(&mut found, more),
+            // A row that is wrong comes before the end that was missed because of it.
+            Err(error) if first.as_ref().is_none_or(|first| error.offset() < first.offset()) => first = Some(error),
+            Err(_) => {}
+        }
+    }
+    first.map_or(Ok(found), Err)
+}
+
+fn work<P: Part>(rows: &Mutex<Rows<'_, '_, P>>) -> Result<P::Found> {
+    let rows = || rows.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut chunk = Chunk::default();
+    let mut found = P::Found::default();
+    loop {
+        let next = rows().next(&mut chunk);
+        let Some((part, offset)) = next.inspect_err(|_| rows().is_over = true)? else { return Ok(found) };
+        let mut numbers = Numbers::new(chunk.bytes());
+        let read = part.read(&mut numbers, offset);
+        // A number that cannot be read comes before what was made of it.
+        let read = numbers.wrong().and(read).and_then(|found| numbers.finish().map(|()| found));
+        match read {
+            Ok(more) => P::merge(&mut found, more),
+            Err(Unexpected { what, at }) => {
+                rows().is_over = true;
+                return Err(Error::malformed(what, offset + at as u64));
+            }
+        }
     }
 }
 
-fn work<P: Part>(
-    queue: &Mutex<Receiver<Job<P>>>,
-    give_back: &SyncSender<Vec<u8>>,
-    outcome: &Mutex<Outcome<P>>,
-    failed: &AtomicBool,
-) {
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-    while let Ok(Job { bytes, offset, part }) = next() {
-        // A thread that panicked would leave the one that cuts waiting for ever.
-        let read = catch_unwind(AssertUnwindSafe(|| {
-            let mut numbers = Numbers::new(&bytes);
-            let read = part.read(&mut numbers, offset);
-            // A number that cannot be read comes before what was made of it.
-            numbers.wrong().and(read).and_then(|found| numbers.finish().map(|()| found))
-        }));
-        let error = match read {
-            Ok(Ok(found)) => {
-                P::merge(&mut outcome.lock().unwrap_or_else(PoisonError::into_inner).found, found);
-                None
+impl<P: Part> Rows<'_, '_, P> {
+    /// Reads a chunk of whole rows. Returns the part that they fill, and where they begin; None if there are no more.
+    fn next(&mut self, chunk: &mut Chunk) -> Result<Option<(P, u64)>> {
+        loop {
+            let is_open = self.part.rows() == usize::MAX;
+            if self.is_over {
+                return Ok(None);
             }
-            Ok(Err(Unexpected { what, at })) => Some(Error::malformed(what, offset + at as u64)),
-            Err(_) => Some(Error::Fault("a thread that reads has panicked")),
-        };
-        if let Some(error) = error {
-            let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-            if outcome.error.as_ref().is_none_or(|before| error.offset() < before.offset()) {
-                outcome.error = Some(error);
+            if self.part.rows() == 0 || self.ended && is_open {
+                self.is_over = true;
+                self.cursor.put_back(&self.carried);
+                return Ok(None);
             }
-            failed.store(true, Ordering::Relaxed);
-        }
-        // With nobody to take it, it is freed.
-        let _ = give_back.try_send(bytes);
-    }
-}
-
-/// Cuts the list into jobs until `part` is full.
-fn cut<P: Part>(
-    cursor: &mut Cursor<'_>,
-    part: &mut P,
-    fields: usize,
-    jobs: &SyncSender<Job<P>>,
-    spare: &Receiver<Vec<u8>>,
-    failed: &AtomicBool,
-) -> Result<()> {
-    // What the last chunk had behind its last whole row.
-    let mut carried = Vec::new();
-    while part.rows() > 0 && !failed.load(Ordering::Relaxed) {
-        let mut bytes = spare.try_recv().unwrap_or_default();
-        bytes.clear();
-        bytes.append(&mut carried);
-        let held = bytes.len();
-        let more = cursor.fill(&mut bytes)?;
-        let offset = cursor.offset() - bytes.len() as u64;
-        let end = memchr::memchr(b']', &bytes[held..]).map(|at| held + at);
-        let (rows, length) = whole_rows(&bytes[..end.unwrap_or(bytes.len())], end.is_some(), fields, part.rows())
-            .map_err(|(what, at)| Error::malformed(what, offset + at as u64))?;
-        if rows == 0 {
-            match end {
-                Some(end) => {
-                    let missing = format!("the list ends {} rows before what the header says", part.rows());
-                    return Err(Error::malformed(missing, offset + end as u64));
-                }
-                None if !more => return Err(cursor.unexpected("the file ends too early (is it cut off?)")),
-                None if bytes.len() > 2 * super::cursor::CHUNK_BYTES => {
-                    return Err(Error::malformed("no row of numbers", offset));
-                }
-                None => {}
+            if self.ended {
+                let missing = format!("the list ends {} rows before what the header says", self.part.rows());
+                return Err(Error::malformed(missing, self.cursor.offset() - self.carried.len() as u64));
+            }
+            chunk.truncate(0);
+            chunk.append(&self.carried);
+            let held = self.carried.len();
+            self.carried.clear();
+            let more = self.cursor.fill(chunk)?;
+            let bytes = chunk.bytes();
+            let offset = self.cursor.offset() - bytes.len() as u64;
+            let end = memchr::memchr(b']', &bytes[held..]).map(|at| held + at);
+            self.ended = end.is_some();
+            let numbers = &bytes[..end.unwrap_or(bytes.len())];
+            let (rows, length) = whole_rows(numbers, self.ended, self.fields, self.part.rows())
+                .map_err(|(what, at)| Error::malformed(what, offset + at as u64))?;
+            self.carried.extend_from_slice(&bytes[length..]);
+            if rows > 0 {
+                chunk.truncate(length);
+                return Ok(Some((self.part.split(rows), offset)));
+            }
+            if !self.ended && !more {
+                return Err(self.cursor.unexpected("the file ends too early (is it cut off?)"));
+            }
+            if !self.ended && bytes.len() > 2 * CHUNK_BYTES {
+                return Err(Error::malformed("no row of numbers", offset));
             }
         }
-        carried.extend_from_slice(&bytes[length..]);
-        if rows > 0 {
-            bytes.truncate(length);
-            let job = Job { bytes, offset, part: part.split(rows) };
-            jobs.send(job).map_err(|_| Error::Fault("the threads that read have ended"))?;
-        }
-        if end.is_some() {
-            break;
-        }
     }
-    if part.rows() > 0 && !failed.load(Ordering::Relaxed) {
-        let missing = format!("the list ends {} rows before what the header says", part.rows());
-        return Err(Error::malformed(missing, cursor.offset() - carried.len() as u64));
-    }
-    cursor.put_back(&carried);
-    Ok(())
 }
 
 /// How many whole rows `bytes` begin with, at most `most`, and how long they are. The comma behind the last row is part of it, but
