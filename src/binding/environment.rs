@@ -10,6 +10,7 @@ use std::time::Duration;
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 
+use super::paths::Paths;
 use super::pressure::{self, HeapOptions, Pressure};
 use super::sites::Search;
 use super::trend::{Leak, Looks};
@@ -40,6 +41,10 @@ pub struct Environment {
     /// What is told of the heap's, and where it is allocated.
     pub leak: Leak,
     pub search: Search,
+    /// What it is and what holds it.
+    pub paths: Paths,
+    /// Whether these are looked for.
+    pub snapshots: bool,
     main_thread: bool,
     /// Both threads end when these are dropped.
     sampler: Option<Sampler>,
@@ -115,6 +120,8 @@ pub struct StartOptions {
     pub stats: Option<StatsFileOptions>,
     /// Whether it is watched if memory grows with requests.
     pub trend: bool,
+    /// Whether it is looked for, by heap snapshots, what a leak is and what holds it.
+    pub snapshots: bool,
 }
 
 #[napi(object)]
@@ -235,6 +242,8 @@ impl Environment {
             leaks,
             leak: Leak::default(),
             search: Search::default(),
+            paths: Paths::default(),
+            snapshots: options.snapshots,
             main_thread,
             sampler: sampler.ok(),
             stats,

@@ -8,8 +8,8 @@ use napi_derive::napi;
 use super::environment::{Environment, with};
 use crate::recorder::writer::epoch_ms;
 use crate::recorder::{EventKind, Quantity, TrendState, reader};
+use crate::trend::advice::Place;
 use crate::trend::campaign::{Campaign, Situation, Step};
-use crate::trend::quantities::Place;
 use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites};
 
 /// Places of handlers that are kept; an app has some hundreds.
@@ -34,6 +34,10 @@ pub struct Search {
 }
 
 impl Search {
+    pub fn is_on(&self) -> bool {
+        self.campaign.is_on()
+    }
+
     pub fn place(&self) -> Option<Place> {
         self.found.clone()
     }
@@ -137,7 +141,8 @@ pub fn site_profile(
     });
 }
 
-fn moment(environment: &Environment) -> Moment {
+/// What has been served by now.
+pub fn moment(environment: &Environment) -> Moment {
     let record = reader::read(&**environment.ledger.writer().map()).ok();
     let Some(record) = record else { return Moment::default() };
     let mut routes: HashMap<String, f64> = HashMap::new();
