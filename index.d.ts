@@ -69,8 +69,12 @@ declare namespace plimsoll {
      * Whether it is watched if memory grows with requests: `stats().trend`, and a {@link Finding} of kind `leak`. On a thread of its own, after major
      * collections. Needs the exact probe. `sites`: when it does, the function that allocates what stays is looked for, with V8's sampling heap
      * profiler, for some minutes; not where another profiler has it. Default: true, both.
+     *
+     * `snapshots`: of a leak that is one, two heap snapshots are taken ({@link plimsoll.snapshot}, by a child) and compared by another process, for the class of what
+     * stays and the path that holds it. Linux with glibc, the main thread. `dir`: where they are written, by default a private folder in the temporary one; `keep`:
+     * they stay there, and the finding says where. Default: false.
      */
-    leaks?: boolean | { trend?: boolean; sites?: boolean }
+    leaks?: boolean | { trend?: boolean; sites?: boolean; snapshots?: boolean | { dir?: string; keep?: boolean } }
     /**
      * A signal on which a heap snapshot is taken ({@link plimsoll.snapshot}, into the current folder). No default: process managers use
      * SIGUSR2 for a restart.
@@ -288,8 +292,8 @@ declare namespace plimsoll {
   function expectGone(object: object, label: string): void
 
   /**
-   * Calls `listener` with each {@link Finding} when it is new; `stats().findings` goes on counting it. One of kind `leak` is told once more when it
-   * has stopped, with `withdrawnAt`. The same as `plimsoll:finding` of
+   * Calls `listener` with each {@link Finding} when it is new; `stats().findings` goes on counting it. One of kind `leak` is told again when its site is known,
+   * when its class and path are, and when it has stopped, with `withdrawnAt`. The same as `plimsoll:finding` of
    * `node:diagnostics_channel`, but that a listener that throws is counted as a fault.
    * @throws {TypeError} for another event, and for what is no function.
    */

@@ -136,7 +136,7 @@ test('says nothing before there is enough to say, and nothing at all where it is
 })
 
 test('what `leaks` takes is checked', () => {
-  for (const leaks of [null, 'on', 1, [], { trend: 1 }, { trend: null }, { snapshots: true }]) {
+  for (const leaks of [null, 'on', 1, [], { trend: 1 }, { trend: null }, { paths: true }]) {
     assert.throws(() => plimsoll({ leaks }), { name: 'TypeError', message: /plimsoll\(\)'s leaks.*trend/ })
   }
   for (const leaks of [{ sites: 1 }, { trend: false, sites: true }]) {

@@ -14,7 +14,18 @@ const options = require('./options.js')
 const KEPT = 128
 const EVENTS = ['finding']
 /** Of a message, where it says nothing of them. */
-const UNSAID = { route: null, origin: null, perThousand: null, withdrawnAt: null }
+const UNSAID = {
+  route: null,
+  origin: null,
+  perThousand: null,
+  withdrawnAt: null,
+  bytesPerRequest: null,
+  low: null,
+  high: null,
+  p: null,
+  class: null,
+  path: null
+}
 
 const listeners = new Set()
 /** Without a binary. */

@@ -1,27 +1,42 @@
 'use strict'
 
 /*
- * What `plimsoll({ leaks })` takes: whether it is watched if memory grows with requests, and whether, if it does, it is looked for where.
+ * What `plimsoll({ leaks })` takes: whether it is watched if memory grows with requests, and whether, if it does, it is looked for where, and what
+ * it is.
  */
 
 const options = require('./options.js')
 
-const DEFAULTS = { trend: true, sites: true }
+const DEFAULTS = { trend: true, sites: true, snapshots: null }
+const KNOWN = ['trend', 'sites', 'snapshots']
 
-/** `{ trend, sites }`. */
+/** `{ trend, sites, snapshots }`, the last of which is null or `{ dir, keep }`. */
 function settingsOf(where, given) {
   if (given === undefined || given === true) return DEFAULTS
-  if (given === false) return { trend: false, sites: false }
-  const known = Object.keys(DEFAULTS)
-  if (!options.isObject(given)) options.fail(where, given, `true, false or an object with ${known.join(', ')}`)
-  const { trend = DEFAULTS.trend, sites = trend && DEFAULTS.sites } = options.object(where, given, known)
+  if (given === false) return { trend: false, sites: false, snapshots: null }
+  if (!options.isObject(given)) options.fail(where, given, `true, false or an object with ${KNOWN.join(', ')}`)
+  const { trend = DEFAULTS.trend, sites = trend && DEFAULTS.sites, snapshots } = options.object(where, given, KNOWN)
   const settings = {
     trend: options.oneOf(`${where}.trend`, trend, [true, false]),
-    sites: options.oneOf(`${where}.sites`, sites, [true, false])
+    sites: options.oneOf(`${where}.sites`, sites, [true, false]),
+    snapshots: snapshotsOf(`${where}.snapshots`, snapshots)
   }
-  if (sites && !trend)
-    options.fail(`${where}.sites`, sites, 'false where trend is: it is the trend that calls for them')
+  for (const step of ['sites', 'snapshots']) {
+    if (settings[step] && !trend) {
+      options.fail(`${where}.${step}`, given[step], 'false where trend is: it is the trend that calls for them')
+    }
+  }
   return settings
+}
+
+function snapshotsOf(where, given = false) {
+  if (given === false) return null
+  if (given === true) return { dir: undefined, keep: false }
+  if (!options.isObject(given)) options.fail(where, given, 'true, false or an object with dir, keep')
+  const { dir, keep = false } = options.object(where, given, ['dir', 'keep'])
+  if (dir !== undefined) options.string(`${where}.dir`, dir, 4096)
+  options.oneOf(`${where}.keep`, keep, [true, false])
+  return { dir, keep }
 }
 
 module.exports = { DEFAULTS, settingsOf }

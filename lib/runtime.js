@@ -116,7 +116,8 @@ function begin(settings) {
     heapOptions: heapOptions.forNative(settings.nearLimit),
     layoutShift: state.layoutShift,
     stats: settings.stats,
-    trend: settings.leaks.trend
+    trend: settings.leaks.trend,
+    snapshots: settings.leaks.snapshots !== null
   })
   state.exact = state.started.exact && standsTheTest()
   state.reason = state.exact ? null : (state.reason ?? state.started.reason ?? null)
@@ -189,7 +190,9 @@ function keepTime() {
       now - last - TICK_MS,
       performance.eventLoopUtilization(current, utilization).utilization
     )
-    if (state.settings.leaks.sites) sites.turn()
+    const { leaks } = state.settings
+    if (leaks.sites) sites.turn()
+    if (leaks.snapshots !== null) paths().turn(leaks.snapshots)
     announce()
     if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
     spans.turn()
@@ -206,6 +209,11 @@ function announce() {
   } catch (error) {
     faults.report('when something was announced', error)
   }
+}
+
+/** Not before it is needed: it takes snapshots, which need what is here. */
+function paths() {
+  return require('./paths.js')
 }
 
 /** A leak was found, or has stopped. */

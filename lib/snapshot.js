@@ -28,7 +28,19 @@ let taken = 0
 
 /** Takes a heap snapshot of this thread: `{ path, bytes, pauseMs, tookMs, attempts, mode }`. */
 async function snapshot(given = {}) {
-  const settings = settingsOf(given)
+  return take(settingsOf(given))
+}
+
+/** The same by a child, of plimsoll's own accord: who waits for it does not hold the process open. */
+async function quietly(given) {
+  return take({ ...settingsOf(given), held: false })
+}
+
+function isRunning() {
+  return running
+}
+
+async function take(settings) {
   if (running) throw failure('another snapshot is being taken; one at a time')
   running = true
   const began = performance.now()
@@ -52,7 +64,7 @@ function settingsOf(given) {
   options.oneOf("snapshot()'s mode", mode, MODES)
   if (compress !== undefined) options.oneOf("snapshot()'s compress", compress, ['zstd'])
   const compressed = compress === 'zstd'
-  return { path: targetOf(wanted, compressed), mode, compressed }
+  return { path: targetOf(wanted, compressed), mode, compressed, held: true }
 }
 
 /** The file's path: as it was given, or in the folder that was given, under a name as V8 makes it. */
@@ -65,7 +77,7 @@ function targetOf(wanted, compressed) {
   return path.join(target, `Heap.${at}.${process.pid}.${taken}${EXTENSION}${compressed ? PACKED : ''}`)
 }
 
-async function byChild({ path: target, compressed }) {
+async function byChild({ path: target, compressed, held }) {
   if (native === null) throw failure(`a snapshot by a child needs the addon: ${reason}`, STOP)
   const unsupported = native.snapshotUnsupported()
   if (unsupported) throw failure(unsupported, STOP)
@@ -73,7 +85,7 @@ async function byChild({ path: target, compressed }) {
   runtime.start()
   const failures = []
   while (failures.length < ATTEMPTS) {
-    const attempt = await tryOnce(target, compressed)
+    const attempt = await tryOnce(target, compressed, held)
     if (attempt.bytes !== undefined) return { ...attempt, attempts: failures.length + 1 }
     failures.push(attempt.failure)
     if (!attempt.mayPass) break
@@ -85,18 +97,39 @@ async function byChild({ path: target, compressed }) {
 
 const STOP = "Where the server may stand still, mode: 'stop' has V8 write one here"
 
-async function tryOnce(target, compressed) {
+async function tryOnce(target, compressed, held) {
   try {
     const { used_heap_size: used, external_memory: external } = v8.getHeapStatistics()
-    await native.snapshotPrepare(target, compressed, used + external)
-    await quietMoment()
+    await prepared(target, compressed, used + external, held)
+    await quietMoment(held)
     const { pauseMs, path: guest } = native.snapshotFork()
     if (guest) writeAndLeave(guest)
-    const { bytes, failure: why, mayPass } = await native.snapshotWatch()
+    const { bytes, failure: why, mayPass } = await watched(held)
     return bytes === undefined || bytes === null ? { failure: why, mayPass } : { bytes, pauseMs }
   } catch (error) {
     native.snapshotAbandon()
     return { failure: error.message, mayPass: false }
+  }
+}
+
+async function prepared(target, compressed, heap, held) {
+  if (held) return native.snapshotPrepare(target, compressed, heap)
+  native.snapshotPrepareQuietly(target, compressed, heap)
+  const { failure: why } = await quietEnd()
+  if (why) throw new Error(why)
+}
+
+async function watched(held) {
+  if (held) return native.snapshotWatch()
+  native.snapshotWatchQuietly()
+  return quietEnd()
+}
+
+async function quietEnd() {
+  for (;;) {
+    const end = native.snapshotQuietEnd()
+    if (end) return end
+    await sleep(LOOK_MS, undefined, { ref: false })
   }
 }
 
@@ -110,11 +143,13 @@ function writeAndLeave(guest) {
   }
 }
 
-async function quietMoment() {
+async function quietMoment(held) {
   const deadline = performance.now() + PATIENCE_MS
-  while (native.sinceMajorMs() < QUIET_MS && performance.now() < deadline) await sleep(LOOK_MS)
+  while (native.sinceMajorMs() < QUIET_MS && performance.now() < deadline) {
+    await sleep(LOOK_MS, undefined, { ref: held })
+  }
   // From an idle turn: not with the stack of whoever asked.
-  await turn()
+  await turn(undefined, { ref: held })
 }
 
 async function here({ path: target, compressed }) {
@@ -164,4 +199,4 @@ function onSignal(signal, log) {
   })
 }
 
-module.exports = { snapshot, onSignal }
+module.exports = { snapshot, quietly, isRunning, onSignal }

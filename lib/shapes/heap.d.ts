@@ -103,6 +103,11 @@ export interface HeapDominator extends HeapObject {
 
 /** What came and what went. */
 export interface HeapDiff {
+  /**
+   * Whether objects were counted, by class and by how they are held, since their ids mean nothing: of snapshots that children made (`plimsoll.snapshot()`), of
+   * which each numbers the objects for itself. Then `added` and `removed` are what there is more and less of, and the third snapshot is compared with the first.
+   */
+  counted: boolean
   added: number
   removed: number
   addedBytes: number
@@ -118,6 +123,8 @@ export interface HeapDiff {
     retainedBytes: number
     /** How the one that retains most is kept, root first; empty from the 51st class on. */
     path: string[]
+    /** The file of the module that the path goes through; null where it goes through none. */
+    module: string | null
     /** The id of that one. */
     example: HeapObjectId | null
     location?: HeapLocation

@@ -279,7 +279,10 @@ export interface Finding {
   origin: string | null
   /** How often it was seen; of what grows, how much of it there was when it was last told (it is told again when there is a tenth more). */
   count: number
-  /** Of a thousand requests of that route (`retained`: of those watched); null where it does not apply. */
+  /**
+   * Of a thousand requests of that route (`retained`: of those watched); of kind `leak`, how many objects of `class` they leave behind. Null where it does not
+   * apply.
+   */
   perThousand: number | null
   firstSeen: number
   lastSeen: number
@@ -288,6 +291,16 @@ export interface Finding {
   advice: string
   /** Of kind `leak`: when it was seen to have stopped; the advice then says what was wrong. Null while it goes on. */
   withdrawnAt: number | null
+  /** Of kind `leak`, null of others: bytes that a request of `route` keeps, of all requests where no route is known, … */
+  bytesPerRequest: number | null
+  /** … the interval of 95 % for that, … */
+  low: number | null
+  high: number | null
+  /** … and how likely such growth is by chance. */
+  p: number | null
+  /** Of kind `leak`, with `leaks: { snapshots: true }`: the class of what stays, and how it is held, root first; null until that is known. */
+  class: string | null
+  path: string[] | null
 }
 
 /** Whether memory grows with requests, by whose memory it is; null with `leaks: false` and without a binary. */

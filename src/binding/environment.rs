@@ -10,6 +10,7 @@ use std::time::Duration;
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 
+use super::paths::Paths;
 use super::pressure::{self, HeapOptions, Pressure};
 use super::sites::Search;
 use super::trend::{self, Leak, Looks};
@@ -43,6 +44,10 @@ pub struct Environment {
     pub search: Search,
     /// None where it is not watched if memory grows.
     pub cadence: Option<Cadence>,
+    /// What it is and what holds it.
+    pub paths: Paths,
+    /// Whether these are looked for.
+    pub snapshots: bool,
     main_thread: bool,
     /// Both threads end when these are dropped.
     sampler: Option<Sampler>,
@@ -118,6 +123,8 @@ pub struct StartOptions {
     pub stats: Option<StatsFileOptions>,
     /// Whether it is watched if memory grows with requests.
     pub trend: bool,
+    /// Whether it is looked for, by heap snapshots, what a leak is and what holds it.
+    pub snapshots: bool,
 }
 
 #[napi(object)]
@@ -239,6 +246,8 @@ impl Environment {
             leak: Leak::default(),
             search: Search::default(),
             cadence: options.trend.then(Cadence::default),
+            paths: Paths::default(),
+            snapshots: options.snapshots,
             main_thread,
             sampler: sampler.ok(),
             stats,

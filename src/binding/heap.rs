@@ -72,7 +72,9 @@ impl HeapFile {
         let last = last.map(|last| last.heap()).transpose()?;
         self.ask(env, move |before| {
             let baseline = before.baseline();
-            let diff = match last {
+            let newest = last.as_ref().unwrap_or(&after);
+            let diff = match &last {
+                _ if !newest.has_ids_of(&baseline) => Ok(newest.groups().since(&before.groups())),
                 Some(last) => last.diff(&baseline, Some(&after.ids())),
                 None => after.diff(&baseline, None),
             };

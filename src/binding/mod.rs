@@ -11,6 +11,7 @@ mod functions;
 mod heap;
 mod inflate;
 mod memory;
+mod paths;
 mod pressure;
 mod reports;
 mod requests;

@@ -62,6 +62,7 @@ pub fn finding(found: FindingOptions, times: f64) -> Result<bool> {
         severity,
         per_thousand: found.per_thousand,
         advice: &found.advice,
+        kept: None,
     };
     Ok(with(|environment| environment.ledger.find(&evidence, times.max(0.0) as u64)).unwrap_or(false))
 }

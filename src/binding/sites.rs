@@ -9,8 +9,8 @@ use super::environment::{Environment, with};
 use super::trend::is_suspicious;
 use crate::recorder::writer::epoch_ms;
 use crate::recorder::{EventKind, Quantity, reader};
+use crate::trend::advice::Place;
 use crate::trend::campaign::{Campaign, Situation, Step};
-use crate::trend::quantities::Place;
 use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites, file_of};
 
 /// Places of handlers that are kept; an app has some hundreds.
@@ -35,6 +35,10 @@ pub struct Search {
 }
 
 impl Search {
+    pub fn is_on(&self) -> bool {
+        self.campaign.is_on()
+    }
+
     pub fn place(&self) -> Option<Place> {
         self.found.clone()
     }
@@ -135,7 +139,8 @@ pub fn site_profile(
     });
 }
 
-fn moment(environment: &Environment) -> Moment {
+/// What has been served by now.
+pub fn moment(environment: &Environment) -> Moment {
     let record = reader::read(&**environment.ledger.writer().map()).ok();
     let Some(record) = record else { return Moment::default() };
     let mut routes: HashMap<String, f64> = HashMap::new();

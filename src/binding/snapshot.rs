@@ -1,6 +1,10 @@
 //! Heap snapshots by a child: what JavaScript calls, in this order, for one attempt: `snapshotPrepare`, `snapshotFork`, and then `snapshotLeave`
 //! in the child, `snapshotWatch` in the server.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::{Mutex, PoisonError};
+
 use napi::bindgen_prelude::Object;
 use napi::{Env, Result};
 use napi_derive::napi;
@@ -75,6 +79,7 @@ mod work {
             Side::Server(child) => {
                 let pause_ms = child.pause.as_secs_f64() * 1e3;
                 job.child = Some(child);
+                with(crate::binding::paths::forked);
                 Ok(Forked { pause_ms, path: None })
             }
             Side::Guest(guest) => Ok(Forked { pause_ms: 0.0, path: Some(settle(guest)) }),
@@ -179,6 +184,53 @@ pub fn snapshot_unsupported() -> Option<String> {
 #[napi(catch_unwind, ts_return_type = "Promise<void>")]
 pub fn snapshot_prepare(env: &Env, target: String, compressed: bool, heap: f64) -> Result<Object<'_>> {
     super::beside::beside(env, "plimsoll-snapshot", move || work::prepare(&target, compressed, heap.max(0.0) as u64))
+}
+
+/// What the thread of a snapshot that nobody waits for comes to.
+static QUIET: Mutex<Option<Receiver<SnapshotEnd>>> = Mutex::new(None);
+
+/// Does the work on a thread of its own, without a promise: one would hold the event loop, and a server that is about to end would not.
+fn quietly(work: impl FnOnce() -> SnapshotEnd + Send + 'static) -> Result<()> {
+    let (send, receive) = channel();
+    let thread = move || {
+        if let Ok(end) = catch_unwind(AssertUnwindSafe(work)) {
+            // Nobody listens any more when the process ends.
+            let _ = send.send(end);
+        }
+    };
+    let started = std::thread::Builder::new().name("plimsoll-snapshot".into()).stack_size(512 << 10).spawn(thread);
+    started.map_err(|error| napi::Error::from_reason(format!("plimsoll: no thread for a snapshot: {error}")))?;
+    *QUIET.lock().unwrap_or_else(PoisonError::into_inner) = Some(receive);
+    Ok(())
+}
+
+/// As [`snapshot_prepare`]; the end comes by [`snapshot_quiet_end`].
+#[napi(catch_unwind)]
+pub fn snapshot_prepare_quietly(target: String, compressed: bool, heap: f64) -> Result<()> {
+    quietly(move || {
+        let failure = work::prepare(&target, compressed, heap.max(0.0) as u64).err();
+        SnapshotEnd { bytes: None, failure, may_pass: false }
+    })
+}
+
+/// As [`snapshot_watch`]; the end comes by [`snapshot_quiet_end`].
+#[napi(catch_unwind)]
+pub fn snapshot_watch_quietly() -> Result<()> {
+    quietly(work::watch_child)
+}
+
+/// What has become of what was begun quietly; none while it goes on.
+#[napi(catch_unwind)]
+pub fn snapshot_quiet_end() -> Option<SnapshotEnd> {
+    let quiet = QUIET.lock().unwrap_or_else(PoisonError::into_inner);
+    match quiet.as_ref()?.try_recv() {
+        Ok(end) => Some(end),
+        Err(TryRecvError::Empty) => None,
+        Err(TryRecvError::Disconnected) => {
+            let failure = Some("internal fault: the thread panicked".to_owned());
+            Some(SnapshotEnd { bytes: None, failure, may_pass: false })
+        }
+    }
 }
 
 /// Milliseconds since a major collection was last at work; infinity where none is known of.

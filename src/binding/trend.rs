@@ -6,13 +6,16 @@ use std::sync::mpsc::Sender;
 use serde_json::{Value, json};
 
 use super::environment::Environment;
+use super::paths::Paths;
+use super::sites::Search;
 use crate::ledger::Ledger;
 use crate::recorder::map::Map;
 use crate::recorder::record::{Finding, Trend};
-use crate::recorder::writer::{Evidence, SamplerWriter, epoch_ms};
+use crate::recorder::writer::{Evidence, Kept, SamplerWriter, epoch_ms};
 use crate::recorder::{Quantity, Severity, TrendState, reader};
+use crate::trend::advice::{Known, Place, advice, bytes_of};
 use crate::trend::cadence::Now;
-use crate::trend::quantities::{News, Place, Quantities, advice, located_advice};
+use crate::trend::quantities::{News, Quantities};
 
 /// Looks at the record whenever there was a major collection, and writes what it sees there.
 pub struct Looks {
@@ -84,69 +87,114 @@ pub struct Leak {
     /// While it stands.
     news: Option<News>,
     place: Option<Place>,
+    /// Whether it was told what it is and what holds it; and why not.
+    held: bool,
+    failure: Option<String>,
 }
 
-impl Leak {
-    fn evidence<'a>(&'a self, advice: &'a str) -> Evidence<'a> {
-        let place = self.place.as_ref();
-        let route = place.and_then(|place| place.routes.first());
-        evidence(route.map(String::as_str), place.map(|place| place.origin.as_str()), advice)
+/// A finding before it is in the record.
+struct Told<'a> {
+    route: Option<&'a str>,
+    origin: Option<&'a str>,
+    per_thousand: Option<f64>,
+    advice: String,
+    kept: Kept<'a>,
+}
+
+impl Told<'_> {
+    fn evidence(&self) -> Evidence<'_> {
+        let Self { route, origin, per_thousand, ref advice, kept } = *self;
+        Evidence { kind: "leak", route, origin, severity: Severity::Critical, per_thousand, advice, kept: Some(kept) }
     }
 }
 
-fn evidence<'a>(route: Option<&'a str>, origin: Option<&'a str>, advice: &'a str) -> Evidence<'a> {
-    Evidence { kind: "leak", route, origin, severity: Severity::Critical, per_thousand: None, advice }
+fn is_same(known: &Place, place: &Place) -> bool {
+    known.origin == place.origin && known.routes.first() == place.routes.first()
+}
+
+/// All that is known of the heap's leak, which is allocated at `place`.
+fn told<'a>(place: Option<&'a Place>, search: &'a Search, paths: &'a Paths, snapshots: bool, news: &News) -> Told<'a> {
+    let (News::Leaks(verdict) | News::Stopped(verdict, _)) = news;
+    let kept = paths.kept(place.map_or(&[], |place| &place.routes));
+    let known = Known {
+        place,
+        kept,
+        files: paths.files.as_deref(),
+        no_site: search.failure.as_deref(),
+        no_path: paths.failure.as_deref(),
+        snapshots,
+    };
+    Told {
+        route: place.and_then(|place| place.routes.first()).map(String::as_str),
+        origin: place.map(|place| place.origin.as_str()),
+        per_thousand: kept.map(|(_, per_thousand)| per_thousand),
+        advice: advice(Quantity::Heap, news, &known),
+        kept: Kept {
+            bytes: place.map(|place| place.bytes).or_else(|| bytes_of(verdict)),
+            p: verdict.figures.map(|figures| figures.p),
+            class: kept.map(|(kept, _)| kept.class.as_str()),
+            path: kept.map_or(&[], |(kept, _)| &kept.path),
+        },
+    }
 }
 
 /// Puts it into the record's findings. What listeners must hear of: a leak that is new, and one that has stopped.
 pub fn tell(environment: &mut Environment, quantity: Quantity, news: &News) -> Option<Value> {
-    let Environment { ledger, leak, search, .. } = environment;
-    let mut text = advice(quantity, news);
-    match quantity {
-        Quantity::Heap => {
-            if leak.news.is_none() {
-                leak.place = search.place();
-            }
-            leak.news = Some(news.clone()).filter(|news| matches!(news, News::Leaks(_)));
-            match &leak.place {
-                Some(place) => text = located_advice(place, news),
-                None => text.extend(search.failure.iter().map(|why| format!(". Its site is not known: {why}"))),
-            }
-            let due = see(ledger, &leak.evidence(&text), news);
-            due.then(|| message(ledger, &leak.evidence(&text)))?
+    let Environment { ledger, leak, search, paths, snapshots, .. } = environment;
+    if quantity == Quantity::Heap {
+        if leak.news.is_none() {
+            // Another one than the last.
+            paths.forget();
+            *leak = Leak { place: search.place(), ..Leak::default() };
         }
-        Quantity::External | Quantity::Native => {
-            let origin = if quantity == Quantity::External { "(external memory)" } else { "(native memory)" };
-            let evidence = evidence(None, Some(origin), &text);
-            see(ledger, &evidence, news).then(|| message(ledger, &evidence))?
-        }
+        // Its figures get better while a campaign goes on.
+        let better = search.place().filter(|place| leak.place.as_ref().is_some_and(|known| is_same(known, place)));
+        leak.place = better.or_else(|| leak.place.take());
+        leak.news = Some(news.clone()).filter(|news| matches!(news, News::Leaks(_)));
+        return see(ledger, &told(leak.place.as_ref(), search, paths, *snapshots, news), news);
     }
+    let (News::Leaks(verdict) | News::Stopped(verdict, _)) = news;
+    let told = Told {
+        route: None,
+        origin: Some(if quantity == Quantity::External { "(external memory)" } else { "(native memory)" }),
+        per_thousand: None,
+        advice: advice(quantity, news, &Known::default()),
+        kept: Kept { bytes: bytes_of(verdict), p: verdict.figures.map(|figures| figures.p), ..Kept::default() },
+    };
+    see(ledger, &told, news)
 }
 
-fn see(ledger: &mut Ledger, evidence: &Evidence, news: &News) -> bool {
-    match news {
-        News::Leaks(_) => ledger.find(evidence, 1),
-        News::Stopped(..) => ledger.withdraw(evidence),
-    }
+fn see(ledger: &mut Ledger, told: &Told, news: &News) -> Option<Value> {
+    let due = match news {
+        News::Leaks(_) => ledger.find(&told.evidence(), 1),
+        News::Stopped(..) => ledger.withdraw(&told.evidence()),
+    };
+    due.then(|| message(ledger, &told.evidence()))?
 }
 
-/// Gives the leak that stands its place, once that is known: listeners must hear of that too.
+/// Tells more of the leak that stands, once more is known: its place, what it is and what holds it. Listeners must hear of that too.
 pub fn locate(environment: &mut Environment) -> Option<Value> {
-    let Environment { ledger, leak, search, .. } = environment;
+    let Environment { ledger, leak, search, paths, snapshots, .. } = environment;
     let news = leak.news.clone()?;
-    let place = search.place()?;
-    let known = leak
-        .place
-        .as_ref()
-        .is_some_and(|known| known.origin == place.origin && known.routes.first() == place.routes.first());
-    if known {
+    let place = search.place().filter(|place| !leak.place.as_ref().is_some_and(|known| is_same(known, place)));
+    let held = paths.kept(&[]).is_some();
+    let mut due = held && !leak.held;
+    if place.is_none() && !due && paths.failure == leak.failure {
         return None;
     }
-    let text = located_advice(&place, &news);
-    let located = Leak { news: Some(news), place: Some(place) };
-    ledger.locate(&leak.evidence(""), &located.evidence(&text)).then_some(())?;
-    *leak = located;
-    message(ledger, &leak.evidence(&text))
+    (leak.held, leak.failure) = (held, paths.failure.clone());
+    if let Some(place) = place {
+        let before = told(leak.place.as_ref(), search, paths, *snapshots, &news);
+        let located = told(Some(&place), search, paths, *snapshots, &news);
+        // Not if there is a finding by that name already.
+        if ledger.locate(&before.evidence(), &located.evidence()) {
+            leak.place = Some(place);
+            due = true;
+        }
+    }
+    let told = told(leak.place.as_ref(), search, paths, *snapshots, &news);
+    ledger.find(&told.evidence(), 0);
+    due.then(|| message(ledger, &told.evidence()))?
 }
 
 fn message(ledger: &Ledger, evidence: &Evidence) -> Option<Value> {

@@ -1,5 +1,6 @@
 //! What came and what went between two snapshots of one process. V8 keeps an object's id for its life, so objects are the same where their ids
-//! are. Native nodes get new ids in each snapshot; of these, as many as are alike before and after cancel out.
+//! are. Native nodes get new ids in each snapshot; of these, as many as are alike before and after cancel out. Children of a process number its objects
+//! each for itself: whether ids mean the same is told by functions, whose names never change, and if they do not, see [`super::growth`].
 //!
 //! With three snapshots only what was made between the first and the second and is still there in the third counts, as in memlab: what one
 //! round of work has left behind.
@@ -20,6 +21,8 @@ const MOST_PATHS: usize = 50;
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diff {
+    /// Whether objects were counted by class and by how they are held, since their ids mean nothing: of two children of a process.
+    pub counted: bool,
     pub added: u64,
     pub removed: u64,
     pub added_bytes: u64,
@@ -28,7 +31,7 @@ pub struct Diff {
     pub classes: Vec<ClassDiff>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClassDiff {
     pub name: String,
@@ -40,6 +43,8 @@ pub struct ClassDiff {
     pub retained_bytes: u64,
     /// How the one that retains most is kept, root first; of the first 50 classes.
     pub path: Vec<String>,
+    /// The file of the module that the path goes through; none where it goes through none.
+    pub module: Option<String>,
     /// The id of that one.
     pub example: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +61,13 @@ pub struct Baseline {
     classes: Vec<Class>,
     /// How many native nodes there are of each class and size.
     native: HashMap<(u32, u64), u64>,
+    /// Ids and names of some functions.
+    functions: HashMap<u32, String>,
 }
+
+/// Functions that are looked at, and how many must be the same for the ids to be: in one process all were, in two children 1 to 3 %.
+const MOST_FUNCTIONS: usize = 4096;
+const SAME: f64 = 0.98;
 
 /// Ids of one snapshot. V8 numbers objects one after the other, so a bit for each is smallest; native nodes have what comes from addresses, and
 /// are few.
@@ -111,6 +122,21 @@ impl Snapshot {
         self.nodes.kind[node as usize] == self.node_kinds().native
     }
 
+    /// Some functions from all over it.
+    fn functions(&self) -> HashMap<u32, String> {
+        let closures = || self.ordinals().filter(|node| self.is_closure(*node));
+        let step = closures().count().div_ceil(MOST_FUNCTIONS).max(1);
+        closures().step_by(step).map(|node| (self.nodes.id[node as usize], self.function_name(node))).collect()
+    }
+
+    fn is_closure(&self, node: Ordinal) -> bool {
+        self.nodes.kind[node as usize] == self.node_kinds().closure
+    }
+
+    fn function_name(&self, node: Ordinal) -> String {
+        self.strings.text(self.nodes.name[node as usize])
+    }
+
     /// What counts: nodes with a size of their own, as in the summary.
     fn sized(&self) -> impl Iterator<Item = Ordinal> + '_ {
         let counts = |node: &Ordinal| self.nodes.size.get(*node) > 0 && *node != self.root && !self.is_synthetic(*node);
@@ -156,7 +182,8 @@ impl Baseline {
             objects.push((id, class, small));
         }
         objects.shrink_to_fit();
-        Self { ids: Ids::of(&snapshot.nodes.id), objects, large, classes: classes.all.clone(), native }
+        let functions = snapshot.functions();
+        Self { functions, ids: Ids::of(&snapshot.nodes.id), objects, large, classes: classes.all.clone(), native }
     }
 }
 
@@ -167,6 +194,19 @@ impl Heap {
 
     pub fn baseline(&self) -> Baseline {
         Baseline::of(&self.snapshot, &self.classes)
+    }
+
+    /// Whether an id is the same object's here and in `before`.
+    pub fn has_ids_of(&self, before: &Baseline) -> bool {
+        let snapshot = &self.snapshot;
+        let (mut seen, mut same) = (0, 0);
+        for node in snapshot.ordinals() {
+            if let Some(name) = before.functions.get(&snapshot.nodes.id[node as usize]) {
+                seen += 1;
+                same += usize::from(snapshot.is_closure(node) && snapshot.function_name(node) == *name);
+            }
+        }
+        same as f64 >= SAME * f64::from(seen)
     }
 
     /// What came since `before` and is here. With `between`, the ids of a snapshot in the middle, only what was there already.
@@ -250,7 +290,8 @@ impl Heap {
         order.sort_by(|a, b| growth(*b).cmp(&growth(*a)).then_with(|| classes[*a].name.cmp(&classes[*b].name)));
         let told = order.into_iter().enumerate().map(|(rank, at)| {
             let node = Some(example[at]).filter(|node| *node != NONE);
-            let path = node.filter(|_| rank < MOST_PATHS).map(|node| self.told_path(node)).unwrap_or_default();
+            let told = node.filter(|_| rank < MOST_PATHS).map(|node| self.told_path(node));
+            let (path, module) = told.unwrap_or_default();
             ClassDiff {
                 name: classes[at].name.clone(),
                 added: added[at].count,
@@ -259,12 +300,14 @@ impl Heap {
                 removed_bytes: removed[at].bytes,
                 retained_bytes: retained[at],
                 path,
+                module,
                 example: node.map(|node| self.snapshot.nodes.id[node as usize]),
                 location: classes[at].place(),
             }
         });
         let sum = |sums: &[Sum], of: fn(&Sum) -> u64| sums.iter().map(of).sum();
         Diff {
+            counted: false,
             added: sum(added, |sum| sum.count),
             removed: sum(removed, |sum| sum.count),
             added_bytes: sum(added, |sum| sum.bytes),

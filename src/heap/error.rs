@@ -19,6 +19,9 @@ pub enum Error {
     /// A diff of snapshots that have nothing to do with each other.
     #[error("the snapshots have no object in common: they are not of one process")]
     Unrelated,
+    /// Of two children of a process, the earlier snapshot is read a second time.
+    #[error("these were numbered by two processes, so the earlier one must be read twice, which a stream cannot be")]
+    NotTwice,
     /// A thread panicked or could not be started.
     #[error("internal fault: {0}")]
     Fault(&'static str),

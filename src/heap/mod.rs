@@ -1,7 +1,7 @@
 //! Reading heap snapshots: what Chrome DevTools shows of one, in seconds and without a browser.
 //!
 //! [`source`] gives bytes, [`lexer`] makes columns of them ([`snapshot`]), [`graph`] computes what follows from nodes and edges, [`classes`] what
-//! things are called. A [`Heap`] is all of that, and answers: [`summary`], [`diff`], [`path`], [`tree`], [`object`].
+//! things are called. A [`Heap`] is all of that, and answers: [`summary`], [`diff`] and [`growth`], [`path`], [`tree`], [`object`].
 //!
 //! A snapshot of 500 MB has seven million nodes and twenty million edges. So there are no objects for them, only columns of 32-bit numbers; what
 //! is needed for a while is dropped as soon as it is used; and where two things can be computed without each other, two threads do.
@@ -11,6 +11,7 @@ pub mod classes;
 pub mod diff;
 pub mod error;
 pub mod graph;
+pub mod growth;
 pub mod lexer;
 mod memory;
 mod names;

@@ -52,20 +52,21 @@ impl Heap {
                 object: self.describe(self.snapshot.edges.to[edge]),
             });
         }
-        let parts = self.tell(&edges, node);
+        let (parts, _) = self.tell(&edges, node);
         RetainingPath { text: parts.join(" → "), parts, steps }
     }
 
-    /// A path as it is told, without its steps; empty if there is none.
-    pub(super) fn told_path(&self, node: Ordinal) -> Vec<String> {
+    /// A path as it is told, without its steps, and the file of the module in it; empty if there is none.
+    pub(super) fn told_path(&self, node: Ordinal) -> (Vec<String>, Option<String>) {
         self.edges_to(node).map(|edges| self.tell(&edges, node)).unwrap_or_default()
     }
 
-    fn tell(&self, edges: &[u32], node: Ordinal) -> Vec<String> {
+    fn tell(&self, edges: &[u32], node: Ordinal) -> (Vec<String>, Option<String>) {
         let mut telling = Telling::from(self, self.start_of(edges, node));
         for edge in edges {
             telling.step(*edge as usize);
         }
+        let module = telling.module.take();
         let mut parts = telling.finish(node);
         if parts.len() > MOST_PARTS {
             let end = parts.split_off(parts.len() - MOST_PARTS / 2);
@@ -73,7 +74,7 @@ impl Heap {
             parts.push(format!("… {left_out} more"));
             parts.extend(end);
         }
-        parts
+        (parts, module)
     }
 
     fn start_of(&self, edges: &[u32], node: Ordinal) -> Ordinal {
@@ -109,6 +110,8 @@ struct Telling<'a> {
     label: Option<String>,
     /// The file of the function that was last stepped through.
     script: Option<String>,
+    /// The file of the module that the path has come to.
+    module: Option<String>,
 }
 
 impl<'a> Telling<'a> {
@@ -120,7 +123,7 @@ impl<'a> Telling<'a> {
             false if name == "system / NativeContext" => String::new(),
             false => cut(&name),
         };
-        Self { heap, parts: vec![start.clone()], start, label: None, script: None }
+        Self { heap, parts: vec![start.clone()], start, label: None, script: None, module: None }
     }
 
     fn step(&mut self, edge: usize) {
@@ -154,6 +157,7 @@ impl<'a> Telling<'a> {
     fn restart(&mut self, file: &str) {
         let start = if self.start.is_empty() { "global".to_owned() } else { self.start.clone() };
         self.parts = vec![start, format!("module {}", base_name(file))];
+        self.module = Some(file.to_owned());
     }
 
     fn finish(mut self, node: Ordinal) -> Vec<String> {

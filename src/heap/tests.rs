@@ -160,6 +160,7 @@ fn what_grew_comes_first_with_its_path() {
     assert_eq!((first.added_bytes, first.retained_bytes), (480, 880));
     assert_eq!(first.path[..4], ["global", "module users.js", "cache: Map", "table"]);
     assert!(first.path[4].starts_with("LeakedSession @"));
+    assert_eq!(first.module.as_deref(), Some("/srv/shop/users.js"));
     // What was there in the middle already, and is there at the end.
     let third = open(&leak(7));
     let kept = third.diff(&before.baseline(), Some(&after.ids())).unwrap();

@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 
 use crate::recorder::writer::{Evidence, Writer};
-use crate::recorder::{FINDINGS_MAX, Severity};
+use crate::recorder::{FINDINGS_MAX, LEAKS_MAX, Severity};
 
 #[derive(Default)]
 pub struct Findings {
     rows: HashMap<Box<str>, Row>,
+    leaks: u16,
 }
 
 struct Row {
     index: u16,
     withdrawn: bool,
+    /// Its row among the leaks; none for what is no leak, and beyond the bound.
+    leak: Option<u16>,
 }
 
 impl Findings {
@@ -21,6 +24,7 @@ impl Findings {
         let key = key(evidence);
         if let Some(row) = self.rows.get_mut(key.as_str()) {
             writer.finding(usize::from(row.index), evidence, times);
+            row.keep(&mut self.leaks, writer, evidence);
             return std::mem::take(&mut row.withdrawn);
         }
         let row = self.rows.len();
@@ -33,12 +37,15 @@ impl Findings {
                 severity: Severity::Info,
                 per_thousand: None,
                 advice,
+                kept: None,
             };
             writer.finding(FINDINGS_MAX, &other, times);
             return false;
         }
         writer.finding(row, evidence, times);
-        self.rows.insert(key.into(), Row { index: row as u16, withdrawn: false });
+        let mut row = Row { index: row as u16, withdrawn: false, leak: None };
+        row.keep(&mut self.leaks, writer, evidence);
+        self.rows.insert(key.into(), row);
         true
     }
 
@@ -48,8 +55,9 @@ impl Findings {
         if self.rows.contains_key(key(located).as_str()) {
             return false;
         }
-        let Some(row) = self.rows.remove(key(found).as_str()) else { return false };
+        let Some(mut row) = self.rows.remove(key(found).as_str()) else { return false };
         writer.locate_finding(usize::from(row.index), located);
+        row.keep(&mut self.leaks, writer, located);
         self.rows.insert(key(located).into(), row);
         true
     }
@@ -59,7 +67,21 @@ impl Findings {
         let Some(row) = self.rows.get_mut(key(evidence).as_str()).filter(|row| !row.withdrawn) else { return false };
         row.withdrawn = true;
         writer.withdraw_finding(usize::from(row.index), evidence.advice);
+        row.keep(&mut self.leaks, writer, evidence);
         true
+    }
+}
+
+impl Row {
+    fn keep(&mut self, leaks: &mut u16, writer: &Writer, evidence: &Evidence) {
+        let Some(kept) = &evidence.kept else { return };
+        if self.leak.is_none() && usize::from(*leaks) < LEAKS_MAX {
+            self.leak = Some(*leaks);
+            *leaks += 1;
+        }
+        if let Some(leak) = self.leak {
+            writer.leak(usize::from(leak), usize::from(self.index), evidence.advice, kept);
+        }
     }
 }
 
@@ -74,7 +96,7 @@ mod tests {
     use super::*;
     use crate::recorder::map::Map;
     use crate::recorder::reader;
-    use crate::recorder::writer::Identity;
+    use crate::recorder::writer::{Identity, Kept};
 
     fn evidence<'a>(route: &'a str, advice: &'a str) -> Evidence<'a> {
         Evidence {
@@ -84,6 +106,7 @@ mod tests {
             severity: Severity::Warning,
             per_thousand: Some(12.5),
             advice,
+            kept: None,
         }
     }
 
@@ -137,6 +160,38 @@ mod tests {
         assert_eq!((row.count, row.first_seen, row.advice.as_str()), (2, first_seen, "it grows there"));
         findings.see(&writer, &somewhere, 1);
         assert!(!findings.locate(&writer, &somewhere, &evidence("/a", "twice")));
+    }
+
+    #[test]
+    fn what_is_kept_and_how_it_is_held_stands_in_the_row() {
+        let writer = Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity::default());
+        let mut findings = Findings::default();
+        findings.see(&writer, &evidence("/a", "it grows"), 1);
+        let row = || reader::read(&**writer.map()).unwrap().findings.remove(0);
+        assert_eq!((row().class, row().path, row().bytes_per_request, row().p), (None, None, None, None));
+        let path = ["global", "module src/users.js", "cache: Map", "Session"].map(str::to_owned);
+        let kept = Kept { bytes: Some([528.0, 519.5, 537.0]), p: Some(1e-9), class: Some("Session"), path: &path };
+        let long = "x".repeat(500);
+        findings.see(&writer, &Evidence { kept: Some(kept), ..evidence("/a", &long) }, 1);
+        let known = row();
+        assert_eq!((known.class.as_deref(), known.path.as_deref()), (Some("Session"), Some(&path[..])));
+        assert_eq!((known.bytes_per_request, known.low, known.high), (Some(528.0), Some(519.5), Some(537.0)));
+        assert_eq!((known.p, known.advice.len()), (Some(1e-9), 500));
+        findings.withdraw(&writer, &Evidence { kept: Some(kept), ..evidence("/a", "it grew") });
+        assert_eq!((row().class.as_deref(), row().advice.as_str()), (Some("Session"), "it grew"), "what was wrong");
+    }
+
+    #[test]
+    fn leaks_beyond_the_bound_do_without_a_class() {
+        let writer = Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity::default());
+        let mut findings = Findings::default();
+        for route in 0..LEAKS_MAX + 3 {
+            let kept = Some(Kept { class: Some("Session"), ..Kept::default() });
+            findings.see(&writer, &Evidence { kept, ..evidence(&format!("/{route}"), "it grows") }, 1);
+        }
+        let findings = reader::read(&**writer.map()).unwrap().findings;
+        assert_eq!(findings.iter().filter(|finding| finding.class.is_some()).count(), LEAKS_MAX);
+        assert!(findings.len() == LEAKS_MAX + 3 && findings.iter().all(|finding| finding.advice == "it grows"));
     }
 
     #[test]

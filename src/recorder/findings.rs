@@ -23,15 +23,12 @@ fn heap_limit(record: &Record) -> Option<Finding> {
     let (severity, advice) = judge(record.heap.limit_bytes, young, container)?;
     Some(Finding {
         kind: "heap-limit".to_owned(),
-        route: None,
-        origin: None,
         count: 1,
-        per_thousand: None,
         first_seen: record.started_at,
         last_seen: record.last_heartbeat,
         severity,
         advice,
-        withdrawn_at: None,
+        ..Finding::default()
     })
 }
 

@@ -125,10 +125,11 @@ pub enum EventKind {
     Trim = 12,
     Snapshot = 13,
     Sites = 14,
+    Path = 15,
 }
 
 impl EventKind {
-    pub const ALL: [EventKind; 14] = [
+    pub const ALL: [EventKind; 15] = [
         Self::Start,
         Self::Exit,
         Self::UncaughtException,
@@ -143,6 +144,7 @@ impl EventKind {
         Self::Trim,
         Self::Snapshot,
         Self::Sites,
+        Self::Path,
     ];
 
     pub fn name(self) -> &'static str {
@@ -161,6 +163,7 @@ impl EventKind {
             Self::Trim => "trim",
             Self::Snapshot => "snapshot",
             Self::Sites => "allocation-sites",
+            Self::Path => "retaining-path",
         }
     }
 

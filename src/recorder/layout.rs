@@ -7,7 +7,7 @@ pub use super::kinds::{EventKind, GcKind, Quantity, Severity, StatusClass, Trend
 /// First word of every recorder file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PLIMSOLL");
 /// Raised whenever any offset or meaning below changes: a reader refuses what it does not know.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 
 /// A range of equal rows.
 #[derive(Clone, Copy, Debug)]
@@ -340,7 +340,7 @@ pub mod layer {
 
 /// What a layer used in the requests of one route's row.
 pub const LAYER_ROWS_MAX: usize = 2048;
-pub const LAYER_ROWS: Table = Table::after(LAYERS.end(), LAYER_ROWS_MAX, 8);
+pub const LAYER_ROWS: Table = Table::after(LAYERS.end(), LAYER_ROWS_MAX, 6);
 pub mod layer_row {
     /// Index into `ROUTES`, plus one.
     pub const ROUTE: usize = 1;
@@ -352,7 +352,7 @@ pub mod layer_row {
 
 /// What plimsoll has evidence of: a row a kind, route and place; the last stands for those beyond the bound.
 pub const FINDINGS_MAX: usize = 128;
-pub const FINDINGS: Table = Table::after(LAYER_ROWS.end(), FINDINGS_MAX + 1, 85);
+pub const FINDINGS: Table = Table::after(LAYER_ROWS.end(), FINDINGS_MAX + 1, 86);
 pub mod finding {
     use super::Text;
     pub const COUNT: usize = 1;
@@ -368,9 +368,29 @@ pub mod finding {
     pub const ADVICE: Text = Text { offset: 51, words: 33 };
     /// When what was found had stopped, epoch milliseconds; 0 while it has not.
     pub const WITHDRAWN_AT: usize = 84;
+    /// Index into `LEAKS`, plus one; 0: no leak, or one beyond the bound.
+    pub const LEAK: usize = 85;
 }
 
-pub const WORDS: usize = FINDINGS.end();
+/// What else is known of findings that are leaks: there are few, and it takes much room.
+pub const LEAKS_MAX: usize = 16;
+pub const LEAKS: Table = Table::after(FINDINGS.end(), LEAKS_MAX, 149);
+pub mod leak {
+    use super::Text;
+    /// Bytes that a request keeps, with the interval of 95 %, and how likely such growth is by chance: bits of an `f64` each, NaN where unknown.
+    pub const BYTES: usize = 1;
+    pub const LOW: usize = 2;
+    pub const HIGH: usize = 3;
+    pub const P: usize = 4;
+    pub const CLASS: Text = Text { offset: 5, words: 14 };
+    /// Its parts, with [`PATH_ARROW`] between them.
+    pub const PATH: Text = Text { offset: 19, words: 65 };
+    pub const PATH_ARROW: &str = " → ";
+    /// In the place of the finding's, which is too short for it.
+    pub const ADVICE: Text = Text { offset: 84, words: 65 };
+}
+
+pub const WORDS: usize = LEAKS.end();
 /// Size of a recorder file: whole pages.
 pub const FILE_BYTES: usize = (WORDS * 8).next_multiple_of(4096);
 
@@ -393,7 +413,8 @@ const _: () = {
     );
     assert!(route::EXTERNAL_RECENT + route::EXTERNAL_RECENT_LEN <= route::DURATION);
     assert!(gauge::WINDOWS_REQUESTS < gauge::END && live::NATIVE < LIVES.row_words && trend::TO < TRENDS.row_words);
-    assert!(end(finding::ADVICE) <= finding::WITHDRAWN_AT && finding::WITHDRAWN_AT < FINDINGS.row_words);
+    assert!(end(finding::ADVICE) <= finding::WITHDRAWN_AT && finding::LEAK < FINDINGS.row_words);
+    assert!(end(leak::ADVICE) <= LEAKS.row_words);
     assert!(end(layer::ORIGIN) <= LAYERS.row_words && layer_row::TIME_NS < LAYER_ROWS.row_words);
     assert!(route::RESPONSE + DISTRIBUTION_WORDS <= ROUTES.row_words);
 };

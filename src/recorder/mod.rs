@@ -24,4 +24,4 @@ pub mod record;
 pub mod writer;
 
 pub use kinds::{EventKind, GcKind, Quantity, Severity, StatusClass, TrendState};
-pub use layout::{FILE_BYTES, FINDINGS_MAX, LAYER_ROWS_MAX, LAYERS_MAX, METHODS_MAX, ROUTES_MAX, SLOTS_MAX};
+pub use layout::{FILE_BYTES, FINDINGS_MAX, LAYER_ROWS_MAX, LAYERS_MAX, LEAKS_MAX, METHODS_MAX, ROUTES_MAX, SLOTS_MAX};

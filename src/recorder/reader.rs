@@ -11,19 +11,19 @@ use std::sync::atomic::{Ordering::*, fence};
 use thiserror::Error;
 
 use super::layout::{
-    EVENTS, FINDINGS, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, LIVES, MAGIC, METHOD_TEXT,
+    EVENTS, FINDINGS, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, LEAKS, LIVES, MAGIC, METHOD_TEXT,
     METHODS, Quantity, ROUTES, SAMPLER_EVENTS, SAMPLES, SLOTS, TRENDS, Table, Text, VERSION, WINDOW_LIVES, WINDOW_ROWS,
     WINDOWS, WORDS, finding, gauge, header, layer, layer_row, route, slot,
 };
 use super::map::Map;
 use super::record::{
-    AsyncSpans, Cgroup, EventLoop, Heap, InFlight, LayerStats, Live, Native, NearLimit, Process, Record, Requests,
-    RouteStats, Trend, Trends,
+    AsyncSpans, Cgroup, EventLoop, Finding, Heap, InFlight, LayerStats, Live, Native, NearLimit, Process, Record,
+    Requests, RouteStats, Trend, Trends,
 };
 use super::writer::row_of;
 use rows::{
-    Names, collection_of, event_of, exit_of, finding_of, gc_total_of, in_flight_of, known, live_of, ms, pressure_of,
-    route_stats, sample_of, text, trend_of,
+    Names, collection_of, event_of, exit_of, finding_of, gc_total_of, in_flight_of, known, leak_of, live_of, ms,
+    pressure_of, route_stats, sample_of, text, trend_of,
 };
 
 /// How often a row that is being written is read again before it is called torn.
@@ -137,6 +137,12 @@ pub fn requests<S: Source + ?Sized>(source: &S) -> u64 {
     }
 }
 
+/// What lived at the last major collection; 0 before the first.
+pub fn live_bytes<S: Source + ?Sized>(source: &S) -> u64 {
+    let mut live = [0];
+    source.read(gauge::HEAP_LIVE, &mut live).ok().and_then(|()| known(live[0])).unwrap_or(0)
+}
+
 /// How many points the finest window has ever been given: a look is worth it when there is one more.
 pub fn points<S: Source + ?Sized>(source: &S) -> Result<u64, ReadError> {
     let mut points = [0];
@@ -211,6 +217,14 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         Ok(out)
     }
 
+    fn with_leak(&mut self, row: &[u64]) -> Result<Finding, ReadError> {
+        let finding = finding_of(row);
+        let leak = (row[finding::LEAK] as usize).checked_sub(1).filter(|leak| *leak < LEAKS.rows);
+        let Some(leak) = leak else { return Ok(finding) };
+        let (row, torn) = self.row(LEAKS, leak)?;
+        Ok(if torn { finding } else { leak_of(&row, finding) })
+    }
+
     fn texts(&self, table: Table, field: Text, used: usize) -> Result<Vec<String>, ReadError> {
         let mut row = vec![0; table.row_words];
         (0..(self.head[used] as usize).min(table.rows))
@@ -253,7 +267,7 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         for index in 0..(self.head[gauge::FINDINGS_USED] as usize).min(FINDINGS.rows) {
             let (row, torn) = self.row(FINDINGS, index)?;
             if !torn && row[finding::COUNT] > 0 {
-                findings.push(finding_of(&row));
+                findings.push(self.with_leak(&row)?);
             }
         }
 

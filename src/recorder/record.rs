@@ -100,7 +100,7 @@ pub struct Finding {
     /// Where in the code it comes from, where that is known.
     pub origin: Option<String>,
     pub count: u64,
-    /// Of a thousand requests of the route; none where it does not apply.
+    /// Of a thousand requests of the route; none where it does not apply. Of a leak: how many objects of `class` they leave behind.
     pub per_thousand: Option<f64>,
     pub first_seen: u64,
     pub last_seen: u64,
@@ -108,6 +108,15 @@ pub struct Finding {
     pub advice: String,
     /// When it had stopped; none while it goes on.
     pub withdrawn_at: Option<u64>,
+    /// Of a leak: bytes that a request of the route keeps (of all requests, where no route is known), with the interval of 95 %, and how likely such
+    /// growth is by chance.
+    pub bytes_per_request: Option<f64>,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+    pub p: Option<f64>,
+    /// Of a leak: what is kept, and how it is held, root first.
+    pub class: Option<String>,
+    pub path: Option<Vec<String>>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]

@@ -16,7 +16,7 @@ use super::layout::{
     layer_row, route, slot,
 };
 use super::map::Map;
-pub use findings::Evidence;
+pub use findings::{Evidence, Kept};
 pub use pressure::Surroundings;
 pub use sampler::{ProcessFigures, SamplerWriter};
 pub(super) use windows::row_of;

@@ -9,6 +9,7 @@
 //!   at the child's CPU time and output (`watch`), and who failed so may try again.
 //! - The child needs memory of its own for the graph it makes, and must be the one that the kernel takes if it runs short (`room`).
 
+pub mod compare;
 mod guest;
 mod mappings;
 pub mod room;

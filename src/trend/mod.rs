@@ -14,12 +14,17 @@
 //! * [`judge`]: all windows of one quantity.
 //! * [`watch`]: what becomes of that from look to look: when a leak is told, told again, and taken back.
 //! * [`sites`] and [`campaign`]: where what stays is allocated, and when that is looked for.
+//! * [`kept`] and [`pair`]: what it is and what holds it, of the difference of two heap snapshots, and when these are taken.
+//! * [`advice`]: all of that in words.
 //! * [`cadence`]: when V8 is asked what lives.
 //! * [`quantities`]: the record's own series: heap, external memory, and what is resident beside them; and the words for a leak.
 
+pub mod advice;
 pub mod cadence;
 pub mod campaign;
+pub mod kept;
 mod mann_kendall;
+pub mod pair;
 pub mod quantities;
 pub mod sites;
 #[cfg(test)]

@@ -293,7 +293,18 @@ fn diff(
     };
     let newest = last.unwrap_or(after);
     let (heap, third) = read(newest, progress, |source| Heap::read(source, roots))?;
-    let diff = heap.diff(&baseline, between.as_ref()).map_err(Failure::of(newest))?;
+    let diff = if heap.has_ids_of(&baseline) {
+        heap.diff(&baseline, between.as_ref()).map_err(Failure::of(newest))?
+    } else {
+        // Still one heap at a time; of what it was, more is wanted than was kept.
+        let groups = heap.groups();
+        drop((heap, baseline));
+        if before == "-" {
+            return Err(Failure::of(before)(Error::NotTwice));
+        }
+        let (first, _) = read(before, progress, |source| Heap::read(source, roots))?;
+        groups.since(&first.groups())
+    };
     if page.json {
         page.json(&diff, out)?;
         return Ok(OK);

@@ -152,7 +152,12 @@ pub fn diff(diff: &Diff, reading: &Reading, page: &Page, out: &mut dyn Write) ->
     let minus = if page.unicode { '−' } else { '-' };
     let (added, removed) = (count(diff.added), count(diff.removed));
     let (more, less) = (bytes(diff.added_bytes), bytes(diff.removed_bytes));
-    writeln!(out, "\nIn all +{added} {minus}{removed} objects, +{more} {minus}{less}; {}", reading.told())
+    writeln!(out, "\nIn all +{added} {minus}{removed} objects, +{more} {minus}{less}; {}", reading.told())?;
+    if diff.counted {
+        let how = "Each snapshot was made by a child, with ids of its own: objects are counted by class and by how they are held";
+        writeln!(out, "{how}")?;
+    }
+    Ok(())
 }
 
 /// The class with its figures, and below it how the one that retains most is kept.

@@ -191,6 +191,10 @@ impl Page<'_> {
             let what = if finding.severity == "info" { what } else { self.options.bold(&what) };
             writeln!(self.out, "  {what}")?;
             writeln!(self.out, "    {}", self.options.plain(&finding.advice))?;
+            if let (Some(class), Some(path)) = (&finding.class, &finding.path) {
+                let path = path.join(if self.options.unicode { " → " } else { " -> " });
+                writeln!(self.out, "    {}  {}", self.options.plain(class), self.options.plain(&path))?;
+            }
         }
         left_out(findings.len(), self.options, "findings", self.out)
     }

@@ -22,7 +22,7 @@ pub struct Class {
 }
 
 /// What the program's own code is told by: a script's number means something within its process.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Place {
     #[serde(rename = "scriptId")]
     pub script: u32,

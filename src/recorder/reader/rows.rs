@@ -3,7 +3,7 @@
 use super::super::distribution::{self, DURATION, HEAP, WIRE};
 use super::super::layout::{
     DISTRIBUTION_WORDS, EventKind, GcKind, Severity, StatusClass, Text, TrendState, event, finding, gauge, gc,
-    gc_total, header, live, route, sample, slot, trend,
+    gc_total, header, leak, live, route, sample, slot, trend,
 };
 use super::super::record::{
     Collection, Event, Exit, Finding, GcTotal, InFlight, Live, Pressure, RouteStats, Sample, Trend,
@@ -177,6 +177,23 @@ pub fn finding_of(row: &[u64]) -> Finding {
         severity: severity.name(),
         advice: text(row, finding::ADVICE),
         withdrawn_at: Some(row[finding::WITHDRAWN_AT]).filter(|at| *at > 0),
+        ..Finding::default()
+    }
+}
+
+/// What a row of `LEAKS` adds to its finding.
+pub fn leak_of(row: &[u64], finding: Finding) -> Finding {
+    let some = |field| Some(text(row, field)).filter(|text| !text.is_empty());
+    let figure = |word: usize| Some(f64::from_bits(row[word])).filter(|value| value.is_finite());
+    Finding {
+        bytes_per_request: figure(leak::BYTES),
+        low: figure(leak::LOW),
+        high: figure(leak::HIGH),
+        p: figure(leak::P),
+        class: some(leak::CLASS),
+        path: some(leak::PATH).map(|path| path.split(leak::PATH_ARROW).map(ToOwned::to_owned).collect()),
+        advice: some(leak::ADVICE).unwrap_or(finding.advice),
+        ..finding
     }
 }
 

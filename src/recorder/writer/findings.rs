@@ -2,7 +2,7 @@
 
 use super::{Writer, epoch_ms, gauge, write_row};
 use crate::recorder::Severity;
-use crate::recorder::layout::{FINDINGS, finding};
+use crate::recorder::layout::{FINDINGS, LEAKS, finding, leak};
 use crate::recorder::writer::UNKNOWN;
 
 /// A finding as it is now; kind, route and origin together name it.
@@ -14,7 +14,23 @@ pub struct Evidence<'a> {
     pub severity: Severity,
     /// Of a thousand requests of the route; none where it does not apply.
     pub per_thousand: Option<f64>,
+    /// In at most 256 bytes; 512 of a leak.
     pub advice: &'a str,
+    /// None where it is no leak.
+    pub kept: Option<Kept<'a>>,
+}
+
+/// Of a leak: what a request leaves behind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kept<'a> {
+    /// Bytes, and their interval of 95 %.
+    pub bytes: Option<[f64; 3]>,
+    /// How likely such growth is by chance.
+    pub p: Option<f64>,
+    /// Of the objects.
+    pub class: Option<&'a str>,
+    /// How they are held, root first; empty where that is not known.
+    pub path: &'a [String],
 }
 
 impl Writer {
@@ -56,5 +72,20 @@ impl Writer {
             row.text(finding::ADVICE, advice);
             row.set(finding::WITHDRAWN_AT, epoch_ms());
         });
+    }
+
+    /// The finding in row `index` is the `leak`th: what is known of it.
+    pub fn leak(&self, leak: usize, index: usize, advice: &str, kept: &Kept) {
+        write_row(&self.map, LEAKS, leak, |row| {
+            let [mean, low, high] = kept.bytes.unwrap_or([f64::NAN; 3]);
+            let p = kept.p.unwrap_or(f64::NAN);
+            for (word, value) in [(leak::BYTES, mean), (leak::LOW, low), (leak::HIGH, high), (leak::P, p)] {
+                row.set(word, value.to_bits());
+            }
+            row.text(leak::CLASS, kept.class.unwrap_or(""));
+            row.text(leak::PATH, &kept.path.join(leak::PATH_ARROW));
+            row.text(leak::ADVICE, advice);
+        });
+        write_row(&self.map, FINDINGS, index, |row| row.set(finding::LEAK, leak as u64 + 1));
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::recorder::record::{Live, Trend};
 use crate::recorder::{Quantity, TrendState};
-use crate::trend::quantities::{News, Quantities, Seen, advice};
+use crate::trend::advice::{Known, Place, advice};
+use crate::trend::kept::Kept;
+use crate::trend::quantities::{News, Quantities, Seen};
 
 const KIB: u64 = 1024;
 
@@ -65,23 +67,79 @@ fn a_leak_is_told_once_then_when_it_has_grown_by_a_tenth_and_taken_back_when_it_
         .collect();
     assert!(kept.len() > 5 && kept.windows(2).all(|pair| pair[1] >= 1.1 * pair[0]), "{kept:?}");
     assert_eq!(kept.len() + 1, news.len());
-    let told = advice(Quantity::Heap, news[0]);
+    let told = advice(Quantity::Heap, news[0], &Known::default());
     assert!(told.starts_with("the heap grows by 655 B (655 to 655) a request since 14:00 UTC, "), "{told}");
-    let last = advice(Quantity::Heap, news[news.len() - 1]);
+    let last = advice(Quantity::Heap, news[news.len() - 1], &Known::default());
     assert!(last.starts_with("has stopped by 14:0") && last.contains("the heap grew by 655 B"), "{last}");
     assert_eq!(seen.last().unwrap()[0].verdict.state, TrendState::Steady);
+}
+
+fn kept() -> Kept {
+    Kept {
+        class: "Session".to_owned(),
+        instances: 1997.0,
+        share: 0.97,
+        holder: Some("cache: Map".to_owned()),
+        module: Some("src/users.js".to_owned()),
+        path: Vec::new(),
+    }
+}
+
+fn place() -> Place {
+    let routes = vec!["GET /users/:id".to_owned()];
+    Place { function: "getUser".to_owned(), origin: "src/users.js:12".to_owned(), routes, bytes: [528.2, 519.0, 537.0] }
+}
+
+#[test]
+fn a_leak_is_told_with_all_that_is_known_of_it() {
+    let seen = run(40, |n| [n * 800 * KIB, 0, 0]);
+    let leaks = *news(&seen, Quantity::Heap).last().unwrap();
+    let News::Leaks(verdict) = leaks else { panic!("{leaks:?}") };
+    let (place, kept) = (place(), kept());
+    let of = |known: &Known| advice(Quantity::Heap, leaks, known);
+    let all = of(&Known { place: Some(&place), kept: Some((&kept, 2011.0)), ..Known::default() });
+    let (what, then) = all.split_once("; ").unwrap();
+    assert_eq!(
+        what,
+        format!(
+            "GET /users/:id keeps 528 B (519 to 537) a request at src/users.js:12 (getUser): Session objects in cache: Map of src/users.js (97 % of it), \
+             +2,011 per 1,000 requests, since 14:00 UTC, certainty 99.99 %, {:.1} MiB in all",
+            verdict.kept_bytes() / 1024.0 / 1024.0
+        )
+    );
+    assert_eq!(then, "delete from it what is done with, or bound it (an LRU, a time to live)");
+    let looking = of(&Known { place: Some(&place), snapshots: true, ..Known::default() });
+    assert!(looking.ends_with("; what holds it is being looked for"), "{looking}");
+    let refused = of(&Known { place: Some(&place), snapshots: true, no_path: Some("no room"), ..Known::default() });
+    assert!(
+        refused.contains("; what holds it: plimsoll(") && refused.ends_with(". What holds it is not known: no room")
+    );
+    let without_site = of(&Known { kept: Some((&kept, 2011.0)), no_site: Some("taken"), ..Known::default() });
+    assert!(without_site.starts_with("the heap grows by 8192 B (8192 to 8192) a request: Session objects in "));
+    assert!(without_site.ends_with(". Its site is not known: taken"), "{without_site}");
+    let stopped = News::Stopped(*verdict, 50_460_000);
+    let stopped =
+        advice(Quantity::Heap, &stopped, &Known { place: Some(&place), kept: Some((&kept, 9.0)), ..Known::default() });
+    assert!(stopped.starts_with("has stopped by 14:01 UTC: GET /users/:id kept 528 B "), "{stopped}");
+    assert!(stopped.contains("Session objects") && stopped.ends_with("MiB in all"));
 }
 
 #[test]
 fn advice_has_room_in_the_record() {
     let seen = run(40, |n| [n << 40; 3]);
+    let (place, mut kept, long) = (place(), kept(), "é".repeat(1000));
     for quantity in Quantity::ALL {
         let Some(News::Leaks(verdict)) = news(&seen, quantity).last() else { panic!("{quantity:?}") };
         for news in [News::Leaks(*verdict), News::Stopped(*verdict, u64::MAX)] {
-            let advice = advice(quantity, &news);
+            let advice = advice(quantity, &news, &Known::default());
             assert!(advice.len() <= 256, "{}: {advice}", advice.len());
         }
     }
+    let Some(leaks) = news(&seen, Quantity::Heap).last().copied() else { panic!("nothing leaks") };
+    kept.holder = Some("a".repeat(60));
+    let known = Known { place: Some(&place), kept: Some((&kept, 1e12)), files: Some(&long), ..Known::default() };
+    let told = advice(Quantity::Heap, leaks, &known);
+    assert!(told.find(". Snapshots: ").is_some_and(|at| at < 420), "{}: {told}", told.len());
 }
 
 /// `cargo test --release -- --ignored --nocapture a_look_takes`.

@@ -1,0 +1,307 @@
+//! What grew between two snapshots whose ids have nothing to do with each other: each was made by a child of the process (`plimsoll.snapshot()`), and each
+//! child numbers the objects for itself. So objects are counted instead, by class and by how they are held: by the classes of what dominates
+//! them, root first. A session in a cache is another thing than one in a list, and of what lives in either, there is more or less.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::Heap;
+use super::classes::Place;
+use super::diff::{ClassDiff, Diff};
+use super::snapshot::{NONE, Ordinal};
+
+/// Of the groups that retain most, paths are told.
+const MOST_PATHS: usize = 300;
+/// Groups that are counted; an odd heap may have as many as it has objects.
+const MOST_GROUPS: usize = 1_000_000;
+/// How far down from the root a way is told apart.
+const MOST_DEPTH: u32 = 100;
+
+/// Objects of one class that are held in one way.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    class: u32,
+    count: u64,
+    bytes: u64,
+    /// What they retain together.
+    retained: u64,
+    /// One of those in the hands of whoever has most of them.
+    example: Ordinal,
+    /// How many that are; who was seen to have one last, and how many so far.
+    most: u64,
+    holder: Ordinal,
+    held: u64,
+}
+
+impl Group {
+    /// Those with one holder come one after the other.
+    fn see(&mut self, node: Ordinal, holder: Ordinal) {
+        self.held = if self.held > 0 && self.holder == holder { self.held + 1 } else { 1 };
+        self.holder = holder;
+        if self.held > self.most {
+            (self.most, self.example) = (self.held, node);
+        }
+    }
+}
+
+/// A group by itself, without its snapshot.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    class: String,
+    location: Option<Place>,
+    count: u64,
+    bytes: u64,
+    retained: u64,
+    example: u32,
+    path: Vec<String>,
+    module: Option<String>,
+}
+
+impl Told {
+    /// What those that there are more of retain: as much as the others do, at most all that has come. What grows in one that was there is not theirs.
+    fn grown(&self, then: &Self) -> u64 {
+        let more = self.count.saturating_sub(then.count);
+        let alike = self.retained as f64 * more as f64 / self.count.max(1) as f64;
+        (alike as u64).min(self.retained.saturating_sub(then.retained))
+    }
+}
+
+/// All groups of a snapshot by the way they are held; the way's number is the same in all snapshots.
+pub struct Groups {
+    by_way: HashMap<u64, Told>,
+}
+
+/// A node that is still to be looked at.
+struct Next {
+    node: Ordinal,
+    way: u64,
+    depth: u32,
+}
+
+impl Heap {
+    /// All objects by class and by how they are held.
+    pub fn groups(&self) -> Groups {
+        let names: Vec<u64> = self.classes.all.iter().map(|class| number(0, class.name.as_bytes())).collect();
+        let groups = self.grouped(&names);
+        let mut order: Vec<(&u64, &Group)> = groups.iter().collect();
+        order.sort_unstable_by_key(|(way, group)| (std::cmp::Reverse(group.retained), **way));
+        let told = |(rank, (way, group)): (usize, (&u64, &Group))| {
+            let class = &self.classes.all[group.class as usize];
+            let (path, module) = if rank < MOST_PATHS { self.told_path(group.example) } else { Default::default() };
+            let Group { count, bytes, retained, example, .. } = *group;
+            let example = self.snapshot.nodes.id[example as usize];
+            let location = class.place();
+            (*way, Told { class: class.name.clone(), location, count, bytes, retained, example, path, module })
+        };
+        Groups { by_way: order.into_iter().enumerate().map(told).collect() }
+    }
+
+    fn grouped(&self, names: &[u64]) -> HashMap<u64, Group> {
+        let children = self.children();
+        let mut groups: HashMap<u64, Group> = HashMap::new();
+        // The way by which a class was entered first on the way down; to be left again when the stack is as short as it was then.
+        let mut entered: Vec<Option<u64>> = vec![None; names.len()];
+        let mut leave: Vec<(usize, u32)> = Vec::new();
+        let mut stack = vec![Next { node: self.snapshot.root, way: 0, depth: 0 }];
+        while let Some(Next { node, way: above, depth }) = stack.pop() {
+            let class = self.classes.of[node as usize];
+            let outer = entered[class as usize];
+            // A list of one class holds itself, of any length: all of it is in the hands of whoever has the first.
+            let way = outer.unwrap_or_else(|| if depth < MOST_DEPTH { self.way(above, node, names) } else { above });
+            if self.is_counted(node) && (groups.len() < MOST_GROUPS || groups.contains_key(&way)) {
+                let group = groups.entry(way).or_insert_with(|| Group { class, example: node, ..Group::default() });
+                group.count += 1;
+                group.bytes += self.snapshot.nodes.size.get(node);
+                if outer.is_none() {
+                    group.retained += self.retained.size.get(node);
+                    group.see(node, self.retained.dominator[node as usize]);
+                }
+            }
+            let below = children.of_node(node);
+            if outer.is_none() && !below.is_empty() {
+                entered[class as usize] = Some(way);
+                leave.push((stack.len(), class));
+            }
+            stack.extend(below.iter().map(|node| Next { node: *node, way, depth: depth + 1 }));
+            while let Some((_, class)) = leave.pop_if(|(length, _)| *length == stack.len()) {
+                entered[class as usize] = None;
+            }
+        }
+        groups
+    }
+
+    fn is_counted(&self, node: Ordinal) -> bool {
+        self.snapshot.nodes.size.get(node) > 0 && !self.is_root_like(node)
+    }
+
+    /// The number of the way to `node`, which is held by what is at the end of `above`. Variables are told apart, properties are not: they may be keys.
+    fn way(&self, above: u64, node: Ordinal, names: &[u64]) -> u64 {
+        let way = number(above, &names[self.classes.of[node as usize] as usize].to_le_bytes());
+        let edge = self.retained.distances.via[node as usize];
+        let is_variable = edge != NONE && self.snapshot.edges.kind(edge as usize) == self.snapshot.edge_kinds().context;
+        if is_variable { number(way, self.snapshot.raw_edge_name(edge as usize)) } else { way }
+    }
+}
+
+/// Number `before` goes on with these bytes: the same in all processes of this build.
+fn number(before: u64, bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (before, bytes).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Groups {
+    /// What there is more of, and less, than `before`; classes as in [`Heap::diff`].
+    pub fn since(&self, before: &Self) -> Diff {
+        let nothing = Told::default();
+        let mut classes: HashMap<(&str, Option<Place>), ClassDiff> = HashMap::new();
+        // Of each class, the growth of the group whose path is told.
+        let mut told: HashMap<(&str, Option<Place>), u64> = HashMap::new();
+        let ways = self.by_way.keys().chain(before.by_way.keys().filter(|way| !self.by_way.contains_key(way)));
+        for way in ways {
+            let [then, now] = [before, self].map(|groups| groups.by_way.get(way).unwrap_or(&nothing));
+            let named = if now.class.is_empty() { then } else { now };
+            let key = (named.class.as_str(), named.location);
+            let class = classes.entry(key).or_insert_with(|| ClassDiff {
+                name: named.class.clone(),
+                location: named.location,
+                ..ClassDiff::default()
+            });
+            class.added += now.count.saturating_sub(then.count);
+            class.removed += then.count.saturating_sub(now.count);
+            class.added_bytes += now.bytes.saturating_sub(then.bytes);
+            class.removed_bytes += then.bytes.saturating_sub(now.bytes);
+            let growth = now.grown(then);
+            class.retained_bytes += growth;
+            let most = told.entry(key).or_insert(0);
+            if growth > *most {
+                *most = growth;
+                class.path.clone_from(&now.path);
+                class.module.clone_from(&now.module);
+                class.example = Some(now.example);
+            }
+        }
+        let mut classes: Vec<ClassDiff> =
+            classes.into_values().filter(|class| class.added + class.removed > 0).collect();
+        let growth = |class: &ClassDiff| class.retained_bytes as i64 - class.removed_bytes as i64;
+        classes.sort_by(|a, b| growth(b).cmp(&growth(a)).then_with(|| a.name.cmp(&b.name)));
+        let sum = |of: fn(&ClassDiff) -> u64| classes.iter().map(of).sum();
+        Diff {
+            counted: true,
+            added: sum(|class| class.added),
+            removed: sum(|class| class.removed),
+            added_bytes: sum(|class| class.added_bytes),
+            removed_bytes: sum(|class| class.removed_bytes),
+            classes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::diff::Baseline;
+    use super::super::sample::{Graph, Style, leak};
+    use super::super::source::Source;
+    use super::super::{Heap, Roots};
+
+    fn read(graph: &Graph) -> Heap {
+        let text = graph.write(Style::Dense).into_bytes();
+        let length = text.len() as u64;
+        let mut source = Source::new(std::io::Cursor::new(text), Some(length)).unwrap();
+        Heap::read(&mut source, Roots::DevTools).unwrap()
+    }
+
+    /// As another process would number it: the other way round.
+    fn renumbered(mut graph: Graph) -> Graph {
+        let last = 2 * graph.nodes.len() as u32;
+        graph.nodes.iter_mut().for_each(|node| node.id = last - node.id);
+        graph
+    }
+
+    fn baseline(graph: &Graph) -> Baseline {
+        read(graph).baseline()
+    }
+
+    #[test]
+    fn numbers_of_another_process_are_told_by_functions_that_are_others() {
+        assert!(read(&leak(30)).has_ids_of(&baseline(&leak(10))));
+        assert!(!read(&renumbered(leak(30))).has_ids_of(&baseline(&leak(10))));
+    }
+
+    #[test]
+    fn what_there_is_more_of_is_found_without_ids() {
+        let (before, after) = (read(&leak(10)), read(&renumbered(leak(30))));
+        let diff = after.groups().since(&before.groups());
+        let first = &diff.classes[0];
+        assert_eq!((first.name.as_str(), first.added, first.removed), ("LeakedSession", 20, 0));
+        assert_eq!((first.added_bytes, first.retained_bytes), (20 * 48, 20 * 88));
+        assert_eq!(first.path[..4], ["global", "module users.js", "cache: Map", "table"]);
+        assert_eq!(first.module.as_deref(), Some("/srv/shop/users.js"));
+        // Its strings come behind it.
+        assert_eq!((diff.classes[1].name.as_str(), diff.classes[1].added), ("(string)", 20));
+        let back = before.groups().since(&after.groups());
+        assert_eq!((back.added, back.removed), (0, 40));
+    }
+
+    #[test]
+    fn what_moves_from_one_holder_to_another_has_come_and_gone() {
+        use super::super::sample::{OBJECT, PROPERTY};
+        let held = |first: usize, second: usize| {
+            let mut graph = Graph::with_global();
+            for (name, count) in [("Cache", first), ("Queue", second)] {
+                let holder = graph.node(OBJECT, name, 16);
+                graph.edge(2, PROPERTY, "holder", holder);
+                for n in 0..count {
+                    let session = graph.node(OBJECT, "Session", 48);
+                    graph.edge(holder, PROPERTY, &format!("key {n}"), session);
+                }
+            }
+            graph
+        };
+        let diff = read(&held(5, 25)).groups().since(&read(&held(20, 5)).groups());
+        let [session] = &diff.classes[..] else { panic!("{:?}", diff.classes) };
+        assert_eq!((session.added, session.removed, session.retained_bytes), (20, 15, 20 * 48));
+        assert!(session.path[1].starts_with("holder: Queue"), "{:?}", session.path);
+    }
+
+    #[test]
+    fn what_was_there_and_grows_is_not_what_came() {
+        use super::super::sample::{OBJECT, PROPERTY};
+        let held = |caches: usize, in_first: usize| {
+            let mut graph = Graph::with_global();
+            for n in 0..caches {
+                let cache = graph.node(OBJECT, "Cache", 16);
+                graph.edge(2, PROPERTY, &format!("cache {n}"), cache);
+                for n in 0..(if n == 0 { in_first } else { 0 }) {
+                    let session = graph.node(OBJECT, "Session", 48);
+                    graph.edge(cache, PROPERTY, &format!("key {n}"), session);
+                }
+            }
+            graph
+        };
+        let diff = read(&held(20, 1000)).groups().since(&read(&held(19, 500)).groups());
+        let [session, cache] = &diff.classes[..] else { panic!("{:?}", diff.classes) };
+        assert_eq!((session.name.as_str(), session.added, session.retained_bytes), ("Session", 500, 500 * 48));
+        assert_eq!((cache.name.as_str(), cache.added), ("Cache", 1));
+        assert!(cache.retained_bytes < 3000, "a twentieth: {cache:?}");
+    }
+
+    #[test]
+    fn a_list_is_in_the_hands_of_whoever_has_its_first() {
+        use super::super::sample::{OBJECT, PROPERTY};
+        let list = |count: usize| {
+            let mut graph = Graph::with_global();
+            let mut last = graph.node(OBJECT, "List", 16);
+            graph.edge(2, PROPERTY, "list", last);
+            for _ in 0..count {
+                let node = graph.node(OBJECT, "Node", 32);
+                graph.edge(last, PROPERTY, "next", node);
+                last = node;
+            }
+            graph
+        };
+        let diff = read(&list(500)).groups().since(&read(&list(100)).groups());
+        assert_eq!((diff.classes.len(), diff.classes[0].added, diff.classes[0].retained_bytes), (1, 400, 400 * 32));
+        assert_eq!(diff.classes[0].path.len(), 3, "to the first one");
+    }
+}

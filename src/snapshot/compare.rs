@@ -1,0 +1,194 @@
+//! Comparing two snapshots beside the server, in a process of its own: `plimsoll heap diff --json`, last in line for the processor.
+//!
+//! Not on a thread: what an open heap takes (about the file's size) would be the server's RSS, by which `shed()`, process managers and autoscalers
+//! judge it, and if memory ran out, the server would be what the kernel takes. It is started by `posix_spawn`, which copies no page tables, by a
+//! thread, so the event loop does not notice.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::process::{Pid, setpriority_process};
+
+use super::room::Room;
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// In all: a snapshot of a gigabyte takes some seconds where there is a processor for it.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10 * 60);
+/// What it takes at least, and in heaps: one snapshot at a time, of about two bytes a byte of heap.
+const FLOOR: u64 = 96 << 20;
+const HEAPS: u64 = 3;
+/// What it gets on its standard input, by a name that can be opened twice.
+const EARLIER: &str = "/dev/stdin";
+/// Where a process finds a file that it has inherited.
+const INHERITED: &str = "/proc/self/fd";
+/// Of its answer, and of what it complains about.
+const MOST_BYTES: u64 = 64 << 20;
+const MOST_COMPLAINT: u64 = 4096;
+
+/// Which program reads them.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub node: PathBuf,
+    /// `bin/plimsoll.js`.
+    pub script: PathBuf,
+}
+
+/// What `plimsoll heap diff --json` says of them; neither needs to have a name. `heap`: bytes that live, by which the memory that is needed is estimated.
+///
+/// # Errors
+/// Why it says nothing.
+pub fn compare(reader: &Reader, before: File, after: File, heap: u64) -> Result<Vec<u8>, String> {
+    let needed = FLOOR + HEAPS * heap;
+    if let Some(room) = Room::now().filter(|room| room.left < needed) {
+        let [needed, left] = [needed, room.left].map(|bytes| bytes >> 20);
+        return Err(format!("not enough memory: to compare them may take {needed} MiB, and {left} MiB can be had"));
+    }
+    // For the moment of the start alone: who starts something else meanwhile passes it on, which does no harm.
+    let kept = fcntl_getfd(&after).and_then(|flags| fcntl_setfd(&after, flags - FdFlags::CLOEXEC));
+    kept.map_err(|error| error.to_string())?;
+    let child = Command::new(&reader.node)
+        .arg(&reader.script)
+        .args(["heap", "diff", EARLIER])
+        .arg(format!("{INHERITED}/{}", after.as_raw_fd()))
+        .arg("--json")
+        // What the server is started with is no business of a program that reads files.
+        .env_remove("NODE_OPTIONS")
+        .env_remove("NODE_V8_COVERAGE")
+        .stdin(before)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    drop(after);
+    let child = child.map_err(|error| format!("{}: {error}", reader.node.display()))?;
+    watch(Ended(child), GIVE_UP_AFTER)
+}
+
+/// A child that does not outlive this.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It has ended already, mostly.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn watch(mut child: Ended, patience: Duration) -> Result<Vec<u8>, String> {
+    go_last(child.0.id());
+    let (answer, complaint) = (child.0.stdout.take(), child.0.stderr.take());
+    let answer =
+        answer.map(|pipe: ChildStdout| read(pipe, MOST_BYTES)).transpose().map_err(|error| error.to_string())?;
+    let complaint =
+        complaint.map(|pipe: ChildStderr| read(pipe, MOST_COMPLAINT)).transpose().map_err(|error| error.to_string())?;
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.0.try_wait().map_err(|error| error.to_string())? {
+            break status;
+        }
+        if let Some(room) = Room::now().filter(Room::is_tight) {
+            let [left, whole] = [room.left, room.whole].map(|bytes| bytes >> 20);
+            return Err(format!("memory ran short while they were compared: {left} of {whole} MiB were left"));
+        }
+        if began.elapsed() > patience {
+            return Err(format!("to compare them took longer than {} s", patience.as_secs()));
+        }
+        sleep(LOOK_EVERY);
+    };
+    let [answer, complaint] =
+        [answer, complaint].map(|thread| thread.and_then(|thread| thread.join().ok()).unwrap_or_default());
+    if !status.success() {
+        let complaint = String::from_utf8_lossy(&complaint);
+        return Err(format!("they could not be compared ({status}): {}", complaint.trim()));
+    }
+    Ok(answer)
+}
+
+/// All of it, so that the child never waits; of which so many bytes are kept.
+fn read(mut pipe: impl Read + Send + 'static, most: u64) -> io::Result<JoinHandle<Vec<u8>>> {
+    let work = move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.by_ref().take(most).read_to_end(&mut bytes);
+        let _ = io::copy(&mut pipe, &mut io::sink());
+        bytes
+    };
+    std::thread::Builder::new().name("plimsoll-compare".into()).stack_size(256 << 10).spawn(work)
+}
+
+/// Last in line for the processor, first for the kernel to take when memory runs short. Both may be denied, and it works all the same.
+fn go_last(pid: u32) {
+    let _ = setpriority_process(i32::try_from(pid).ok().and_then(Pid::from_raw), 19);
+    let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "1000");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::path::Path;
+
+    use super::*;
+
+    /// A program in the place of Node: `sh` with a script that has the arguments behind it. The files have no names any more.
+    fn compared(script: &str) -> Result<Vec<u8>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+            path
+        };
+        let nameless = |text: &str| {
+            let path = file("nameless", text);
+            let file = File::open(&path).unwrap();
+            fs::remove_file(path).unwrap();
+            file
+        };
+        let reader = Reader { node: "/bin/sh".into(), script: file("script", script) };
+        compare(&reader, nameless("what was there"), nameless("what is there"), 0)
+    }
+
+    #[test]
+    fn the_program_can_read_both_as_often_as_it_wants_and_its_answer_is_told() {
+        let answer = compared(r#"cat "$3" "$4" "$3"; echo " $1 $2 $5""#).unwrap();
+        assert_eq!(String::from_utf8(answer).unwrap(), "what was therewhat is therewhat was there heap diff --json\n");
+        // More than a pipe holds, on both of them.
+        let answer = compared("head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2").unwrap();
+        assert_eq!(answer.len(), 300_000);
+    }
+
+    #[test]
+    fn it_comes_last() {
+        // It is put there a moment after it has begun.
+        let answer = compared(
+            "while [ $(nice) != 19 ]; do :; done; while [ $(cat /proc/self/oom_score_adj) != 1000 ]; do :; done",
+        );
+        assert_eq!(answer, Ok(Vec::new()));
+    }
+
+    #[test]
+    fn why_there_is_no_answer() {
+        let failure = compared("echo 'it is no snapshot' >&2; exit 3").unwrap_err();
+        assert!(failure.contains("exit status: 3") && failure.ends_with("it is no snapshot"), "{failure}");
+        let reader = Reader { node: "/nowhere/node".into(), script: "x".into() };
+        let null = || File::open("/dev/null").unwrap();
+        let failure = compare(&reader, null(), null(), 0).unwrap_err();
+        assert!(failure.starts_with("/nowhere/node: "), "{failure}");
+        let failure = compare(&reader, null(), null(), 1 << 50).unwrap_err();
+        assert!(failure.starts_with("not enough memory"), "{failure}");
+    }
+
+    #[test]
+    fn what_takes_too_long_is_ended() {
+        let mut sleeping = Command::new("sleep");
+        let child = sleeping.arg("600").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let failure = watch(Ended(child), Duration::from_millis(1)).unwrap_err();
+        assert!(failure.contains("longer than 0 s"), "{failure}");
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+}
