@@ -13,9 +13,11 @@
 //! * [`window`]: one series: its figures, and what kind of growth that is. Works for any series, by allocation site too.
 //! * [`judge`]: all windows of one quantity.
 //! * [`watch`]: what becomes of that from look to look: when a leak is told, told again, and taken back.
+//! * [`bound`]: whether one series of a load test keeps under a bound.
 //! * [`sites`] and [`campaign`]: where what stays is allocated, and when that is looked for.
 //! * [`quantities`]: the record's own series: heap, external memory, and what is resident beside them; and the words for a leak.
 
+pub mod bound;
 pub mod campaign;
 mod mann_kendall;
 pub mod quantities;
