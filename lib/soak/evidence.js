@@ -13,11 +13,11 @@ const { Series } = require('./series.js')
 /** As many as the statistics of sites ask for, and some. */
 const BLOCKS = 18
 /** Bytes that are to be kept in all of them: enough for classes to stand out, and no more than a snapshot takes a moment for. */
-const WANTED = 16 * 1024 * 1024
+const WANTED = 6 * 1024 * 1024
 const LEAST_BLOCK = 20
 /** Samples in all that stays. */
-const SAMPLES = 400
-const INTERVALS = [256, 16 * 1024]
+const SAMPLES = 2000
+const INTERVALS = [256, 8 * 1024]
 /** Snapshots of more would take minutes. */
 const SNAPSHOT_BYTES = 768 * 1024 * 1024
 const SNAPSHOT_MS = 600_000
@@ -76,7 +76,7 @@ async function gather(rounds, route, series) {
   }
   if (sampling) {
     await attempt('no sites', () => server.ask('profileStop'))
-    found.sites = sitesOf(profiles, (onHeap * found.alone.total) / 8)
+    found.sites = sitesOf(profiles, (onHeap * found.alone.total) / 100)
   }
   found.files = filesOf(files, await attempt('no files', () => server.ask('openFiles')), found.alone.total)
   const after = before && (await snapshot('after'))

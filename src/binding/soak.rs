@@ -1,5 +1,6 @@
 //! `plimsoll soak`: what its JavaScript asks of this code. Nothing here needs a recorder.
 
+use std::collections::HashMap;
 use std::io::{stderr, stdout};
 
 use napi::bindgen_prelude::{Float64Array, Int32Array, Uint32Array};
@@ -10,7 +11,7 @@ use crate::cli::soak::Outcome;
 use crate::cli::{self, Terminal};
 use crate::probe::glibc;
 use crate::trend::bound::{self, Bound, Decision};
-use crate::trend::sites::{Function, Moment, Node, Profile, Sites};
+use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites};
 use crate::trend::window::Point;
 
 /// Bytes that the C library's malloc has handed out; none where it does not tell. Holds its locks while it counts.
@@ -93,11 +94,14 @@ pub struct SoakSite {
     pub share: f64,
 }
 
+/// Of one route alone, behind forced collections, hardly anything else grows; and of a request that is kept, most is Node's.
+const LEAST_SHARE: f64 = 0.01;
+
 /// Functions that allocate what stays, those that grow most first. A site has grown by `least` bytes.
 #[napi(catch_unwind)]
 pub fn soak_sites(profiles: Vec<SoakProfile>, least: f64) -> Vec<SoakSite> {
-    let mut sites = Sites::of_growth(least);
-    let mut shown = std::collections::HashMap::new();
+    let mut sites = Sites::of_growth(least, LEAST_SHARE);
+    let mut shown = HashMap::new();
     for (at, profile) in profiles.into_iter().enumerate() {
         let nodes = profile.parents.iter().zip(profile.of.iter()).zip(profile.bytes.iter());
         let node = |((parent, of), bytes): ((&u32, &i32), &f64)| Node {
@@ -112,7 +116,7 @@ pub fn soak_sites(profiles: Vec<SoakProfile>, least: f64) -> Vec<SoakSite> {
         let moment = Moment { at: at as u64, requests: profile.requests, ..Moment::default() };
         sites.see(moment, &tree, |_| false);
     }
-    let told = |site: crate::trend::sites::Site| SoakSite {
+    let told = |site: Site| SoakSite {
         origin: shown.get(&site.function.place).unwrap_or(&site.function.place).clone(),
         function: site.function.name,
         bytes_per_request: site.figures.per_thousand / 1e3,

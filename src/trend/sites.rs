@@ -82,6 +82,7 @@ const LEAST_GROWTH: f64 = 128.0 * 1024.0;
 /// All profiles of a campaign.
 pub struct Sites {
     gate: Gate,
+    least_share: f64,
     moments: Vec<Moment>,
     numbers: HashMap<Function, usize>,
     functions: Vec<Function>,
@@ -96,15 +97,16 @@ pub struct Sites {
 
 impl Default for Sites {
     fn default() -> Self {
-        Self::of_growth(LEAST_GROWTH)
+        Self::of_growth(LEAST_GROWTH, LEAST_SHARE)
     }
 }
 
 impl Sites {
-    /// Of which a site must have grown by `bytes`.
-    pub fn of_growth(bytes: f64) -> Self {
+    /// Of which a site must have grown by `bytes`, and by this share of all growth.
+    pub fn of_growth(bytes: f64, least_share: f64) -> Self {
         Self {
             gate: Gate::of_bytes(bytes),
+            least_share,
             moments: Vec::new(),
             numbers: HashMap::new(),
             functions: Vec::new(),
@@ -226,7 +228,7 @@ impl Sites {
                 handlers: self.handlers_of(*number),
                 routes: self.routes_of(*number),
             })
-            .filter(|site| site.share >= LEAST_SHARE)
+            .filter(|site| site.share >= self.least_share)
             .collect();
         sites.sort_by(|a, b| b.figures.per_thousand.total_cmp(&a.figures.per_thousand));
         sites.truncate(MOST_SITES);
