@@ -176,6 +176,13 @@ describe('soak', { concurrency: 2 }, () => {
     )
   })
 
+  it('drives what only the hooks of --import can load, as TypeScript with tsx', async () => {
+    const hooks = ['--node-arg', '--import', '--node-arg', pathToFileURL(app('hooks.mjs')).href]
+    const { code, stdout, stderr } = await soak(app('app.shop'), '--route', 'GET /', ...hooks, ...shortly)
+    assert.equal(code, 0, stdout + stderr)
+    assert.match(stdout, /app\.shop: passed/)
+  })
+
   it('runs in node:test, in a process that has files and listeners of its own', async () => {
     const before = process.listenerCount('SIGINT')
     const result = await plimsoll.soak(app('shop.js'), { routes: ['GET /articles/{1..40}'], ...SHORT })

@@ -17,11 +17,18 @@ const FLAGS = ['--no-opt', '--no-maglev', '--no-flush-bytecode', '--no-compilati
 
 // Threads and children of the app inherit the flag that loads this file; they have no business here.
 const given = isMainThread && process.send ? process.env.PLIMSOLL_SOAK : undefined
+let imported = () => {}
 if (given !== undefined) begin(JSON.parse(given))
 
-function begin({ token, folder, startMs }) {
+function begin({ token, folder, startMs, hooks }) {
+  const ready = hooks
+    ? new Promise(resolve => {
+        imported = resolve
+      })
+    : Promise.resolve()
   delete process.env.PLIMSOLL_SOAK
-  process.execArgv = process.execArgv.filter((arg, i, all) => arg !== __filename && all[i + 1] !== __filename)
+  const own = arg => arg === __filename || arg?.endsWith('/soak/imported.mjs')
+  process.execArgv = process.execArgv.filter((arg, i, all) => !own(arg) && !own(all[i + 1]))
   for (const flag of FLAGS) v8.setFlagsFromString(flag)
   // Nothing is to be left behind, and an app may have handlers that keep a process that has lost its parent.
   process.on('disconnect', () => {
@@ -42,9 +49,14 @@ function begin({ token, folder, startMs }) {
   // The app must be able to end by itself, as one does that exports nothing.
   process.channel.unref()
   require('./find-app.js')
-    .find(startMs)
+    .find(startMs, ready)
     .then(
       ({ server, app }) => send({ started: questions.meet(server, app, token) }),
-      error => send({ refused: error?.stack && !error.expected ? error.stack : `${error?.message ?? error}` })
+      error =>
+        send({
+          refused: error?.expected ? `listens to nobody: ${error.message}` : `cannot be made: ${error?.stack ?? error}`
+        })
     )
 }
+
+module.exports = { imported: () => imported() }

@@ -17,8 +17,8 @@ const WANTED =
   'an Express app, a function (req, res), an http.Server, or a function or promise that makes one, as module.exports, as the default export or as ' +
   '`app`; or it listens by itself'
 
-/** Resolves to `{ server, app }` once the server listens; `app`: what it was made of, where that is known. */
-async function find(startMs) {
+/** `ready`: from then on the main module may be imported. Resolves to `{ server, app }` once the server listens; `app`: what it was made of, where that is known. */
+async function find(startMs, ready) {
   let exports
   const late = new Promise((_, reject) => {
     const fail = how => reject(expected(`${how}, and it exports ${shown(exports)}. Taken is ${WANTED}`))
@@ -26,6 +26,7 @@ async function find(startMs) {
     process.once('beforeExit', () => fail('no server of it listens'))
   })
   const listening = heard().then(server => ({ server, app: null }))
+  await ready
   // Behind the main module's first turn.
   await new Promise(setImmediate)
   // What it throws ends the process, with its own message.
@@ -70,7 +71,7 @@ async function exported() {
 /** What can be served of what a module exports; null: nothing. */
 function pick(value) {
   if (value === undefined || value === null) return null
-  const candidates = [value, value.default, value.app, value.default?.app, value.server]
+  const candidates = [value, value.default, value.app, value.default?.default, value.default?.app, value.server]
   return candidates.find(isServable) ?? null
 }
 

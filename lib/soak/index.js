@@ -15,6 +15,8 @@ const { routesFor } = require('./routes.js')
 const { Rounds } = require('./rounds.js')
 const { Server } = require('./server.js')
 
+const NO_MALLOC = "native memory is not known here: the C library's malloc does not tell"
+
 /** The verdict with its figures, which says itself as text. */
 class SoakResult {
   constructor(values) {
@@ -42,7 +44,7 @@ async function run(app, settings, report) {
   try {
     report({ phase: 'starting' })
     const target = await server.started()
-    const routes = await routesFor(settings, server)
+    const { routes, notes } = await routesFor(settings, server)
     const driven = routes.filter(route => route.hold + route.idle === 0)
     load = new Load(target, { ...settings, token: server.token })
     await server.during(load.begin(routes))
@@ -57,7 +59,7 @@ async function run(app, settings, report) {
       verdict: worst(results.map(({ verdict }) => verdict)),
       seconds: (performance.now() - began) / 1000,
       maxBytesPerRequest: settings.max,
-      notes: target.malloc === null ? ['native memory is not known here: the C library’s malloc does not tell'] : [],
+      notes: target.malloc === null ? [...notes, NO_MALLOC] : notes,
       routes: results
     })
   } finally {

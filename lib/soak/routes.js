@@ -14,17 +14,23 @@ const NAME_THEM =
 /** Of a HAR file; a browser sends hundreds to other hosts. */
 const MOST_ROUTES = 100
 
+/** `{ routes, notes }`. */
 async function routesFor({ routes, har, from }, server) {
-  if (routes !== null) return routes
-  if (har !== null) return fromHar(har)
-  if (from !== null) return routesOf(await fromRecord(from), `the record ${from}`)
+  if (routes !== null) return { routes, notes: [] }
+  if (har !== null) return { routes: await fromHar(har), notes: [] }
+  if (from !== null) return { routes: routesOf(await fromRecord(from), `the record ${from}`), notes: [] }
+  return ownRoutes(server)
+}
+
+async function ownRoutes(server) {
   const found = await server.ask('routes')
   if (found === null) throw new SoakError(`no routes of the app can be seen, as it is no Express app: ${NAME_THEM}`)
   if (found.routes.length === 0) {
     const left = found.left.length === 0 ? '' : ` (${found.left.join(', ')} cannot be filled)`
     throw new SoakError(`the app has no GET route that can be driven as it is${left}: ${NAME_THEM}`)
   }
-  return routesOf(found.routes)
+  const notes = found.left.length === 0 ? [] : [`not driven, as they cannot be filled: ${found.left.join(', ')}`]
+  return { routes: routesOf(found.routes), notes }
 }
 
 /** Each method and path without its query is a route; its requests are sent one after the other, and again. */

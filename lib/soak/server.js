@@ -11,6 +11,7 @@ const { mkdtempSync, rmSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const { join } = require('node:path')
 const { setTimeout: pause } = require('node:timers/promises')
+const { pathToFileURL } = require('node:url')
 const { SoakError } = require('./error.js')
 
 /** Of an app that says much, the end; and of that, in an error, so many lines. */
@@ -19,8 +20,12 @@ const LINES = 20
 /** A signal's handler has so long before it is killed. */
 const STOP_MS = 2000
 const OUTPUT_MS = 200
+/** What makes Node load the main module as an ES module, and with hooks. */
+const HOOKS = /--(?:import|loader|experimental-loader)\b/
 /** Collections of a large heap take seconds. */
 const PATIENCE_MS = 60_000
+/** It says itself that it is late, unless it cannot. */
+const START_PATIENCE_MS = 10_000
 
 const running = new Set()
 process.on('exit', stopAll)
@@ -38,11 +43,18 @@ class Server {
     this.output = ''
     this.waiting = new Map()
     this.number = 0
-    const begin = JSON.stringify({ token: this.token, folder: this.folder, startMs })
+    const hooks = [...execArgv, env.NODE_OPTIONS ?? process.env.NODE_OPTIONS ?? ''].some(arg => HOOKS.test(arg))
+    const begin = JSON.stringify({ token: this.token, folder: this.folder, startMs, hooks })
     this.child = fork(app, args, {
       execPath: node,
       cwd,
-      execArgv: ['--expose-gc', '--require', join(__dirname, 'child.js'), ...execArgv],
+      execArgv: [
+        '--expose-gc',
+        '--require',
+        join(__dirname, 'child.js'),
+        ...execArgv,
+        ...(hooks ? ['--import', pathToFileURL(join(__dirname, 'imported.mjs')).href] : [])
+      ],
       env: { NODE_ENV: 'production', ...process.env, NODE_TEST_CONTEXT: '', PORT: '0', ...env, PLIMSOLL_SOAK: begin },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc']
     })
@@ -71,7 +83,7 @@ class Server {
   started() {
     const late = () =>
       this.settle('started', this.failure('does not come round to say whether it listens: its event loop stands'))
-    const timer = setTimeout(late, this.startMs + PATIENCE_MS)
+    const timer = setTimeout(late, this.startMs + START_PATIENCE_MS)
     return this.wait('started').finally(() => clearTimeout(timer))
   }
 
