@@ -17,6 +17,9 @@ const { Server } = require('./server.js')
 
 const NO_MALLOC = "native memory is not known here: the C library's malloc does not tell"
 
+const UNDECIDED =
+  'not decided: the growth is too near to what is allowed, still bends, or is not alike from block to block; more rounds or larger blocks may tell'
+
 /** The verdict with its figures, which says itself as text. */
 class SoakResult {
   constructor(values) {
@@ -93,6 +96,7 @@ async function resultOf(rounds, route, series, routes) {
     files: [],
     notes: []
   }
+  if (result.verdict === 'undecided') result.notes.push(UNDECIDED)
   if (result.verdict !== 'failed') return result
   const { alone, sites, classes, files, notes } = await gather(rounds, route, series)
   Object.assign(result, { sites, classes, files, notes })

@@ -48,10 +48,10 @@ const QUANTITIES = {
 }
 
 /** The bound of a quantity: `max` bytes, where the user has said so, but of malloc never less than its noise. */
-function boundOf(name, max, enoughRequests = ENOUGH_REQUESTS) {
+function boundOf(name, max, enoughRequests) {
   const { unit, weight, perRequest, least, enoughGrowth } = QUANTITIES[name]
   const own = unit === 'bytes' && max !== null ? (name === 'malloc' ? Math.max(max, MALLOC) : max) : perRequest
   return { perRequest: own, least, weight, enoughRequests, enoughGrowth }
 }
 
-module.exports = { QUANTITIES, boundOf }
+module.exports = { ENOUGH_REQUESTS, QUANTITIES, boundOf }

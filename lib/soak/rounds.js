@@ -5,6 +5,7 @@
  * are needed until it is known of each route.
  */
 
+const { ENOUGH_REQUESTS } = require('./quantities.js')
 const { Series } = require('./series.js')
 
 /** Requests of a block, if the user says nothing, and if they are slow or keep much. */
@@ -15,6 +16,7 @@ const BLOCK_BYTES = 4 * 1024 * 1024
 /** Of a slow route, to be warm costs at most this. */
 const WARMUP_MS = 20_000
 const WARMUP_PARTS = 10
+const MOST = 0.75
 
 class Rounds {
   constructor(server, load, settings, report) {
@@ -50,7 +52,7 @@ class Rounds {
   /** Resolves to the series of each route. */
   async measure(routes) {
     const { max, rounds } = this.settings
-    const all = new Map(routes.map((route, key) => [route, new Series(key, max)]))
+    const all = new Map(routes.map((route, key) => [route, new Series(key, max, enough(route.block * rounds))]))
     let open = routes
     for (let round = 1; round <= rounds && open.length > 0; round++) {
       for (const route of open) {
@@ -81,6 +83,11 @@ class Rounds {
     this.last = await this.server.ask('figures', { connections: this.load.open, settleMs }, patience)
     return this.last
   }
+}
+
+/** Where there cannot be as many as are wanted, most of those that there can be. */
+function enough(requests) {
+  return Math.min(ENOUGH_REQUESTS, MOST * requests)
 }
 
 function sizeOf(ms, kept) {

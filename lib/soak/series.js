@@ -10,8 +10,8 @@ const { QUANTITIES, boundOf } = require('./quantities.js')
 const NAMES = Object.keys(QUANTITIES)
 
 class Series {
-  /** `key`: the route's number in what the child says of requests that live on. */
-  constructor(key, max, enoughRequests) {
+  /** `key`: the route's number in what the child says of requests that live on. Growth over fewer than `enoughRequests` is not called a leak. */
+  constructor(key, max, enoughRequests = 0) {
     this.key = key
     this.max = max
     this.enoughRequests = enoughRequests

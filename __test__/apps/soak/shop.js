@@ -21,6 +21,13 @@ app.post('/articles', express.json(), (req, res) => {
   if (req.get('x-key') !== 'secret' || req.body?.title !== 'new') return res.status(403).end()
   res.status(201).json(req.body)
 })
+// Comes and goes, more slowly than a short run can tell.
+const waves = []
+app.get('/waves', (_req, res) => {
+  waves.push(new Array(512).fill(0.5))
+  if (waves.length > 400) waves.length = 0
+  res.end()
+})
 app.get('/broken', (_req, res) => res.status(500).end('no database'))
 
 module.exports = app
