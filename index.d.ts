@@ -437,11 +437,17 @@ declare namespace plimsoll {
    */
   function lastDeath(): Death | null
 
+  /** Does an app leak? Drives its routes in a process of its own; for CI: `assert.equal(result.verdict, 'passed', String(result))`. */
+  const soak: shapes.Soak
+
   // What they take, return and publish: see lib/shapes/.
   type Priority = shapes.Priority
   type ShedOptions = shapes.ShedOptions
   type SpoolOptions = shapes.SpoolOptions
   type Spooled = shapes.Spooled
+  type SoakOptions = shapes.SoakOptions
+  type SoakResult = shapes.SoakResult
+  type SoakError = shapes.SoakError
   type EncodingError = shapes.EncodingError
   type TooLargeError = shapes.TooLargeError
   type OverBudgetError = shapes.OverBudgetError

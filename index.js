@@ -19,6 +19,8 @@ module.exports.expectGone = require('./lib/retained.js').expectGone
 module.exports.metrics = require('./lib/metrics.js')
 module.exports.stats = stats
 module.exports.usage = usage
+// Loaded when it is called: no server needs it.
+module.exports.soak = (app, options) => require('./lib/soak').soak(app, options)
 module.exports.heap = require('./lib/heap.js')
 module.exports.memory = memory
 module.exports.trim = trim

@@ -8,6 +8,8 @@ const args = process.argv.slice(2)
 
 if (args[0] === 'build') {
   runBuild(args.slice(1))
+} else if (args[0] === 'soak') {
+  runSoak()
 } else {
   const binding = load()
   process.exitCode = binding ? binding.cli(args, ...terminal()) : 1
@@ -42,6 +44,17 @@ function reasons(error) {
 function terminal() {
   if (!tty.isatty(1)) return [80, false]
   return [process.stdout.columns || 80, process.stdout.hasColors()]
+}
+
+/** In JavaScript, since the app is. */
+async function runSoak() {
+  const binding = load()
+  if (binding === null) {
+    process.exitCode = 2
+    return
+  }
+  const { command } = require('../lib/soak/command.js')
+  process.exitCode = await command(args, binding, terminal())
 }
 
 async function runBuild(rest) {

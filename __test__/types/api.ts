@@ -219,3 +219,23 @@ async function leak(): Promise<string[]> {
 // @ts-expect-error: there are no other roots
 plimsoll.heap.open('a.heapsnapshot', { roots: 'all' })
 leak()
+
+async function doesItLeak(): Promise<string> {
+  const options: plimsoll.SoakOptions = {
+    routes: [
+      'GET /users/:id',
+      { route: 'POST /carts/:id', path: i => `/carts/${i}`, body: { a: 1 }, status: [201, 409] }
+    ],
+    max: '100b',
+    execArgv: ['--import', 'tsx']
+  }
+  const result: plimsoll.SoakResult = await plimsoll.soak(new URL('file:///app.js'), options)
+  const [{ quantities, classes, sites }] = result.routes
+  const low: number | null | undefined = quantities.heap?.low
+  return result.verdict === 'failed' ? `${low} ${sites[0].origin} ${classes[0].path.join(' ')}` : String(result)
+}
+// @ts-expect-error: the app runs in a process of its own
+plimsoll.soak(() => {}, { routes: ['GET /'] })
+// @ts-expect-error: there are no such statuses
+plimsoll.soak('app.js', { routes: [{ route: 'GET /', status: 'any' }] })
+doesItLeak()

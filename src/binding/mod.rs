@@ -17,6 +17,7 @@ mod reports;
 mod requests;
 mod sites;
 mod snapshot;
+mod soak;
 mod spool;
 mod trend;
 mod weak;

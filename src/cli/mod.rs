@@ -2,12 +2,14 @@
 //!
 //! * `heap`: what is in heap snapshots.
 //! * `show`: records as text for a person, or as JSON for a program.
+//! * `soak`: the arguments of a load test, and its result.
 //! * `units`: sizes, durations and times as people read them.
 //! * `chart`: a series as rows of blocks.
 
 mod chart;
 mod heap;
 pub mod show;
+pub mod soak;
 mod units;
 
 use std::io::{self, Write};
@@ -49,6 +51,7 @@ const USAGE: i32 = 2;
   npx plimsoll show --json | jq .   for programs: one object a record, one a line
   npx plimsoll heap summary a.heapsnapshot      what is on a heap, and what retains it
   npx plimsoll heap diff a.heapsnapshot b.heapsnapshot     what grew
+  npx plimsoll soak app.js          drives the app's routes and says what each keeps a request
   npx plimsoll build                builds the addon where no binary is published for the platform"
 )]
 struct Command {
@@ -83,6 +86,10 @@ Exits with 0 if a record was shown, 1 if there is none or none can be read, 2 if
         after_help = "Exits with 0 if it could answer, 1 if a file cannot be read or has not what was asked for, 2 if called wrongly."
     )]
     Heap(heap::Task),
+    /// Find leaks before they ship: drive an app's routes and say exactly how many bytes each keeps a request
+    // Done by lib/soak/, since the app is JavaScript; here for the arguments and the help.
+    #[command(after_help = soak::EXAMPLES)]
+    Soak(Box<soak::Arguments>),
     /// Build the addon from source with cargo, for a platform that no binary is published for
     // Done by bin/plimsoll.js, since it must work where this code cannot be loaded; here for the help.
     Build,
@@ -98,6 +105,9 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write, terminal: 
     let done = match task {
         Task::Show { target, json, limit } => show(target.as_deref(), json, limit, terminal, out, err),
         Task::Heap(task) => heap::run(&task, terminal, out, err),
+        Task::Soak(_) => {
+            writeln!(err, "plimsoll: soak is run by the command itself: npx plimsoll soak").map(|()| USAGE)
+        }
         Task::Build => {
             writeln!(err, "plimsoll: build is run by the command itself: npx plimsoll build").map(|()| USAGE)
         }
@@ -111,6 +121,20 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write, terminal: 
             NOTHING
         }
     }
+}
+
+/// The options of `plimsoll soak` as JSON, for lib/soak/; or, where help was asked for or the call is wrong, the exit code.
+pub fn soak_options(args: &[String], out: &mut dyn Write, err: &mut dyn Write, color: bool) -> Result<String, i32> {
+    match Command::try_parse_from(args) {
+        Ok(Command { task: Task::Soak(arguments) }) => serde_json::to_string(&arguments).map_err(|_| USAGE),
+        Ok(_) => Err(USAGE),
+        Err(error) => Err(usage(&error, out, err, color)),
+    }
+}
+
+/// Whether the terminal that this runs in takes UTF-8.
+pub fn takes_unicode() -> bool {
+    is_unicode(|name| std::env::var(name).ok())
 }
 
 /// Help and version are answers; the rest is said on standard error.
@@ -157,7 +181,7 @@ fn show(
         now: epoch_ms(),
         width: terminal.width,
         color: terminal.color,
-        unicode: is_unicode(|name| std::env::var(name).ok()),
+        unicode: takes_unicode(),
         judge: &judge,
         mappings: &mappings,
     };

@@ -13,6 +13,7 @@
 //! * [`window`]: one series: its figures, and what kind of growth that is. Works for any series, by allocation site too.
 //! * [`judge`]: all windows of one quantity.
 //! * [`watch`]: what becomes of that from look to look: when a leak is told, told again, and taken back.
+//! * [`bound`]: whether one series of a load test keeps under a bound.
 //! * [`sites`] and [`campaign`]: where what stays is allocated, and when that is looked for.
 //! * [`kept`] and [`pair`]: what it is and what holds it, of the difference of two heap snapshots, and when these are taken.
 //! * [`advice`]: all of that in words.
@@ -20,6 +21,7 @@
 //! * [`quantities`]: the record's own series: heap, external memory, and what is resident beside them; and the words for a leak.
 
 pub mod advice;
+pub mod bound;
 pub mod cadence;
 pub mod campaign;
 pub mod kept;

@@ -82,13 +82,12 @@ const LEAST_SHARE: f64 = 0.25;
 const AS_WELL: f64 = 2.0;
 
 /// Half of what the whole heap must grow by: a site is only looked for once that has grown.
-fn gate() -> Gate {
-    Gate::of_bytes(128.0 * 1024.0)
-}
+const LEAST_GROWTH: f64 = 128.0 * 1024.0;
 
 /// All profiles of a campaign.
-#[derive(Default)]
 pub struct Sites {
+    gate: Gate,
+    least_share: f64,
     moments: Vec<Moment>,
     numbers: HashMap<Function, usize>,
     functions: Vec<Function>,
@@ -101,7 +100,28 @@ pub struct Sites {
     below: HashMap<(usize, usize), f64>,
 }
 
+impl Default for Sites {
+    fn default() -> Self {
+        Self::of_growth(LEAST_GROWTH, LEAST_SHARE)
+    }
+}
+
 impl Sites {
+    /// Of which a site must have grown by `bytes`, and by this share of all growth.
+    pub fn of_growth(bytes: f64, least_share: f64) -> Self {
+        Self {
+            gate: Gate::of_bytes(bytes),
+            least_share,
+            moments: Vec::new(),
+            numbers: HashMap::new(),
+            functions: Vec::new(),
+            inclusive: Vec::new(),
+            total: Vec::new(),
+            calls: HashSet::new(),
+            below: HashMap::new(),
+        }
+    }
+
     /// Takes up a profile; `handlers` says which functions handle requests. Beyond [`MOST_PROFILES`] nothing is taken.
     pub fn see(&mut self, moment: Moment, profile: &Profile, handlers: impl Fn(&Function) -> bool) {
         if self.moments.len() >= MOST_PROFILES {
@@ -188,13 +208,13 @@ impl Sites {
 
     /// The sites that grow, those that grow most first.
     pub fn verdict(&self) -> Vec<Site> {
-        let Some(total) = window::judge(&self.points(&self.total), &gate()).1 else { return Vec::new() };
+        let Some(total) = window::judge(&self.points(&self.total), &self.gate).1 else { return Vec::new() };
         let growing: Vec<(usize, Figures)> = (0..self.functions.len())
             .filter_map(|number| {
                 // On the event loop's thread: most functions do not grow, which is cheap to see.
                 let points =
-                    Some(self.points(&self.inclusive[number])).filter(|points| window::may_grow(points, &gate()))?;
-                let (growth, figures) = window::judge(&points, &gate());
+                    Some(self.points(&self.inclusive[number])).filter(|points| window::may_grow(points, &self.gate))?;
+                let (growth, figures) = window::judge(&points, &self.gate);
                 // Samples come by chance, so what is only likely here is as likely chance.
                 figures.filter(|_| growth == Growth::Sure).map(|figures| (number, figures))
             })
@@ -213,7 +233,7 @@ impl Sites {
                 share: figures.per_thousand / total.per_thousand.max(figures.per_thousand),
                 handlers: self.handlers_of(*number),
             })
-            .filter(|site| site.share >= LEAST_SHARE)
+            .filter(|site| site.share >= self.least_share)
             .collect();
         sites.sort_by(|a, b| b.figures.per_thousand.total_cmp(&a.figures.per_thousand));
         sites.truncate(MOST_SITES);

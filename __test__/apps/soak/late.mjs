@@ -1,0 +1,26 @@
+/* A start script: an ESM module that listens by itself, late, says much, and has an opinion about signals. */
+
+import http from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
+
+console.log(`started with ${process.argv.slice(2).join(' ')}, ${process.env.SHOP}`)
+process.on('SIGTERM', () => {
+  console.log('shutting down')
+  process.exit(0)
+})
+
+const list = []
+await pause(600)
+const server = http.createServer((req, res) => {
+  const url = new URL(req.url, 'http://localhost')
+  if (url.pathname === '/crash') {
+    list.push(req.url)
+    if (list.length > 60) {
+      console.error('cannot go on')
+      process.exit(7)
+    }
+  }
+  if (url.pathname === '/slow' && list.push(req.url) > 20) return
+  res.end(`${process.argv.slice(2)} ${process.env.SHOP}`)
+})
+server.listen(Number(process.env.PORT), '127.0.0.1')

@@ -1,0 +1,106 @@
+'use strict'
+
+/*
+ * `npx plimsoll soak`: the call, on a command line. Its arguments are read natively, with all other commands'.
+ */
+
+const { writeFileSync } = require('node:fs')
+const path = require('node:path')
+const { pathToFileURL } = require('node:url')
+const { SoakError } = require('./error.js')
+const { run } = require('./index.js')
+const { appOf, settingsOf } = require('./options.js')
+const { Progress } = require('./progress.js')
+const { stopAll } = require('./server.js')
+
+const CODES = { passed: 0, failed: 1, undecided: 2 }
+const NO_VERDICT = 2
+/** As shells have it: 128 and the number of the signal. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }
+
+/** Resolves to the exit code. `terminal`: the width of standard output, and whether it has colours. */
+async function command(args, binding, terminal) {
+  const { options, code } = binding.soakOptions(args, terminal[1])
+  if (options == null) return code
+  for (const [signal, code] of Object.entries(SIGNALS)) {
+    process.on(signal, () => {
+      stopAll()
+      process.exit(code)
+    })
+  }
+  const call = JSON.parse(options)
+  const progress = new Progress(process.stderr)
+  let outcome
+  try {
+    const settings = settingsOf(await given(call))
+    outcome = await run(appOf(call.app, process.cwd()), settings, step => progress.show(step))
+  } catch (error) {
+    const known = error instanceof SoakError || error instanceof TypeError
+    outcome = { app: call.app, verdict: 'error', routes: [], error: known ? plain(error) : error.stack }
+  }
+  progress.end()
+  try {
+    if (call.junit) writeFileSync(call.junit, binding.soakJunit(JSON.stringify(outcome)))
+  } catch (error) {
+    process.stderr.write(`plimsoll: soak: ${call.junit} cannot be written: ${error.message}\n`)
+    return NO_VERDICT
+  }
+  if (outcome.verdict === 'error') {
+    process.stderr.write(`plimsoll: soak: ${outcome.error}\n`)
+    if (call.json) process.stdout.write(`${JSON.stringify(outcome)}\n`)
+    return NO_VERDICT
+  }
+  process.stdout.write(
+    call.json ? `${JSON.stringify(outcome)}\n` : binding.soakText(JSON.stringify(outcome), ...terminal)
+  )
+  return CODES[outcome.verdict]
+}
+
+/** As they are called on a command line. */
+function plain({ message }) {
+  return message.replace(/^plimsoll: (soak: )?/, '').replace(/^soak\(app, options\): /, '')
+}
+
+/** The options of `plimsoll.soak()` that were meant. */
+async function given({ route, routes, body, headers, status, noEvidence, nodeArgs, env, app, json, junit, ...same }) {
+  const options = { execArgv: nodeArgs, env: Object.fromEntries(env.map(pairOf)), evidence: !noEvidence }
+  for (const [name, value] of Object.entries(same)) if (value !== null) options[name] = value
+  if (routes !== null) options.routes = await exportedBy(routes)
+  if (route.length > 0) {
+    options.routes = route.map(name => ({
+      route: name,
+      headers: headersOf(headers, body),
+      ...(body === null || /^(GET|HEAD) /.test(name) ? {} : { body }),
+      ...(status.length === 0 ? {} : { status })
+    }))
+  }
+  return options
+}
+
+function pairOf(text) {
+  const at = text.indexOf('=')
+  if (at < 1) throw new TypeError(`--env takes NAME=VALUE; got ${text}`)
+  return [text.slice(0, at), text.slice(at + 1)]
+}
+
+function headersOf(lines, body) {
+  const headers = body !== null && /^\s*[[{]/.test(body) ? { 'content-type': 'application/json' } : {}
+  for (const line of lines) {
+    const [, name, value] = /^([^\s:]+):\s*(.*)$/.exec(line) ?? []
+    if (name === undefined) throw new TypeError(`--header takes 'NAME: VALUE'; got ${line}`)
+    headers[name.toLowerCase()] = value
+  }
+  return headers
+}
+
+async function exportedBy(file) {
+  let module
+  try {
+    module = await import(pathToFileURL(path.resolve(file)))
+  } catch (error) {
+    throw new SoakError(`${file} cannot be loaded: ${error.message}`)
+  }
+  return module.default?.routes ?? module.routes ?? module.default
+}
+
+module.exports = { command }

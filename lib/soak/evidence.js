@@ -1,0 +1,145 @@
+'use strict'
+
+/*
+ * What there is against a route that grows: further blocks of it alone, with V8's sampling heap profiler on and a heap snapshot before and
+ * behind. And whether it grows alone at all: what only grew in turn with others was theirs.
+ */
+
+const { join } = require('node:path')
+const heap = require('../heap.js')
+const { native } = require('../native.js')
+const { Series } = require('./series.js')
+
+/** As many as the statistics of sites ask for, and some. */
+const BLOCKS = 18
+/** Bytes that are to be kept in all of them: enough for classes to stand out, and no more than a snapshot takes a moment for. */
+const WANTED = 6 * 1024 * 1024
+const LEAST_BLOCK = 20
+/** Samples in all that stays. */
+const SAMPLES = 2000
+const INTERVALS = [256, 8 * 1024]
+/** Snapshots of more would take minutes. */
+const SNAPSHOT_BYTES = 768 * 1024 * 1024
+const SNAPSHOT_MS = 600_000
+/** A class is shown if of a hundred requests two keep one. */
+const OFTEN = 0.02
+const LIKE_MOST = 0.3
+const CLASSES = 8
+const FRAMEWORK = /node_modules[\\/](?:express4?|router|connect|finalhandler)[\\/]/
+/** Kinds of V8's, which come with whatever is kept. */
+/** Classes that say nothing by themselves come behind those that do. */
+const ANYBODYS = /^(Function|Object|Array|Map|Set|Promise|\(closure\)|system \/ .*)$/
+const OF_V8 = /^\((?!closure\))/
+
+/** `{ alone, sites, classes, files, notes }`. */
+async function gather(rounds, route, series) {
+  const { server, settings, report } = rounds
+  const kept = Math.max(1, ...['heap', 'external', 'malloc'].map(name => series.decided[name]?.perRequest ?? 0))
+  const requests = Math.max(LEAST_BLOCK, Math.min(route.block, Math.round(WANTED / BLOCKS / kept)))
+  const found = { alone: new Series(series.key, settings.max), sites: [], classes: [], files: [], notes: [] }
+  const attempt = async (what, work) => {
+    if (!settings.evidence) return undefined
+    try {
+      return await work()
+    } catch (error) {
+      if (server.ended) throw server.ended
+      found.notes.push(`${what}: ${error.message.replace(/^plimsoll: (soak: )?/, '')}`)
+      return undefined
+    }
+  }
+  const snapshot = name =>
+    attempt('no classes', async () => {
+      report({ phase: 'taking a heap snapshot', route: route.route })
+      if (rounds.last.heap > SNAPSHOT_BYTES) throw new Error('the heap is too large for a snapshot')
+      return server.ask('snapshot', join(server.folder, `${name}.heapsnapshot`), SNAPSHOT_MS)
+    })
+
+  const onHeap = series.decided.heap.perRequest
+  const interval = Math.min(INTERVALS[1], Math.max(INTERVALS[0], Math.round((onHeap * requests * BLOCKS) / SAMPLES)))
+  let sampling = await attempt('no sites', async () => {
+    await server.ask('profileStart', interval)
+    // What this code makes once is there before the first snapshot.
+    await server.ask('profileTake')
+    return true
+  })
+  const before = await snapshot('before')
+  const files = await attempt('no files', () => server.ask('openFiles'))
+  const profiles = []
+  await rounds.figures()
+  for (let block = 1; block <= BLOCKS; block++) {
+    report({ phase: 'looking for the site', route: route.route, round: block, rounds: BLOCKS })
+    await rounds.block(route, found.alone, requests)
+    if (!sampling) continue
+    const profile = await attempt('no sites', () => server.ask('profileTake'))
+    sampling = profile !== undefined
+    if (sampling) profiles.push({ ...profile, requests: found.alone.total })
+  }
+  if (sampling) {
+    await attempt('no sites', () => server.ask('profileStop'))
+    found.sites = sitesOf(profiles, (onHeap * found.alone.total) / 100)
+  }
+  found.files = filesOf(files, await attempt('no files', () => server.ask('openFiles')), found.alone.total)
+  const after = before && (await snapshot('after'))
+  if (after) found.classes = (await attempt('no classes', () => classesOf(before, after, found.alone.total))) ?? []
+  return found
+}
+
+function sitesOf(profiles, least) {
+  const typed = profiles.map(profile => ({
+    ...profile,
+    parents: Uint32Array.from(profile.parents),
+    of: Int32Array.from(profile.of),
+    bytes: Float64Array.from(profile.bytes)
+  }))
+  // That it passed through the framework is no news.
+  return native.soakSites(typed, Math.max(4096, least)).filter(({ origin }) => !FRAMEWORK.test(origin))
+}
+
+/**
+ * Classes of which there are more. Numbers come from counting, not from what the diff calls new: V8 gives an object the id of a dead one where it
+ * lies in its place.
+ */
+async function classesOf(before, after, requests) {
+  const heaps = await Promise.all([heap.open(before), heap.open(after)])
+  try {
+    const [was, is] = await Promise.all(heaps.map(async each => byName((await each.summary()).classes)))
+    const paths = byName((await heaps[0].diff(heaps[1])).classes)
+    const grown = [...is.values()]
+      .map(({ name, count, retainedBytes }) => {
+        const { count: countBefore, retainedBytes: bytesBefore } = was.get(name) ?? { count: 0, retainedBytes: 0 }
+        return {
+          name,
+          perThousand: ((count - countBefore) / requests) * 1000,
+          retainedBytesPerRequest: (retainedBytes - bytesBefore) / requests,
+          path: paths.get(name)?.path ?? []
+        }
+      })
+      .filter(({ name, perThousand }) => perThousand >= OFTEN * 1000 && !OF_V8.test(name))
+    // What few requests keep is something else than what most do.
+    const most = Math.max(...grown.map(({ perThousand }) => perThousand))
+    return grown
+      .filter(({ perThousand }) => perThousand >= LIKE_MOST * Math.min(most, 1000))
+      .sort(
+        (a, b) => ANYBODYS.test(a.name) - ANYBODYS.test(b.name) || b.retainedBytesPerRequest - a.retainedBytesPerRequest
+      )
+      .slice(0, CLASSES)
+  } finally {
+    await Promise.all(heaps.map(each => each.close()))
+  }
+}
+
+function byName(classes) {
+  return new Map(classes.map(each => [each.name, each]))
+}
+
+/** What is open more often than before. */
+function filesOf(before, after, requests) {
+  if (!before || !after) return []
+  return Object.keys(after)
+    .map(name => ({ name, perThousand: ((after[name] - (before[name] ?? 0)) / requests) * 1000 }))
+    .filter(({ perThousand }) => perThousand >= OFTEN * 1000)
+    .sort((a, b) => b.perThousand - a.perThousand)
+    .slice(0, CLASSES)
+}
+
+module.exports = { gather }

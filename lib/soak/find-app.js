@@ -1,0 +1,105 @@
+'use strict'
+
+/*
+ * The server of the app that runs as this process's main module: the first of HTTP that listens, or one that is made of what the module exports.
+ */
+
+const http = require('node:http')
+const https = require('node:https')
+const net = require('node:net')
+const { setTimeout: pause } = require('node:timers/promises')
+const { pathToFileURL } = require('node:url')
+
+/** An app may be exported, and listen by itself once its database is there. */
+const GRACE_MS = 400
+
+const WANTED =
+  'an Express app, a function (req, res), an http.Server, or a function or promise that makes one, as module.exports, as the default export or as ' +
+  '`app`; or it listens by itself'
+
+/** `ready`: from then on the main module may be imported. Resolves to `{ server, app }` once the server listens; `app`: what it was made of, where that is known. */
+async function find(startMs, ready) {
+  let exports
+  const late = new Promise((_, reject) => {
+    const fail = how => reject(expected(`${how}, and it exports ${shown(exports)}. Taken is ${WANTED}`))
+    setTimeout(() => fail(`no server of it listened within ${startMs} ms`), startMs).unref()
+    process.once('beforeExit', () => fail('no server of it listens'))
+  })
+  const listening = heard().then(server => ({ server, app: null }))
+  await ready
+  // Behind the main module's first turn.
+  await new Promise(setImmediate)
+  // What it throws ends the process, with its own message.
+  const evaluated = exported().then(
+    async value => {
+      exports = value
+      const app = pick(value)
+      if (app === null) return listening
+      return (await Promise.race([listening, pause(GRACE_MS)])) ?? serve(app, listening)
+    },
+    () => listening
+  )
+  return Promise.race([listening, evaluated, late])
+}
+
+function expected(message) {
+  return Object.assign(new Error(message), { expected: true })
+}
+
+/** Resolves to the first server of HTTP that listens. */
+function heard() {
+  return new Promise(resolve => {
+    const { listen } = net.Server.prototype
+    net.Server.prototype.listen = function (...args) {
+      if (this instanceof http.Server || this instanceof https.Server) {
+        this.once('listening', () => {
+          net.Server.prototype.listen = listen
+          resolve(this)
+        })
+      }
+      return listen.apply(this, args)
+    }
+  })
+}
+
+/** What the main module exports, once it is evaluated. */
+async function exported() {
+  if (process.mainModule !== undefined) return process.mainModule.exports
+  return import(pathToFileURL(process.argv[1]))
+}
+
+/** What can be served of what a module exports; null: nothing. */
+function pick(value) {
+  if (value === undefined || value === null) return null
+  const candidates = [value, value.default, value.app, value.default?.default, value.default?.app, value.server]
+  return candidates.find(isServable) ?? null
+}
+
+function isServable(value) {
+  return typeof value === 'function' || value instanceof net.Server || typeof value?.then === 'function'
+}
+
+async function serve(value, listening) {
+  let app = await value
+  // A request listener takes two arguments, an Express app three; what takes fewer makes one.
+  if (typeof app === 'function' && app.length < 2) app = await app()
+  // A function that starts it.
+  if (app === undefined) return listening
+  app = pick(app)
+  if (app === null || typeof app.then === 'function' || (typeof app === 'function' && app.length < 2))
+    throw expected(`what it exports made ${shown(app)}. Taken is ${WANTED}`)
+  const server = app instanceof net.Server ? app : http.createServer(app)
+  if (server.listening) return { server, app: null }
+  await new Promise((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve))
+  return { server, app: app instanceof net.Server ? null : app }
+}
+
+function shown(value) {
+  if (value === undefined) return 'nothing'
+  if (typeof value === 'function') return `a function of ${value.length} arguments`
+  if (typeof value !== 'object' || value === null) return `a ${typeof value}`
+  const names = Object.keys(value)
+  return names.length === 0 ? 'nothing' : `an object with ${names.slice(0, 5).join(', ')}`
+}
+
+module.exports = { find }

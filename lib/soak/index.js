@@ -1,0 +1,124 @@
+'use strict'
+
+/*
+ * `plimsoll.soak(app, options)`: does the app keep memory with its requests? It runs in a process of its own, the load comes from this one.
+ */
+
+const { existsSync, statSync } = require('node:fs')
+const { createRequire } = require('node:module')
+const { native, reason } = require('../native.js')
+const { SoakError } = require('./error.js')
+const { gather } = require('./evidence.js')
+const { Load } = require('./load.js')
+const { appOf, settingsOf } = require('./options.js')
+const { routesFor } = require('./routes.js')
+const { Rounds } = require('./rounds.js')
+const { Server } = require('./server.js')
+
+const NO_MALLOC = "native memory is not known here: the C library's malloc does not tell"
+
+const UNDECIDED =
+  'not decided: the growth is too near to what is allowed, still bends, or is not alike from block to block; more rounds or larger blocks may tell'
+
+/** The verdict with its figures, which says itself as text. */
+class SoakResult {
+  constructor(values) {
+    Object.assign(this, values)
+  }
+
+  toString() {
+    return native.soakText(JSON.stringify(this), 100, false)
+  }
+}
+
+/** Throws for a call that is wrong at once, as a rejection. */
+async function soak(app, given) {
+  const settings = settingsOf(given)
+  return run(appOf(app, settings.cwd), settings, () => {})
+}
+
+/** `report` hears of each step: `{ phase, route, round, rounds }`. */
+async function run(app, settings, report) {
+  if (native === null) throw new SoakError(`needs the native code: ${reason}`)
+  const file = resolved(app)
+  const began = performance.now()
+  const server = new Server(file, settings)
+  let load = null
+  try {
+    report({ phase: 'starting' })
+    const target = await server.started()
+    const { routes, notes } = await routesFor(settings, server)
+    const driven = routes.filter(route => route.hold + route.idle === 0)
+    load = new Load(target, { ...settings, token: server.token })
+    await server.during(load.begin(routes))
+    const rounds = new Rounds(server, load, settings, report)
+    await rounds.warmUp(driven)
+    const measured = await rounds.measure(driven)
+    const results = []
+    for (const [route, series] of measured) results.push(await resultOf(rounds, route, series, driven.length))
+    return new SoakResult({
+      app: file,
+      node: settings.node === process.execPath ? process.version : settings.node,
+      verdict: worst(results.map(({ verdict }) => verdict)),
+      seconds: (performance.now() - began) / 1000,
+      maxBytesPerRequest: settings.max,
+      notes: target.malloc === null ? [...notes, NO_MALLOC] : notes,
+      routes: results
+    })
+  } finally {
+    load?.close()
+    await server.stop()
+  }
+}
+
+function resolved(app) {
+  try {
+    const file = createRequire(`${process.cwd()}/`).resolve(app)
+    if (statSync(file).isFile()) return file
+  } catch {
+    // Said below.
+  }
+  if (existsSync(app) && statSync(app).isFile()) return app
+  throw new SoakError(`there is no module ${app}`)
+}
+
+async function resultOf(rounds, route, series, routes) {
+  const result = {
+    route: route.route,
+    verdict: { over: 'failed', open: 'undecided', under: 'passed' }[series.decision],
+    requests: series.total,
+    rounds: series.blocks,
+    requestsPerRound: route.block,
+    bytesPerRequest: bytesOf(series),
+    quantities: series.decided,
+    sites: [],
+    classes: [],
+    files: [],
+    notes: []
+  }
+  if (result.verdict === 'undecided') result.notes.push(UNDECIDED)
+  if (result.verdict !== 'failed') return result
+  const { alone, sites, classes, files, notes } = await gather(rounds, route, series)
+  Object.assign(result, { sites, classes, files, notes })
+  if (routes > 1 && !alone.growsAs(series)) {
+    result.verdict = 'passed'
+    result.notes.push('it grew in turn with the other routes, and not alone: what they share changes hands')
+  }
+  return result
+}
+
+/** Bytes a request of whatever kind: external memory is mostly malloc's, so the larger of the two counts, where it grows. */
+function bytesOf({ decided }) {
+  const { heap, external, malloc } = decided
+  const beside = [external, malloc]
+    .filter(each => each !== undefined && each.perRequest !== null && each.verdict !== 'under')
+    .sort((a, b) => b.perRequest - a.perRequest)[0]
+  const sum = of => heap[of] + (beside?.[of] ?? 0)
+  return { value: sum('perRequest'), low: sum('low'), high: sum('high') }
+}
+
+function worst(verdicts) {
+  return ['failed', 'undecided'].find(verdict => verdicts.includes(verdict)) ?? 'passed'
+}
+
+module.exports = { soak, run }

@@ -1,0 +1,166 @@
+'use strict'
+
+/*
+ * The load, from this process: clients with one connection each, which stays open, so that what hangs on a connection can be seen.
+ */
+
+const http = require('node:http')
+const https = require('node:https')
+const { setTimeout: pause } = require('node:timers/promises')
+const { SoakError } = require('./error.js')
+
+/** Of a body that was not expected, for the error. */
+const SHOWN = 300
+
+class Load {
+  /** `target`: what http.request needs to find the server. `token`: makes a request the child's own. */
+  constructor(target, { connections, timeoutMs, token }) {
+    this.target = { ...target, rejectUnauthorized: false }
+    this.protocol = target.secure ? https : http
+    this.timeoutMs = timeoutMs
+    this.token = token
+    this.agents = Array.from({ length: connections }, () => this.agent())
+    this.held = []
+    /** By route: the number of the next request. */
+    this.next = new Map()
+  }
+
+  agent() {
+    return new this.protocol.Agent({ keepAlive: true, maxSockets: 1 })
+  }
+
+  /** Connections that stay open between blocks. */
+  get open() {
+    return this.agents.length + this.held.length
+  }
+
+  /** So many requests of one route; rejects with the first answer that is not expected. */
+  async send(route, requests) {
+    let left = requests
+    let failure = null
+    const client = async agent => {
+      while (left > 0 && failure === null) {
+        left -= 1
+        const number = this.next.get(route) ?? 0
+        this.next.set(route, number + 1)
+        try {
+          if (route.pauseMs > 0) await pause(Math.random() * route.pauseMs)
+          await this.one(route, number, agent)
+        } catch (error) {
+          failure ??= error
+        }
+      }
+    }
+    await Promise.all(this.agents.map(client))
+    if (failure !== null) throw failure
+  }
+
+  /** Puts a request of our own in the place of the last one, which lives as long as its connection. */
+  async flush() {
+    const path = '/'
+    await Promise.all(
+      this.agents.map(agent => this.ask({ path, agent, headers: { 'x-plimsoll-soak': this.token } }, 'GET /'))
+    )
+  }
+
+  /** Opens what stays open as long as the load: answers without an end, and connections that have asked once. */
+  async begin(routes) {
+    for (const route of routes) {
+      for (let i = 0; i < route.hold; i++) {
+        const { req, res } = await this.request(this.optionsOf(route, i, false), route.route)
+        this.expect(route, res.statusCode, `${route.method} ${req.path}`, '')
+        res.on('error', () => {}).resume()
+        this.held.push(() => req.destroy())
+      }
+      for (let i = 0; i < route.idle; i++) {
+        const agent = this.agent()
+        await this.one(route, i, agent)
+        this.held.push(() => agent.destroy())
+      }
+    }
+  }
+
+  async one(route, number, agent) {
+    const options = this.optionsOf(route, number, agent)
+    const what = `${route.method} ${options.path}`
+    if (route.abort) return this.cut(route, options, what)
+    let answer
+    try {
+      answer = await this.ask(options, what)
+    } catch (error) {
+      // The server may close a connection just when it is used again.
+      if (!error.reused) throw error
+      answer = await this.ask(options, what)
+    }
+    this.expect(route, answer.status, what, answer.text)
+  }
+
+  optionsOf({ method, path, body, headers }, number, agent) {
+    return {
+      method,
+      path: path(number),
+      headers: typeof headers === 'function' ? headers(number) : headers,
+      body: typeof body === 'function' ? body(number) : body,
+      agent
+    }
+  }
+
+  request({ body, ...options }, what) {
+    return new Promise((resolve, reject) => {
+      let data = body
+      const headers = { ...options.headers }
+      if (data !== undefined && typeof data !== 'string' && !Buffer.isBuffer(data)) {
+        data = JSON.stringify(data)
+        if (!Object.keys(headers).some(name => name.toLowerCase() === 'content-type'))
+          headers['content-type'] = 'application/json'
+      }
+      const req = this.protocol.request({ ...this.target, ...options, headers })
+      const late = () => req.destroy(new SoakError(`${what} was not answered within ${this.timeoutMs} ms`))
+      const timer = setTimeout(late, this.timeoutMs)
+      req.on('close', () => clearTimeout(timer))
+      req.on('error', error => {
+        const failure =
+          error instanceof SoakError ? error : new SoakError(`${what} failed: ${error.message || error.code}`)
+        failure.reused = error.code === 'ECONNRESET' && req.reusedSocket
+        reject(failure)
+      })
+      req.on('response', res => resolve({ req, res, begun: () => clearTimeout(timer) }))
+      req.end(data)
+    })
+  }
+
+  async ask(options, what) {
+    const { res } = await this.request(options, what)
+    let text = ''
+    try {
+      for await (const chunk of res.setEncoding('utf8')) if (text.length < SHOWN) text += chunk
+    } catch (error) {
+      throw error instanceof SoakError ? error : new SoakError(`${what}: its answer broke off: ${error.message}`)
+    }
+    return { status: res.statusCode, text }
+  }
+
+  /** Goes away when the answer has begun. */
+  async cut(route, options, what) {
+    const { req, res } = await this.request({ ...options, agent: false }, what)
+    res.on('error', () => {})
+    await new Promise(resolve => res.once('data', resolve).once('close', resolve))
+    req.destroy()
+    this.expect(route, res.statusCode, what, '')
+  }
+
+  expect({ status: expected, route }, status, what, text) {
+    if (expected === null ? status >= 200 && status < 400 : expected.includes(status)) return
+    const said = text.trim() === '' ? '' : `: ${text.trim().slice(0, SHOWN)}`
+    throw new SoakError(
+      `${what} was answered ${status}${said}\nA route that fails is no load for a leak test. Give ${route} a path that exists, or say that ${status} is right (status: [${status}])`
+    )
+  }
+
+  close() {
+    for (const agent of this.agents) agent.destroy()
+    for (const end of this.held) end()
+  }
+}
+
+module.exports = { Load }

@@ -1,0 +1,98 @@
+'use strict'
+
+/*
+ * The blocks: routes in turns, collections behind each, so that what a block adds is its route's alone, and what drifts is shared. As many as
+ * are needed until it is known of each route.
+ */
+
+const { ENOUGH_REQUESTS } = require('./quantities.js')
+const { Series } = require('./series.js')
+
+/** Requests of a block, if the user says nothing, and if they are slow or keep much. */
+const BLOCK = 150
+const LEAST_BLOCK = 25
+const BLOCK_MS = 1500
+const BLOCK_BYTES = 4 * 1024 * 1024
+/** Of a slow route, to be warm costs at most this. */
+const WARMUP_MS = 20_000
+const WARMUP_PARTS = 10
+const MOST = 0.75
+
+class Rounds {
+  constructor(server, load, settings, report) {
+    Object.assign(this, { server, load, settings, report })
+    /** What was there behind the last block. */
+    this.last = null
+  }
+
+  /** What was there before does not count: whatever is made once is made here. */
+  async warmUp(routes) {
+    for (const route of routes) {
+      this.report({ phase: 'warming up', route: route.route })
+      const began = performance.now()
+      let sent = 0
+      let before = null
+      for (let part = 1; part <= WARMUP_PARTS && performance.now() - began < WARMUP_MS; part++) {
+        const requests = Math.ceil(this.settings.warmup / WARMUP_PARTS)
+        if (part === WARMUP_PARTS) before = await this.figures()
+        await this.send(route, requests)
+        sent += requests
+      }
+      const ms = (performance.now() - began) / sent
+      const after = await this.figures()
+      const kept = before === null ? 0 : this.kept(before, after) / Math.ceil(this.settings.warmup / WARMUP_PARTS)
+      route.block = route.requests ?? this.settings.requests ?? sizeOf(ms, kept)
+    }
+  }
+
+  kept(before, after) {
+    return Math.max(...['heap', 'external', 'malloc'].map(name => (after[name] ?? 0) - (before[name] ?? 0)), 0)
+  }
+
+  /** Resolves to the series of each route. */
+  async measure(routes) {
+    const { max, rounds } = this.settings
+    const all = new Map(routes.map((route, key) => [route, new Series(key, max, enough(route.block * rounds))]))
+    let open = routes
+    for (let round = 1; round <= rounds && open.length > 0; round++) {
+      for (const route of open) {
+        this.report({ phase: 'measuring', route: route.route, round, rounds, open: open.length, routes: routes.length })
+        await this.block(route, all.get(route))
+      }
+      open = open.filter(route => all.get(route).decide() === 'open')
+    }
+    for (const route of open) all.get(route).close()
+    return all
+  }
+
+  async block(route, series, requests = route.block) {
+    const before = this.last ?? (await this.figures())
+    await this.server.ask('block', { route: series.key })
+    await this.send(route, requests)
+    series.add(requests, before, await this.figures())
+  }
+
+  async send(route, requests) {
+    await this.server.during(this.load.send(route, requests))
+    await this.server.during(this.load.flush())
+  }
+
+  async figures() {
+    const { settleMs } = this.settings
+    const patience = 60_000 + settleMs
+    this.last = await this.server.ask('figures', { connections: this.load.open, settleMs }, patience)
+    return this.last
+  }
+}
+
+/** Where there cannot be as many as are wanted, most of those that there can be. */
+function enough(requests) {
+  return Math.min(ENOUGH_REQUESTS, MOST * requests)
+}
+
+function sizeOf(ms, kept) {
+  const size = Math.min(BLOCK, BLOCK_MS / ms, kept > 0 ? BLOCK_BYTES / kept : BLOCK)
+  return Math.max(LEAST_BLOCK, Math.round(size))
+}
+
+module.exports = { Rounds }

@@ -1,0 +1,217 @@
+//! `plimsoll soak`: its arguments, and its result as text and for a CI server. The load test itself is JavaScript's (lib/soak/), since the app is.
+
+mod junit;
+mod text;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+pub use junit::junit;
+pub use text::text;
+
+pub const EXAMPLES: &str = "Examples:
+  npx plimsoll soak app.js                                 the GET routes of the Express app that app.js exports
+  npx plimsoll soak server.js --route 'GET /users/:id' --route 'POST /carts' --body '{\"id\":1}'
+  npx plimsoll soak server.js --har session.har            what a browser sent
+  npx plimsoll soak server.js --from shop --max 100b       the routes in the record of plimsoll({ name: 'shop' })
+  npx plimsoll soak app.ts --node-arg --import --node-arg tsx --junit soak.xml
+  npx plimsoll soak server.js --json -- --config test.yml  what stands behind -- is the app's
+
+The app runs in a process of its own, with PORT=0. It exports an Express app, a function (req, res), an http.Server, or a function or promise that
+makes one, or it listens by itself. Parameters of a route are filled with numbers, a new one for each request; {1..100} in a path counts up to
+100 and begins again.
+
+Exits with 0 if no route leaks, 1 if one does or keeps more than --max, 2 if there is no verdict: wrongly called, no server, an answer that was not
+expected, a crash, or not decided within --rounds.";
+
+#[derive(Args, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Arguments {
+    /// A module that exports the app, or a script that starts it
+    pub app: String,
+    /// A route to drive; again for each. The app's own GET routes if none is named
+    #[arg(long = "route", value_name = "'METHOD /PATH'", conflicts_with_all = ["routes", "har", "from"])]
+    pub route: Vec<String>,
+    /// A module that exports an array of routes: 'GET /a' or { route, path, body, headers, abort, status, … }
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["har", "from"])]
+    pub routes: Option<String>,
+    /// A HAR file, whose requests are sent
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub har: Option<String>,
+    /// The record of a running server, whose GET routes are driven: its name, folder or file, as for show
+    #[arg(long, value_name = "FILE|FOLDER|NAME")]
+    pub from: Option<String>,
+    /// A body for each --route that is no GET; JSON if it begins like some
+    #[arg(long, value_name = "TEXT", requires = "route")]
+    pub body: Option<String>,
+    /// A header for each --route; again for each
+    #[arg(long = "header", value_name = "'NAME: VALUE'", requires = "route")]
+    pub headers: Vec<String>,
+    /// A status that is right for each --route, where 2xx and 3xx are not all; again for each
+    #[arg(long = "status", value_name = "CODE", requires = "route")]
+    pub status: Vec<u16>,
+    /// Bytes that a request may keep, as 100b or 1kb [default: 48 of the heap, 256 of malloc]
+    #[arg(long, value_name = "SIZE")]
+    pub max: Option<String>,
+    /// Requests in a block [default: 25 to 150, by how slow they are and what they keep]
+    #[arg(long, value_name = "N")]
+    pub requests: Option<u32>,
+    /// Blocks of a route at most [default: 60]
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<u32>,
+    /// Requests of a route before anything counts [default: 500]
+    #[arg(long, value_name = "N")]
+    pub warmup: Option<u32>,
+    /// Connections, each with one request at a time [default: 4]
+    #[arg(long, value_name = "N")]
+    pub connections: Option<u32>,
+    /// How long an answer may take [default: 10000]
+    #[arg(long = "timeout", value_name = "MS")]
+    pub timeout_ms: Option<u32>,
+    /// How long the app may take until it listens [default: 30000]
+    #[arg(long = "start-timeout", value_name = "MS")]
+    pub start_ms: Option<u32>,
+    /// Waits so long behind each block, for an app that finishes its work behind the answer [default: 0]
+    #[arg(long = "settle", value_name = "MS")]
+    pub settle_ms: Option<u32>,
+    /// Looks for no sites and classes where a route leaks
+    #[arg(long = "no-evidence")]
+    pub no_evidence: bool,
+    /// An argument for the app's Node; again for each
+    #[arg(long = "node-arg", value_name = "ARG", allow_hyphen_values = true)]
+    pub node_args: Vec<String>,
+    /// A variable of the app's environment; again for each
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// The app's working folder
+    #[arg(long, value_name = "FOLDER")]
+    pub cwd: Option<String>,
+    /// The result as JSON on one line
+    #[arg(long)]
+    pub json: bool,
+    /// Writes the result as JUnit XML as well
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<String>,
+    /// For the app
+    #[arg(last = true, value_name = "ARG")]
+    pub args: Vec<String>,
+}
+
+/// What lib/soak/ came to, as far as it is shown.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Outcome {
+    app: String,
+    node: String,
+    /// `passed`, `failed` or `undecided`; of no verdict `error`.
+    verdict: String,
+    seconds: f64,
+    notes: Vec<String>,
+    routes: Vec<Route>,
+    /// Why there is no verdict.
+    error: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Route {
+    route: String,
+    verdict: String,
+    requests: f64,
+    rounds: f64,
+    bytes_per_request: Option<Rate>,
+    quantities: std::collections::BTreeMap<String, Quantity>,
+    sites: Vec<Site>,
+    classes: Vec<Class>,
+    files: Vec<File>,
+    notes: Vec<String>,
+}
+
+#[derive(Clone, Copy, Deserialize, Default)]
+#[serde(default)]
+struct Rate {
+    value: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Quantity {
+    title: String,
+    /// `bytes` or `count`.
+    unit: String,
+    /// `over`, `under` or `open`.
+    verdict: String,
+    per_request: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    bound: f64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Site {
+    origin: String,
+    function: String,
+    bytes_per_request: f64,
+    low: f64,
+    high: f64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Class {
+    name: String,
+    per_thousand: f64,
+    retained_bytes_per_request: f64,
+    path: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct File {
+    name: String,
+    per_thousand: f64,
+}
+
+/// What is wrong with each quantity of a route, a line each.
+fn reasons(route: &Route) -> Vec<String> {
+    let verdict = if route.verdict == "undecided" { "open" } else { "over" };
+    route.quantities.values().filter(|quantity| quantity.verdict == verdict).map(told).collect()
+}
+
+/// `JavaScript heap: 4,183 B a request (4,182 to 4,185); 48 B are allowed`.
+fn told(quantity: &Quantity) -> String {
+    let show = |value: f64| if quantity.unit == "bytes" { bytes(value) } else { number(value) };
+    let Quantity { title, per_request, low, high, bound, .. } = quantity;
+    let rate = match (per_request, low, high) {
+        (Some(value), Some(low), Some(high)) => {
+            format!("{} a request ({} to {})", show(*value), show(*low), show(*high))
+        }
+        _ => "too few rounds to say".to_owned(),
+    };
+    format!("{title}: {rate}; {} is allowed", show(*bound))
+}
+
+/// Whole bytes, since that is how exact they are.
+fn bytes(value: f64) -> String {
+    let whole = super::units::count(value.abs().round() as u64);
+    let sign = if value <= -0.5 { "-" } else { "" };
+    format!("{sign}{whole} B")
+}
+
+/// Three digits at most, none that say nothing.
+fn number(value: f64) -> String {
+    let text = format!("{value:.3}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
+/// `+1,000`.
+fn more(per_thousand: f64) -> String {
+    format!("+{}", super::units::count(per_thousand.round().max(0.0) as u64))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+use super::super::Terminal;
+use super::*;
+
+fn outcome() -> Outcome {
+    serde_json::from_str(
+        r#"{
+        "app": "app.js", "node": "v20.20.2", "verdict": "failed", "seconds": 8.07, "notes": [],
+        "routes": [
+            { "route": "GET /users/:id", "verdict": "failed", "requests": 2250, "rounds": 15,
+              "bytesPerRequest": { "value": 4183.2, "low": 4182.4, "high": 4185.1 },
+              "quantities": {
+                "heap": { "title": "JavaScript heap", "unit": "bytes", "verdict": "over", "perRequest": 4183.2, "low": 4182.4,
+                          "high": 4185.1, "bound": 48 },
+                "descriptors": { "title": "open descriptors", "unit": "count", "verdict": "over", "perRequest": 0.1, "low": 0.1,
+                                 "high": 0.1, "bound": 0.002 },
+                "timers": { "title": "timers", "unit": "count", "verdict": "under", "perRequest": 0, "low": 0, "high": 0, "bound": 0.002 }
+              },
+              "sites": [{ "origin": "users.js:12", "function": "<load>", "bytesPerRequest": 4216, "low": 3591, "high": 4572 }],
+              "classes": [{ "name": "User", "perThousand": 999.6, "retainedBytesPerRequest": 4184, "path": ["global", "cache: Map"] }],
+              "files": [{ "name": "socket", "perThousand": 100 }], "notes": ["\u001b[31mred"] },
+            { "route": "GET /ping", "verdict": "passed", "requests": 1650, "rounds": 11,
+              "bytesPerRequest": { "value": -0.2, "low": -1, "high": 26.2 }, "quantities": {}, "sites": [], "classes": [], "files": [],
+              "notes": [] }
+        ] }"#,
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_page_names_the_route_its_bytes_where_they_come_from_and_what_holds_them() {
+    let page = text(&outcome(), Terminal { width: 100, color: false, progress: false }, true);
+    for line in [
+        "app.js: failed",
+        "2 routes, 3,900 requests measured, 8.1 s, Node v20.20.2",
+        "  JavaScript heap: 4,183 B a request (4,182 B to 4,185 B); 48 B is allowed",
+        "  open descriptors: 0.1 a request (0.1 to 0.1); 0.002 is allowed",
+        "    users.js:12 (<load>): 4,216 B a request (3,591 B to 4,572 B)",
+        "    +1,000 User, which retain 4,184,000 B",
+        "      global → cache: Map",
+        "    +100 socket",
+        "  \u{fffd}[31mred",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}\n{page}");
+    }
+    assert!(!page.contains("timers") && !page.contains("-0"), "{page}");
+    assert!(text(&outcome(), Terminal { width: 40, color: true, progress: false }, false).is_ascii());
+}
+
+#[test]
+fn junit_has_a_case_a_route_and_nothing_that_breaks_xml() {
+    let xml = junit(&outcome());
+    assert!(xml.contains(r#"<testsuites tests="2" failures="1" errors="0" time="8.070">"#), "{xml}");
+    assert!(xml.contains("<testcase classname=\"soak\" name=\"GET /ping\"/>"), "{xml}");
+    assert!(xml.contains("allocated in users.js:12 (&lt;load&gt;)"), "{xml}");
+    assert!(!xml.contains('\u{1b}'));
+    let broken = Outcome { error: Some("no server & no verdict\nat all".into()), ..Outcome::default() };
+    assert!(junit(&broken).contains("<error message=\"no server &amp; no verdict\">"), "{}", junit(&broken));
+}
+
+#[test]
+fn numbers_say_no_more_than_they_know() {
+    assert_eq!([0.1, 1.0, 0.002, -0.0001, 12.3456].map(number), ["0.1", "1", "0.002", "0", "12.346"]);
+    assert_eq!([4183.4, -0.2, -3.0, 0.0].map(bytes), ["4,183 B", "0 B", "-3 B", "0 B"]);
+}

@@ -1,0 +1,132 @@
+//! The result as a person reads it.
+
+use std::fmt::Write;
+
+use comfy_table::CellAlignment::{Left, Right};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+
+use super::super::Terminal;
+use super::super::units::{count, cut, duration, plain};
+use super::{Outcome, Rate, Route, bytes, more, reasons};
+
+/// Of a path that is longer, the end tells who holds the object.
+const PATH_CHARS: usize = 400;
+
+struct Page {
+    width: usize,
+    color: bool,
+    unicode: bool,
+}
+
+impl Page {
+    fn bold(&self, text: &str) -> String {
+        if self.color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    fn plain(&self, text: &str) -> String {
+        let text = plain(text);
+        if self.unicode { text } else { text.replace('→', "->").replace(|c: char| !c.is_ascii(), "?") }
+    }
+}
+
+/// The page for a result.
+pub fn text(outcome: &Outcome, terminal: Terminal, unicode: bool) -> String {
+    let page = Page { width: terminal.width, color: terminal.color, unicode };
+    let mut out = String::new();
+    // A String takes everything.
+    let _ = write(outcome, &page, &mut out);
+    out
+}
+
+fn write(outcome: &Outcome, page: &Page, out: &mut String) -> std::fmt::Result {
+    let requests: f64 = outcome.routes.iter().map(|route| route.requests).sum();
+    let (routes, requests) = (outcome.routes.len(), count(requests as u64));
+    let plural = if routes == 1 { "" } else { "s" };
+    let node = page.plain(&outcome.node);
+    let took = duration(outcome.seconds * 1e3);
+    let head = format!("{}: {}", page.plain(&outcome.app), outcome.verdict);
+    writeln!(out, "{}", page.bold(&head))?;
+    writeln!(out, "{routes} route{plural}, {requests} requests measured, {took}, Node {node}\n")?;
+    table(&outcome.routes, page, out)?;
+    for route in outcome.routes.iter().filter(|route| route.verdict != "passed" || !route.notes.is_empty()) {
+        details(route, page, out)?;
+    }
+    for note in &outcome.notes {
+        writeln!(out, "\n{}", page.plain(note))?;
+    }
+    Ok(())
+}
+
+fn table(routes: &[Route], page: &Page, out: &mut String) -> std::fmt::Result {
+    let mut table = Table::new();
+    let rule = if page.unicode { '─' } else { '-' };
+    table
+        .load_style(TableStyle::new().header_separator(LineStyle::none().fill(rule).junction(rule)))
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(page.width.saturating_sub(2).clamp(60, 240) as u16)
+        .set_header(["Route", "Verdict", "Kept a request", "95 % interval", "Requests", "Rounds"]);
+    for (index, alignment) in [Left, Left, Right, Right, Right, Right].into_iter().enumerate() {
+        let column = table.column_mut(index).expect("the header makes its columns");
+        column.set_cell_alignment(alignment);
+        column.set_padding((0, 2));
+    }
+    for route in routes {
+        let Rate { value, low, high } = route.bytes_per_request.unwrap_or_default();
+        let interval = low.zip(high).map(|(low, high)| format!("{} to {}", bytes(low), bytes(high)));
+        table.add_row([
+            page.plain(&route.route),
+            route.verdict.clone(),
+            value.map(bytes).unwrap_or_default(),
+            interval.unwrap_or_default(),
+            count(route.requests as u64),
+            count(route.rounds as u64),
+        ]);
+    }
+    table.lines().try_for_each(|line| writeln!(out, "  {}", line.trim_end()))
+}
+
+fn details(route: &Route, page: &Page, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "\n{}", page.bold(&format!("{}: {}", page.plain(&route.route), route.verdict)))?;
+    for reason in reasons(route) {
+        writeln!(out, "  {}", page.plain(&reason))?;
+    }
+    if !route.sites.is_empty() {
+        writeln!(out, "  Allocated in")?;
+        for site in &route.sites {
+            let interval = format!("{} to {}", bytes(site.low), bytes(site.high));
+            let rate = format!("{} a request ({interval})", bytes(site.bytes_per_request));
+            writeln!(out, "    {} ({}): {rate}", page.plain(&site.origin), page.plain(&site.function))?;
+        }
+    }
+    if !route.classes.is_empty() {
+        writeln!(out, "  Kept, for 1,000 requests")?;
+        for class in &route.classes {
+            let retained = bytes(class.retained_bytes_per_request * 1000.0);
+            let name = cut(&page.plain(&class.name), 80, page.unicode);
+            writeln!(out, "    {} {name}, which retain {retained}", more(class.per_thousand))?;
+            if !class.path.is_empty() {
+                writeln!(out, "      {}", path(&class.path, page))?;
+            }
+        }
+    }
+    if !route.files.is_empty() {
+        writeln!(out, "  Left open, for 1,000 requests")?;
+        for file in &route.files {
+            writeln!(out, "    {} {}", more(file.per_thousand), page.plain(&file.name))?;
+        }
+    }
+    for note in &route.notes {
+        writeln!(out, "  {}", page.plain(note))?;
+    }
+    Ok(())
+}
+
+fn path(steps: &[String], page: &Page) -> String {
+    let whole = page.plain(&steps.join(" → "));
+    let length = whole.chars().count();
+    if length <= PATH_CHARS {
+        return whole;
+    }
+    let mark = if page.unicode { "…" } else { "..." };
+    format!("{mark}{}", whole.chars().skip(length - PATH_CHARS).collect::<String>())
+}
