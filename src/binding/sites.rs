@@ -12,6 +12,7 @@ use crate::recorder::{EventKind, Quantity, reader};
 use crate::trend::advice::Place;
 use crate::trend::campaign::{Campaign, Situation, Step};
 use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites, file_of};
+use crate::trend::window::Figures;
 
 /// Places of handlers that are kept; an app has some hundreds.
 const MOST_HANDLERS: usize = 1024;
@@ -169,11 +170,13 @@ fn told(
         of_file.flat_map(|(_, routes)| routes.iter().cloned()).collect()
     };
     let routes = sites.routes(&site, &if among.is_empty() { neighbours() } else { among });
-    let per_request = sites.requests_per(&routes) / 1e3;
+    let Figures { per_thousand, low, high, .. } = site.figures;
     Place {
         origin: shown.get(&site.function.place).unwrap_or(&site.function.place).clone(),
         function: site.function.name,
+        requests_per: sites.requests_per(&routes),
         routes,
-        bytes: [site.figures.per_thousand, site.figures.low, site.figures.high].map(|bytes| bytes * per_request),
+        share: site.share,
+        looseness: (high - low) / 2.0 / per_thousand,
     }
 }

@@ -130,7 +130,7 @@ fn told<'a>(place: Option<&'a Place>, search: &'a Search, paths: &'a Paths, snap
         per_thousand: kept.map(|(_, per_thousand)| per_thousand),
         advice: advice(Quantity::Heap, news, &known),
         kept: Kept {
-            bytes: place.map(|place| place.bytes).or_else(|| bytes_of(verdict)),
+            bytes: place.map_or_else(|| bytes_of(verdict), |place| place.bytes(verdict)),
             p: verdict.figures.map(|figures| figures.p),
             class: kept.map(|(kept, _)| kept.class.as_str()),
             path: kept.map_or(&[], |(kept, _)| &kept.path),

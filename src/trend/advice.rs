@@ -16,8 +16,21 @@ pub struct Place {
     pub origin: String,
     /// `GET /users/:id`; several where they cannot be told apart, the likeliest first.
     pub routes: Vec<String>,
-    /// Bytes kept a request of these routes, and the interval of 95 %.
-    pub bytes: [f64; 3],
+    /// All requests for each one of these routes.
+    pub requests_per: f64,
+    /// Of the heap's growth, as sampled; and by how much of itself the sampled growth of the site may be off (half its interval of 95 %).
+    pub share: f64,
+    pub looseness: f64,
+}
+
+impl Place {
+    /// Bytes kept a request of these routes, and the interval of 95 %: the trend's, which are counted, by the share that is the site's. Samples come by
+    /// chance, but where nothing else grows the share is 1 whatever they say, so the interval widens by what is another's only.
+    pub fn bytes(&self, verdict: &Verdict) -> Option<[f64; 3]> {
+        let [mean, low, high] = bytes_of(verdict)?.map(|bytes| bytes * self.share * self.requests_per);
+        let loose = mean * (1.0 - self.share) * self.looseness;
+        Some([mean, mean - (mean - low).hypot(loose), mean + (high - mean).hypot(loose)])
+    }
 }
 
 /// What is known of the heap's leak beside its size.
@@ -46,7 +59,7 @@ pub fn advice(quantity: Quantity, news: &News, known: &Known) -> String {
         News::Stopped(verdict, _) => (verdict, false),
     };
     let mut text = match known.place {
-        Some(place) => located(place, stands),
+        Some(place) => located(place, verdict, stands),
         None => grows(quantity, verdict, stands),
     };
     if let Some((kept, per_thousand)) = known.kept {
@@ -63,8 +76,9 @@ pub fn advice(quantity: Quantity, news: &News, known: &Known) -> String {
     }
 }
 
-fn located(place: &Place, stands: bool) -> String {
-    let [mean, low, high] = place.bytes;
+fn located(place: &Place, verdict: &Verdict, stands: bool) -> String {
+    let bytes = place.bytes(verdict);
+    let bytes = bytes.map_or(String::new(), |[mean, low, high]| format!(" {mean:.0} B ({low:.0} to {high:.0})"));
     let or = match &place.routes[..] {
         [] | [_] => String::new(),
         [_, others @ ..] => format!(" (or {})", others.join(", ")),
@@ -72,7 +86,7 @@ fn located(place: &Place, stands: bool) -> String {
     let route = place.routes.first().map_or("a request", String::as_str);
     let keeps = if stands { "keeps" } else { "kept" };
     let Place { function, origin, .. } = place;
-    format!("{route}{or} {keeps} {mean:.0} B ({low:.0} to {high:.0}) a request at {origin} ({function})")
+    format!("{route}{or} {keeps}{bytes} a request at {origin} ({function})")
 }
 
 fn grows(quantity: Quantity, verdict: &Verdict, stands: bool) -> String {
