@@ -77,7 +77,7 @@ fn rate(points: &[Point]) -> Rate {
 }
 
 fn leaks(points: &[Point], bound: &Bound) -> bool {
-    let gate = Gate { bytes: bound.least, likely: LIKELY, sure: SURE };
+    let gate = Gate { likely: LIKELY, sure: SURE, ..Gate::of_bytes(bound.least) };
     window::judge(points, &gate).0 == Growth::Sure
 }
 

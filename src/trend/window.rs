@@ -49,13 +49,15 @@ pub struct Gate {
     /// The largest p of likely growth, and of sure growth.
     pub likely: f64,
     pub sure: f64,
+    /// Over fewer requests growth is sure only if it is [`LARGE`] times as many bytes.
+    pub requests: f64,
 }
 
 impl Gate {
     /// For series that are looked at all day long: hence the small p. With it and the agreement that [`super::watch`] asks for, one of some
     /// thousands of flat series is called a leak over two hundred looks; the tests have the figures.
     pub const fn of_bytes(bytes: f64) -> Self {
-        Self { bytes, likely: 0.01, sure: 5e-5 }
+        Self { bytes, likely: 0.01, sure: 5e-5, requests: 0.0 }
     }
 }
 
@@ -65,6 +67,7 @@ pub const MIN_POINTS: usize = 10;
 const MIN_SURE: usize = 16;
 /// A vanilla Express app grows by some 200 B per 1,000 requests for ever (measured over a million): five times that is no noise.
 const MIN_PER_THOUSAND: f64 = 1024.0;
+const LARGE: f64 = 8.0;
 /// Growth over the noise around it, in standard deviations, from which on the noise cannot have made it.
 const STANDS_OUT: f64 = 8.0;
 /// The slope of the last third over that of the whole; what falls behind is on its way to a plateau.
@@ -102,10 +105,11 @@ pub fn judge(points: &[Point], gate: &Gate) -> (Growth, Option<Figures>) {
         to: last.at,
     };
 
+    let enough = last.requests - first.requests >= gate.requests || grown >= LARGE * gate.bytes;
     let beyond_noise = test.s > 0.0 && low * 1e3 >= MIN_PER_THOUSAND && grown >= gate.bytes;
     let growth = if !beyond_noise || p > gate.likely || !keeps_on(&requests, &bytes, slope) {
         Growth::None
-    } else if points.len() < MIN_SURE || p > gate.sure || gives_back(&bytes) {
+    } else if points.len() < MIN_SURE || p > gate.sure || !enough || gives_back(&bytes) {
         Growth::Likely
     } else {
         Growth::Sure
