@@ -42,6 +42,7 @@ pub struct Heap {
     roots: Roots,
     /// Asked for by most questions, but not by all.
     children: OnceLock<Children>,
+    ways: OnceLock<Vec<u32>>,
 }
 
 impl Heap {
@@ -57,7 +58,7 @@ impl Heap {
     pub fn of(mut snapshot: Snapshot, roots: Roots) -> Self {
         let (retained, classes) = graph::analyse(&mut snapshot, roots, classes::find);
         snapshot.locations = Vec::new();
-        Self { snapshot, retained, classes, roots, children: OnceLock::new() }
+        Self { snapshot, retained, classes, roots, children: OnceLock::new(), ways: OnceLock::new() }
     }
 
     pub fn roots(&self) -> Roots {
@@ -74,6 +75,11 @@ impl Heap {
 
     fn children(&self) -> &Children {
         self.children.get_or_init(|| Children::of(&self.retained.dominator, self.snapshot.root))
+    }
+
+    /// By node, the edge of a shortest path that leads there.
+    fn ways(&self) -> &[u32] {
+        self.ways.get_or_init(|| graph::distances::ways(&self.snapshot, self.roots))
     }
 
     /// What all nodes take, and what V8 knows of memory outside of them.

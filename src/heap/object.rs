@@ -60,7 +60,7 @@ impl Heap {
             kind: snapshot.meta.node_types[usize::from(snapshot.nodes.kind[at])].clone(),
             self_bytes: snapshot.nodes.size.get(node),
             retained_bytes: self.retained.size.get(node),
-            distance: self.retained.distances.of[at],
+            distance: self.retained.distance[at],
             dominator: (node != snapshot.root).then(|| snapshot.nodes.id[dominator as usize]),
         }
     }

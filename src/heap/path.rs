@@ -83,11 +83,11 @@ impl Heap {
 
     /// The edges from a root, the first one first; none if there is no path.
     fn edges_to(&self, node: Ordinal) -> Option<Vec<u32>> {
-        let distances = &self.retained.distances;
+        let ways = self.ways();
         let mut edges = Vec::new();
         let mut at = node;
         loop {
-            let edge = distances.via[at as usize];
+            let edge = ways[at as usize];
             if edge == NONE {
                 break;
             }
@@ -95,7 +95,7 @@ impl Heap {
             at = self.snapshot.source_of(edge);
         }
         edges.reverse();
-        (distances.of[at as usize] != UNREACHED).then_some(edges)
+        (self.retained.distance[at as usize] != UNREACHED).then_some(edges)
     }
 }
 
@@ -117,7 +117,7 @@ struct Telling<'a> {
 impl<'a> Telling<'a> {
     fn from(heap: &'a Heap, start: Ordinal) -> Self {
         let name = names::of(&heap.snapshot, &heap.classes, start);
-        let start = match heap.retained.distances.of[start as usize] < SYSTEM && name.starts_with("global") {
+        let start = match heap.retained.distance[start as usize] < SYSTEM && name.starts_with("global") {
             true => "global".to_owned(),
             // A context has the global object.
             false if name == "system / NativeContext" => String::new(),
@@ -228,7 +228,7 @@ impl Heap {
             return format!("{}()", cut(&names::of(snapshot, &self.classes, node)));
         }
         let class = self.classes.name(node);
-        if class.starts_with("global") && self.retained.distances.of[node as usize] <= 2 {
+        if class.starts_with("global") && self.retained.distance[node as usize] <= 2 {
             return "global".to_owned();
         }
         cut(class)

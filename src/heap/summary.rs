@@ -146,7 +146,7 @@ impl Heap {
             let class = &mut all[self.classes.of[node as usize] as usize];
             class.count += 1;
             class.self_bytes += snapshot.nodes.size.get(node);
-            class.distance = class.distance.min(self.retained.distances.of[node as usize]);
+            class.distance = class.distance.min(self.retained.distance[node as usize]);
         }
         all
     }

@@ -13,12 +13,6 @@ pub const SYSTEM: i32 = 100_000_000;
 /// Nothing but weak edges lead there.
 pub const UNREACHED: i32 = -5;
 
-pub struct Distances {
-    pub of: Vec<i32>,
-    /// The edge of a shortest path that leads to each node; none to the roots.
-    pub via: Vec<u32>,
-}
-
 struct Search<'a> {
     snapshot: &'a Snapshot,
     ephemerons: &'a Ephemerons,
@@ -26,22 +20,36 @@ struct Search<'a> {
     special: Bits,
     /// Entries of WeakMaps of which one edge was seen: the second one counts, which is the farther.
     pending: HashSet<u32>,
-    distances: Distances,
+    distances: Vec<i32>,
+    /// The edge that leads to each node; empty where nobody asks.
+    via: Vec<u32>,
     /// Nodes with a distance: one bit each, which the cache has room for.
     seen: Bits,
     /// Nodes whose edges are still to be followed.
     reached: Vec<Ordinal>,
 }
 
+/// Of each node.
+pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Vec<i32> {
+    search(snapshot, ephemerons, roots, Vec::new()).distances
+}
+
+/// The edge of a shortest path that leads to each node; none to the roots. Only paths need it, and it is as large as the distances.
+pub fn ways(snapshot: &Snapshot, roots: Roots) -> Vec<u32> {
+    let via = memory::filled(NONE, snapshot.node_count());
+    search(snapshot, &Ephemerons::of(&snapshot.strings), roots, via).via
+}
+
 /// In breadth, first from the global objects, then from the root.
-pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Distances {
+fn search<'a>(snapshot: &'a Snapshot, ephemerons: &'a Ephemerons, roots: Roots, via: Vec<u32>) -> Search<'a> {
     let count = snapshot.node_count();
     let mut search = Search {
         snapshot,
         ephemerons,
         special: special(snapshot),
         pending: HashSet::new(),
-        distances: Distances { of: memory::filled(UNREACHED, count), via: memory::filled(NONE, count) },
+        distances: memory::filled(UNREACHED, count),
+        via,
         seen: Bits::new(count),
         reached: Vec::new(),
     };
@@ -49,7 +57,7 @@ pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Dista
         for edge in snapshot.edges_of(snapshot.root) {
             let to = snapshot.edges.to[edge];
             if snapshot.is_user_root(to) && search.seen.set(to) {
-                search.distances.of[to as usize] = 1;
+                search.distances[to as usize] = 1;
                 search.reached.push(to);
             }
         }
@@ -57,12 +65,14 @@ pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Dista
     let globals = !search.reached.is_empty();
     search.run();
     search.seen.set(snapshot.root);
-    search.distances.of[snapshot.root as usize] = if globals { SYSTEM } else { 0 };
+    search.distances[snapshot.root as usize] = if globals { SYSTEM } else { 0 };
     // V8 lets nothing refer to the root, but a file may.
-    search.distances.via[snapshot.root as usize] = NONE;
+    if let Some(via) = search.via.get_mut(snapshot.root as usize) {
+        *via = NONE;
+    }
     search.reached.push(snapshot.root);
     search.run();
-    search.distances
+    search
 }
 
 /// Nodes of whose edges not all count.
@@ -100,7 +110,7 @@ impl Search<'_> {
     fn follow(&mut self, node: Ordinal) {
         let snapshot = self.snapshot;
         let kinds = snapshot.edge_kinds();
-        let next = self.distances.of[node as usize].saturating_add(1);
+        let next = self.distances[node as usize].saturating_add(1);
         let special = self.special.get(node);
         for edge in snapshot.edges_of(node) {
             let to = snapshot.edges.to[edge];
@@ -115,8 +125,10 @@ impl Search<'_> {
                 continue;
             }
             self.seen.set(to);
-            self.distances.of[to as usize] = next;
-            self.distances.via[to as usize] = edge as u32;
+            self.distances[to as usize] = next;
+            if let Some(via) = self.via.get_mut(to as usize) {
+                *via = edge as u32;
+            }
             self.reached.push(to);
         }
     }

@@ -33,7 +33,8 @@ pub struct Retained {
     pub dominator: Vec<Ordinal>,
     /// What would be freed with it, itself included.
     pub size: Sizes,
-    pub distances: distances::Distances,
+    /// From the roots, see [`distances`].
+    pub distance: Vec<i32>,
 }
 
 /// Computes everything, and moves the sizes of arrays to their owners. `beside` is what else is to be done of the snapshot, which
@@ -46,7 +47,7 @@ pub fn analyse<T>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Sn
     let sizes = std::mem::take(&mut snapshot.nodes.size);
     let (shared, ephemerons) = (&*snapshot, &ephemerons);
     let (hand_over, handed_over) = mpsc::channel();
-    let ((dominator, size), (sizes, distances, beside)) = threads::both(
+    let ((dominator, size), (sizes, distance, beside)) = threads::both(
         move || {
             let tree = dominators::tree(shared, shared.root);
             // There long since; or the other thread has panicked, and that is what will be told.
@@ -61,7 +62,7 @@ pub fn analyse<T>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Sn
         },
     );
     snapshot.nodes.size = sizes;
-    (Retained { dominator, size, distances }, beside)
+    (Retained { dominator, size, distance }, beside)
 }
 
 /// The sizes alone, and what else is to be done of the snapshot, which has none meanwhile.

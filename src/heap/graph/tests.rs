@@ -120,9 +120,9 @@ proptest! {
     fn the_edge_that_a_node_is_reached_by_comes_from_one_step_nearer(graph in graphs(1)) {
         let mut snapshot = parse(&graph);
         let (retained, ()) = analyse(&mut snapshot, Roots::DevTools, |_| ());
-        let distances = retained.distances;
+        let (distances, ways) = (retained.distance, distances::ways(&snapshot, Roots::DevTools));
         for node in snapshot.ordinals() {
-            let (distance, via) = (distances.of[node as usize], distances.via[node as usize]);
+            let (distance, via) = (distances[node as usize], ways[node as usize]);
             if via == crate::heap::snapshot::NONE {
                 prop_assert!([0, 1, distances::SYSTEM, distances::UNREACHED].contains(&distance));
                 continue;
@@ -130,7 +130,7 @@ proptest! {
             let source = snapshot.source_of(via);
             prop_assert!(snapshot.edges_of(source).contains(&(via as usize)));
             prop_assert_eq!(snapshot.edges.to[via as usize], node);
-            prop_assert_eq!(distances.of[source as usize] + 1, distance);
+            prop_assert_eq!(distances[source as usize] + 1, distance);
         }
     }
 }

@@ -149,8 +149,9 @@ impl NodePart<'_> {
             self.id[at] = narrow(values[fields.id]).ok_or_else(|| wrong("a node's id has more than 32 bits"))?;
             let edges = narrow(values[fields.edge_count]);
             self.edge_count[at] = edges.ok_or_else(|| wrong("a node's edge count has more than 32 bits"))?;
-            if let Some(field) = fields.detachedness {
-                self.detached[at] = values[field].min(3) as u8;
+            // Outside of browsers it is known of none: then the column's memory is never touched.
+            if let Some(state) = fields.detachedness.map(|field| values[field]).filter(|state| *state != 0) {
+                self.detached[at] = state.min(3) as u8;
             }
             let size = values[fields.self_size];
             self.size[at] = narrow(size).unwrap_or_else(|| {
