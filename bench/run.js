@@ -14,6 +14,7 @@ const MEASUREMENTS = [
   'inprocess',
   'spans',
   'watch',
+  'leaks',
   'calls',
   'growth',
   'shed',
@@ -37,6 +38,9 @@ const SETTINGS = {
   // watch
   watchRounds: 3,
   watchTurns: 60,
+  // leaks
+  leakRounds: 3,
+  leakTurns: 400,
   // calls
   callRounds: 5,
   batches: 2000,
@@ -65,6 +69,8 @@ const QUICK = {
   spanTurns: 20,
   watchRounds: 1,
   watchTurns: 20,
+  leakRounds: 1,
+  leakTurns: 100,
   callRounds: 2,
   batches: 500,
   growthRounds: 1,
@@ -84,7 +90,7 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --only NAME[,…]      ${MEASUREMENTS.map(({ name, about }) => `${name.padEnd(11)} ${about}`).join('\n                       ')}
   --servers NAME[,…]   of ${SUBJECTS.map(({ name }) => name).join(', ')};
                        the bare one always runs (growth: bare and plimsoll-limit unless given)
-  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, watch ${SETTINGS.watchRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, uploads ${SETTINGS.uploadRounds}, snapshot ${SETTINGS.snapshotRounds})
+  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, watch ${SETTINGS.watchRounds}, leaks ${SETTINGS.leakRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, uploads ${SETTINGS.uploadRounds}, snapshot ${SETTINGS.snapshotRounds})
   --amount N           requests a server and round in throughput (${SETTINGS.amount})
   --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
   --connections N      connections of the load generator (${SETTINGS.connections})
@@ -133,6 +139,7 @@ function parse(argv) {
       'loopRounds',
       'spanRounds',
       'watchRounds',
+      'leakRounds',
       'callRounds',
       'growthRounds',
       'shedRounds',
@@ -177,6 +184,7 @@ function checkAddon(config) {
   const wanted =
     config.only.includes('calls') ||
     config.only.includes('watch') ||
+    config.only.includes('leaks') ||
     config.only.includes('shed') ||
     config.only.includes('uploads') ||
     config.servers.some(name => name.startsWith('plimsoll'))

@@ -20,8 +20,16 @@ const options: plimsoll.Options = {
   log: console,
   paths: 'full',
   recorder: { dir: '/var/run/shop' },
-  stats: { file: 'stats.ndjson', intervalMs: 1000, maxBytes: '1mb', keep: 2 }
+  stats: { file: 'stats.ndjson', intervalMs: 1000, maxBytes: '1mb', keep: 2 },
+  leaks: { sites: false, snapshots: { dir: '/var/tmp', keep: true } }
 }
+plimsoll({ leaks: { snapshots: true } })
+// @ts-expect-error: it is not `folder`
+plimsoll({ leaks: { snapshots: { folder: '/var/tmp' } } })
+plimsoll.on('finding', ({ class: name, path, bytesPerRequest }) => {
+  const told: [string | null, string[] | null, number | null] = [name, path, bytesPerRequest]
+  console.log(told)
+})
 
 const five = express()
 five.use(plimsoll(options))

@@ -3,7 +3,7 @@
 // An app that answers requests in this very process: Node's whole HTTP server, parser and response life cycle included, over
 // streams that are no sockets. What is left out is the kernel, and with it most of the noise.
 // In: the app's file as argument; then a number of batches a line on stdin. Out: { micros }, the CPU microseconds a
-// request of each of these batches; and { note } after the line 'check'.
+// request of each of these batches; { note } after the line 'check', and what the app says of itself after 'state'.
 
 const http = require('node:http')
 const readline = require('node:readline')
@@ -111,6 +111,8 @@ async function main() {
   for await (const line of readline.createInterface({ input: process.stdin })) {
     if (line === 'check') {
       say({ note: await loop.check() })
+    } else if (line === 'state') {
+      say(await loop.state())
     } else {
       const measured = []
       for (let left = Number(line); left > 0; left--) measured.push(await micros(loop))

@@ -104,6 +104,12 @@ pub fn site_handler(place: String, route: String) {
     });
 }
 
+/// CPU milliseconds that the last profile took, with what became of it here.
+#[napi(catch_unwind)]
+pub fn site_took(ms: f64) {
+    with(|environment| environment.search.campaign.took(ms));
+}
+
 /// A profile: functions by name, place and place as shown; and the nodes of the tree of calls, each behind its parent: the parent's number, the
 /// function's (-1 for what is not the program's) and bytes: those that live, or for `callers` all that were allocated.
 #[napi(catch_unwind)]

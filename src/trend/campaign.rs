@@ -1,5 +1,6 @@
-//! When allocation sites are looked for: sampling costs little, but a profile stops the event loop for 12 to 40 ms. So it is done in campaigns, when
-//! the trend is suspicious, a profile after a major collection and never two in a second; and then it rests.
+//! When allocation sites are looked for: sampling costs little, but V8 makes a full collection for a profile, which stops the event loop for 12 to 40 ms
+//! in a small heap, and longer in a large one. So it is done in campaigns, when the trend is suspicious, a profile after a major collection, never two in a
+//! second, and for a small part of the time; and then it rests.
 
 use super::sites::MOST_PROFILES;
 
@@ -26,8 +27,10 @@ pub struct Situation {
     pub requests: u64,
 }
 
-/// Between profiles: at 40 ms each that is 4 % of a core at worst.
+/// Between profiles, at least: at 40 ms each that is 4 % of a core. …
 const BETWEEN_MS: u64 = 1000;
+/// … So many times what the last one took, so that it is no more where the heap is large.
+const BETWEEN_TIMES: u64 = 25;
 /// For at most so long; where collections are rare, a campaign sees few.
 const LONGEST_MS: u64 = 60 * 60_000;
 /// After a campaign; twice as long after each that followed, up to the longest.
@@ -50,6 +53,8 @@ struct Sampling {
     requests: u64,
     profiles: usize,
     callers: bool,
+    /// Until the next one.
+    between_ms: u64,
 }
 
 #[derive(Debug)]
@@ -86,6 +91,7 @@ impl Campaign {
                 requests,
                 profiles: 0,
                 callers: false,
+                between_ms: BETWEEN_MS,
             });
             return Step::Start;
         };
@@ -109,11 +115,18 @@ impl Campaign {
             return Step::Callers;
         }
         let due = majors > sampling.majors && requests > sampling.requests;
-        if !due || now_ms < sampling.profile_ms + BETWEEN_MS {
+        if !due || now_ms < sampling.profile_ms + sampling.between_ms {
             return Step::None;
         }
         *sampling = Sampling { profile_ms: now_ms, majors, requests, profiles: sampling.profiles + 1, ..*sampling };
         Step::Profile
+    }
+
+    /// CPU time that a profile took.
+    pub fn took(&mut self, ms: f64) {
+        if let Some(sampling) = &mut self.sampling {
+            sampling.between_ms = (ms.clamp(0.0, 1e6) as u64 * BETWEEN_TIMES).max(BETWEEN_MS);
+        }
     }
 
     /// It could not begin, or not go on: another profiler has the sampler.
@@ -178,6 +191,20 @@ mod tests {
         assert!(starts.iter().zip(&stops).all(|(start, stop)| stop - start <= LONGEST_MS));
         assert_eq!(rests[..3], [REST_MS, 2 * REST_MS, 4 * REST_MS]);
         assert_eq!(rests.last(), Some(&LONGEST_REST_MS));
+    }
+
+    #[test]
+    fn profiles_take_a_small_part_of_the_time_however_large_the_heap() {
+        let mut campaign = Campaign::default();
+        let mut times = Vec::new();
+        for now in (0..600_000).step_by(250) {
+            let situation = Situation { now_ms: now, suspicious: true, majors: now / 300, requests: now };
+            if campaign.step(situation, false) == Step::Profile {
+                times.push(now);
+                campaign.took(200.0);
+            }
+        }
+        assert!(times.len() > 50 && times.windows(2).all(|pair| pair[1] - pair[0] >= 25 * 200), "{times:?}");
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn path_of(class: &Class, module: Option<&str>) -> Vec<String> {
         if path[middle] != "…" {
             path[middle] = "…".to_owned();
         } else {
-            path.remove(if path.len() % 2 == 0 { middle - 1 } else { middle + 1 });
+            path.remove(if path.len().is_multiple_of(2) { middle - 1 } else { middle + 1 });
         }
     }
     path
