@@ -105,9 +105,9 @@ async function resultOf(rounds, route, series, routes) {
   }
   if (result.verdict === 'undecided') result.notes.push(UNDECIDED)
   if (result.verdict !== 'failed') return result
-  const { alone, sites, classes, files, notes } = await gather(rounds, route, series)
+  const { alone, whole, sites, classes, files, notes } = await gather(rounds, route, series)
   Object.assign(result, { sites, classes, files, notes })
-  if (routes > 1 && !alone.growsAs(series)) {
+  if (routes > 1 && whole && !alone.growsAs(series)) {
     result.verdict = 'passed'
     result.notes.push('it grew in turn with the other routes, and not alone: what they share changes hands')
   }
