@@ -145,8 +145,18 @@ async function classesOf(before, after, requests) {
   }
 }
 
+/** Several classes may have one name, Node's and the app's. Of a diff, the one that grew most is first. */
 function byName(classes) {
-  return new Map(classes.map(each => [each.name, each]))
+  const all = new Map()
+  for (const each of classes) {
+    const known = all.get(each.name)
+    if (known === undefined) all.set(each.name, { ...each })
+    else {
+      known.count += each.count
+      known.retainedBytes += each.retainedBytes
+    }
+  }
+  return all
 }
 
 /** What is open more often than before. */
