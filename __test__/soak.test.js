@@ -183,6 +183,12 @@ describe('soak', { concurrency: 2 }, () => {
     assert.match(stdout, /app\.shop: passed/)
   })
 
+  it('keeps its verdict where the app dies of its leak while evidence is looked for', async () => {
+    const result = await plimsoll.soak(app('late.mjs'), { routes: ['GET /mortal'], requests: 25, warmup: 50 })
+    assert.equal(result.verdict, 'failed', String(result))
+    assert.match(result.routes[0].notes[0], /no more evidence: the app ended by itself \(exit code 9\)/)
+  })
+
   it('runs in node:test, in a process that has files and listeners of its own', async () => {
     const before = process.listenerCount('SIGINT')
     const result = await plimsoll.soak(app('shop.js'), { routes: ['GET /articles/{1..40}'], ...SHORT })

@@ -68,7 +68,7 @@ export type SoakVerdict = 'passed' | 'failed' | 'undecided'
 
 /** `String(result)` is the page that the command prints. */
 export interface SoakResult {
-  /** The module's path. */
+  /** The module's path, from where the process runs. */
   app: string
   node: string
   /** Failed if any route has, undecided if any is and none has failed. */

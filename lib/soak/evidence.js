@@ -8,6 +8,7 @@
 const { join } = require('node:path')
 const heap = require('../heap.js')
 const { native } = require('../native.js')
+const { SoakError } = require('./error.js')
 const { Series } = require('./series.js')
 
 /** As many as the statistics of sites ask for, and some. */
@@ -31,19 +32,36 @@ const FRAMEWORK = /node_modules[\\/](?:express4?|router|connect|finalhandler)[\\
 const ANYBODYS = /^(Function|Object|Array|Map|Set|Promise|\(closure\)|system \/ .*)$/
 const OF_V8 = /^\((?!closure\))/
 
-/** `{ alone, sites, classes, files, notes }`. */
+/** `{ alone, sites, classes, files, notes }`; `whole`: whether it came to its end, which the verdict does not need. */
 async function gather(rounds, route, series) {
+  const alone = new Series(series.key, rounds.settings.max)
+  const found = { alone, sites: [], classes: [], files: [], notes: [], whole: true }
+  try {
+    await look(rounds, route, series, found)
+  } catch (error) {
+    // What leaks may well have come to its end.
+    if (!(error instanceof SoakError)) throw error
+    found.whole = false
+    found.notes.push(`no more evidence: ${toldOf(error)}`)
+  }
+  return found
+}
+
+function toldOf(error) {
+  return error.message.replace(/^plimsoll: (soak: )?/, '')
+}
+
+async function look(rounds, route, series, found) {
   const { server, settings, report } = rounds
   const kept = Math.max(1, ...['heap', 'external', 'malloc'].map(name => series.decided[name]?.perRequest ?? 0))
   const requests = Math.max(LEAST_BLOCK, Math.min(route.block, Math.round(WANTED / BLOCKS / kept)))
-  const found = { alone: new Series(series.key, settings.max), sites: [], classes: [], files: [], notes: [] }
   const attempt = async (what, work) => {
     if (!settings.evidence) return undefined
     try {
       return await work()
     } catch (error) {
       if (server.ended) throw server.ended
-      found.notes.push(`${what}: ${error.message.replace(/^plimsoll: (soak: )?/, '')}`)
+      found.notes.push(`${what}: ${toldOf(error)}`)
       return undefined
     }
   }
@@ -81,7 +99,6 @@ async function gather(rounds, route, series) {
   found.files = filesOf(files, await attempt('no files', () => server.ask('openFiles')), found.alone.total)
   const after = before && (await snapshot('after'))
   if (after) found.classes = (await attempt('no classes', () => classesOf(before, after, found.alone.total))) ?? []
-  return found
 }
 
 function sitesOf(profiles, least) {
@@ -128,8 +145,18 @@ async function classesOf(before, after, requests) {
   }
 }
 
+/** Several classes may have one name, Node's and the app's. Of a diff, the one that grew most is first. */
 function byName(classes) {
-  return new Map(classes.map(each => [each.name, each]))
+  const all = new Map()
+  for (const each of classes) {
+    const known = all.get(each.name)
+    if (known === undefined) all.set(each.name, { ...each })
+    else {
+      known.count += each.count
+      known.retainedBytes += each.retainedBytes
+    }
+  }
+  return all
 }
 
 /** What is open more often than before. */

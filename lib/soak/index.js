@@ -6,6 +6,7 @@
 
 const { existsSync, statSync } = require('node:fs')
 const { createRequire } = require('node:module')
+const path = require('node:path')
 const { native, reason } = require('../native.js')
 const { SoakError } = require('./error.js')
 const { gather } = require('./evidence.js')
@@ -57,7 +58,7 @@ async function run(app, settings, report) {
     const results = []
     for (const [route, series] of measured) results.push(await resultOf(rounds, route, series, driven.length))
     return new SoakResult({
-      app: file,
+      app: seen(file),
       node: settings.node === process.execPath ? process.version : settings.node,
       verdict: worst(results.map(({ verdict }) => verdict)),
       seconds: (performance.now() - began) / 1000,
@@ -82,6 +83,12 @@ function resolved(app) {
   throw new SoakError(`there is no module ${app}`)
 }
 
+/** From where the process runs. */
+function seen(file) {
+  const relative = path.relative(process.cwd(), file)
+  return relative.startsWith('..') ? file : relative
+}
+
 async function resultOf(rounds, route, series, routes) {
   const result = {
     route: route.route,
@@ -98,20 +105,20 @@ async function resultOf(rounds, route, series, routes) {
   }
   if (result.verdict === 'undecided') result.notes.push(UNDECIDED)
   if (result.verdict !== 'failed') return result
-  const { alone, sites, classes, files, notes } = await gather(rounds, route, series)
+  const { alone, whole, sites, classes, files, notes } = await gather(rounds, route, series)
   Object.assign(result, { sites, classes, files, notes })
-  if (routes > 1 && !alone.growsAs(series)) {
+  if (routes > 1 && whole && !alone.growsAs(series)) {
     result.verdict = 'passed'
     result.notes.push('it grew in turn with the other routes, and not alone: what they share changes hands')
   }
   return result
 }
 
-/** Bytes a request of whatever kind: external memory is mostly malloc's, so the larger of the two counts, where it grows. */
+/** Bytes a request of whatever kind: external memory is mostly malloc's, so the larger of the two counts, where it leaks. */
 function bytesOf({ decided }) {
   const { heap, external, malloc } = decided
   const beside = [external, malloc]
-    .filter(each => each !== undefined && each.perRequest !== null && each.verdict !== 'under')
+    .filter(each => each?.verdict === 'over')
     .sort((a, b) => b.perRequest - a.perRequest)[0]
   const sum = of => heap[of] + (beside?.[of] ?? 0)
   return { value: sum('perRequest'), low: sum('low'), high: sum('high') }

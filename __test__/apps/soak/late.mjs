@@ -20,6 +20,7 @@ const server = http.createServer((req, res) => {
       process.exit(7)
     }
   }
+  if (url.pathname === '/mortal' && list.push(new Array(25_000).fill(0.5)) > 600) process.exit(9)
   if (url.pathname === '/slow' && list.push(req.url) > 20) return
   res.end(`${process.argv.slice(2)} ${process.env.SHOP}`)
 })
