@@ -137,7 +137,7 @@ impl Heap {
     /// The number of the way to `node`, which is held by what is at the end of `above`. Variables are told apart, properties are not: they may be keys.
     fn way(&self, above: u64, node: Ordinal, names: &[u64]) -> u64 {
         let way = number(above, &names[self.classes.of[node as usize] as usize].to_le_bytes());
-        let edge = self.retained.distances.via[node as usize];
+        let edge = self.ways()[node as usize];
         let is_variable = edge != NONE && self.snapshot.edges.kind(edge as usize) == self.snapshot.edge_kinds().context;
         if is_variable { number(way, self.snapshot.raw_edge_name(edge as usize)) } else { way }
     }
