@@ -1,31 +1,28 @@
 'use strict'
 
 /*
- * Allocation sites of what stays: V8's sampling heap profiler, by way of the inspector, in campaigns that the native side decides on
- * (src/trend/campaign.rs). Nothing of a profile is kept here.
- *
- * There is one such profiler in a process. A second one that starts changes nothing and says nothing, and one that stops it stops it for
- * all: so it is left alone where somebody has it.
+ * Allocation sites of what stays: profiles of what lives, in campaigns that the native side decides on (src/trend/campaign.rs). Nothing of a profile is
+ * kept here.
  */
 
-const { pathToFileURL } = require('node:url')
 const faults = require('./faults.js')
 const { definitionOf, unwrapped } = require('./layers.js')
 const { native } = require('./native.js')
-const { moduleOf, placeOf, sourceOf } = require('./origin.js')
+const { Profiler } = require('./profiler.js')
 const routes = require('./route.js')
 
 /** Bytes between samples, on average. At half a megabyte a slow leak has too few, at 32 KiB allocating gets 3 to 9 % slower. */
 const SAMPLING_INTERVAL = 64 * 1024
-const OWN_URL = pathToFileURL(__dirname).href
 /** For a short while, of all allocations: of who calls whom there must be some. */
 const CALLERS_INTERVAL = 16 * 1024
 /** Layers on the way of one request, and routes of one function, that are told: as many as the native side keeps. */
 const PASSED = 64
 const TITLES = 16
+/** A profile is due behind a collection: soon enough that little garbage has come since. */
+const LOOK_MS = 20
 const [START, CALLERS, PROFILE, STOP] = [1, 2, 3, 4]
 
-const state = { session: null, unlook: null }
+const state = { profiler: null, unlook: null, timer: null }
 /** Functions that requests pass, and the labels of the routes which these went to, in this campaign: what is told already. */
 let known = new WeakMap()
 /** Functions that a request has passed on its way to its route, while it is not there. */
@@ -38,7 +35,7 @@ function turn() {
     if (step === START) start()
     else if (step === CALLERS) callers()
     else if (step === PROFILE) timed(() => profile(false))
-    else if (step === STOP) stop()
+    else if (step === STOP) drop()
   } catch (error) {
     native.siteFailed(`${error?.message ?? error}`)
     faults.report('when allocation sites were looked for', error)
@@ -48,29 +45,22 @@ function turn() {
 
 function start() {
   try {
-    // Here, since a Node may be built without one, or run without the permission.
-    const { Session } = require('node:inspector')
-    state.session = new Session()
-    state.session.connect()
+    state.profiler = new Profiler()
   } catch (error) {
-    native.siteFailed(`there is no inspector (${error.message})`)
-    return drop()
-  }
-  if (ask('HeapProfiler.getSamplingProfile').profile !== undefined) {
-    native.siteFailed('another sampling heap profiler is on')
-    return drop()
+    return native.siteFailed(error.message)
   }
   state.unlook = routes.lookWith(pass)
-  const dead = { includeObjectsCollectedByMajorGC: true, includeObjectsCollectedByMinorGC: true }
-  sample({ samplingInterval: CALLERS_INTERVAL, ...dead })
+  state.profiler.sampleAll(CALLERS_INTERVAL)
 }
 
-function sample(options) {
-  const { error } = ask('HeapProfiler.startSampling', options)
-  if (error) throw new Error(error.message)
+function callers() {
+  if (!profile(true)) return
+  state.profiler.sample(SAMPLING_INTERVAL)
+  state.timer = setInterval(turn, LOOK_MS)
+  state.timer.unref()
 }
 
-/** V8 collects all garbage for each profile: in a large heap they must be rarer. */
+/** The next one comes the later, the longer this one takes. */
 function timed(work) {
   const before = process.cpuUsage()
   work()
@@ -78,20 +68,15 @@ function timed(work) {
   native.siteTook((user + system) / 1000)
 }
 
-function callers() {
-  profile(true)
-  if (state.session === null) return
-  ask('HeapProfiler.stopSampling')
-  sample({ samplingInterval: SAMPLING_INTERVAL })
-}
-
 function profile(ofCallers) {
-  const { profile, error } = ask('HeapProfiler.getSamplingProfile')
-  if (profile === undefined) {
-    native.siteFailed(`the sampling heap profiler was stopped by somebody else (${error?.message})`)
-    return drop()
+  let tree
+  try {
+    tree = state.profiler.take()
+  } catch (error) {
+    native.siteFailed(error.message)
+    drop()
+    return false
   }
-  const tree = flatten(profile.head)
   native.siteProfile(
     tree.names,
     tree.places,
@@ -101,65 +86,17 @@ function profile(ofCallers) {
     Float64Array.from(tree.bytes),
     ofCallers
   )
-}
-
-function stop() {
-  ask('HeapProfiler.stopSampling')
-  drop()
+  return true
 }
 
 function drop() {
   known = new WeakMap()
   passed = new WeakMap()
-  state.unlook?.()
-  const { session } = state
-  Object.assign(state, { session: null, unlook: null })
-  session?.disconnect()
-}
-
-/** A session within the process answers before `post` returns. */
-function ask(method, params) {
-  let answer = {}
-  state.session.post(method, params, (error, result) => {
-    answer = { error, ...result }
-  })
-  return answer
-}
-
-/**
- * The tree with each node behind its parent, and only functions of the app's; where a path has none, the module's that was called
- * first: `of` is a place in `names`, -1 for the rest.
- */
-function flatten(head) {
-  const tree = { names: [], places: [], shown: [], parents: [], of: [], bytes: [] }
-  const numbers = new Map()
-  const work = [{ node: head, parent: 0, within: false }]
-  for (let next = work.pop(); next !== undefined; next = work.pop()) {
-    const { node, parent } = next
-    const { url, functionName, lineNumber, columnNumber } = node.callFrame
-    const script = url !== '' && !url.startsWith('node:') && !url.startsWith(OWN_URL) && !url.startsWith(__dirname)
-    const own = script && moduleOf(url) === null
-    const counts = own || (script && !next.within)
-    const index = tree.of.length
-    tree.parents.push(parent)
-    tree.bytes.push(node.selfSize)
-    tree.of.push(counts ? number(tree, numbers, url, functionName, lineNumber + 1, columnNumber + 1) : -1)
-    for (const child of node.children) work.push({ node: child, parent: index, within: next.within || script })
-  }
-  return tree
-}
-
-function number(tree, numbers, url, name, line, column) {
-  const key = `${url}:${line}:${column}`
-  let found = numbers.get(key)
-  if (found === undefined) {
-    found = tree.names.length
-    numbers.set(key, found)
-    tree.names.push(name || '(anonymous)')
-    tree.places.push(placeOf(url, line))
-    tree.shown.push(sourceOf(url, line, column).replace(/:\d+$/, ''))
-  }
-  return found
+  const { profiler, unlook, timer } = state
+  Object.assign(state, { profiler: null, unlook: null, timer: null })
+  clearInterval(timer)
+  unlook?.()
+  profiler?.close()
 }
 
 /** A request is about to pass a layer. */
@@ -171,7 +108,7 @@ function pass(life, { handle }) {
 
 /** A request has found its route: whose functions handle it, and which did on its way. */
 function routed(life, label) {
-  if (state.session === null) return
+  if (state.profiler === null) return
   try {
     for (const handle of passed.get(life) ?? []) handles(handle, life, label)
     passed.delete(life)

@@ -8,7 +8,7 @@ const fs = require('node:fs')
 const { setTimeout: pause } = require('node:timers/promises')
 const v8 = require('node:v8')
 const { native } = require('../native.js')
-const profiler = require('./profiler.js')
+const { Profiler } = require('../profiler.js')
 const { routesOf } = require('./discover.js')
 
 /** Collections at a time: what a finalizer lets go of is free for the next one only. Then, until nothing is freed any more. */
@@ -30,6 +30,7 @@ const { gc } = globalThis
 const state = {
   server: null,
   app: null,
+  profiler: null,
   sockets: new Set(),
   /** Handles by route, of requests that were alive when they were last looked at. */
   handles: new Map(),
@@ -179,14 +180,24 @@ function alive() {
   return counts
 }
 
+function profileStart(interval) {
+  state.profiler = new Profiler()
+  state.profiler.sample(interval)
+}
+
+function profileStop() {
+  state.profiler?.close()
+  state.profiler = null
+}
+
 module.exports = {
   meet,
   block,
   figures,
   routes: () => routesOf(state.app, state.server),
   openFiles,
-  profileStart: interval => profiler.start(interval),
-  profileTake: () => profiler.take(),
-  profileStop: () => profiler.stop(),
+  profileStart,
+  profileTake: () => state.profiler.take(),
+  profileStop,
   snapshot: path => v8.writeHeapSnapshot(path)
 }

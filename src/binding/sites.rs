@@ -7,6 +7,7 @@ use napi_derive::napi;
 
 use super::environment::{Environment, with};
 use super::trend::is_suspicious;
+use crate::probe::v8::sampling;
 use crate::recorder::writer::epoch_ms;
 use crate::recorder::{EventKind, Quantity, reader};
 use crate::trend::advice::Place;
@@ -78,6 +79,14 @@ fn step(environment: &mut Environment) -> Step {
         *search = Search { campaign, ..Search::default() };
     }
     step
+}
+
+/// Starts V8's sampling heap profiler, with a sample every `interval` bytes on average, of what lives, and so that to read a profile collects no garbage.
+/// False if it is on already; nothing where it cannot be started so.
+#[napi(catch_unwind)]
+pub fn site_sample(interval: u32) -> Option<bool> {
+    // Not within the environment: V8 is called.
+    sampling::start(u64::from(interval))
 }
 
 /// The sampler is not to be had, or was lost: `reason` goes into the record.

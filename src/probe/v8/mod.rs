@@ -8,6 +8,7 @@
 //! them allocated. Sums are exact; one reading may be off by up to a page, or negative while sweeping goes on beside it.
 
 mod near_limit;
+pub mod sampling;
 mod symbols;
 
 use std::cell::{Cell, UnsafeCell};

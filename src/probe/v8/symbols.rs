@@ -33,6 +33,17 @@ pub struct NearLimitSymbols {
     pub remove: unsafe extern "C" fn(IsolatePointer, NearHeapLimitCallback, usize),
 }
 
+/// What it takes to start the sampling heap profiler.
+#[cfg(unix)]
+#[derive(Clone, Copy)]
+pub struct SamplingSymbols {
+    pub get_current: unsafe extern "C" fn() -> IsolatePointer,
+    /// Returns V8's `HeapProfiler` of that isolate.
+    pub get_heap_profiler: unsafe extern "C" fn(IsolatePointer) -> *mut c_void,
+    /// Takes that, the bytes between samples, the depth of stacks, and `SamplingFlags`.
+    pub start: unsafe extern "C" fn(*mut c_void, u64, i32, i32) -> bool,
+}
+
 /// `T` is the type of a function pointer whose parameters the mangled name spells out.
 #[cfg(unix)]
 fn symbol<T: Copy>(mangled: &'static std::ffi::CStr, name: &'static str) -> Result<T, ProbeError> {
@@ -104,5 +115,17 @@ impl NearLimitSymbols {
     #[cfg(not(unix))]
     pub fn find() -> Result<Self, ProbeError> {
         Err(ProbeError::Platform)
+    }
+}
+
+#[cfg(unix)]
+impl SamplingSymbols {
+    pub fn find() -> Result<Self, ProbeError> {
+        const SAMPLER: &str = "the sampling heap profiler";
+        Ok(Self {
+            get_current: symbol(GET_CURRENT.0, GET_CURRENT.1)?,
+            get_heap_profiler: symbol(c"_ZN2v87Isolate15GetHeapProfilerEv", SAMPLER)?,
+            start: symbol(c"_ZN2v812HeapProfiler25StartSamplingHeapProfilerEmiNS0_13SamplingFlagsE", SAMPLER)?,
+        })
     }
 }
