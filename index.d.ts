@@ -67,12 +67,11 @@ declare namespace plimsoll {
     nearLimit?: { reserve?: Size | `${number}%` } | false
     /**
      * Whether it is watched if memory grows with requests: `stats().trend`, and a {@link Finding} of kind `leak`. On a thread of its own, after major
-     * collections. Needs the exact probe. `sites`: when it does, the function that allocates what stays is looked for, with V8's sampling heap
-     * profiler, for some minutes; not where another profiler has it. Default: true, both.
-     *
-     * `snapshots`: of a leak that is one, two heap snapshots are taken ({@link plimsoll.snapshot}, by a child) and compared by another process, for the class of what
-     * stays and the path that holds it. Linux with glibc, the main thread. `dir`: where they are written, by default a private folder in the temporary one; `keep`:
-     * they stay there, and the finding says where. Default: false.
+     * collections, which V8 is asked for where it has few. Needs the exact probe. `sites`: when it does, the function that allocates what stays is looked for,
+     * with V8's sampling heap profiler, for some minutes; not where another has it. `snapshots`: of a leak that is one, two heap snapshots are taken
+     * ({@link plimsoll.snapshot}, by a child) and compared by another process, for the class of what stays and the path that holds it. Linux with glibc, the main
+     * thread. `dir`: where they are written, by default a private folder in the temporary one; `keep`: they stay there, and the finding says where. Default: true,
+     * without snapshots.
      */
     leaks?: boolean | { trend?: boolean; sites?: boolean; snapshots?: boolean | { dir?: string; keep?: boolean } }
     /**
