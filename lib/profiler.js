@@ -26,22 +26,19 @@ class Profiler {
     throw new Error('another sampling heap profiler is on')
   }
 
-  /** Samples what lives, every `interval` bytes on average. A profile then forces no collection where V8 can be asked for that: read it behind one. */
-  sample(interval) {
+  /**
+   * Samples what lives, or all that is allocated (`all`), every `interval` bytes on average. A profile then forces no collection where V8 can be asked for
+   * that: of what lives, read it behind one.
+   */
+  sample(interval, { all = false } = {}) {
     this.stop()
-    this.sampling = native.siteSample(interval) ?? this.start({ samplingInterval: interval })
+    this.sampling = native.siteSample(interval, all) ?? this.sampleByInspector(interval, all)
     if (!this.sampling) throw new Error('another sampling heap profiler is on')
   }
 
-  /** Samples all that is allocated: what is dead, too. */
-  sampleAll(interval) {
-    this.stop()
-    const dead = { includeObjectsCollectedByMajorGC: true, includeObjectsCollectedByMinorGC: true }
-    this.sampling = this.start({ samplingInterval: interval, ...dead })
-  }
-
-  start(options) {
-    const { error } = this.ask('HeapProfiler.startSampling', options)
+  sampleByInspector(samplingInterval, all) {
+    const dead = { includeObjectsCollectedByMajorGC: all, includeObjectsCollectedByMinorGC: all }
+    const { error } = this.ask('HeapProfiler.startSampling', { samplingInterval, ...dead })
     if (error) throw new Error(error.message)
     return true
   }

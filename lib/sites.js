@@ -50,7 +50,7 @@ function start() {
     return native.siteFailed(error.message)
   }
   state.unlook = routes.lookWith(pass)
-  state.profiler.sampleAll(CALLERS_INTERVAL)
+  state.profiler.sample(CALLERS_INTERVAL, { all: true })
 }
 
 function callers() {

@@ -81,12 +81,12 @@ fn step(environment: &mut Environment) -> Step {
     step
 }
 
-/// Starts V8's sampling heap profiler, with a sample every `interval` bytes on average, of what lives, and so that to read a profile collects no garbage.
-/// False if it is on already; nothing where it cannot be started so.
+/// Starts V8's sampling heap profiler, with a sample every `interval` bytes on average, of what lives or of all that is allocated, and so that to read a
+/// profile collects no garbage. False if it is on already; nothing where it cannot be started so.
 #[napi(catch_unwind)]
-pub fn site_sample(interval: u32) -> Option<bool> {
+pub fn site_sample(interval: u32, all: bool) -> Option<bool> {
     // Not within the environment: V8 is called.
-    sampling::start(u64::from(interval))
+    sampling::start(u64::from(interval), all)
 }
 
 /// The sampler is not to be had, or was lost: `reason` goes into the record.

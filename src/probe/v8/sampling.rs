@@ -8,13 +8,16 @@ use super::symbols::SamplingSymbols;
 /// Of the stack, as the inspector has it.
 #[cfg(unix)]
 const STACK_DEPTH: i32 = 128;
-/// `SamplingFlags::kSamplingNoFlags`.
+/// `SamplingFlags`: `kSamplingNoFlags`; `kSamplingIncludeObjectsCollectedByMajorGC` and `…ByMinorGC`.
 #[cfg(unix)]
-const NO_FLAGS: i32 = 0;
+const LIVING: i32 = 0;
+#[cfg(unix)]
+const ALL: i32 = 2 | 4;
 
-/// Starts it on this thread's isolate, with a sample every `interval` bytes on average. False if it is on already; none where it cannot be started so.
+/// Starts it on this thread's isolate, with a sample every `interval` bytes on average, of what lives or of `all`. False if it is on already; none where it
+/// cannot be started so.
 #[cfg(unix)]
-pub fn start(interval: u64) -> Option<bool> {
+pub fn start(interval: u64, all: bool) -> Option<bool> {
     let SamplingSymbols { get_current, get_heap_profiler, start } = SamplingSymbols::find().ok()?;
     // SAFETY: takes nothing and returns this thread's isolate or null.
     let isolate = unsafe { get_current() };
@@ -23,10 +26,10 @@ pub fn start(interval: u64) -> Option<bool> {
     }
     // SAFETY: of the isolate of this thread, which lives: its JavaScript is what calls. Its profiler lives as long as it does. Starting it allocates
     // no JavaScript object and runs no JavaScript; an interval of 0 would be none.
-    Some(unsafe { start(get_heap_profiler(isolate), interval.max(1), STACK_DEPTH, NO_FLAGS) })
+    Some(unsafe { start(get_heap_profiler(isolate), interval.max(1), STACK_DEPTH, if all { ALL } else { LIVING }) })
 }
 
 #[cfg(not(unix))]
-pub fn start(_interval: u64) -> Option<bool> {
+pub fn start(_interval: u64, _all: bool) -> Option<bool> {
     None
 }
