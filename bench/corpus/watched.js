@@ -3,6 +3,7 @@
 /* A twin of the corpus under its load with plimsoll, until something is found. */
 
 const { join } = require('node:path')
+const { setTimeout: pause } = require('node:timers/promises')
 const corpus = require('../../corpus')
 
 const SETUP = join(__dirname, 'plimsoll.js')
@@ -21,6 +22,8 @@ const HEALTHY_REQUESTS = 400
 const PINGS = 1500
 /** The longest without a look. */
 const BURST = 200
+/** Between looks, once there is nothing but time to wait for: the trend is looked at twice a second, a profile taken once. */
+const PAUSE_MS = 400
 const DEADLINE_MS = 60_000
 
 /**
@@ -62,7 +65,7 @@ async function run(
       if ((requests >= least && done) || ms > deadlineMs) {
         return { findings, found, requests, ms, rounds: seen, faults: stats.faults, output: server.output() }
       }
-      if (requests >= Math.max(least, REQUESTS)) await new Promise(resolve => setTimeout(resolve, 200))
+      if (requests >= Math.max(least, REQUESTS)) await pause(PAUSE_MS)
     }
   } finally {
     await server.stop()
