@@ -124,16 +124,8 @@ test('a disposer that throws or never settles is reported with route and place, 
   const places = found.filter(({ origin }) => /^__test__[/\\]scope\.test\.js:\d+/.test(origin))
   assert.equal(places.length, process.env.PLIMSOLL === 'off' ? 1 : 4, JSON.stringify(found))
   const shape = [
-    'advice',
-    'count',
-    'firstSeen',
-    'kind',
-    'lastSeen',
-    'origin',
-    'perThousand',
-    'route',
-    'severity',
-    'withdrawnAt'
+    ...['advice', 'bytesPerRequest', 'class', 'count', 'firstSeen', 'high', 'kind', 'lastSeen', 'low', 'origin', 'p'],
+    ...['path', 'perThousand', 'route', 'severity', 'withdrawnAt']
   ]
   assert.deepEqual(Object.keys(heard[0]).sort(), shape, 'the shape of stats().findings')
   assert.deepEqual(Object.keys(found[0]).sort(), shape)

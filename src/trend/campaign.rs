@@ -37,7 +37,7 @@ const LONGEST_MS: u64 = 60 * 60_000;
 const REST_MS: u64 = 10 * 60_000;
 const LONGEST_REST_MS: u64 = 6 * 60 * 60_000;
 /// What all has allocated is sampled for so many requests, and for so long at most: samples of what is dead are kept too.
-const CALLERS_REQUESTS: u64 = 500;
+const CALLERS_REQUESTS: u64 = 1000;
 const CALLERS_MS: u64 = 30_000;
 /// For so long the trend may look harmless, as a leak's does in between while it is young, until a campaign is over.
 const CALM_MS: u64 = 60_000;
