@@ -7,28 +7,42 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 
 use libc::{c_int, c_void};
+use rustix::process::{Pid, getppid};
 
 /// Exit codes of a child that could not do its work.
 pub const NO_MANNERS: i32 = 70;
 pub const NO_SNAPSHOT: i32 = 71;
 
-/// The child, with the pipe that it writes to.
+/// The child, with the pipe that it writes to, and whose it is.
 pub struct Guest {
     input: OwnedFd,
+    server: Pid,
 }
 
 impl Guest {
-    pub(super) fn new(input: OwnedFd) -> Self {
-        Self { input }
+    pub(super) fn new(input: OwnedFd, server: Pid) -> Self {
+        Self { input, server }
     }
 
     /// Makes the child harmless; the path to which it may write then. On an error it must [`leave`] at once.
     pub fn settle(&self) -> io::Result<String> {
-        die_with_parent()?;
+        self.die_with_server()?;
         go_last();
         silence_wakers()?;
         self.let_go_of_descriptors()?;
         Ok(format!("/proc/self/fd/{}", self.input.as_raw_fd()))
+    }
+
+    /// A snapshot of a server that is gone is of no use, and its memory is wanted. It may be gone already: then nobody sends a signal any more.
+    fn die_with_server(&self) -> io::Result<()> {
+        // SAFETY: sets the signal that the parent's end sends.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if getppid() != Some(self.server) {
+            return Err(io::Error::other("the server has ended"));
+        }
+        Ok(())
     }
 
     /// Puts `/dev/null` in the place of every descriptor but the pipe's. Open ones would keep the server's port and its connections
@@ -52,15 +66,6 @@ impl Guest {
 pub fn leave(code: i32) -> ! {
     // SAFETY: ends the process.
     unsafe { libc::_exit(code) }
-}
-
-/// A snapshot of a server that is gone is of no use, and its memory is wanted.
-fn die_with_parent() -> io::Result<()> {
-    // SAFETY: sets the signal that the parent's end sends.
-    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }
 
 /// Last in line for the processor, first for the kernel to take when memory runs short. Both may be denied, and it works all the same.

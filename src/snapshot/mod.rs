@@ -20,6 +20,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::process::getpid;
+
 pub use guest::{Guest, NO_MANNERS, NO_SNAPSHOT, leave};
 pub use mappings::Ahead;
 
@@ -46,12 +48,13 @@ pub enum Side {
 /// Forks. To be called on the thread of the isolate, at a moment without a major collection.
 pub fn fork(ahead: &Ahead) -> io::Result<Side> {
     let (output, input) = pipe()?;
+    let server = getpid();
     let began = Instant::now();
     let open = ahead.let_in()?;
     // SAFETY: fork has no preconditions; what the child may do is kept in `Guest`.
     let pid = unsafe { libc::fork() };
     match pid {
-        0 => Ok(Side::Guest(Guest::new(input))),
+        0 => Ok(Side::Guest(Guest::new(input, server))),
         -1 => {
             let error = io::Error::last_os_error();
             open.keep_out();
