@@ -123,7 +123,10 @@ class Watch {
     const at = known === undefined ? -1 : known.findLastIndex(listening => listening.event === event)
     if (at === -1) return
     const [listening] = known.splice(at, 1)
-    this.there.get(event)?.delete(listening)
+    const there = this.there.get(event)
+    there?.delete(listening)
+    // Events may have names of their own for each request.
+    if (there?.size === 0) this.there.delete(event)
     listening.end()
   }
 

@@ -43,6 +43,11 @@ app.get('/clean', async (req, res) => {
   scope.defer(() => bus.off('event', made))
   stop.signal.addEventListener('abort', made)
   scope.defer(() => stop.signal.removeEventListener('abort', made))
+  // An event that only this request has.
+  const done = Symbol('done')
+  bus.once(done, () => {})
+  bus.emit(done)
+  refs.push(new WeakRef(done))
   refs.push(new WeakRef(made), new WeakRef(interval), new WeakRef(scope), new WeakRef(scope.signal))
   kept.push(resource)
   const file = fs.createReadStream(__filename)
