@@ -62,7 +62,7 @@ impl Looks {
 pub fn ticked(environment: &mut Environment) {
     let Environment { ledger, cadence: Some(cadence), .. } = environment else { return };
     let map = ledger.writer().map();
-    let suspicious = Quantity::ALL.into_iter().any(|quantity| is_suspicious(&**map, quantity));
+    let suspicious = Quantity::ALL.into_iter().any(|quantity| is_suspicious(map, quantity));
     let now = Now {
         ms: epoch_ms(),
         majors: reader::points(&**map).unwrap_or(0),
