@@ -15,11 +15,11 @@ const { request, until } = require('./support/http.js')
 const { major, missing, nodes } = require('./support/nodes.js')
 
 const USERS = path.join('__test__', 'apps', 'leaking', 'users.js')
-const LINE =
-  fs
-    .readFileSync(path.join(__dirname, '..', USERS), 'utf8')
-    .split('\n')
-    .findIndex(line => line.includes('function getUser')) + 1
+const lines = fs.readFileSync(path.join(__dirname, '..', USERS), 'utf8').split('\n')
+/** Where what stays is made: in the constructor, or, once V8 has inlined that, in who calls it. */
+const SITES = ['function getUser', 'constructor('].map(
+  text => `${USERS}:${lines.findIndex(line => line.includes(text)) + 1}`
+)
 /** Children are last in line for the processor: on a busy machine they take long. */
 const DEADLINE_MS = 600_000
 /** A snapshot waits for a second without a major collection, a campaign takes a profile a second. */
@@ -103,8 +103,12 @@ describe('what holds a leak', { concurrency: true }, () => {
         const { leak, stats } = await drive(server, leak => leak.class !== null && leak.origin !== null)
         t.diagnostic(leak.advice)
         checkPath(leak)
-        assert.deepEqual([leak.route, leak.origin], ['GET /users/:id', `${USERS}:${LINE}`])
-        assert.match(leak.advice, /^GET \/users\/:id .*keeps \d+ B \(\d+ to \d+\) a request at .*:\d+ \(getUser\): /)
+        assert.equal(leak.route, 'GET /users/:id')
+        assert.ok(SITES.includes(leak.origin), leak.origin)
+        assert.match(
+          leak.advice,
+          /^GET \/users\/:id .*keeps \d+ B \(\d+ to \d+\) a request at .*:\d+ \((getUser|Session)\): /
+        )
         // One a request; of all requests where it is not certain whose they are.
         assert.ok(leak.perThousand > 400 && leak.perThousand < 1010, `${leak.perThousand}`)
         assert.equal(stats.faults, 0)
@@ -155,7 +159,7 @@ describe('what holds a leak', { concurrency: true }, () => {
     const server = await leaking({ snapshots: { dir: path.join(dir, 'file', 'snapshots') } }, { env })
     const { leak, stats } = await drive(server, ({ origin, advice }) => origin !== null && advice.includes('not known'))
     assert.deepEqual([leak.class, leak.path, leak.perThousand], [null, null, null])
-    assert.equal(leak.origin, `${USERS}:${LINE}`)
+    assert.ok(SITES.includes(leak.origin), leak.origin)
     assert.match(leak.advice, /\. What holds it is not known: .*ENOTDIR/)
     assert.equal(stats.faults, 0)
     const failed = () => eventsOf(dir).then(events => events.filter(event => /^retaining-path: .*ENOTDIR/.test(event)))
