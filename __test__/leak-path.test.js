@@ -123,9 +123,9 @@ describe('what holds a leak', { concurrency: true }, () => {
           const { stdout } = await cli.plimsoll(['show', dir], { LC_ALL: 'C.UTF-8' })
           return /Session {2}global → module __test__.apps.leaking.users\.js → cache: Map → /.test(stdout)
         }, 'show has the path')
-        // Once as a leak, once with its site, once with its path; not again as it grows.
+        // Once as a leak, once with its site, once more if of two routes the other turns out to be the likelier, once with its path; not again as it grows.
         const told = server.output().match(/plimsoll: leak: (?!memory outside)/g)
-        assert.ok(told.length <= 3, server.output())
+        assert.ok(told.length <= 4, server.output())
         assert.match(server.output(), /plimsoll: leak: .*Session objects in cache: Map/)
       }
     )
