@@ -26,6 +26,7 @@ pub struct Symbols {
 }
 
 /// What it takes to be asked near the heap limit.
+// SAFETY (of calling them): as those of `Symbols`.
 #[derive(Clone, Copy)]
 pub struct NearLimitSymbols {
     pub get_current: unsafe extern "C" fn() -> IsolatePointer,
@@ -34,6 +35,7 @@ pub struct NearLimitSymbols {
 }
 
 /// What it takes to start the sampling heap profiler.
+// SAFETY (of calling them): as those of `Symbols`; the profiler is that isolate's.
 #[cfg(unix)]
 #[derive(Clone, Copy)]
 pub struct SamplingSymbols {
