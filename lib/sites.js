@@ -18,10 +18,13 @@ const CALLERS_INTERVAL = 16 * 1024
 /** Layers on the way of one request, and routes of one function, that are told: as many as the native side keeps. */
 const PASSED = 64
 const TITLES = 16
+/** Characters of a handler's source that are looked at. */
+const SOURCE = 64 * 1024
 /** A profile is due behind a collection: soon enough that little garbage has come since. */
 const LOOK_MS = 20
 const [START, CALLERS, PROFILE, STOP] = [1, 2, 3, 4]
 
+const sourceOf = Function.prototype.call.bind(Function.prototype.toString)
 const state = { profiler: null, unlook: null, timer: null }
 /** Functions that requests pass, and the labels of the routes which these went to, in this campaign: what is told already. */
 let known = new WeakMap()
@@ -123,8 +126,10 @@ function handles(handle, { method }, label) {
   known.set(handle, told)
   const title = `${method} ${label}`
   if (told.place === '' || told.titles.has(title) || told.titles.size >= TITLES) return
+  // By the names that it calls a handler is known as the caller of what goes on behind an await, where it is on no stack.
+  const source = told.titles.size > 0 ? null : sourceOf(unwrapped(handle)).slice(0, SOURCE)
   told.titles.add(title)
-  native.siteHandler(told.place, title)
+  native.siteHandler(told.place, title, source)
 }
 
 module.exports = { turn, routed }

@@ -1,6 +1,6 @@
 //! Allocation sites: the campaign's steps, and the profiles that JavaScript takes in it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use napi::bindgen_prelude::{Float64Array, Int32Array, Uint32Array};
 use napi_derive::napi;
@@ -12,7 +12,7 @@ use crate::recorder::writer::epoch_ms;
 use crate::recorder::{EventKind, Quantity, reader};
 use crate::trend::advice::Place;
 use crate::trend::campaign::{Campaign, Situation, Step};
-use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites, file_of};
+use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites, file_of, names_called};
 use crate::trend::window::Figures;
 
 /// Places of handlers that are kept; an app has some hundreds.
@@ -21,13 +21,21 @@ const MOST_ROUTES: usize = 16;
 /// Places whose sources are kept.
 const MOST_PLACES: usize = 4096;
 
+/// A function that handles requests.
+#[derive(Default)]
+struct Handler {
+    routes: BTreeSet<String>,
+    /// Names of the functions that it calls.
+    calls: HashSet<String>,
+}
+
 /// What the environment knows of the sites where the heap's growth is allocated.
 #[derive(Default)]
 pub struct Search {
     campaign: Campaign,
     sites: Sites,
-    /// Routes by the place of a function that handles their requests.
-    handlers: HashMap<String, BTreeSet<String>>,
+    /// By their places.
+    handlers: HashMap<String, Handler>,
     /// Places as they are shown: of the source, where there is a map.
     shown: HashMap<String, String>,
     /// Of this campaign, or the last: the one that grows most.
@@ -99,15 +107,18 @@ pub fn site_failed(reason: String) {
     });
 }
 
-/// The function at `place` handles requests of a route.
+/// The function at `place` handles requests of a route; its source, of which a part will do, the first time.
 #[napi(catch_unwind)]
-pub fn site_handler(place: String, route: String) {
+pub fn site_handler(place: String, route: String, source: Option<String>) {
     with(|environment| {
         let handlers = &mut environment.search.handlers;
         if handlers.len() < MOST_HANDLERS || handlers.contains_key(&place) {
-            let routes = handlers.entry(place).or_default();
-            if routes.len() < MOST_ROUTES {
-                routes.insert(route);
+            let handler = handlers.entry(place).or_default();
+            if handler.routes.len() < MOST_ROUTES {
+                handler.routes.insert(route);
+            }
+            if let Some(source) = source {
+                handler.calls.extend(names_called(&source));
             }
         }
     });
@@ -171,20 +182,17 @@ pub fn moment(environment: &Environment) -> Moment {
     }
 }
 
-fn told(
-    site: Site,
-    sites: &Sites,
-    handlers: &HashMap<String, BTreeSet<String>>,
-    shown: &HashMap<String, String>,
-) -> Place {
-    let of = |function: &Function| handlers.get(&function.place).into_iter().flatten().cloned();
-    let among: BTreeSet<String> = site.handlers.iter().flat_map(of).collect();
-    // Handlers that allocate nothing that is sampled are known by their place alone.
-    let neighbours = || {
-        let of_file = handlers.iter().filter(|(place, _)| file_of(place) == file_of(&site.function.place));
-        of_file.flat_map(|(_, routes)| routes.iter().cloned()).collect()
+fn told(site: Site, sites: &Sites, handlers: &HashMap<String, Handler>, shown: &HashMap<String, String>) -> Place {
+    let routes_of = |chosen: &dyn Fn(&str, &Handler) -> bool| -> BTreeSet<String> {
+        let chosen = handlers.iter().filter(|(place, handler)| chosen(place, handler));
+        chosen.flat_map(|(_, handler)| handler.routes.iter().cloned()).collect()
     };
-    let routes = sites.routes(&site, &if among.is_empty() { neighbours() } else { among });
+    let seen = routes_of(&|place, _| site.handlers.iter().any(|handler| handler.place == place));
+    // Handlers that allocate nothing that is sampled are known by their place alone.
+    let neighbours = || routes_of(&|place, _| file_of(place) == file_of(&site.function.place));
+    let names = sites.names(&site);
+    let by_name = routes_of(&|_, handler| handler.calls.iter().any(|name| names.contains(name.as_str())));
+    let routes = sites.routes(&site, &if seen.is_empty() { neighbours() } else { seen }, &by_name);
     let Figures { per_thousand, low, high, .. } = site.figures;
     Place {
         origin: shown.get(&site.function.place).unwrap_or(&site.function.place).clone(),

@@ -1,5 +1,6 @@
 use super::*;
 
+const NONE: BTreeSet<String> = BTreeSet::new();
 const MIB: f64 = 1024.0 * 1024.0;
 
 fn function(name: &str) -> Function {
@@ -153,8 +154,10 @@ fn the_route_is_the_one_whose_traffic_explains_the_growth() {
         sites.see(moment(at, [leaky, other]), &profile(&[(&["keep"], kept)]), |_| false);
     }
     let site = &sites.verdict()[0];
-    assert_eq!(sites.routes(site, &BTreeSet::new()), ["GET /leaky"]);
-    assert_eq!(sites.routes(site, &["GET /other".to_owned()].into()), ["GET /other"], "it is known to be among these");
+    assert_eq!(sites.routes(site, &NONE, &NONE), ["GET /leaky"]);
+    let other = BTreeSet::from(["GET /other".to_owned()]);
+    assert_eq!(sites.routes(site, &other, &NONE), ["GET /other"], "it is known to be among these");
+    assert_eq!(sites.routes(site, &NONE, &other), ["GET /leaky"], "a name is no proof against what the traffic shows");
 }
 
 #[test]
@@ -165,7 +168,28 @@ fn routes_that_come_in_step_are_both_named() {
         let kept = served * 900.0 + 20_000.0 * noise(at);
         sites.see(moment(at, [served, served]), &profile(&[(&["keep"], kept)]), |_| false);
     }
-    assert_eq!(sites.routes(&sites.verdict()[0], &BTreeSet::new()), ["GET /leaky", "GET /other"]);
+    let site = &sites.verdict()[0];
+    assert_eq!(sites.routes(site, &NONE, &NONE), ["GET /leaky", "GET /other"]);
+    assert_eq!(sites.routes(site, &NONE, &BTreeSet::from(["GET /other".to_owned()])), ["GET /other"], "it calls it");
+}
+
+#[test]
+fn the_names_of_a_site_are_its_own_and_those_of_its_callers_in_the_program() {
+    let mut sites = Sites::default();
+    for at in 0..20 {
+        let kept = at as f64 * 500.0 * 600.0;
+        let paths: [(&[&str], f64); 2] = [(&["node_modules/next", "load", "", "Session"], kept), (&["other"], 1e3)];
+        sites.see(moment(at, [at as f64 * 500.0, 0.0]), &profile(&paths), |_| false);
+    }
+    assert_eq!(sites.names(&sites.verdict()[0]), HashSet::from(["load", "Session"]));
+}
+
+#[test]
+fn a_source_calls_what_stands_before_a_parenthesis() {
+    let source = "async (req, res) => { if (!req) return; const user = await users . getUser?.(req.params.id); new Session (user)\n(0, $größe_2)(1)((2)) }";
+    let names: BTreeSet<String> = names_called(source).into_iter().collect();
+    assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), ["Session", "async", "getUser", "if"]);
+    assert_eq!(names_called(""), HashSet::new());
 }
 
 #[test]
