@@ -23,13 +23,16 @@ function nodesOf(paths) {
   }))
 }
 
-/** The cells of each app's row, made so many at a time; each is shown when it is there. */
+/** The cells of each app's row, made so many at a time; each is shown when it is there. What fails fails alone. */
 async function inTurns(apps, jobs, makeRow) {
   const rows = apps.map(() => null)
   const queue = apps.map((app, i) => ({ app, i }))
   const work = async () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      rows[next.i] = await makeRow(next.app)
+      rows[next.i] = await makeRow(next.app).catch(error => {
+        process.exitCode = 1
+        return [next.app.name, `**failed**: ${error.message}`]
+      })
       process.stderr.write(`${rows[next.i].join(' | ')}\n`)
     }
   }

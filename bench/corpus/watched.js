@@ -22,6 +22,8 @@ const HEALTHY_REQUESTS = 400
 const PINGS = 1500
 /** The longest without a look. */
 const BURST = 200
+/** While there is a finding, and it is not enough: what leaks descriptors has none left at some time. */
+const FEW = 50
 /** Between looks, once there is nothing but time to wait for: the trend is looked at twice a second, a profile taken once. */
 const PAUSE_MS = 400
 const DEADLINE_MS = 60_000
@@ -48,7 +50,7 @@ async function run(
     for (;;) {
       const sent = server.load.sent
       const toRound = sent < whole ? (seen.length + 1) * round - sent : Number.POSITIVE_INFINITY
-      await server.send(Math.ceil(Math.min(20 + sent, BURST, toRound)))
+      await server.send(Math.ceil(Math.min(20 + sent, found !== null && sent >= least ? FEW : BURST, toRound)))
       const requests = server.load.sent
       // The collections are due to V8: a server under more load collects by itself.
       if (requests >= (seen.length + 1) * round && requests <= whole) {

@@ -44,6 +44,9 @@ pub struct Kept {
 const LEAST_INSTANCES: u64 = 10;
 /// Of those that came, so many must have stayed: what comes and goes stands in a snapshot too.
 const STAYS: f64 = 0.5;
+/// A class on the way to the one that grows most is told in its place if it has so much of that one's growth: of sockets with streams with lists,
+/// which others hold too, it is the sockets that somebody has left open.
+const OF_IT: f64 = 0.4;
 /// Of the growth by the trend. Less explains too little to be spoken of.
 const LEAST_SHARE: f64 = 0.3;
 /// What V8 makes of code as it runs, and keeps for itself.
@@ -61,8 +64,12 @@ pub fn find(diff: &Diff, grown_bytes: f64, place: impl Fn(&str) -> String) -> Op
         let stayed = class.added.saturating_sub(class.removed);
         stayed >= LEAST_INSTANCES && stayed as f64 >= STAYS * class.added as f64
     };
-    let candidates = diff.classes.iter().filter(stays).filter(|class| !INTERNAL.contains(&class.name.as_str()));
-    let class = candidates.max_by(|a, b| growth(a).total_cmp(&growth(b)))?;
+    let candidates = || diff.classes.iter().filter(stays).filter(|class| !INTERNAL.contains(&class.name.as_str()));
+    let most = candidates().max_by(|a, b| growth(a).total_cmp(&growth(b)))?;
+    let of_it = |step: &String| {
+        candidates().find(|class| class.name == class_of(step) && growth(class) >= OF_IT * growth(most))
+    };
+    let class = most.path.iter().find_map(of_it).unwrap_or(most);
     let share = growth(class) / grown_bytes;
     // So that neither a slope of 0 nor one that is no number counts.
     if !(grown_bytes > 0.0 && share >= LEAST_SHARE) {
@@ -78,6 +85,12 @@ pub fn find(diff: &Diff, grown_bytes: f64, place: impl Fn(&str) -> String) -> Op
         module,
         path,
     })
+}
+
+/// Of a step: `Session` of `cache: Session`, and of `Session @86151`.
+fn class_of(step: &str) -> &str {
+    let step = step.rsplit_once(" @").map_or(step, |(step, _)| step);
+    step.rsplit_once(": ").map_or(step, |(_, class)| class)
 }
 
 /// With the module as it is shown, and without the id of the object, which is gone with the snapshot.
@@ -106,7 +119,7 @@ fn path_of(class: &Class, module: Option<&str>) -> Vec<String> {
 
 /// The last thing in front of the class that was given a name.
 fn holder_of(path: &[String], class: &str) -> Option<String> {
-    let is_class = |part: &String| part == class || part.rsplit_once(": ").is_some_and(|(_, name)| name == class);
+    let is_class = |part: &String| class_of(part) == class;
     // Lists of one class hold themselves: what holds the first of them counts.
     let end = path.iter().position(is_class).unwrap_or(path.len().saturating_sub(1));
     let tells = |part: &&String| {
@@ -181,6 +194,22 @@ mod tests {
         assert_eq!(kept.path, ["global", "module src/users.js", "cache: Map", "table", "Session"]);
         let told = kept.told(1003.0);
         assert_eq!(told, "Session objects in cache: Map of src/users.js (97 % of it), +1,003 per 1,000 requests");
+    }
+
+    #[test]
+    fn a_class_on_the_way_is_told_for_what_others_hold_too() {
+        let sockets = ["TCP", "owner: Socket @7"];
+        let lists = ["TCP", "owner: Socket", "_readableState: ReadableState", "buffer: Array @9"];
+        let all = |of_sockets: u64| {
+            vec![
+                with_path(class("Array", 28_000, 12, 6_250_000), None, &lists),
+                with_path(class("ReadableState", 4000, 0, 6_140_000), None, &lists[..3]),
+                with_path(class("Socket", 2000, 0, of_sockets), None, &sockets),
+            ]
+        };
+        let kept = find_in(all(3_420_000), 6e6).unwrap();
+        assert_eq!((kept.class.as_str(), kept.path), ("Socket", ["TCP", "owner: Socket"].map(str::to_owned).to_vec()));
+        assert_eq!(find_in(all(500_000), 6e6).unwrap().class, "ReadableState", "what is in them is another's");
     }
 
     #[test]
