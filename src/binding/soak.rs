@@ -147,7 +147,7 @@ pub fn soak_options(arguments: Vec<String>, color: bool) -> SoakCall {
 #[napi(catch_unwind)]
 pub fn soak_text(outcome: String, width: u32, color: bool) -> Result<String> {
     let terminal = Terminal { width: width as usize, color, progress: false };
-    Ok(cli::soak::text(&read(&outcome)?, terminal, cli::takes_unicode()))
+    Ok(cli::soak::text(&read(&outcome)?, terminal.look()))
 }
 
 /// A result, as JSON, as JUnit's XML.

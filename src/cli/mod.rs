@@ -3,11 +3,13 @@
 //! * `heap`: what is in heap snapshots.
 //! * `show`: records as text for a person, or as JSON for a program.
 //! * `soak`: the arguments of a load test, and its result.
+//! * `look`: what the terminal can take.
 //! * `units`: sizes, durations and times as people read them.
 //! * `chart`: a series as rows of blocks.
 
 mod chart;
 mod heap;
+mod look;
 pub mod show;
 pub mod soak;
 mod units;
@@ -16,6 +18,7 @@ use std::io::{self, Write};
 
 use clap::{Parser, Subcommand};
 
+use self::look::Look;
 use crate::probe::process::{self, smaps::Mappings};
 use crate::recorder::death::{self, Surroundings};
 use crate::recorder::files;
@@ -30,6 +33,14 @@ pub struct Terminal {
     pub color: bool,
     /// Whether standard error is a terminal, on which progress can be shown.
     pub progress: bool,
+}
+
+impl Terminal {
+    /// For what goes there, by this process's locale.
+    pub fn look(self) -> Look {
+        let unicode = look::is_unicode(|name| std::env::var(name).ok());
+        Look { width: self.width, color: self.color, unicode }
+    }
 }
 
 /// Found, and done.
@@ -132,11 +143,6 @@ pub fn soak_options(args: &[String], out: &mut dyn Write, err: &mut dyn Write, c
     }
 }
 
-/// Whether the terminal that this runs in takes UTF-8.
-pub fn takes_unicode() -> bool {
-    is_unicode(|name| std::env::var(name).ok())
-}
-
 /// Help and version are answers; the rest is said on standard error.
 fn usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write, color: bool) -> i32 {
     let text = error.render();
@@ -176,15 +182,7 @@ fn show(
     if records.is_empty() {
         return Ok(NOTHING);
     }
-    let options = show::Options {
-        limit,
-        now: epoch_ms(),
-        width: terminal.width,
-        color: terminal.color,
-        unicode: takes_unicode(),
-        judge: &judge,
-        mappings: &mappings,
-    };
+    let options = show::Options { limit, now: epoch_ms(), look: terminal.look(), judge: &judge, mappings: &mappings };
     match json {
         true => show::json(&records, &options, out)?,
         false => show::text(&records, &options, out)?,
@@ -210,16 +208,6 @@ fn mappings(record: &Record) -> Option<Mappings> {
     let same = || process::start_ticks_of(record.pid) == record.process_start_ticks;
     let mappings = (here && same()).then(|| Mappings::of(record.pid)).flatten()?;
     same().then_some(mappings)
-}
-
-/// Whether the terminal takes UTF-8, by the locale's rules. Without a locale, as in most containers, it is taken to: the
-/// terminal that looks into one is not the container's.
-fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable).find(|value| !value.is_empty());
-    locale.is_none_or(|locale| {
-        let locale = locale.to_ascii_lowercase();
-        locale.contains("utf-8") || locale.contains("utf8")
-    })
 }
 
 #[cfg(test)]

@@ -64,13 +64,3 @@ fn shows_the_record_in_a_file() {
     assert_eq!((&record["pid"], &record["alive"]), (&4711.into(), &false.into()));
     assert!(record["death"]["cause"].is_string());
 }
-
-#[test]
-fn the_locale_says_whether_the_terminal_takes_utf8() {
-    let with = |values: &[(&str, &str)]| {
-        let values: Vec<(String, String)> = values.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        is_unicode(move |name| values.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
-    };
-    assert!(with(&[]) && with(&[("LANG", "C.UTF-8")]) && with(&[("LC_ALL", ""), ("LANG", "de_DE.utf8")]));
-    assert!(!with(&[("LANG", "C")]) && !with(&[("LC_ALL", "POSIX"), ("LANG", "en_US.UTF-8")]));
-}

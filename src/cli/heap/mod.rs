@@ -13,8 +13,9 @@ use std::time::Instant;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use super::look::Look;
 use super::units::{self, plain};
-use super::{NOTHING, OK, Terminal, is_unicode, show::escape};
+use super::{NOTHING, OK, Terminal, show::escape};
 use crate::heap::diff::{Baseline, Ids};
 use crate::heap::source::Source;
 use crate::heap::tree::Cut;
@@ -131,22 +132,10 @@ fn id(text: &str) -> Result<u32, String> {
 struct Page {
     json: bool,
     limit: usize,
-    width: usize,
-    color: bool,
-    unicode: bool,
+    look: Look,
 }
 
 impl Page {
-    fn bold(&self, text: &str) -> String {
-        if self.color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    /// Text from a file, in what the terminal can show.
-    fn plain(&self, text: &str) -> String {
-        let text = plain(text);
-        if self.unicode { text } else { text.replace('→', "->").replace(|c: char| !c.is_ascii(), "?") }
-    }
-
     fn json(&self, value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", escape(serde_json::to_string(value)?))
     }
@@ -176,13 +165,7 @@ impl Task {
 /// What `out` and `err` answer.
 pub fn run(task: &Task, terminal: Terminal, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<i32> {
     let options = task.options();
-    let page = Page {
-        json: options.json,
-        limit: options.limit,
-        width: terminal.width,
-        color: terminal.color,
-        unicode: is_unicode(|name| std::env::var(name).ok()),
-    };
+    let page = Page { json: options.json, limit: options.limit, look: terminal.look() };
     let (roots, progress) = (Roots::from(options.roots), terminal.progress);
     // The command ends with it, and the system takes the memory back at once: to give back each column before takes a while.
     let read = |file: &str| read(file, progress, |source| Heap::read(source, roots).map(ManuallyDrop::new));
@@ -322,7 +305,8 @@ fn path(heap: &Heap, target: &str, page: &Page, out: &mut dyn Write, err: &mut d
         Err(_) => heap.largest_of(target, page.limit),
     };
     if ids.is_empty() {
-        let like: Vec<String> = heap.classes_like(target).into_iter().take(5).map(|name| page.plain(name)).collect();
+        let like: Vec<String> =
+            heap.classes_like(target).into_iter().take(5).map(|name| page.look.plain(name)).collect();
         let hint = if like.is_empty() { String::new() } else { format!(" There are: {}", like.join(", ")) };
         writeln!(err, "plimsoll: no object of a class {}.{hint}", plain(target))?;
         return Ok(NOTHING);

@@ -22,13 +22,13 @@ const SYSTEM: i32 = crate::heap::graph::distances::SYSTEM;
 /// Figures on the right, and one column that takes what the terminal has left.
 fn table(header: &[(&str, CellAlignment)], page: &Page) -> Table {
     let mut table = Table::new();
-    let rule = if page.unicode { '─' } else { '-' };
+    let rule = page.look.rule();
     let separator = LineStyle::none().fill(rule).junction(rule);
     table
         .load_style(TableStyle::new().header_separator(separator))
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(page.width.saturating_sub(INDENT.len()).clamp(40, 240) as u16)
-        .set_truncation_indicator(if page.unicode { "…" } else { "..." })
+        .set_width(page.look.width.saturating_sub(INDENT.len()).clamp(40, 240) as u16)
+        .set_truncation_indicator(page.look.ellipsis())
         .set_header(header.iter().map(|(name, _)| *name));
     for (index, (_, alignment)) in header.iter().enumerate() {
         let column = table.column_mut(index).expect("the header makes its columns");
@@ -54,13 +54,13 @@ fn left_out(rows: usize, page: &Page, what: &str, out: &mut dyn Write) -> io::Re
 
 impl Page {
     fn name(&self, name: &str) -> String {
-        cut(&self.plain(name), NAME_CHARS, self.unicode)
+        cut(&self.look.plain(name), NAME_CHARS, self.look.unicode)
     }
 
     /// `Session @4711`, with what it is where its class does not say that.
     fn object(&self, object: &HeapObject) -> String {
         let shown = match object.kind.as_str() {
-            kind if kind.contains("string") => format!("{:?}", cut(&object.name, 60, self.unicode)),
+            kind if kind.contains("string") => format!("{:?}", cut(&object.name, 60, self.look.unicode)),
             "closure" => format!("{}()", object.name),
             "object" if object.class.starts_with('{') => object.name.clone(),
             "object" | "native" => object.class.clone(),
@@ -77,18 +77,18 @@ fn bytes(value: u64) -> String {
 
 pub fn summary(file: &str, summary: &Summary, reading: &Reading, page: &Page, out: &mut dyn Write) -> io::Result<()> {
     let (nodes, edges) = (count(summary.nodes as u64), count(summary.edges as u64));
-    let head = format!("{}: {} in {nodes} nodes, {edges} edges", page.plain(file), bytes(summary.total_bytes));
-    writeln!(out, "{}", page.bold(&head))?;
+    let head = format!("{}: {} in {nodes} nodes, {edges} edges", page.look.plain(file), bytes(summary.total_bytes));
+    writeln!(out, "{}", page.look.bold(&head))?;
     writeln!(out, "{}\n", reading.told())?;
 
-    writeln!(out, "{}", page.bold("What it is"))?;
+    writeln!(out, "{}", page.look.bold("What it is"))?;
     let mut kinds = table(&[("Kind", Left), ("Count", Right), ("Bytes", Right)], page);
     for kind in &summary.kinds {
         kinds.add_row([kind.kind.to_owned(), count(kind.count), bytes(kind.bytes)]);
     }
     write(&kinds, out)?;
 
-    writeln!(out, "\n{}", page.bold("Classes, by what their objects retain"))?;
+    writeln!(out, "\n{}", page.look.bold("Classes, by what their objects retain"))?;
     let mut classes = table(&[("Class", Left), ("Count", Right), ("Shallow", Right), ("Retained", Right)], page);
     for class in summary.classes.iter().take(page.limit) {
         let row = [page.name(&class.name), count(class.count), bytes(class.self_bytes), bytes(class.retained_bytes)];
@@ -97,7 +97,7 @@ pub fn summary(file: &str, summary: &Summary, reading: &Reading, page: &Page, ou
     write(&classes, out)?;
     left_out(summary.classes.len(), page, "classes", out)?;
 
-    writeln!(out, "\n{}", page.bold("Objects, by what each retains"))?;
+    writeln!(out, "\n{}", page.look.bold("Objects, by what each retains"))?;
     objects(&summary.biggest, page, out)?;
 
     if !summary.duplicate_strings.strings.is_empty() {
@@ -106,7 +106,7 @@ pub fn summary(file: &str, summary: &Summary, reading: &Reading, page: &Page, ou
     if summary.detached.count > 0 {
         let detached = &summary.detached;
         let head = format!("Detached nodes: {} with {}", count(detached.count), bytes(detached.self_bytes));
-        writeln!(out, "\n{}", page.bold(&head))?;
+        writeln!(out, "\n{}", page.look.bold(&head))?;
         objects(&detached.nodes, page, out)?;
     }
     Ok(())
@@ -132,10 +132,10 @@ fn distance(distance: i32) -> String {
 
 fn duplicates(all: &Duplicates, page: &Page, out: &mut dyn Write) -> io::Result<()> {
     let head = format!("Strings that are there more than once: {} wasted", bytes(all.wasted_bytes));
-    writeln!(out, "\n{}", page.bold(&head))?;
+    writeln!(out, "\n{}", page.look.bold(&head))?;
     let mut table = table(&[("String", Left), ("Count", Right), ("Bytes", Right), ("Wasted", Right)], page);
     for string in all.strings.iter().take(page.limit) {
-        let text = page.plain(&format!("{:?}", cut(&string.value, 60, page.unicode)));
+        let text = page.look.plain(&format!("{:?}", cut(&string.value, 60, page.look.unicode)));
         table.add_row([text, count(string.count), bytes(string.bytes), bytes(string.wasted_bytes)]);
     }
     write(&table, out)
@@ -149,7 +149,7 @@ pub fn diff(diff: &Diff, reading: &Reading, page: &Page, out: &mut dyn Write) ->
         changed(class, page, out)?;
     }
     left_out(diff.classes.len(), page, "classes", out)?;
-    let minus = if page.unicode { '−' } else { '-' };
+    let minus = if page.look.unicode { '−' } else { '-' };
     let (added, removed) = (count(diff.added), count(diff.removed));
     let (more, less) = (bytes(diff.added_bytes), bytes(diff.removed_bytes));
     writeln!(out, "\nIn all +{added} {minus}{removed} objects, +{more} {minus}{less}; {}", reading.told())?;
@@ -162,21 +162,21 @@ pub fn diff(diff: &Diff, reading: &Reading, page: &Page, out: &mut dyn Write) ->
 
 /// The class with its figures, and below it how the one that retains most is kept.
 fn changed(class: &ClassDiff, page: &Page, out: &mut dyn Write) -> io::Result<()> {
-    let minus = if page.unicode { '−' } else { '-' };
+    let minus = if page.look.unicode { '−' } else { '-' };
     let retained = bytes(class.retained_bytes);
     let figures = format!("+{} {minus}{}, retains {retained}", count(class.added), count(class.removed));
-    writeln!(out, "{}  {figures}", page.bold(&page.name(&class.name)))?;
+    writeln!(out, "{}  {figures}", page.look.bold(&page.name(&class.name)))?;
     if class.path.is_empty() {
         return Ok(());
     }
-    writeln!(out, "{INDENT}{}", page.plain(&class.path.join(" → ")))
+    writeln!(out, "{INDENT}{}", page.look.plain(&class.path.join(" → ")))
 }
 
 pub fn paths(paths: &[RetainingPath], page: &Page, out: &mut dyn Write) -> io::Result<()> {
     for path in paths {
         match path.parts.is_empty() {
             true => writeln!(out, "Nothing but weak references leads there: it may be collected")?,
-            false => writeln!(out, "{}", page.plain(&path.text))?,
+            false => writeln!(out, "{}", page.look.plain(&path.text))?,
         }
     }
     let [path] = paths else { return Ok(()) };
@@ -212,7 +212,7 @@ pub fn dominators(rows: &[Branch], total: u64, page: &Page, out: &mut dyn Write)
 
 pub fn object(detail: &Detail, page: &Page, out: &mut dyn Write) -> io::Result<()> {
     let object = &detail.object;
-    writeln!(out, "{}", page.bold(&page.object(object)))?;
+    writeln!(out, "{}", page.look.bold(&page.object(object)))?;
     let rows = [
         ("name", page.name(&object.name)),
         ("class", page.name(&object.class)),
@@ -230,14 +230,14 @@ pub fn object(detail: &Detail, page: &Page, out: &mut dyn Write) -> io::Result<(
 }
 
 fn references(head: &str, all: usize, shown: &[Reference], page: &Page, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\n{}", page.bold(&format!("{head} ({})", count(all as u64))))?;
+    writeln!(out, "\n{}", page.look.bold(&format!("{head} ({})", count(all as u64))))?;
     let mut table = table(&[("Name", Left), ("Type", Left), ("Object", Left), ("Retained", Right)], page);
     for reference in shown.iter().take(page.limit) {
         let kind =
             if reference.retains { reference.kind.clone() } else { format!("{} (retains nothing)", reference.kind) };
         table.add_row([
             page.name(&reference.name),
-            page.plain(&kind),
+            page.look.plain(&kind),
             page.object(&reference.object),
             bytes(reference.object.retained_bytes),
         ]);

@@ -10,7 +10,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::units::{self, plain};
+use super::look::Look;
+use super::units;
 use crate::probe::process::smaps::Mappings;
 use crate::recorder::record::Record;
 
@@ -20,11 +21,7 @@ pub struct Options<'a> {
     pub limit: usize,
     /// Epoch milliseconds.
     pub now: u64,
-    /// Of the terminal, in columns.
-    pub width: usize,
-    pub color: bool,
-    /// Whether the terminal takes UTF-8.
-    pub unicode: bool,
+    pub look: Look,
     /// Says what a record died of; asked for dead ones only.
     pub judge: &'a dyn Fn(&Record) -> Judgement,
     /// The mappings of a living process, where they can be read.
@@ -88,13 +85,13 @@ pub fn text(records: &[Record], options: &Options, out: &mut dyn Write) -> io::R
     if records.len() > 1 {
         let alive = records.iter().filter(|record| record.alive).count();
         let summary = format!("{} records: {alive} alive, {} dead", records.len(), records.len() - alive);
-        writeln!(out, "{}", options.bold(&summary))?;
+        writeln!(out, "{}", options.look.bold(&summary))?;
         tables::overview(records, &judgements, options, out)?;
     }
     for (record, judgement) in records.iter().zip(&judgements).take(options.limit) {
         if records.len() > 1 {
-            let rule = if options.unicode { "─" } else { "-" };
-            writeln!(out, "\n{}", rule.repeat(options.width.clamp(20, 120)))?;
+            let rule = options.look.rule().to_string();
+            writeln!(out, "\n{}", rule.repeat(options.look.width.clamp(20, 120)))?;
         }
         page::write(record, judgement.as_ref(), options, out)?;
     }
@@ -106,33 +103,5 @@ fn left_out(rows: usize, options: &Options, what: &str, out: &mut dyn Write) -> 
     match rows.checked_sub(options.limit) {
         None | Some(0) => Ok(()),
         Some(more) => writeln!(out, "  and {more} more {what}; --limit {rows} shows them"),
-    }
-}
-
-impl Options<'_> {
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    fn bold(&self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
-    fn alarm(&self, text: &str) -> String {
-        self.paint("1;31", text)
-    }
-
-    fn good(&self, text: &str) -> String {
-        self.paint("32", text)
-    }
-
-    fn arrow(&self) -> &'static str {
-        if self.unicode { "→" } else { "->" }
-    }
-
-    /// Text from a file, in what the terminal can show.
-    fn plain(&self, text: &str) -> String {
-        let text = plain(text);
-        if self.unicode { text } else { text.replace(|c: char| !c.is_ascii(), "?") }
     }
 }

@@ -40,7 +40,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn title(&mut self, title: &str) -> io::Result<()> {
-        writeln!(self.out, "\n{}", self.options.bold(title))
+        writeln!(self.out, "\n{}", self.options.look.bold(title))
     }
 
     fn fact(&mut self, name: &str, fact: &str) -> io::Result<()> {
@@ -50,17 +50,17 @@ impl Page<'_> {
     fn head(&mut self, judgement: Option<&Judgement>) -> io::Result<()> {
         let (record, options) = (self.record, self.options);
         let thread = if record.thread == 0 { String::new() } else { format!(", worker thread {}", record.thread) };
-        let name = options.plain(&record.name);
+        let name = options.look.plain(&record.name);
         let who = format!("{}, pid {}{thread}: ", if name.is_empty() { "(no name)" } else { &name }, record.pid);
         let state = match judgement {
-            None => options.good("alive"),
+            None => options.look.good("alive"),
             // A process that ended by itself is no alarm.
             Some(judgement) if record.exit.as_ref().is_some_and(|exit| exit.code == 0) => {
-                format!("dead, {}", options.plain(&judgement.cause))
+                format!("dead, {}", options.look.plain(&judgement.cause))
             }
-            Some(judgement) => options.alarm(&format!("dead, {}", options.plain(&judgement.cause))),
+            Some(judgement) => options.look.alarm(&format!("dead, {}", options.look.plain(&judgement.cause))),
         };
-        writeln!(self.out, "{}{state}", options.bold(&who))?;
+        writeln!(self.out, "{}{state}", options.look.bold(&who))?;
         let heartbeat = format!("{} UTC", date_time(record.last_heartbeat));
         let ago = between(record.last_heartbeat, options.now);
         match judgement {
@@ -72,22 +72,23 @@ impl Page<'_> {
                 self.fact("last heartbeat", &format!("{ago} ago, {heartbeat}"))?;
                 if options.now.saturating_sub(record.last_heartbeat) > HEARTBEAT_LATE_MS {
                     let late = options
+                        .look
                         .alarm("The process is there, but its heartbeat is late: it is stopped, or gets no CPU.");
                     writeln!(self.out, "  {late}")?;
                 }
             }
             Some(judgement) => {
-                self.fact("evidence", &options.plain(&judgement.evidence))?;
+                self.fact("evidence", &options.look.plain(&judgement.evidence))?;
                 let died = format!("{} UTC, {} ago", date_time(judgement.at), between(judgement.at, options.now));
                 self.fact("died", &format!("{died}, after {}", between(record.started_at, judgement.at)))?;
                 self.fact("last heartbeat", &format!("{heartbeat}, {ago} ago"))?;
             }
         }
-        let on = [&record.node_version, &record.platform].map(|text| options.plain(text)).join(" ");
-        self.fact("program", &format!("{} on Node {on}", options.plain(&record.script)))?;
+        let on = [&record.node_version, &record.platform].map(|text| options.look.plain(text)).join(" ");
+        self.fact("program", &format!("{} on Node {on}", options.look.plain(&record.script)))?;
         if let Some(path) = &record.path {
             let mirrored = if record.mirrored { " (a copy, at most 250 ms old)" } else { "" };
-            self.fact("record", &format!("{}{mirrored}", options.plain(path)))?;
+            self.fact("record", &format!("{}{mirrored}", options.look.plain(path)))?;
         }
         if record.faults > 0 {
             self.fact("faults", &format!("{} within plimsoll, kept from the application", count(record.faults)))?;
@@ -145,13 +146,14 @@ impl Page<'_> {
         let since = last.saturating_sub(CHART_MS);
         let recent = self.record.samples.iter().filter(|sample| sample.at >= since);
         let series: Vec<(u64, u64)> = recent.map(|sample| (sample.at, figure(sample))).collect();
-        let Some(lines) = chart::lines(&series, self.options.width.saturating_sub(2), self.options.unicode) else {
+        let Some(lines) = chart::lines(&series, self.options.look.width.saturating_sub(2), self.options.look.unicode)
+        else {
             return Ok(());
         };
         let value = |chosen: Option<&(u64, u64)>| chosen.map_or(0, |(_, value)| *value);
         let (first, last) = (value(series.iter().min_by_key(|at| at.0)), value(series.iter().max_by_key(|at| at.0)));
         let peak = value(series.iter().max_by_key(|at| at.1));
-        let arrow = self.options.arrow();
+        let arrow = self.options.look.arrow();
         writeln!(
             self.out,
             "\n  {name}: {} {arrow} {}, at most {} (times in UTC)",
@@ -170,7 +172,8 @@ impl Page<'_> {
         let trends: Vec<(Quantity, &Trend)> = self.record.trend.each().collect();
         for (quantity, trend) in trends {
             let state = trend.state.name();
-            let state = if trend.state == TrendState::Leaking { self.options.alarm(state) } else { state.to_owned() };
+            let state =
+                if trend.state == TrendState::Leaking { self.options.look.alarm(state) } else { state.to_owned() };
             self.fact(quantity.name(), &format!("{state}{}", growth(trend)))?;
         }
         Ok(())
@@ -183,17 +186,17 @@ impl Page<'_> {
         }
         self.title("Findings")?;
         for finding in findings.iter().take(self.options.limit) {
-            let place = |text: &Option<String>| text.as_ref().map(|text| format!(" {}", self.options.plain(text)));
+            let place = |text: &Option<String>| text.as_ref().map(|text| format!(" {}", self.options.look.plain(text)));
             let (route, origin) =
                 (place(&finding.route).unwrap_or_default(), place(&finding.origin).unwrap_or_default());
             let times = if finding.count > 1 { format!(", {} times", count(finding.count)) } else { String::new() };
-            let what = format!("{} {}{route}{origin}{times}", finding.severity, self.options.plain(&finding.kind));
-            let what = if finding.severity == "info" { what } else { self.options.bold(&what) };
+            let what = format!("{} {}{route}{origin}{times}", finding.severity, self.options.look.plain(&finding.kind));
+            let what = if finding.severity == "info" { what } else { self.options.look.bold(&what) };
             writeln!(self.out, "  {what}")?;
-            writeln!(self.out, "    {}", self.options.plain(&finding.advice))?;
+            writeln!(self.out, "    {}", self.options.look.plain(&finding.advice))?;
             if let (Some(class), Some(path)) = (&finding.class, &finding.path) {
-                let path = path.join(if self.options.unicode { " → " } else { " -> " });
-                writeln!(self.out, "    {}  {}", self.options.plain(class), self.options.plain(&path))?;
+                let path = path.join(if self.options.look.unicode { " → " } else { " -> " });
+                writeln!(self.out, "    {}  {}", self.options.look.plain(class), self.options.look.plain(&path))?;
             }
         }
         left_out(findings.len(), self.options, "findings", self.out)
@@ -210,7 +213,7 @@ impl Page<'_> {
             let by =
                 by.map_or("by no request that is known".to_owned(), |request| format!("by {}", self.name(request)));
             let blocked = format!("blocked for {} at the last heartbeat", duration(record.blocked_ms));
-            writeln!(self.out, "  {}, {by}", self.options.alarm(&blocked))?;
+            writeln!(self.out, "  {}, {by}", self.options.look.alarm(&blocked))?;
         }
         let turn = format!("lag {}, {:.0} % at work", duration(event_loop.lag_ms), event_loop.utilization * 100.0);
         self.fact("last turn", &turn)?;
@@ -221,8 +224,8 @@ impl Page<'_> {
 
     fn name(&self, request: &InFlight) -> String {
         let options = self.options;
-        let route = request.route.as_ref().map_or(String::new(), |route| format!(" ({})", options.plain(route)));
-        format!("{} {}{route}", options.plain(&request.method), options.plain(&request.path))
+        let route = request.route.as_ref().map_or(String::new(), |route| format!(" ({})", options.look.plain(route)));
+        format!("{} {}{route}", options.look.plain(&request.method), options.look.plain(&request.path))
     }
 
     fn collections(&mut self) -> io::Result<()> {
@@ -236,7 +239,7 @@ impl Page<'_> {
             let pauses = format!("{} times, {mean} each on average, {all} in all", count(total.count));
             self.fact(total.kind, &pauses)?;
         }
-        let arrow = self.options.arrow();
+        let arrow = self.options.look.arrow();
         let last = record.collections.iter().rev().take(COLLECTIONS.min(self.options.limit));
         for (index, collection) in last.enumerate() {
             let (before, after) = (bytes(collection.before_bytes), bytes(collection.after_bytes));
@@ -284,7 +287,7 @@ impl Page<'_> {
             (many, true) => format!("{many} in flight, oldest first:"),
             (many, false) => format!("{many} in flight when it died, oldest first:"),
         };
-        writeln!(self.out, "\n  {}", options.bold(&heading))?;
+        writeln!(self.out, "\n  {}", options.look.bold(&heading))?;
         if in_flight.is_empty() {
             return Ok(());
         }
@@ -304,7 +307,7 @@ impl Page<'_> {
         }
         if pressure.level > 0.0 {
             let shedding = format!("shedding, pressed to {:.0} %", pressure.level * 100.0);
-            parts.insert(0, self.options.alarm(&shedding));
+            parts.insert(0, self.options.look.alarm(&shedding));
         }
         if !parts.is_empty() {
             self.fact("pressure", &parts.join("; "))?;
@@ -348,8 +351,9 @@ impl Page<'_> {
             writeln!(self.out, "  the last {shown} of {}", record.events.len())?;
         }
         for event in &record.events[record.events.len() - shown..] {
-            let route = event.route.as_ref().map_or(String::new(), |route| format!("{} ", self.options.plain(route)));
-            let detail = cut(&self.options.plain(&event.detail), 400, self.options.unicode);
+            let route =
+                event.route.as_ref().map_or(String::new(), |route| format!("{} ", self.options.look.plain(route)));
+            let detail = cut(&self.options.look.plain(&event.detail), 400, self.options.look.unicode);
             let line = format!("{}  {:<18} {route}{detail}", date_time(event.at), event.kind);
             writeln!(self.out, "  {}", line.trim_end())?;
         }

@@ -21,7 +21,7 @@ pub fn write(record: &Record, options: &Options, out: &mut dyn Write) -> io::Res
         (false, true) => "at the last heartbeat; its mappings cannot be read from here",
         (false, false) => "at the last heartbeat",
     };
-    writeln!(out, "\n{} ({} {when})", options.bold("Where the RSS is"), size(rss as f64))?;
+    writeln!(out, "\n{} ({} {when})", options.look.bold("Where the RSS is"), size(rss as f64))?;
     let mut parts: Vec<(Part, u64)> = readings.parts().into_iter().filter_map(with_bytes).collect();
     parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     for (part, bytes) in parts.iter().filter(|(_, bytes)| *bytes >= rss / 1000) {
@@ -30,7 +30,7 @@ pub fn write(record: &Record, options: &Options, out: &mut dyn Write) -> io::Res
         writeln!(out, "  {line}")?;
     }
     for advice in parts.iter().filter_map(|(part, _)| part.advice.as_ref()) {
-        writeln!(out, "  {} {advice}", options.arrow())?;
+        writeln!(out, "  {} {advice}", options.look.arrow())?;
     }
     // The advice on malloc says it already.
     let said = parts.iter().any(|(part, _)| part.name == Name::MallocInUse && part.advice.is_some());

@@ -15,13 +15,13 @@ const WIDE: usize = 110;
 /// Columns with their alignment; those in `wide` wrap.
 fn table(header: &[(&str, CellAlignment)], wide: &[usize], options: &Options) -> Table {
     let mut table = Table::new();
-    let rule = if options.unicode { '─' } else { '-' };
+    let rule = options.look.rule();
     let separator = LineStyle::none().fill(rule).junction(rule);
     table
         .load_style(TableStyle::new().header_separator(separator))
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(options.width.saturating_sub(INDENT.len()).clamp(40, 240) as u16)
-        .set_truncation_indicator(if options.unicode { "…" } else { "..." })
+        .set_width(options.look.width.saturating_sub(INDENT.len()).clamp(40, 240) as u16)
+        .set_truncation_indicator(options.look.ellipsis())
         .set_header(header.iter().map(|(name, _)| *name));
     for (index, (_, alignment)) in header.iter().enumerate() {
         let column = table.column_mut(index).expect("the header makes its columns");
@@ -60,10 +60,10 @@ pub fn overview(
         let thread = if record.thread == 0 { String::new() } else { format!("/{}", record.thread) };
         let state = match judgement {
             None => format!("alive, {}", between(record.started_at, options.now)),
-            Some(judgement) => format!("dead, {}", options.plain(&judgement.cause)),
+            Some(judgement) => format!("dead, {}", options.look.plain(&judgement.cause)),
         };
         table.add_row([
-            options.plain(&record.name),
+            options.look.plain(&record.name),
             format!("{}{thread}", record.pid),
             state,
             date_time(record.last_heartbeat),
@@ -82,7 +82,7 @@ pub fn in_flight(requests: &[InFlight], options: &Options, out: &mut dyn Write) 
     let shown = requests.iter().enumerate().filter(|(index, request)| *index < options.limit || request.running);
     for (_, request) in shown {
         let state = match (request.running, request.torn) {
-            (true, _) if options.unicode => "▶ RUNNING",
+            (true, _) if options.look.unicode => "▶ RUNNING",
             (true, _) => "> RUNNING",
             (false, true) => "torn",
             _ => "",
@@ -90,8 +90,8 @@ pub fn in_flight(requests: &[InFlight], options: &Options, out: &mut dyn Write) 
         table.add_row([
             duration(request.age_ms),
             state.to_owned(),
-            format!("{} {}", options.plain(&request.method), options.plain(&request.path)),
-            request.route.as_ref().map_or_else(|| "(not known yet)".to_owned(), |route| options.plain(route)),
+            format!("{} {}", options.look.plain(&request.method), options.look.plain(&request.path)),
+            request.route.as_ref().map_or_else(|| "(not known yet)".to_owned(), |route| options.look.plain(route)),
             size(request.heap_bytes as f64),
             if request.body_bytes == 0 { String::new() } else { size(request.body_bytes as f64) },
         ]);
@@ -99,7 +99,8 @@ pub fn in_flight(requests: &[InFlight], options: &Options, out: &mut dyn Write) 
     // A table has no colours of its own: they would count as characters.
     table.lines().try_for_each(|line| {
         let line = line.trim_end();
-        let line = if line.contains("> RUNNING") || line.contains("▶ RUNNING") { &options.bold(line) } else { line };
+        let line =
+            if line.contains("> RUNNING") || line.contains("▶ RUNNING") { &options.look.bold(line) } else { line };
         writeln!(out, "{INDENT}{line}")
     })
 }
@@ -119,7 +120,7 @@ pub fn routes(routes: &[RouteStats], options: &Options, out: &mut dyn Write) -> 
     if some(|route| route.aborted > 0) {
         fields.push(("Aborted", |route| count(route.aborted)));
     }
-    if options.width < WIDE {
+    if options.look.width < WIDE {
         fields.push(("Latency\np50, p99", |route| format!("{}\n{}", p50(route), p99(route))));
         let both: fn(&RouteStats) -> String =
             |route| format!("{}\n{}", mean(&route.heap_bytes), size(route.heap_bytes.p99));
@@ -144,7 +145,7 @@ pub fn routes(routes: &[RouteStats], options: &Options, out: &mut dyn Write) -> 
     let header: Vec<_> = [("Route", Left)].into_iter().chain(fields.iter().map(|(name, _)| (*name, Right))).collect();
     let mut table = table(&header, &[0], options);
     for route in routes.iter().take(options.limit) {
-        let name = format!("{} {}", options.plain(&route.method), options.plain(&route.route));
+        let name = format!("{} {}", options.look.plain(&route.method), options.look.plain(&route.route));
         let cells = fields.iter().map(|(_, field)| field(route));
         table.add_row([name].into_iter().chain(cells).collect::<Vec<_>>());
     }
@@ -160,10 +161,10 @@ pub fn layers(routes: &[RouteStats], options: &Options, out: &mut dyn Write) -> 
         [("Function", Left), ("Route", Left), ("Requests", Right), ("Heap\nmean", Right), ("Time\nmean", Right)];
     let mut table = table(&header, &[0, 1], options);
     for (route, layer) in layers.iter().take(options.limit) {
-        let origin = layer.origin.as_ref().map_or(String::new(), |origin| format!(" ({})", options.plain(origin)));
+        let origin = layer.origin.as_ref().map_or(String::new(), |origin| format!(" ({})", options.look.plain(origin)));
         table.add_row([
-            format!("{}{origin}", options.plain(&layer.name)),
-            format!("{} {} {}", options.plain(&route.method), options.plain(&route.route), route.status),
+            format!("{}{origin}", options.look.plain(&layer.name)),
+            format!("{} {} {}", options.look.plain(&route.method), options.look.plain(&route.route), route.status),
             count(layer.count),
             size(layer.heap_mean_bytes),
             duration(layer.time_mean_ms),

@@ -11,16 +11,10 @@ fn judge(_: &Record) -> Judgement {
     Judgement { cause: "cgroup OOM".into(), evidence: "The cgroup held 511 of 512 MiB.".into(), at: 1_795_353_845_123 }
 }
 
+const LOOK: Look = Look { width: 100, color: false, unicode: true };
+
 fn options() -> Options<'static> {
-    Options {
-        limit: 100,
-        now: 1_795_353_999_000,
-        width: 100,
-        color: false,
-        unicode: true,
-        judge: &judge,
-        mappings: &|_| None,
-    }
+    Options { limit: 100, now: 1_795_353_999_000, look: LOOK, judge: &judge, mappings: &|_| None }
 }
 
 fn shown(records: &[Record], options: &Options) -> String {
@@ -170,17 +164,20 @@ fn a_living_process_without_heartbeat_is_pointed_out() {
 
 #[test]
 fn a_terminal_without_utf8_gets_ascii_and_no_colour_unless_asked() {
-    let text = shown(&[dead(), dead()], &Options { unicode: false, ..options() });
+    let text = shown(&[dead(), dead()], &Options { look: Look { unicode: false, ..LOOK }, ..options() });
     let odd: Vec<char> = text.chars().filter(|c| !c.is_ascii()).collect();
     assert_eq!(odd, [], "{text}");
     assert!(text.contains("> RUNNING") && !text.contains('\u{1b}'));
-    assert!(shown(&[dead()], &Options { color: true, ..options() }).contains("\u{1b}[1;31mdead, cgroup OOM\u{1b}[0m"));
+    assert!(
+        shown(&[dead()], &Options { look: Look { color: true, ..LOOK }, ..options() })
+            .contains("\u{1b}[1;31mdead, cgroup OOM\u{1b}[0m")
+    );
 }
 
 #[test]
 fn fits_the_width_of_the_terminal() {
     for width in [80, 100, 160] {
-        let text = shown(&[dead()], &Options { width, ..options() });
+        let text = shown(&[dead()], &Options { look: Look { width, ..LOOK }, ..options() });
         let tables = text.lines().filter(|line| line.contains("POST /") || line.contains('┤') || line.contains("───"));
         for line in tables.filter(|line| !line.contains("blocked")) {
             assert!(line.chars().count() <= width, "{width}: {line}");
@@ -250,7 +247,7 @@ fn everything(bytes: &[u8]) -> Result<usize, reader::ReadError> {
     let records = [record.clone(), Record { alive: true, ..record }];
     let mut out = Vec::new();
     text(&records, &options(), &mut out).unwrap();
-    let odd = Options { unicode: false, color: true, width: 0, limit: usize::MAX, ..options() };
+    let odd = Options { look: Look { unicode: false, color: true, width: 0 }, limit: usize::MAX, ..options() };
     text(&records[..1], &odd, &mut out).unwrap();
     json(&records[..1], &options(), &mut out).unwrap();
     for openmetrics in [false, true] {

@@ -1,4 +1,4 @@
-use super::super::Terminal;
+use super::super::look::Look;
 use super::*;
 
 fn outcome() -> Outcome {
@@ -28,7 +28,7 @@ fn outcome() -> Outcome {
 
 #[test]
 fn a_page_names_the_route_its_bytes_where_they_come_from_and_what_holds_them() {
-    let page = text(&outcome(), Terminal { width: 100, color: false, progress: false }, true);
+    let page = text(&outcome(), Look { width: 100, color: false, unicode: true });
     for line in [
         "app.js: failed",
         "2 routes, 3,900 requests measured, 8.1 s, Node v20.20.2",
@@ -43,7 +43,7 @@ fn a_page_names_the_route_its_bytes_where_they_come_from_and_what_holds_them() {
         assert!(page.lines().any(|found| found == line), "{line}\n{page}");
     }
     assert!(!page.contains("timers") && !page.contains("-0"), "{page}");
-    assert!(text(&outcome(), Terminal { width: 40, color: true, progress: false }, false).is_ascii());
+    assert!(text(&outcome(), Look { width: 40, color: true, unicode: false }).is_ascii());
 }
 
 #[test]

@@ -5,65 +5,47 @@ use std::fmt::Write;
 use comfy_table::CellAlignment::{Left, Right};
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 
-use super::super::Terminal;
-use super::super::units::{count, cut, duration, plain};
+use super::super::look::Look;
+use super::super::units::{count, cut, duration};
 use super::{Outcome, Rate, Route, bytes, more, reasons};
 
 /// Of a path that is longer, the end tells who holds the object.
 const PATH_CHARS: usize = 400;
 
-struct Page {
-    width: usize,
-    color: bool,
-    unicode: bool,
-}
-
-impl Page {
-    fn bold(&self, text: &str) -> String {
-        if self.color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    fn plain(&self, text: &str) -> String {
-        let text = plain(text);
-        if self.unicode { text } else { text.replace('→', "->").replace(|c: char| !c.is_ascii(), "?") }
-    }
-}
-
 /// The page for a result.
-pub fn text(outcome: &Outcome, terminal: Terminal, unicode: bool) -> String {
-    let page = Page { width: terminal.width, color: terminal.color, unicode };
+pub fn text(outcome: &Outcome, look: Look) -> String {
     let mut out = String::new();
     // A String takes everything.
-    let _ = write(outcome, &page, &mut out);
+    let _ = write(outcome, look, &mut out);
     out
 }
 
-fn write(outcome: &Outcome, page: &Page, out: &mut String) -> std::fmt::Result {
+fn write(outcome: &Outcome, look: Look, out: &mut String) -> std::fmt::Result {
     let requests: f64 = outcome.routes.iter().map(|route| route.requests).sum();
     let (routes, requests) = (outcome.routes.len(), count(requests as u64));
     let plural = if routes == 1 { "" } else { "s" };
-    let node = page.plain(&outcome.node);
+    let node = look.plain(&outcome.node);
     let took = duration(outcome.seconds * 1e3);
-    let head = format!("{}: {}", page.plain(&outcome.app), outcome.verdict);
-    writeln!(out, "{}", page.bold(&head))?;
+    let head = format!("{}: {}", look.plain(&outcome.app), outcome.verdict);
+    writeln!(out, "{}", look.bold(&head))?;
     writeln!(out, "{routes} route{plural}, {requests} requests measured, {took}, Node {node}\n")?;
-    table(&outcome.routes, page, out)?;
+    table(&outcome.routes, look, out)?;
     for route in outcome.routes.iter().filter(|route| route.verdict != "passed" || !route.notes.is_empty()) {
-        details(route, page, out)?;
+        details(route, look, out)?;
     }
     for note in &outcome.notes {
-        writeln!(out, "\n{}", page.plain(note))?;
+        writeln!(out, "\n{}", look.plain(note))?;
     }
     Ok(())
 }
 
-fn table(routes: &[Route], page: &Page, out: &mut String) -> std::fmt::Result {
+fn table(routes: &[Route], look: Look, out: &mut String) -> std::fmt::Result {
     let mut table = Table::new();
-    let rule = if page.unicode { '─' } else { '-' };
+    let rule = look.rule();
     table
         .load_style(TableStyle::new().header_separator(LineStyle::none().fill(rule).junction(rule)))
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(page.width.saturating_sub(2).clamp(60, 240) as u16)
+        .set_width(look.width.saturating_sub(2).clamp(60, 240) as u16)
         .set_header(["Route", "Verdict", "Kept a request", "95 % interval", "Requests", "Rounds"]);
     for (index, alignment) in [Left, Left, Right, Right, Right, Right].into_iter().enumerate() {
         let column = table.column_mut(index).expect("the header makes its columns");
@@ -74,7 +56,7 @@ fn table(routes: &[Route], page: &Page, out: &mut String) -> std::fmt::Result {
         let Rate { value, low, high } = route.bytes_per_request.unwrap_or_default();
         let interval = low.zip(high).map(|(low, high)| format!("{} to {}", bytes(low), bytes(high)));
         table.add_row([
-            page.plain(&route.route),
+            look.plain(&route.route),
             route.verdict.clone(),
             value.map(bytes).unwrap_or_default(),
             interval.unwrap_or_default(),
@@ -85,48 +67,48 @@ fn table(routes: &[Route], page: &Page, out: &mut String) -> std::fmt::Result {
     table.lines().try_for_each(|line| writeln!(out, "  {}", line.trim_end()))
 }
 
-fn details(route: &Route, page: &Page, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "\n{}", page.bold(&format!("{}: {}", page.plain(&route.route), route.verdict)))?;
+fn details(route: &Route, look: Look, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "\n{}", look.bold(&format!("{}: {}", look.plain(&route.route), route.verdict)))?;
     for reason in reasons(route) {
-        writeln!(out, "  {}", page.plain(&reason))?;
+        writeln!(out, "  {}", look.plain(&reason))?;
     }
     if !route.sites.is_empty() {
         writeln!(out, "  Allocated in")?;
         for site in &route.sites {
             let interval = format!("{} to {}", bytes(site.low), bytes(site.high));
             let rate = format!("{} a request ({interval})", bytes(site.bytes_per_request));
-            writeln!(out, "    {} ({}): {rate}", page.plain(&site.origin), page.plain(&site.function))?;
+            writeln!(out, "    {} ({}): {rate}", look.plain(&site.origin), look.plain(&site.function))?;
         }
     }
     if !route.classes.is_empty() {
         writeln!(out, "  Kept, for 1,000 requests")?;
         for class in &route.classes {
             let retained = bytes(class.retained_bytes_per_request * 1000.0);
-            let name = cut(&page.plain(&class.name), 80, page.unicode);
+            let name = cut(&look.plain(&class.name), 80, look.unicode);
             writeln!(out, "    {} {name}, which retain {retained}", more(class.per_thousand))?;
             if !class.path.is_empty() {
-                writeln!(out, "      {}", path(&class.path, page))?;
+                writeln!(out, "      {}", path(&class.path, look))?;
             }
         }
     }
     if !route.files.is_empty() {
         writeln!(out, "  Left open, for 1,000 requests")?;
         for file in &route.files {
-            writeln!(out, "    {} {}", more(file.per_thousand), page.plain(&file.name))?;
+            writeln!(out, "    {} {}", more(file.per_thousand), look.plain(&file.name))?;
         }
     }
     for note in &route.notes {
-        writeln!(out, "  {}", page.plain(note))?;
+        writeln!(out, "  {}", look.plain(note))?;
     }
     Ok(())
 }
 
-fn path(steps: &[String], page: &Page) -> String {
-    let whole = page.plain(&steps.join(" → "));
+fn path(steps: &[String], look: Look) -> String {
+    let whole = look.plain(&steps.join(" → "));
     let length = whole.chars().count();
     if length <= PATH_CHARS {
         return whole;
     }
-    let mark = if page.unicode { "…" } else { "..." };
+    let mark = look.ellipsis();
     format!("{mark}{}", whole.chars().skip(length - PATH_CHARS).collect::<String>())
 }
