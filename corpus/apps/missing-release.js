@@ -11,7 +11,7 @@ exports.route = 'GET /users/:id'
 exports.expected = { leak: true, kinds: { unclosed: 'leak' }, class: 'Connection', holder: 'Pool' }
 exports.load = { requests: 2000 }
 
-const pool = new Pool({ max: 1000 })
+const pool = new Pool({ max: 3000 })
 exports.pools = [pool]
 
 exports.leaky = app => {

@@ -14,8 +14,6 @@ use super::snapshot::{NONE, Ordinal};
 const MOST_PATHS: usize = 300;
 /// Groups that are counted; an odd heap may have as many as it has objects.
 const MOST_GROUPS: usize = 1_000_000;
-/// How far down from the root a way is told apart.
-const MOST_DEPTH: u32 = 100;
 
 /// Objects of one class that are held in one way.
 #[derive(Clone, Debug, Default)]
@@ -71,11 +69,23 @@ pub struct Groups {
     by_way: HashMap<u64, Told>,
 }
 
+/// Whether there is one of a class on the way down already, and the number of the way to it. A way has two of a class at most, so there are not more
+/// ways than lists have ends: of those within the first (the arrays of what is in an array, the rest of a list) all are one group, and what
+/// the outermost of these retain is theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entered {
+    Not,
+    Once(u64),
+    Within(u64),
+}
+
+/// Goes on with the way to the first of a class, to those that are within it.
+const WITHIN: &[u8] = b"within";
+
 /// A node that is still to be looked at.
 struct Next {
     node: Ordinal,
     way: u64,
-    depth: u32,
 }
 
 impl Heap {
@@ -99,32 +109,36 @@ impl Heap {
     fn grouped(&self, names: &[u64]) -> HashMap<u64, Group> {
         let children = self.children();
         let mut groups: HashMap<u64, Group> = HashMap::new();
-        // The way by which a class was entered first on the way down; to be left again when the stack is as short as it was then.
-        let mut entered: Vec<Option<u64>> = vec![None; names.len()];
-        let mut leave: Vec<(usize, u32)> = Vec::new();
-        let mut stack = vec![Next { node: self.snapshot.root, way: 0, depth: 0 }];
-        while let Some(Next { node, way: above, depth }) = stack.pop() {
+        // How each class was entered on the way down; what it was before is restored when the stack is as short as it was then.
+        let mut entered: Vec<Entered> = vec![Entered::Not; names.len()];
+        let mut leave: Vec<(usize, usize, Entered)> = Vec::new();
+        let mut stack = vec![Next { node: self.snapshot.root, way: 0 }];
+        while let Some(Next { node, way: above }) = stack.pop() {
             let class = self.classes.of[node as usize];
             let outer = entered[class as usize];
-            // A list of one class holds itself, of any length: all of it is in the hands of whoever has the first.
-            let way = outer.unwrap_or_else(|| if depth < MOST_DEPTH { self.way(above, node, names) } else { above });
+            let inner = match outer {
+                Entered::Not => Entered::Once(self.way(above, node, names)),
+                Entered::Once(way) => Entered::Within(number(way, WITHIN)),
+                Entered::Within(way) => Entered::Within(way),
+            };
+            let (Entered::Once(way) | Entered::Within(way)) = inner else { continue };
             if self.is_counted(node) && (groups.len() < MOST_GROUPS || groups.contains_key(&way)) {
                 let group = groups.entry(way).or_insert_with(|| Group { class, example: node, ..Group::default() });
                 group.count += 1;
                 group.bytes += self.snapshot.nodes.size.get(node);
-                if outer.is_none() {
+                if inner != outer {
                     group.retained += self.retained.size.get(node);
                     group.see(node, self.retained.dominator[node as usize]);
                 }
             }
             let below = children.of_node(node);
-            if outer.is_none() && !below.is_empty() {
-                entered[class as usize] = Some(way);
-                leave.push((stack.len(), class));
+            if inner != outer && !below.is_empty() {
+                entered[class as usize] = inner;
+                leave.push((stack.len(), class as usize, outer));
             }
-            stack.extend(below.iter().map(|node| Next { node: *node, way, depth: depth + 1 }));
-            while let Some((_, class)) = leave.pop_if(|(length, _)| *length == stack.len()) {
-                entered[class as usize] = None;
+            stack.extend(below.iter().map(|node| Next { node: *node, way }));
+            while let Some((_, class, outer)) = leave.pop_if(|(length, ..)| *length == stack.len()) {
+                entered[class] = outer;
             }
         }
         groups
@@ -135,11 +149,19 @@ impl Heap {
     }
 
     /// The number of the way to `node`, which is held by what is at the end of `above`. Variables are told apart, properties are not: they may be keys.
+    /// What several hold is none of theirs but of someone above them all; there it is told apart by the class of who holds it nearest to a root: a request by
+    /// its parser, the prototype of all requests by a module.
     fn way(&self, above: u64, node: Ordinal, names: &[u64]) -> u64 {
         let way = number(above, &names[self.classes.of[node as usize] as usize].to_le_bytes());
         let edge = self.ways()[node as usize];
-        let is_variable = edge != NONE && self.snapshot.edges.kind(edge as usize) == self.snapshot.edge_kinds().context;
-        if is_variable { number(way, self.snapshot.raw_edge_name(edge as usize)) } else { way }
+        if edge == NONE {
+            return way;
+        }
+        let is_variable = self.snapshot.edges.kind(edge as usize) == self.snapshot.edge_kinds().context;
+        let way = if is_variable { number(way, self.snapshot.raw_edge_name(edge as usize)) } else { way };
+        let holder = self.snapshot.source_of(edge);
+        let has_it_alone = holder == self.retained.dominator[node as usize];
+        if has_it_alone { way } else { number(way, &names[self.classes.of[holder as usize] as usize].to_le_bytes()) }
     }
 }
 
@@ -265,6 +287,51 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_an_array_is_not_the_growth_of_the_arrays_in_that() {
+        use super::super::sample::{OBJECT, PROPERTY};
+        let held = |requests: usize| {
+            let mut graph = Graph::with_global();
+            let listeners = graph.node(OBJECT, "Array", 16);
+            graph.edge(2, PROPERTY, "listeners", listeners);
+            for n in 0..requests {
+                let request = graph.node(OBJECT, "Request", 48);
+                let headers = graph.node(OBJECT, "Array", 8);
+                graph.edge(listeners, PROPERTY, &format!("{n}"), request);
+                graph.edge(request, PROPERTY, "headers", headers);
+            }
+            graph
+        };
+        let diff = read(&held(50)).groups().since(&read(&held(10)).groups());
+        let [request, headers] = &diff.classes[..] else { panic!("{:?}", diff.classes) };
+        assert_eq!((request.name.as_str(), request.added, request.retained_bytes), ("Request", 40, 40 * 56));
+        assert_eq!((headers.name.as_str(), headers.added, headers.retained_bytes), ("Array", 40, 40 * 8));
+    }
+
+    #[test]
+    fn what_two_hold_is_told_apart_by_who_holds_it_first() {
+        use super::super::sample::{OBJECT, PROPERTY};
+        // With the prototype of them all at either end.
+        let held = |requests: usize, prototype: usize| {
+            let mut graph = Graph::with_global();
+            let [server, parsers] = ["Server", "Parsers"].map(|name| graph.node(OBJECT, name, 16));
+            graph.edge(2, PROPERTY, "server", server);
+            graph.edge(2, PROPERTY, "parsers", parsers);
+            for n in 0..=requests {
+                let holders = if n == prototype { [2, server] } else { [parsers, server] };
+                let request = graph.node(OBJECT, "Request", 48);
+                holders.iter().for_each(|holder| graph.edge(*holder, PROPERTY, &format!("key {n}"), request));
+            }
+            graph
+        };
+        for (then, now) in [(0, 0), (10, 50)] {
+            let diff = read(&held(50, now)).groups().since(&read(&held(10, then)).groups());
+            let [class] = &diff.classes[..] else { panic!("{:?}", diff.classes) };
+            assert_eq!((class.name.as_str(), class.added, class.removed), ("Request", 40, 0));
+            assert!(class.path[1].starts_with("server: Server"), "{:?}", class.path);
+        }
+    }
+
+    #[test]
     fn what_was_there_and_grows_is_not_what_came() {
         use super::super::sample::{OBJECT, PROPERTY};
         let held = |caches: usize, in_first: usize| {
@@ -294,14 +361,17 @@ mod tests {
             let mut last = graph.node(OBJECT, "List", 16);
             graph.edge(2, PROPERTY, "list", last);
             for _ in 0..count {
-                let node = graph.node(OBJECT, "Node", 32);
+                let [node, item] = [("Node", 32), ("Item", 8)].map(|(name, size)| graph.node(OBJECT, name, size));
                 graph.edge(last, PROPERTY, "next", node);
+                graph.edge(node, PROPERTY, "item", item);
                 last = node;
             }
             graph
         };
         let diff = read(&list(500)).groups().since(&read(&list(100)).groups());
-        assert_eq!((diff.classes.len(), diff.classes[0].added, diff.classes[0].retained_bytes), (1, 400, 400 * 32));
-        assert_eq!(diff.classes[0].path.len(), 3, "to the first one");
+        let [nodes, items] = &diff.classes[..] else { panic!("{:?}", diff.classes) };
+        assert_eq!((nodes.name.as_str(), nodes.added, nodes.retained_bytes), ("Node", 400, 400 * 40));
+        assert_eq!((items.name.as_str(), items.added, items.retained_bytes), ("Item", 400, 400 * 8));
+        assert_eq!(nodes.path.len(), 4, "to one near the first: {:?}", nodes.path);
     }
 }

@@ -9,7 +9,7 @@ use super::{Heap, Result, names};
 
 /// Of the name of what is stepped through.
 const NAME_CHARS: usize = 60;
-/// Of the parts that are told: a list may be of any length, and its middle says nothing new.
+/// Of the parts that are told; the middle says least.
 const MOST_PARTS: usize = 40;
 
 /// A step of a path: an edge, and what it leads to.
@@ -67,7 +67,7 @@ impl Heap {
             telling.step(*edge as usize);
         }
         let module = telling.module.take();
-        let mut parts = telling.finish(node);
+        let mut parts = in_short(telling.finish(node));
         if parts.len() > MOST_PARTS {
             let end = parts.split_off(parts.len() - MOST_PARTS / 2);
             let left_out = parts.split_off(MOST_PARTS / 2).len();
@@ -173,6 +173,18 @@ impl<'a> Telling<'a> {
         self.parts.retain(|part| !part.is_empty());
         self.parts
     }
+}
+
+/// Of steps that are alike, as along a list, the first, and how many more.
+fn in_short(parts: Vec<String>) -> Vec<String> {
+    let mut short = Vec::with_capacity(parts.len().min(MOST_PARTS));
+    for alike in parts.chunk_by(|a, b| a == b) {
+        match alike {
+            [first, _, _, ..] => short.extend([first.clone(), format!("… {} more", alike.len() - 1)]),
+            _ => short.extend_from_slice(alike),
+        }
+    }
+    short
 }
 
 /// Whether V8's name for a link says something to who wrote the code.

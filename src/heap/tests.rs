@@ -281,6 +281,22 @@ fn the_path_to_the_end_of_a_long_list_leaves_its_middle_out() {
         last = next;
     }
     let path = open(&graph).path(graph.nodes[last].id).unwrap();
+    let parts: Vec<&str> = path.parts.iter().map(String::as_str).collect();
+    assert_eq!(path.steps.len(), 5001);
+    let end = format!("next: Item @{}", graph.nodes[last].id);
+    assert_eq!(parts, ["global", "list: Item", "next: Item", "… 4997 more", &end]);
+}
+
+#[test]
+fn a_long_path_that_is_no_list_leaves_its_middle_out_too() {
+    let mut graph = Graph::with_global();
+    let mut last = 2;
+    for n in 0..5000 {
+        let next = graph.node(OBJECT, "Item", 10);
+        graph.edge(last, PROPERTY, &format!("p{n}"), next);
+        last = next;
+    }
+    let path = open(&graph).path(graph.nodes[last].id).unwrap();
     assert_eq!((path.steps.len(), path.parts.len()), (5001, 41));
-    assert_eq!((path.parts[1].as_str(), path.parts[20].as_str()), ("list: Item", "… 4961 more"));
+    assert_eq!((path.parts[1].as_str(), path.parts[20].as_str()), ("p0: Item", "… 4961 more"));
 }

@@ -44,8 +44,9 @@ pub struct Kept {
 const LEAST_INSTANCES: u64 = 10;
 /// Of those that came, so many must have stayed: what comes and goes stands in a snapshot too.
 const STAYS: f64 = 0.5;
-/// A class on the way to the one that grows most is told in its place if it has so much of that one's growth: of sockets with streams with lists,
-/// which others hold too, it is the sockets that somebody has left open.
+/// Another class is told in the place of the one that grows most if it has so much of that one's growth, and says more: one with a name in the place of
+/// strings, which are its keys; and one on the way to that which grows most: of sockets with streams with lists, which others hold too, it is the
+/// sockets that somebody has left open.
 const OF_IT: f64 = 0.4;
 /// Of the growth by the trend. Less explains too little to be spoken of.
 const LEAST_SHARE: f64 = 0.3;
@@ -65,11 +66,17 @@ pub fn find(diff: &Diff, grown_bytes: f64, place: impl Fn(&str) -> String) -> Op
         stayed >= LEAST_INSTANCES && stayed as f64 >= STAYS * class.added as f64
     };
     let candidates = || diff.classes.iter().filter(stays).filter(|class| !INTERNAL.contains(&class.name.as_str()));
-    let most = candidates().max_by(|a, b| growth(a).total_cmp(&growth(b)))?;
-    let of_it = |step: &String| {
-        candidates().find(|class| class.name == class_of(step) && growth(class) >= OF_IT * growth(most))
+    let more = |a: &&Class, b: &&Class| growth(a).total_cmp(&growth(b));
+    let most = candidates().max_by(more)?;
+    // The strings that are the keys of it, or its numbers.
+    let has_class = |class: &&Class| !class.name.starts_with('(') && growth(class) >= OF_IT * growth(most);
+    let most = candidates().filter(has_class).max_by(more).unwrap_or(most);
+    let on_the_way = |class: &&Class| {
+        let way = most.path.get(..class.path.len()).filter(|way| !way.is_empty());
+        way.is_some_and(|way| way.iter().map(|step| class_of(step)).eq(class.path.iter().map(|step| class_of(step))))
     };
-    let class = most.path.iter().find_map(of_it).unwrap_or(most);
+    let of_it = candidates().filter(|class| growth(class) >= OF_IT * growth(most)).filter(on_the_way);
+    let class = of_it.min_by_key(|class| class.path.len()).unwrap_or(most);
     let share = growth(class) / grown_bytes;
     // So that neither a slope of 0 nor one that is no number counts.
     if !(grown_bytes > 0.0 && share >= LEAST_SHARE) {
@@ -210,6 +217,18 @@ mod tests {
         let kept = find_in(all(3_420_000), 6e6).unwrap();
         assert_eq!((kept.class.as_str(), kept.path), ("Socket", ["TCP", "owner: Socket"].map(str::to_owned).to_vec()));
         assert_eq!(find_in(all(500_000), 6e6).unwrap().class, "ReadableState", "what is in them is another's");
+        let mut elsewhere = all(3_420_000);
+        elsewhere[2].path = ["global", "pool: Socket @7"].map(str::to_owned).to_vec();
+        assert_eq!(find_in(elsewhere, 6e6).unwrap().class, "ReadableState", "these are other ones");
+    }
+
+    #[test]
+    fn strings_are_told_where_nothing_else_has_grown_as_well() {
+        let all = |of_sessions: u64| {
+            vec![class("(concatenated string)", 14_000, 0, 700_000), class("Session", 1000, 0, of_sessions)]
+        };
+        assert_eq!(find_in(all(500_000), 1e6).unwrap().class, "Session");
+        assert_eq!(find_in(all(200_000), 1e6).unwrap().class, "(concatenated string)");
     }
 
     #[test]
