@@ -44,14 +44,16 @@ pub struct Kept {
 const LEAST_INSTANCES: u64 = 10;
 /// Of those that came, so many must have stayed: what comes and goes stands in a snapshot too.
 const STAYS: f64 = 0.5;
-/// Another class is told in the place of the one that grows most if it has so much of that one's growth, and says more: one with a name in the place of
-/// strings, which are its keys; and one on the way to that which grows most: of sockets with streams with lists, which others hold too, it is the
-/// sockets that somebody has left open.
+/// Another class is told in the place of the one that grows most if it has so much of that one's growth, and says more: one with a name of its own in the
+/// place of strings, which are its keys, or of closures, which refer to it; and one on the way to that which grows most: of sockets with streams with
+/// lists, which others hold too, it is the sockets that somebody has left open.
 const OF_IT: f64 = 0.4;
 /// Of the growth by the trend. Less explains too little to be spoken of.
 const LEAST_SHARE: f64 = 0.3;
 /// What V8 makes of code as it runs, and keeps for itself.
 const INTERNAL: [&str; 6] = ["(system)", "(compiled code)", "(code)", "(object shape)", "(hidden)", "system / Context"];
+/// What all programs have more and less of says least.
+const OF_LANGUAGE: [&str; 3] = ["Function", "Array", "Object"];
 /// Steps that say nothing of where something lies.
 const LINKS: [&str; 4] = ["table", "elements", "value", "key"];
 /// Of a path in the record.
@@ -68,15 +70,13 @@ pub fn find(diff: &Diff, grown_bytes: f64, place: impl Fn(&str) -> String) -> Op
     let candidates = || diff.classes.iter().filter(stays).filter(|class| !INTERNAL.contains(&class.name.as_str()));
     let more = |a: &&Class, b: &&Class| growth(a).total_cmp(&growth(b));
     let most = candidates().max_by(more)?;
-    // The strings that are the keys of it, or its numbers.
-    let has_class = |class: &&Class| !class.name.starts_with('(') && growth(class) >= OF_IT * growth(most);
+    let names = |class: &Class| !class.name.starts_with('(') && !OF_LANGUAGE.contains(&class.name.as_str());
+    let has_class = |class: &&Class| names(class) && growth(class) >= OF_IT * growth(most);
     let most = candidates().filter(has_class).max_by(more).unwrap_or(most);
-    let on_the_way = |class: &&Class| {
-        let way = most.path.get(..class.path.len()).filter(|way| !way.is_empty());
-        way.is_some_and(|way| way.iter().map(|step| class_of(step)).eq(class.path.iter().map(|step| class_of(step))))
-    };
-    let of_it = candidates().filter(|class| growth(class) >= OF_IT * growth(most)).filter(on_the_way);
-    let class = of_it.min_by_key(|class| class.path.len()).unwrap_or(most);
+    let way = way_of(&most.path);
+    let on_the_way = |class: &&Class| !class.path.is_empty() && way.starts_with(&way_of(&class.path));
+    let of_it = candidates().filter(|class| names(class) && growth(class) >= OF_IT * growth(most)).filter(on_the_way);
+    let class = of_it.min_by_key(|class| way_of(&class.path).len()).unwrap_or(most);
     let share = growth(class) / grown_bytes;
     // So that neither a slope of 0 nor one that is no number counts.
     if !(grown_bytes > 0.0 && share >= LEAST_SHARE) {
@@ -92,6 +92,13 @@ pub fn find(diff: &Diff, grown_bytes: f64, place: impl Fn(&str) -> String) -> Op
         module,
         path,
     })
+}
+
+/// The classes that a path goes through, those of a list once.
+fn way_of(path: &[String]) -> Vec<&str> {
+    let mut way: Vec<&str> = path.iter().filter(|step| !step.starts_with('…')).map(|step| class_of(step)).collect();
+    way.dedup();
+    way
 }
 
 /// Of a step: `Session` of `cache: Session`, and of `Session @86151`.
@@ -217,6 +224,10 @@ mod tests {
         let kept = find_in(all(3_420_000), 6e6).unwrap();
         assert_eq!((kept.class.as_str(), kept.path), ("Socket", ["TCP", "owner: Socket"].map(str::to_owned).to_vec()));
         assert_eq!(find_in(all(500_000), 6e6).unwrap().class, "ReadableState", "what is in them is another's");
+        let list = ["TCP", "owner: Socket", "… 700 more", "_readableState: ReadableState", "buffer: Array @9"];
+        let mut all_in_a_list = all(3_420_000);
+        all_in_a_list[1].path = list[..4].iter().map(|step| (*step).to_owned()).collect();
+        assert_eq!(find_in(all_in_a_list, 6e6).unwrap().class, "Socket");
         let mut elsewhere = all(3_420_000);
         elsewhere[2].path = ["global", "pool: Socket @7"].map(str::to_owned).to_vec();
         assert_eq!(find_in(elsewhere, 6e6).unwrap().class, "ReadableState", "these are other ones");
@@ -229,6 +240,8 @@ mod tests {
         };
         assert_eq!(find_in(all(500_000), 1e6).unwrap().class, "Session");
         assert_eq!(find_in(all(200_000), 1e6).unwrap().class, "(concatenated string)");
+        let closures = vec![class("Function", 21_000, 0, 700_000), class("Timeout", 1000, 0, 400_000)];
+        assert_eq!(find_in(closures, 1e6).unwrap().class, "Timeout");
     }
 
     #[test]
