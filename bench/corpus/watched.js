@@ -63,7 +63,7 @@ async function run(
       const ms = Date.now() - begun
       const fitting = findings.filter(finding => fits(app, finding))
       if (found === null && fitting.length > 0) found = { requests, ms }
-      const done = twin === 'leaky' ? !findable(app) || (found !== null && enough(fitting)) : ms >= atLeast.ms
+      const done = twin === 'leaky' ? !findable(app) || (found !== null && enough(findings)) : ms >= atLeast.ms
       if ((requests >= least && done) || ms > deadlineMs) {
         return { findings, found, requests, ms, rounds: seen, faults: stats.faults, output: server.output() }
       }

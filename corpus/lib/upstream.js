@@ -7,24 +7,18 @@ const { once } = require('node:events')
 const http = require('node:http')
 const net = require('node:net')
 
-/** More than fits into the buffers of a connection. */
-const PAGE = 'x'.repeat(1_000_000)
+const PIECE = 'x'.repeat(16_384)
+/** More pieces than fit into the buffers of a connection. */
+const PAGE = 64
 /** Of a database: how many questions are slow, and how slow. */
 const SLOW_EVERY = 10
 const SLOW_MS = 40
 
 const kinds = {
   /** Answers with a page. */
-  page: () => http.createServer((_req, res) => res.setHeader('ETag', '"1"').end(PAGE)),
+  page: () => http.createServer((_req, res) => answer(res.setHeader('ETag', '"1"'), PAGE)),
   /** Answers without an end. */
-  endless: () =>
-    http.createServer((_req, res) => {
-      const more = () => {
-        while (!res.destroyed && res.write('x'.repeat(16_384)));
-      }
-      res.on('drain', more)
-      more()
-    }),
+  endless: () => http.createServer((_req, res) => answer(res, Number.POSITIVE_INFINITY)),
   /** A line for a line, one in ten late. */
   database() {
     let asked = 0
@@ -36,6 +30,20 @@ const kinds = {
       })
     })
   }
+}
+
+/** Piece by piece, as they are taken: what nobody reads is not to fill this process. */
+function answer(res, pieces) {
+  let left = pieces
+  const more = () => {
+    while (left > 0 && !res.destroyed) {
+      left -= 1
+      if (!res.write(PIECE)) return
+    }
+    res.end()
+  }
+  res.on('drain', more)
+  more()
 }
 
 /** Starts one; its port. It ends with this process. */

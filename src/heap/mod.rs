@@ -24,6 +24,7 @@ pub mod summary;
 mod threads;
 pub mod tree;
 
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use classes::Classes;
@@ -43,6 +44,8 @@ pub struct Heap {
     /// Asked for by most questions, but not by all.
     children: OnceLock<Children>,
     ways: OnceLock<Vec<u32>>,
+    /// For paths: what is no module's scope.
+    scopes_of_many: OnceLock<HashSet<Ordinal>>,
 }
 
 impl Heap {
@@ -58,7 +61,8 @@ impl Heap {
     pub fn of(mut snapshot: Snapshot, roots: Roots) -> Self {
         let (retained, classes) = graph::analyse(&mut snapshot, roots, classes::find);
         snapshot.locations = Vec::new();
-        Self { snapshot, retained, classes, roots, children: OnceLock::new(), ways: OnceLock::new() }
+        let (children, ways, scopes_of_many) = Default::default();
+        Self { snapshot, retained, classes, roots, children, ways, scopes_of_many }
     }
 
     pub fn roots(&self) -> Roots {

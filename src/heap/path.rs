@@ -1,5 +1,7 @@
 //! The shortest way from a root to an object, told as code reads: `global → module users.js → cache: Map → table → LeakedSession @1234`.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::graph::distances::{SYSTEM, UNREACHED};
@@ -7,6 +9,7 @@ use super::object::HeapObject;
 use super::snapshot::{NONE, Ordinal};
 use super::{Heap, Result, names};
 
+const CONTEXT: &[u8] = b"system / Context";
 /// Of the name of what is stepped through.
 const NAME_CHARS: usize = 60;
 /// Of the parts that are told; the middle says least.
@@ -247,14 +250,38 @@ impl Heap {
     }
 
     fn is_context(&self, node: Ordinal) -> bool {
-        self.snapshot.raw_name(node) == b"system / Context"
+        self.snapshot.raw_name(node) == CONTEXT
     }
 
-    /// The scope of a CommonJS module's function: the one right within V8's native context.
+    /// The scope of a CommonJS module's function: one right within V8's native context, and the only one of that function. A function of a module that has no
+    /// variables of its own is right within it too, but is called more than once.
     fn is_module_scope(&self, node: Ordinal) -> bool {
-        let outer = names::internal(&self.snapshot, node, b"previous");
         self.is_context(node)
-            && outer.is_some_and(|outer| self.snapshot.raw_name(outer).starts_with(b"system / NativeContext"))
+            && self.is_outermost_scope(node)
+            && !self.scope_of(node).is_some_and(|function| self.scopes_of_many().contains(&function))
+    }
+
+    fn is_outermost_scope(&self, context: Ordinal) -> bool {
+        let outer = names::internal(&self.snapshot, context, b"previous");
+        outer.is_some_and(|outer| self.snapshot.raw_name(outer).starts_with(b"system / NativeContext"))
+    }
+
+    /// What V8 knows of the scope of which this is one: there is one such thing for a function.
+    fn scope_of(&self, context: Ordinal) -> Option<Ordinal> {
+        names::internal(&self.snapshot, context, b"scope_info")
+    }
+
+    /// Outermost scopes that more than one context is of.
+    fn scopes_of_many(&self) -> &HashSet<Ordinal> {
+        self.scopes_of_many.get_or_init(|| {
+            let named = self.snapshot.strings.numbers_of(CONTEXT);
+            let is_named = |node: &Ordinal| named.contains(&self.snapshot.nodes.name[*node as usize]);
+            let contexts = self.snapshot.ordinals().filter(is_named);
+            let scopes =
+                contexts.filter(|context| self.is_outermost_scope(*context)).filter_map(|each| self.scope_of(each));
+            let mut seen = HashSet::new();
+            scopes.filter(|scope| !seen.insert(*scope)).collect()
+        })
     }
 
     /// The file that a function is from, if it is one of the program's. V8 names a script's node after it.

@@ -272,6 +272,36 @@ fn a_function_keeps_what_it_encloses() {
 }
 
 #[test]
+fn the_scope_of_a_function_that_is_called_often_is_no_modules() {
+    use super::sample::{CLOSURE, CONTEXT, HIDDEN, INTERNAL};
+    let parts = |calls: usize| {
+        let mut graph = Graph::with_global();
+        let native_context = graph.node(HIDDEN, "system / NativeContext", 0);
+        let scope = graph.node(HIDDEN, "system / ScopeInfo", 0);
+        let shared = graph.node(HIDDEN, "(shared function info)", 0);
+        let script = graph.node(HIDDEN, "/srv/shop/jobs.js", 0);
+        graph.edge(shared, INTERNAL, "script", script);
+        let listeners = graph.node(OBJECT, "Array", 16);
+        graph.edge(2, PROPERTY, "listeners", listeners);
+        let mut response = 0;
+        for n in 0..calls {
+            let [listener, context] =
+                [(CLOSURE, ""), (OBJECT, "system / Context")].map(|(kind, name)| graph.node(kind, name, 32));
+            response = graph.node(OBJECT, "Response", 100);
+            graph.edge(listeners, PROPERTY, &n.to_string(), listener);
+            graph.edge(listener, INTERNAL, "shared", shared);
+            graph.edge(listener, INTERNAL, "context", context);
+            graph.edge(context, INTERNAL, "previous", native_context);
+            graph.edge(context, INTERNAL, "scope_info", scope);
+            graph.edge(context, CONTEXT, "res", response);
+        }
+        open(&graph).path(graph.nodes[response].id).unwrap().parts
+    };
+    assert_eq!(parts(2)[..3], ["global", "listeners: Array", "1()"]);
+    assert_eq!(parts(1)[..2], ["global", "module jobs.js"], "a module's own functions look like that");
+}
+
+#[test]
 fn the_path_to_the_end_of_a_long_list_leaves_its_middle_out() {
     let mut graph = Graph::with_global();
     let mut last = 2;

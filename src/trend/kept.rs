@@ -137,7 +137,8 @@ fn holder_of(path: &[String], class: &str) -> Option<String> {
     // Lists of one class hold themselves: what holds the first of them counts.
     let end = path.iter().position(is_class).unwrap_or(path.len().saturating_sub(1));
     let tells = |part: &&String| {
-        !LINKS.contains(&part.as_str()) && !part.starts_with('[') && !part.starts_with('…') && *part != "global"
+        let says_nothing = LINKS.contains(&part.as_str()) || OF_LANGUAGE.contains(&part.as_str()) || *part == "global";
+        !says_nothing && !part.starts_with('[') && !part.starts_with('…')
     };
     path[..end].iter().rev().find(tells).filter(|part| !part.starts_with("module ")).cloned()
 }
@@ -268,6 +269,10 @@ mod tests {
         assert_eq!(
             holder("(string)", &["global", "module a.js", "seen: Set", "table", "\"a: b\" @3"]).as_deref(),
             Some("seen: Set")
+        );
+        assert_eq!(
+            holder("Row", &["global", "events: Map", "table", "Object", "Row @3"]).as_deref(),
+            Some("events: Map")
         );
         assert_eq!(holder("Row", &["global", "module a.js", "Row @3"]), None);
         assert_eq!(holder("Row", &[]), None);

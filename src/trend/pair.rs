@@ -19,7 +19,7 @@ pub struct Situation {
 }
 
 /// Between the two, so that the leak is far above what comes and goes with a request or a cache: bytes, …
-const GROWN_BYTES: f64 = 2.0 * 1024.0 * 1024.0;
+const GROWN_BYTES: f64 = 1024.0 * 1024.0;
 /// … of what lives, …
 const GROWN_SHARE: f64 = 0.02;
 /// … and requests.
@@ -180,11 +180,11 @@ mod tests {
         assert_eq!(steps(&mut pair, 100, 200, at), [100]);
         assert_eq!(pair.taken(at(105)), Taken::First);
         assert!(pair.waits());
-        // Two MiB at 100 kB a second.
-        assert_eq!(steps(&mut pair, 105, 300, at), [126]);
-        assert_eq!(pair.taken(at(130)), Taken::Second);
+        // A MiB at 100 kB a second.
+        assert_eq!(steps(&mut pair, 105, 300, at), [116]);
+        assert_eq!(pair.taken(at(120)), Taken::Second);
         pair.compared();
-        assert!(steps(&mut pair, 130, 200_000, at).is_empty());
+        assert!(steps(&mut pair, 120, 200_000, at).is_empty());
         assert_eq!(pair.taken(at(200_000)), Taken::Late);
     }
 
@@ -197,7 +197,7 @@ mod tests {
             steps(&mut pair, 0, 10_000, situation)
         };
         assert_eq!(second(&|now| Situation { live_bytes: 1000 * MIB, ..at(now) }), [210]);
-        assert_eq!(second(&|now| Situation { bytes_per_thousand: 50e3, ..at(now) }), [420]);
+        assert_eq!(second(&|now| Situation { bytes_per_thousand: 50e3, ..at(now) }), [210]);
         assert_eq!(second(&|now| Situation { bytes_per_thousand: 50e6, ..at(now) }), [10]);
         assert!(second(&|now| Situation { majors: 3, ..at(now) }).is_empty());
     }
