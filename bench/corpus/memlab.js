@@ -1,29 +1,31 @@
 'use strict'
 
 /*
- * memlab's `find-leaks` on three snapshots of a twin: what was made between the first two, and is still there in the third. In a process without
- * plimsoll, whose own objects would count.
+ * `npm run corpus:memlab`: what memlab's `find-leaks` says of each twin of the corpus, by three snapshots: what was made between the first two, and is
+ * still there in the third. In a process without plimsoll, whose own objects would count.
  *
- * Its default filter knows what leaks in browsers: detached elements, fibers. So it is asked as with `--trace-all-objects=selected-js-objects`, which
- * has no filter but for V8's own objects: whatever was made and stays is a leak.
+ *   npm run corpus:memlab -- [app …] [--node <binary>]… [--jobs 2]
+ *
+ * Without names, the table goes into docs/corpus.md.
  */
 
 const { execFile } = require('node:child_process')
-const { mkdtemp, readFile, rm, writeFile } = require('node:fs/promises')
+const { mkdtemp, readFile, rm } = require('node:fs/promises')
 const { tmpdir } = require('node:os')
 const { join } = require('node:path')
-const { promisify } = require('node:util')
+const { parseArgs, promisify } = require('node:util')
 const corpus = require('../../corpus')
 const { PEERS, newestNode, prepare } = require('../heap/peers.js')
+const { count, inTurns, nodesOf, replaceSection } = require('./tables.js')
 
+const FIND = join(__dirname, 'find-leaks.js')
 const BASELINE = 0.2
 const DEADLINE_MS = 240_000
 
-/** The classes of what it calls leaked, one a cluster of its traces. */
-async function memlab(app, twin, options) {
-  await prepare(['plimsoll', 'memlab'])
+/** The classes of what it calls leaked, one a cluster. */
+async function memlab(app, twin, node) {
   const folder = await mkdtemp(join(tmpdir(), 'corpus-memlab-'))
-  const server = await corpus.start(app.name, twin, options)
+  const server = await corpus.start(app.name, twin, { node: node.path })
   try {
     const paths = ['baseline', 'target', 'final'].map(name => join(folder, `${name}.heapsnapshot`))
     const requests = Math.round(app.load.requests * (1 - BASELINE))
@@ -49,26 +51,46 @@ async function memlab(app, twin, options) {
 
 async function find(folder, paths) {
   const answer = join(folder, 'answer.json')
-  await promisify(execFile)(newestNode(), [__filename, PEERS, folder, answer, ...paths], {
-    timeout: DEADLINE_MS,
-    maxBuffer: 1 << 28
-  })
+  const options = { timeout: DEADLINE_MS, maxBuffer: 1 << 28 }
+  await promisify(execFile)(newestNode(), [FIND, PEERS, folder, answer, ...paths], options)
   return JSON.parse(await readFile(answer, 'utf8'))
 }
 
-async function main([peers, workDir, answer, ...paths]) {
-  const { config } = require(join(peers, 'node_modules', '@memlab', 'core'))
-  const { findLeaksBySnapshotFilePaths } = require(join(peers, 'node_modules', '@memlab', 'api'))
-  Object.assign(config, { oversizeObjectAsLeak: true, oversizeThreshold: 0, traceAllObjectsMode: 2 })
-  const leaks = await findLeaksBySnapshotFilePaths(...paths, { workDir, consoleMode: 'SILENT' })
-  await writeFile(answer, JSON.stringify(leaks.map(told)))
+async function main() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      jobs: { type: 'string', default: '2' },
+      node: { type: 'string', multiple: true, default: [process.execPath] }
+    }
+  })
+  await prepare(['plimsoll', 'memlab'])
+  const apps = positionals.length > 0 ? positionals.map(corpus.get) : corpus.apps
+  for (const node of nodesOf(values.node)) {
+    const score = { leaky: { all: 0, said: 0 }, healthy: { all: 0, said: 0 } }
+    const rows = await inTurns(apps, count('jobs', values.jobs), async app => {
+      const cells = [`[${app.name}](../corpus/apps/${app.name}.js)`]
+      for (const twin of ['leaky', 'healthy']) {
+        if (!app.twins.includes(twin)) {
+          cells.push('–')
+          continue
+        }
+        const classes = await memlab(app, twin, node)
+        const leaks = twin === 'healthy' || corpus.leaks(app, node.version)
+        score[twin].all += leaks ? 1 : 0
+        score[twin].said += leaks && classes.length > 0 ? 1 : 0
+        cells.push(classes.length === 0 ? 'no' : classes.join(', '))
+      }
+      return cells
+    })
+    const titles = ['app', 'leaky', 'healthy']
+    const lines = [titles, titles.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
+    const { leaky, healthy } = score
+    const said = `finds something leaked in ${leaky.said} of ${leaky.all} leaky ones, and in ${healthy.said} of ${healthy.all} healthy ones`
+    const text = `## Node ${node.version}\n\nOne run each: memlab ${said}.\n\n${lines.join('\n')}\n`
+    process.stdout.write(text)
+    if (positionals.length === 0) replaceSection('memlab', text)
+  }
 }
 
-/** `{ '12: --2339 (internal)---> [User](object) @171101 … $memLabTag:leaked': … }`: the first step that has leaked. */
-function told(trace) {
-  const steps = Object.keys(trace).filter(step => step.includes('$memLabTag:leaked'))
-  return /--->\s+\[(.*?)\]\(/.exec(steps[0] ?? '')?.[1] ?? 'something'
-}
-
-if (require.main === module) main(process.argv.slice(2))
-else module.exports = { memlab }
+main()

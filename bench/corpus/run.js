@@ -3,9 +3,9 @@
 /*
  * `npm run corpus`: each twin of the corpus under load with plimsoll, and on the same runs the rules of its peers.
  *
- *   npm run corpus -- [app …] [--seeds 3] [--node <binary>]… [--jobs 2] [--memlab]
+ *   npm run corpus -- [app …] [--seeds 3] [--node <binary>]… [--jobs 2]
  *
- * `--jobs`: apps at a time. `--memlab`: its find-leaks as well.
+ * `--jobs`: apps at a time.
  * Without names, the tables go into docs/corpus.md. Exits with 1 where a leak was not found, or something was found that is not there.
  */
 
@@ -13,7 +13,6 @@ const { parseArgs } = require('node:util')
 const corpus = require('../../corpus')
 const { memwatch } = require('../../corpus/rules/memwatch.js')
 const { nextLeak } = require('../../corpus/rules/next-leak.js')
-const { memlab } = require('./memlab.js')
 const { count, inTurns, nodesOf, replaceSection } = require('./tables.js')
 const { findable, fits, isWrong, run } = require('./watched.js')
 
@@ -71,7 +70,7 @@ function isFaulty(app, { version }) {
   return app.expected.leak ? corpus.leaks(app, version) : findable(app)
 }
 
-function row(app, node, runs, lab) {
+function row(app, node, runs) {
   const leaky = runs.flatMap(run => run.leaky ?? [])
   const findings = new Map(
     leaky.flatMap(({ fitting }) => fitting).map(finding => [`${finding.kind} ${finding.origin}`, finding])
@@ -92,18 +91,8 @@ function row(app, node, runs, lab) {
     ...Object.keys(RULES).flatMap(name => [
       often(leaky.map(({ rules }) => rules[name])),
       often(runs.map(({ healthy }) => healthy.rules[name]))
-    ]),
-    ...(lab ? [lab.leaky ?? '–', lab.healthy] : [])
+    ])
   ]
-}
-
-async function withMemlab(app, node) {
-  const cells = {}
-  for (const twin of app.twins) {
-    const classes = await memlab(app, twin, { node: node.path })
-    cells[twin] = classes.length === 0 ? 'no' : classes.join(', ')
-  }
-  return cells
 }
 
 /** How often each was right: what is declared as waste is not counted, since it is no leak, and not healthy either. */
@@ -136,9 +125,9 @@ class Score {
   }
 }
 
-async function table(node, apps, { seeds, jobs, lab }) {
+async function table(node, apps, { seeds, jobs }) {
   const titles = ['app', 'expected', 'plimsoll', 'after', 'in', 'otherwise']
-  for (const name of [...Object.keys(RULES), ...(lab ? ['memlab'] : [])]) titles.push(name, `${name}, healthy`)
+  for (const name of Object.keys(RULES)) titles.push(name, `${name}, healthy`)
   const score = new Score()
   const rows = await inTurns(apps, jobs, async app => {
     const runs = []
@@ -148,7 +137,7 @@ async function table(node, apps, { seeds, jobs, lab }) {
     if (missed || runs.some(({ leaky, healthy }) => [leaky, healthy].some(run => run?.wrong.length > 0))) {
       process.exitCode = 1
     }
-    return row(app, node, runs, lab ? await withMemlab(app, node) : null)
+    return row(app, node, runs)
   })
   const runs = seeds === 1 ? 'One seed' : `${seeds} seeds`
   const lines = [titles, titles.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
@@ -161,12 +150,11 @@ async function main() {
     options: {
       seeds: { type: 'string', default: '3' },
       jobs: { type: 'string', default: '2' },
-      node: { type: 'string', multiple: true, default: [process.execPath] },
-      memlab: { type: 'boolean', default: false }
+      node: { type: 'string', multiple: true, default: [process.execPath] }
     }
   })
   const apps = positionals.length > 0 ? positionals.map(corpus.get) : corpus.apps
-  const options = { seeds: count('seeds', values.seeds), jobs: count('jobs', values.jobs), lab: values.memlab }
+  const options = { seeds: count('seeds', values.seeds), jobs: count('jobs', values.jobs) }
   for (const node of nodesOf(values.node)) {
     const text = await table(node, apps, options)
     process.stdout.write(text)
