@@ -19,10 +19,10 @@ const { fits, run } = require('./watched.js')
 
 const DEADLINE_MS = 400_000
 
-/** Whose route and line are known, by this finding or, where no code of the app's makes what stays, by another. */
+/** The leak whose class is told. Its line may be known by another finding only, where no code of the app's makes what stays. */
 const told = (app, findings) =>
   findings.find(
-    finding => finding.kind === 'leak' && finding.class !== null && (fits(app, finding) || finding.route === null)
+    ({ kind, class: name, route }) => kind === 'leak' && name !== null && (route === app.route || route === null)
   )
 
 async function evidence(app, { path: node }) {

@@ -208,8 +208,12 @@ fn receive(environment: &mut Environment) {
                 .and_then(|trend| trend.bytes_per_thousand);
             let grown = slope.unwrap_or(0.0) / 1e3 * served.requests;
             let paths = &mut environment.paths;
-            paths.pair.compared();
             paths.found = kept::find(&diff, grown, shown).map(|kept| Found { kept, served });
+            match paths.found {
+                Some(_) => paths.pair.compared(),
+                // Another time there may be more of it.
+                None => paths.pair.fail(epoch_ms()),
+            }
             let said = match &paths.found {
                 Some(Found { kept, .. }) => format!("{}: {}", kept.class, kept.path.join(" → ")),
                 None => "of two snapshots, no class explains the growth".to_owned(),

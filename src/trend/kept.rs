@@ -77,7 +77,8 @@ pub fn find(diff: &Diff, grown_bytes: f64, place: impl Fn(&str) -> String) -> Op
     let on_the_way = |class: &&Class| !class.path.is_empty() && way.starts_with(&way_of(&class.path));
     let of_it = candidates().filter(|class| names(class) && growth(class) >= OF_IT * growth(most)).filter(on_the_way);
     let class = of_it.min_by_key(|class| way_of(&class.path).len()).unwrap_or(most);
-    let share = growth(class) / grown_bytes;
+    // Of all that is behind it: others may hold that too, but it is let go of with the class that is told.
+    let share = growth(most).max(growth(class)) / grown_bytes;
     // So that neither a slope of 0 nor one that is no number counts.
     if !(grown_bytes > 0.0 && share >= LEAST_SHARE) {
         return None;
@@ -224,6 +225,7 @@ mod tests {
         };
         let kept = find_in(all(3_420_000), 6e6).unwrap();
         assert_eq!((kept.class.as_str(), kept.path), ("Socket", ["TCP", "owner: Socket"].map(str::to_owned).to_vec()));
+        assert_eq!(kept.share, 1.0, "with the lists");
         assert_eq!(find_in(all(500_000), 6e6).unwrap().class, "ReadableState", "what is in them is another's");
         let list = ["TCP", "owner: Socket", "… 700 more", "_readableState: ReadableState", "buffer: Array @9"];
         let mut all_in_a_list = all(3_420_000);

@@ -116,12 +116,12 @@ impl Pair {
         }
     }
 
-    /// They were compared, whatever that has shown.
+    /// They were compared, and show what the leak is.
     pub fn compared(&mut self) {
         self.state = State::Done;
     }
 
-    /// One could not be taken, or they could not be compared.
+    /// One could not be taken, or they could not be compared, or do not show it.
     pub fn fail(&mut self, now_ms: u64) {
         self.rest(now_ms);
     }
