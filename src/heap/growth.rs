@@ -19,6 +19,8 @@ const MOST_GROUPS: usize = 1_000_000;
 #[derive(Clone, Debug, Default)]
 struct Group {
     class: u32,
+    /// Whether another of the class retains what they do.
+    is_within: bool,
     count: u64,
     bytes: u64,
     /// What they retain together.
@@ -47,6 +49,7 @@ impl Group {
 struct Told {
     class: String,
     location: Option<Place>,
+    is_within: bool,
     count: u64,
     bytes: u64,
     retained: u64,
@@ -56,6 +59,12 @@ struct Told {
 }
 
 impl Told {
+    fn take_in(&mut self, other: &Self) {
+        self.count += other.count;
+        self.bytes += other.bytes;
+        self.retained += if other.is_within { 0 } else { other.retained };
+    }
+
     /// What those that there are more of retain: as much as the others do, at most all that has come. What grows in one that was there is not theirs.
     fn grown(&self, then: &Self) -> u64 {
         let more = self.count.saturating_sub(then.count);
@@ -98,10 +107,10 @@ impl Heap {
         let told = |(rank, (way, group)): (usize, (&u64, &Group))| {
             let class = &self.classes.all[group.class as usize];
             let (path, module) = if rank < MOST_PATHS { self.told_path(group.example) } else { Default::default() };
-            let Group { count, bytes, retained, example, .. } = *group;
+            let Group { is_within, count, bytes, retained, example, .. } = *group;
             let example = self.snapshot.nodes.id[example as usize];
-            let location = class.place();
-            (*way, Told { class: class.name.clone(), location, count, bytes, retained, example, path, module })
+            let (class, location) = (class.name.clone(), class.place());
+            (*way, Told { class, location, is_within, count, bytes, retained, example, path, module })
         };
         Groups { by_way: order.into_iter().enumerate().map(told).collect() }
     }
@@ -123,7 +132,10 @@ impl Heap {
             };
             let (Entered::Once(way) | Entered::Within(way)) = inner else { continue };
             if self.is_counted(node) && (groups.len() < MOST_GROUPS || groups.contains_key(&way)) {
-                let group = groups.entry(way).or_insert_with(|| Group { class, example: node, ..Group::default() });
+                let group = groups.entry(way).or_insert_with(|| {
+                    let is_within = matches!(inner, Entered::Within(_));
+                    Group { class, is_within, example: node, ..Group::default() }
+                });
                 group.count += 1;
                 group.bytes += self.snapshot.nodes.size.get(node);
                 if inner != outer {
@@ -176,35 +188,15 @@ impl Groups {
     /// What there is more of, and less, than `before`; classes as in [`Heap::diff`].
     pub fn since(&self, before: &Self) -> Diff {
         let nothing = Told::default();
-        let mut classes: HashMap<(&str, Option<Place>), ClassDiff> = HashMap::new();
-        // Of each class, the growth of the group whose path is told.
-        let mut told: HashMap<(&str, Option<Place>), u64> = HashMap::new();
+        let mut growths: HashMap<(&str, Option<Place>), Growth> = HashMap::new();
         let ways = self.by_way.keys().chain(before.by_way.keys().filter(|way| !self.by_way.contains_key(way)));
         for way in ways {
             let [then, now] = [before, self].map(|groups| groups.by_way.get(way).unwrap_or(&nothing));
             let named = if now.class.is_empty() { then } else { now };
-            let key = (named.class.as_str(), named.location);
-            let class = classes.entry(key).or_insert_with(|| ClassDiff {
-                name: named.class.clone(),
-                location: named.location,
-                ..ClassDiff::default()
-            });
-            class.added += now.count.saturating_sub(then.count);
-            class.removed += then.count.saturating_sub(now.count);
-            class.added_bytes += now.bytes.saturating_sub(then.bytes);
-            class.removed_bytes += then.bytes.saturating_sub(now.bytes);
-            let growth = now.grown(then);
-            class.retained_bytes += growth;
-            let most = told.entry(key).or_insert(0);
-            if growth > *most {
-                *most = growth;
-                class.path.clone_from(&now.path);
-                class.module.clone_from(&now.module);
-                class.example = Some(now.example);
-            }
+            growths.entry((named.class.as_str(), named.location)).or_default().see(then, now);
         }
-        let mut classes: Vec<ClassDiff> =
-            classes.into_values().filter(|class| class.added + class.removed > 0).collect();
+        let classes = growths.into_iter().map(|((name, location), growth)| growth.told(name, location));
+        let mut classes: Vec<ClassDiff> = classes.filter(|class| class.added + class.removed > 0).collect();
         let growth = |class: &ClassDiff| class.retained_bytes as i64 - class.removed_bytes as i64;
         classes.sort_by(|a, b| growth(b).cmp(&growth(a)).then_with(|| a.name.cmp(&b.name)));
         let sum = |of: fn(&ClassDiff) -> u64| classes.iter().map(of).sum();
@@ -216,6 +208,57 @@ impl Groups {
             removed_bytes: sum(|class| class.removed_bytes),
             classes,
         }
+    }
+}
+
+/// What became of one class.
+#[derive(Default)]
+struct Growth<'a> {
+    diff: ClassDiff,
+    /// Of the group whose path is told.
+    most: u64,
+    /// Of ways that were there before only, and of those that are there now only, together: what went one way may go another now. A request under way that
+    /// refers to the end of a list holds all of it as well, so nobody has it alone.
+    gone: Told,
+    new: Told,
+    /// The largest of the new ones.
+    newest: Option<&'a Told>,
+}
+
+impl<'a> Growth<'a> {
+    fn see(&mut self, then: &Told, now: &'a Told) {
+        match (then.count, now.count) {
+            (_, 0) => self.gone.take_in(then),
+            (0, _) => {
+                self.new.take_in(now);
+                let is_most = self.newest.is_none_or(|newest| now.retained > newest.retained);
+                self.newest = if is_most { Some(now) } else { self.newest };
+            }
+            _ => self.count(then, now, now),
+        }
+    }
+
+    fn count(&mut self, then: &Told, now: &Told, example: &Told) {
+        let Self { diff, most, .. } = self;
+        diff.added += now.count.saturating_sub(then.count);
+        diff.removed += then.count.saturating_sub(now.count);
+        diff.added_bytes += now.bytes.saturating_sub(then.bytes);
+        diff.removed_bytes += then.bytes.saturating_sub(now.bytes);
+        let growth = now.grown(then);
+        diff.retained_bytes += growth;
+        if growth > *most {
+            *most = growth;
+            diff.path.clone_from(&example.path);
+            diff.module.clone_from(&example.module);
+            diff.example = Some(example.example);
+        }
+    }
+
+    fn told(mut self, name: &str, location: Option<Place>) -> ClassDiff {
+        let (gone, new) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.new));
+        let newest = self.newest.unwrap_or(&gone).clone();
+        self.count(&gone, &new, &newest);
+        ClassDiff { name: name.to_owned(), location, ..self.diff }
     }
 }
 
@@ -329,6 +372,34 @@ mod tests {
             assert_eq!((class.name.as_str(), class.added, class.removed), ("Request", 40, 0));
             assert!(class.path[1].starts_with("server: Server"), "{:?}", class.path);
         }
+    }
+
+    #[test]
+    fn a_list_that_somebody_else_holds_too_now_has_not_come_and_gone() {
+        use super::super::sample::{OBJECT, PROPERTY};
+        let held = |sessions: usize, by_request: bool| {
+            let mut graph = Graph::with_global();
+            let [list, request] = ["List", "Request"].map(|name| graph.node(OBJECT, name, 16));
+            graph.edge(2, PROPERTY, "list", list);
+            graph.edge(2, PROPERTY, "request", request);
+            let mut last = list;
+            for n in 0..sessions {
+                let session = graph.node(OBJECT, "Session", 48);
+                graph.edge(last, PROPERTY, if n == 0 { "first" } else { "next" }, session);
+                if n > 0 {
+                    graph.edge(session, PROPERTY, "before", last);
+                }
+                last = session;
+            }
+            if by_request {
+                graph.edge(request, PROPERTY, "session", last);
+            }
+            graph
+        };
+        let diff = read(&held(1500, true)).groups().since(&read(&held(1000, false)).groups());
+        let [session] = &diff.classes[..] else { panic!("{:?}", diff.classes) };
+        assert_eq!((session.name.as_str(), session.added, session.removed), ("Session", 500, 0));
+        assert!(session.path.len() > 2, "{session:?}");
     }
 
     #[test]
