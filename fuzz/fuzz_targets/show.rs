@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use plimsoll::cli::look::Look;
 use plimsoll::cli::show::{self, Judgement};
 use plimsoll::export::{prometheus, stats};
 use plimsoll::recorder::death::{self, Surroundings};
@@ -85,9 +86,7 @@ fuzz_target!(|input: Input| {
     let options = show::Options {
         limit: 100,
         now: 1_795_353_999_000,
-        width: 100,
-        color: true,
-        unicode: true,
+        look: Look { width: 100, color: true, unicode: true },
         judge: &judge,
         mappings: &|_| None,
     };

@@ -9,7 +9,7 @@
 
 mod chart;
 mod heap;
-mod look;
+pub mod look;
 pub mod show;
 pub mod soak;
 mod units;
