@@ -23,7 +23,7 @@ const PINGS = 1500
 /** The longest without a look. */
 const BURST = 200
 /** While there is a finding, and it is not enough: what leaks descriptors has none left at some time. */
-const FEW = 50
+const FEW = 20
 /** Between looks, once there is nothing but time to wait for: the trend is looked at twice a second, a profile taken once. */
 const PAUSE_MS = 400
 const DEADLINE_MS = 60_000
