@@ -51,7 +51,8 @@ function row(app, { found, leaks, requests, seconds }) {
   const { class: name, perThousand, path, origin } = found
   const told = `${name}${name === expected ? '' : ' (another)'}, +${Math.round(perThousand)}`
   const held = `${path.slice(-4).join(' → ')}${isHeld(app, path) ? '' : ' (another)'}`
-  return [...cells, origin.split(/[\\/]/).at(-1), told, held.replaceAll('|', '\\|'), requests, `${seconds} s`]
+  const line = origin.split(/[\\/]/).at(-1)
+  return [...cells, line, told, held.replaceAll('|', '\\|').replaceAll('<', '&lt;'), requests, `${seconds} s`]
 }
 
 async function main() {
@@ -71,14 +72,17 @@ async function main() {
       if (cells[2].startsWith('**no**')) process.exitCode = 1
       return cells
     })
-    const text = section(node, [titles, titles.map(() => '---'), ...rows])
+    const text = section(node, titles, rows)
     process.stdout.write(text)
     if (positionals.length === 0) replaceSection('evidence', text)
   }
 }
 
-function section({ version }, rows) {
-  return `## Node ${version}\n\n${rows.map(cells => `| ${cells.join(' | ')} |`).join('\n')}\n`
+function section({ version }, titles, rows) {
+  const lines = [titles, titles.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
+  const told = rows.filter(([, , line]) => line !== undefined && !line.startsWith('**no**')).length
+  const said = `${told} of ${rows.length} leaks are told with route, line, class and path.`
+  return `## Node ${version}\n\n${said}\n\n${lines.join('\n')}\n`
 }
 
 main()
