@@ -14,7 +14,7 @@
 
 const { parseArgs } = require('node:util')
 const corpus = require('../../corpus')
-const { count, inTurns, nodesOf, replaceSection } = require('./tables.js')
+const { count, inTurns, markdown, nodesOf, replaceSection } = require('./tables.js')
 const { fits, run } = require('./watched.js')
 
 const DEADLINE_MS = 400_000
@@ -79,10 +79,9 @@ async function main() {
 }
 
 function section({ version }, titles, rows) {
-  const lines = [titles, titles.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
   const told = rows.filter(([, , line]) => line !== undefined && !line.startsWith('**no**')).length
   const said = `${told} of ${rows.length} leaks are told with route, line, class and path.`
-  return `## Node ${version}\n\n${said}\n\n${lines.join('\n')}\n`
+  return `## Node ${version}\n\n${said}\n\n${markdown(titles, rows)}\n`
 }
 
 main()

@@ -16,7 +16,7 @@ const { join } = require('node:path')
 const { parseArgs, promisify } = require('node:util')
 const corpus = require('../../corpus')
 const { PEERS, newestNode, prepare } = require('../heap/peers.js')
-const { count, inTurns, nodesOf, replaceSection } = require('./tables.js')
+const { count, inTurns, markdown, nodesOf, replaceSection } = require('./tables.js')
 
 const FIND = join(__dirname, 'find-leaks.js')
 const BASELINE = 0.2
@@ -84,10 +84,9 @@ async function main() {
       return cells
     })
     const titles = ['app', 'leaky', 'healthy']
-    const lines = [titles, titles.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
     const { leaky, healthy } = score
     const said = `finds something leaked in ${leaky.said} of ${leaky.all} leaky ones, and in ${healthy.said} of ${healthy.all} healthy ones`
-    const text = `## Node ${node.version}\n\nOne run each: memlab ${said}.\n\n${lines.join('\n')}\n`
+    const text = `## Node ${node.version}\n\nOne run each: memlab ${said}.\n\n${markdown(titles, rows)}\n`
     process.stdout.write(text)
     if (positionals.length === 0) replaceSection('memlab', text)
   }

@@ -13,7 +13,7 @@ const { parseArgs } = require('node:util')
 const corpus = require('../../corpus')
 const { memwatch } = require('../../corpus/rules/memwatch.js')
 const { nextLeak } = require('../../corpus/rules/next-leak.js')
-const { count, inTurns, nodesOf, replaceSection } = require('./tables.js')
+const { count, inTurns, markdown, nodesOf, replaceSection } = require('./tables.js')
 const { findable, fits, isWrong, run } = require('./watched.js')
 
 const ROUNDS = 10
@@ -140,8 +140,7 @@ async function table(node, apps, { seeds, jobs }) {
     return row(app, node, runs)
   })
   const runs = seeds === 1 ? 'One seed' : `${seeds} seeds`
-  const lines = [titles, titles.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
-  return `## Node ${node.version}\n\n${runs}: ${score.text()}.\n\n${lines.join('\n')}\n`
+  return `## Node ${node.version}\n\n${runs}: ${score.text()}.\n\n${markdown(titles, rows)}\n`
 }
 
 async function main() {

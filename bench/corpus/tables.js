@@ -40,6 +40,11 @@ async function inTurns(apps, jobs, makeRow) {
   return rows
 }
 
+/** As Markdown has it. */
+function markdown(titles, rows) {
+  return [titles, titles.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n')
+}
+
 /** Between the markers of that name, in place of the section of the same major version of Node; those of others stay. */
 function replaceSection(marker, text) {
   const between = new RegExp(`(<!-- ${marker} -->\\n)([\\s\\S]*)(<!-- /${marker} -->)`)
@@ -53,4 +58,4 @@ function replaceSection(marker, text) {
   writeFileSync(FILE, replaced)
 }
 
-module.exports = { count, nodesOf, inTurns, replaceSection }
+module.exports = { count, nodesOf, inTurns, markdown, replaceSection }

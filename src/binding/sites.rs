@@ -18,6 +18,8 @@ use crate::trend::window::Figures;
 /// Places of handlers that are kept; an app has some hundreds.
 const MOST_HANDLERS: usize = 1024;
 const MOST_ROUTES: usize = 16;
+/// Calls of a handler that are looked at.
+const MOST_CALLS: usize = 256;
 /// Places whose sources are kept.
 const MOST_PLACES: usize = 4096;
 
@@ -118,7 +120,7 @@ pub fn site_handler(place: String, route: String, source: Option<String>) {
                 handler.routes.insert(route);
             }
             if let Some(source) = source {
-                handler.calls.extend(names_called(&source));
+                handler.calls.extend(names_called(&source).take(MOST_CALLS).map(str::to_owned));
             }
         }
     });

@@ -32,11 +32,11 @@ fn is_of_module(place: &str) -> bool {
 }
 
 /// Names of the functions and methods that a source calls: identifiers before an opening parenthesis. Strings and comments are not told apart.
-pub fn names_called(source: &str) -> HashSet<String> {
+pub fn names_called(source: &str) -> impl Iterator<Item = &str> {
     let of_name = |each: char| each.is_alphanumeric() || each == '_' || each == '$';
     let before = source.match_indices('(').map(|(at, _)| source[..at].trim_end().trim_end_matches("?."));
-    let names = before.map(|before| &before[before.trim_end_matches(of_name).len()..]);
-    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    let names = before.map(move |before| &before[before.trim_end_matches(of_name).len()..]);
+    names.filter(|name| !name.is_empty())
 }
 
 /// A node of the tree of calls, behind its parent.
