@@ -86,6 +86,26 @@ for (const { version, path: node } of nodes) {
   })
 }
 
+for (const { version, path: node } of nodes) {
+  test(`Node ${version}: while V8 marks beside the program, no moment is quiet, however long that takes`, () => {
+    const script = `
+      const { native } = require('./lib/native.js')
+      require('.')({ recorder: false })
+      let kept = []
+      for (let made = 1; native.sinceMajorMs() > 0; made++) {
+        if (made > 5e7) throw new Error('no marking has begun')
+        if (made % 1e6 === 0) kept = []
+        kept.push({ made })
+      }
+      // Without a turn of the event loop, which would end it.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+      if (native.sinceMajorMs() !== 0) throw new Error('it seems to be over')
+      gc()
+      if (native.sinceMajorMs() === 0) throw new Error('it never ends')`
+    execFileSync(node, ['--expose-gc', '-e', script], { cwd: path.join(__dirname, '..'), stdio: 'pipe' })
+  })
+}
+
 test('compressed, over a file that is there, and once more', linux, async t => {
   const dir = temporary(t)
   const server = await app(t)

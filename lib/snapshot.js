@@ -17,9 +17,10 @@ const runtime = require('./runtime.js')
 const MODES = ['fork', 'stop']
 const EXTENSION = '.heapsnapshot'
 const PACKED = '.zst'
-/** A fork in the middle of a major collection, or of the sweeping after it, may fail: it waits for a quiet second, but not for ever. */
+/** A fork in the middle of a major collection, or of the sweeping after it, may fail: it waits for a quiet second, but not for ever, least where somebody waits. */
 const QUIET_MS = 1000
 const PATIENCE_MS = 10_000
+const OWN_PATIENCE_MS = 60_000
 const LOOK_MS = 20
 const ATTEMPTS = 4
 
@@ -144,7 +145,7 @@ function writeAndLeave(guest) {
 }
 
 async function quietMoment(held) {
-  const deadline = performance.now() + PATIENCE_MS
+  const deadline = performance.now() + (held ? PATIENCE_MS : OWN_PATIENCE_MS)
   while (native.sinceMajorMs() < QUIET_MS && performance.now() < deadline) {
     await sleep(LOOK_MS, undefined, { ref: held })
   }

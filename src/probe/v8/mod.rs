@@ -60,8 +60,9 @@ pub type OnCollection = Box<dyn FnMut(&Collection)>;
 
 /// scavenge | minor mark-sweep | mark-sweep-compact | incremental marking | weak callbacks
 const ALL_GC_TYPES: i32 = 31;
-/// mark-sweep-compact | incremental marking
-const MAJOR_GC_TYPES: i32 = 12;
+const MARK_SWEEP_COMPACT: i32 = 4;
+/// Its callbacks are called when a marking beside the program begins; what ends it is a mark-sweep-compact.
+const INCREMENTAL_MARKING: i32 = 8;
 /// Words of the buffer for `HeapStatistics`; V8 writes 14 to 16 of them, newer versions append.
 const STATISTICS_WORDS: usize = 64;
 /// `MemoryPressureLevel::kModerate`.
@@ -156,8 +157,10 @@ struct State {
     /// Σ (used before − used after) over collections.
     freed: Cell<i64>,
     collections: Cell<u64>,
-    /// When a major collection last began, went on or ended.
+    /// When a major collection last began or ended.
     major: Cell<Option<Instant>>,
+    /// One has begun beside the program, and goes on.
+    marking: Cell<bool>,
     depth: Cell<usize>,
     open: [Cell<Option<(Instant, u64)>>; MAX_DEPTH],
     faults: Cell<u64>,
@@ -183,8 +186,9 @@ impl State {
     }
 
     fn note_major(&self, gc_type: i32) {
-        if gc_type & MAJOR_GC_TYPES != 0 {
+        if gc_type & (MARK_SWEEP_COMPACT | INCREMENTAL_MARKING) != 0 {
             self.major.set(Some(Instant::now()));
+            self.marking.set(gc_type & INCREMENTAL_MARKING != 0);
         }
     }
 
@@ -235,6 +239,7 @@ impl Probe {
             freed: Cell::new(0),
             collections: Cell::new(0),
             major: Cell::new(None),
+            marking: Cell::new(false),
             depth: Cell::new(0),
             open: Default::default(),
             faults: Cell::new(0),
@@ -266,8 +271,11 @@ impl Probe {
         self.state.collections.get()
     }
 
-    /// How long no major collection has been at work; none if there was none.
+    /// How long no major collection has been at work; none if there was none. Its sweeping may go on for a while behind its end.
     pub fn since_major(&self) -> Option<Duration> {
+        if self.state.marking.get() {
+            return Some(Duration::ZERO);
+        }
         self.state.major.get().map(|at| at.elapsed())
     }
 
