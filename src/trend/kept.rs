@@ -77,6 +77,8 @@ pub fn find(diff: &Diff, grown_bytes: f64, place: impl Fn(&str) -> String) -> Op
     let on_the_way = |class: &&Class| !class.path.is_empty() && way.starts_with(&way_of(&class.path));
     let of_it = candidates().filter(|class| names(class) && growth(class) >= OF_IT * growth(most)).filter(on_the_way);
     let class = of_it.min_by_key(|class| way_of(&class.path).len()).unwrap_or(most);
+    let owner = if names(class) { None } else { owner_of(class, candidates().filter(|class| names(class))) };
+    let class = owner.as_ref().unwrap_or(class);
     // Of all that is behind it: others may hold that too, but it is let go of with the class that is told.
     let share = growth(most).max(growth(class)) / grown_bytes;
     // So that neither a slope of 0 nor one that is no number counts.
@@ -93,6 +95,15 @@ pub fn find(diff: &Diff, grown_bytes: f64, place: impl Fn(&str) -> String) -> Op
         module,
         path,
     })
+}
+
+/// Of what has no name of its own, and is held by others too: the last on its way that has one and grows in number. A `vm` context has hundreds of
+/// functions, and is kept by a `Formula` that dominates none of them.
+fn owner_of<'a>(class: &Class, named: impl Iterator<Item = &'a Class>) -> Option<Class> {
+    let (_, before) = class.path.split_last()?;
+    let last = |name: &str| before.iter().rposition(|step| class_of(step) == name);
+    let (at, owner) = named.filter_map(|class| Some((last(&class.name)?, class))).max_by_key(|(at, _)| *at)?;
+    Some(Class { path: before[..=at].to_vec(), module: class.module.clone(), ..owner.clone() })
 }
 
 /// The classes that a path goes through, those of a list once.
@@ -245,6 +256,23 @@ mod tests {
         assert_eq!(find_in(all(200_000), 1e6).unwrap().class, "(concatenated string)");
         let closures = vec![class("Function", 21_000, 0, 700_000), class("Timeout", 1000, 0, 400_000)];
         assert_eq!(find_in(closures, 1e6).unwrap().class, "Timeout");
+    }
+
+    #[test]
+    fn what_has_no_name_is_told_by_what_it_hangs_on() {
+        let path = ["global", "module shop.js", "formulas: Map", "table", "Formula", "run()", "abstract()"];
+        let functions = || with_path(class("Function", 896_000, 3, 143_000_000), Some("/srv/shop/shop.js"), &path);
+        let told = |other: Class| find_in(vec![functions(), other], 150e6).unwrap();
+        let kept = told(class("Formula", 1000, 0, 112_000));
+        assert_eq!(
+            (kept.class.as_str(), kept.instances, kept.holder.as_deref()),
+            ("Formula", 1e3, Some("formulas: Map"))
+        );
+        assert_eq!(kept.path, ["global", "module shop.js", "formulas: Map", "table", "Formula"]);
+        assert!(kept.share > 0.9, "{}: with what hangs on it", kept.share);
+        assert_eq!(told(class("Formula", 5, 0, 112_000)).class, "Function", "as many as ever");
+        assert_eq!(told(class("Session", 1000, 0, 112_000)).class, "Function", "elsewhere");
+        assert_eq!(told(class("Map", 1000, 0, 112_000)).class, "Map", "the last that grows");
     }
 
     #[test]
