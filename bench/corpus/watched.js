@@ -20,10 +20,13 @@ const MORE = 2
 const HEALTHY_REQUESTS = 400
 /** Before the first round. */
 const PINGS = 1500
-/** The longest without a look. */
+/** The longest without a look; a tenth of the app's own load at most, which is small where a request keeps much. */
 const BURST = 200
-/** While there is a finding, and it is not enough: what leaks descriptors has none left at some time. */
+/** While there is a finding, and it is not enough: what leaks descriptors has none left at some time, and to write a heap of gigabytes takes minutes. */
 const FEW = 20
+const TENTH = 1 / 10
+/** Of the time, at most, for collections that are forced: that of a heap of a gigabyte takes a second. */
+const COLLECTING = 1 / 4
 /** Between looks, once there is nothing but time to wait for: the trend is looked at twice a second, a profile taken once. */
 const PAUSE_MS = 400
 const DEADLINE_MS = 60_000
@@ -39,24 +42,29 @@ async function run(
   { atLeast = { requests: 0, ms: 0 }, rounds = 0, deadlineMs = DEADLINE_MS, enough = () => true, ...options } = {}
 ) {
   const server = await corpus.start(app.name, twin, { setup: SETUP, cwd: ROOT, ...options })
+  const burst = Math.min(BURST, app.load.requests * TENTH)
+  const few = Math.min(FEW, burst * TENTH)
   const whole = rounds > 0 ? app.load.requests : 0
   const round = whole / rounds
   const least = twin === 'leaky' ? whole : Math.max(whole, HEALTHY_REQUESTS, MORE * atLeast.requests)
   const begun = Date.now()
   const seen = []
   let found = null
+  let collectAt = 0
   try {
     if (rounds > 0) await server.warm(PINGS)
     for (;;) {
       const sent = server.load.sent
       const toRound = sent < whole ? (seen.length + 1) * round - sent : Number.POSITIVE_INFINITY
-      await server.send(Math.ceil(Math.min(20 + sent, found !== null && sent >= least ? FEW : BURST, toRound)))
+      await server.send(Math.ceil(Math.min(20 + sent, found !== null && sent >= least ? few : burst, toRound)))
       const requests = server.load.sent
       // The collections are due to V8: a server under more load collects by itself.
       if (requests >= (seen.length + 1) * round && requests <= whole) {
         seen.push({ requests, ...(await server.ask('memory')) })
-      } else {
+      } else if (performance.now() >= collectAt) {
+        const asked = performance.now()
         await server.ask('collect')
+        collectAt = asked + (performance.now() - asked) / COLLECTING
       }
       const stats = await server.ask('stats')
       const findings = stats.findings.filter(({ kind }) => kind !== 'heap-limit')
