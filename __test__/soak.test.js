@@ -53,6 +53,15 @@ describe('soak', { concurrency: 2 }, () => {
     assert.match(text, /GET \/exact: failed\n {2}JavaScript heap: 4,1\d\d B a request/)
   })
 
+  it('waits for what goes a little later than its request: it is no growth in turn with another route', async () => {
+    const routes = ['GET /later', 'GET /slow']
+    const result = await plimsoll.soak(app('later.js'), { routes, connections: 4, warmup: 200, evidence: false })
+    const [later] = result.routes
+    assert.equal(later.verdict, 'passed', String(result))
+    assert.equal(later.quantities.heap.verdict, 'under', String(result))
+    assert.deepEqual(later.notes, [])
+  })
+
   it('holds to the bound of --max, and finds the routes of an Express app by itself', async t => {
     const junit = join(cli.folder(t), 'soak.xml')
     const args = ['--route', 'GET /exact', '--max', '8kb', ...shortly, '--junit', junit]

@@ -13,6 +13,10 @@ const BLOCK = 150
 const LEAST_BLOCK = 25
 const BLOCK_MS = 1500
 const BLOCK_BYTES = 4 * 1024 * 1024
+/** What lives a little longer than its request is gone by then: undici, behind `fetch`, lets go of its timers twice a second. */
+const LATE_MS = 1200
+/** After so many blocks in a row whose growth was there still, nobody waits for more of the route's to go. */
+const IN_VAIN = 2
 /** Of a slow route, to be warm costs at most this. */
 const WARMUP_MS = 20_000
 const WARMUP_PARTS = 10
@@ -23,6 +27,8 @@ class Rounds {
     Object.assign(this, { server, load, settings, report })
     /** What was there behind the last block. */
     this.last = null
+    /** By route: blocks in a row behind which nothing more went. */
+    this.inVain = new Map()
   }
 
   /** What was there before does not count: whatever is made once is made here. */
@@ -69,7 +75,19 @@ class Rounds {
     const before = this.last ?? (await this.figures())
     await this.server.ask('block', { route: series.key })
     await this.send(route, requests)
-    series.add(requests, before, await this.figures())
+    const after = await this.figures()
+    series.add(requests, before, await this.late(route, series.grown(requests, before, after)))
+  }
+
+  /** The figures behind a block, once what lives a little longer is gone too: or the next route would be credited for it. */
+  async late(route, grown) {
+    const before = this.last
+    const waited = this.inVain.get(route) ?? 0
+    if (grown.length === 0 || waited >= IN_VAIN) return before
+    const after = await this.figures(LATE_MS)
+    const gone = grown.some(({ name, growth }) => before[name] - after[name] > growth / 2)
+    this.inVain.set(route, gone ? 0 : waited + 1)
+    return after
   }
 
   async send(route, requests) {
@@ -77,8 +95,8 @@ class Rounds {
     await this.server.during(this.load.flush())
   }
 
-  async figures() {
-    const { settleMs } = this.settings
+  async figures(leastMs = 0) {
+    const settleMs = Math.max(this.settings.settleMs, leastMs)
     const patience = 60_000 + settleMs
     this.last = await this.server.ask('figures', { connections: this.load.open, settleMs }, patience)
     return this.last

@@ -42,6 +42,14 @@ class Series {
     }
   }
 
+  /** Of what is there as such, what a block has added more of than its requests may keep: `{ name, growth }` each. */
+  grown(requests, before, after) {
+    return this.names
+      .filter(name => name !== 'retained')
+      .map(name => ({ name, growth: after[name] - before[name] }))
+      .filter(({ name, growth }) => growth > boundOf(name, this.max, this.enoughRequests).perRequest * requests)
+  }
+
   /** Of a block a few requests are watched; each of them stands for others. */
   retained(requests, before, after) {
     const [was, is] = [before, after].map(({ retained }) => retained[this.key] ?? 0)

@@ -1,0 +1,21 @@
+'use strict'
+
+/*
+ * What a request of GET /later leaves behind goes up to half a second later, as undici's timers do; by the end of a block of GET /slow it has gone.
+ */
+
+const express = require('express')
+
+const TICK_MS = 500
+let left = []
+setInterval(() => {
+  left = []
+}, TICK_MS).unref()
+
+const app = express()
+app.get('/later', (_req, res) => {
+  left.push(new Array(200).fill(0.5))
+  res.send('ok')
+})
+app.get('/slow', (_req, res) => setTimeout(() => res.send('ok'), 5))
+app.listen(process.env.PORT)
