@@ -49,7 +49,7 @@ pub struct Gate {
     /// The largest p of likely growth, and of sure growth.
     pub likely: f64,
     pub sure: f64,
-    /// Over fewer requests growth is sure only if it is [`LARGE`] times as many bytes.
+    /// Over fewer requests, and from before so many were served, growth is sure only if it is [`LARGE`] times as many bytes.
     pub requests: f64,
 }
 
@@ -78,6 +78,25 @@ const GIVES_BACK: f64 = 0.2;
 
 /// Judges one series, in order of time. Bytes may be of anything that should not grow with requests.
 pub fn judge(points: &[Point], gate: &Gate) -> (Growth, Option<Figures>) {
+    let (growth, figures) = judge_all(points, gate);
+    let is_large = |figures: &Figures| grown(points, figures.low / 1e3) >= LARGE * gate.bytes;
+    if growth < Growth::Sure || points[0].requests >= gate.requests || figures.as_ref().is_some_and(is_large) {
+        return (growth, figures);
+    }
+    // What began as it warmed up has to go on behind that.
+    let warm = points.partition_point(|point| point.requests < gate.requests);
+    match judge_all(&points[warm..], gate) {
+        (Growth::Sure, figures) => (Growth::Sure, figures),
+        _ => (Growth::Likely, figures),
+    }
+}
+
+/// By so many bytes a request.
+fn grown(points: &[Point], per_request: f64) -> f64 {
+    per_request * (points[points.len() - 1].requests - points[0].requests)
+}
+
+fn judge_all(points: &[Point], gate: &Gate) -> (Growth, Option<Figures>) {
     if points.len() < MIN_POINTS {
         return (Growth::None, None);
     }
@@ -92,7 +111,7 @@ pub fn judge(points: &[Point], gate: &Gate) -> (Growth, Option<Figures>) {
     let whole_variance = mann_kendall::variance(&bytes) * test.widened;
     let Slope { slope, low, high } = slopes.with_interval(whole_variance, 1.959_964);
     let (first, last) = (points[0], points[points.len() - 1]);
-    let grown = low * (last.requests - first.requests);
+    let grown = grown(points, low);
     // Autocorrelated noise makes trends of its own size, never of eight times that.
     let p = if grown >= STANDS_OUT * deviation(&detrended) { test.independent_p } else { test.p };
     let figures = Figures {

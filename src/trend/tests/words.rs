@@ -31,7 +31,7 @@ fn news(seen: &[[Seen; 3]], quantity: Quantity) -> Vec<&News> {
 #[test]
 fn each_quantity_is_judged_by_itself() {
     for leaky in Quantity::ALL {
-        let seen = run(40, |n| {
+        let seen = run(50, |n| {
             [0, 1, 2].map(|quantity| if quantity == leaky as u64 { n * 800 * KIB } else { n % 3 * KIB } + 50_000 * KIB)
         });
         for quantity in Quantity::ALL {
@@ -41,6 +41,38 @@ fn each_quantity_is_judged_by_itself() {
             assert_eq!(news(&seen, quantity).is_empty(), quantity != leaky);
         }
     }
+}
+
+/// Requests and KB that an app with aborted downloads had grown by (Node 24): V8 threw code away that it then made again.
+const WARMING_UP: [(f64, f64); 10] = [
+    (1740.0, 0.0),
+    (2280.0, 363.0),
+    (3000.0, 452.0),
+    (3720.0, 527.0),
+    (4440.0, 616.0),
+    (5160.0, 659.0),
+    (5520.0, 720.0),
+    (6240.0, 866.0),
+    (6960.0, 935.0),
+    (8040.0, 961.0),
+];
+
+#[test]
+fn what_grows_as_it_warms_up_has_to_go_on_behind_that() {
+    let warming_up = |requests: f64| {
+        let (from, to) = WARMING_UP.iter().zip(&WARMING_UP[1..]).find(|(_, to)| requests < to.0).unwrap();
+        from.1 + (to.1 - from.1) * (requests - from.0) / (to.0 - from.0)
+    };
+    let states = |more: u64| {
+        let seen = run(60, |n| {
+            let in_flight = n % 3 * 50;
+            [10_000_000 + (warming_up(2000.0 + 100.0 * n as f64) as u64 + in_flight + n * more) * 1000, 0, 0]
+        });
+        seen.iter().map(|seen| seen[0].verdict.state).collect::<Vec<_>>()
+    };
+    let healthy = states(0);
+    assert!(healthy.contains(&TrendState::Suspicious) && !healthy.contains(&TrendState::Leaking), "{healthy:?}");
+    assert!(states(30).contains(&TrendState::Leaking), "with a leak beside");
 }
 
 #[test]
