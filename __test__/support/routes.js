@@ -1,0 +1,101 @@
+'use strict'
+
+/* Express apps of both versions whose routes are observed, and the handlers that they are made of. */
+
+const assert = require('node:assert/strict')
+const http = require('node:http')
+const createError = require('http-errors')
+const { begin } = require('../../lib/lifetime')
+const { observe, current } = require('../../lib/route')
+
+const versions = [
+  { version: 4, express: require('express4') },
+  { version: 5, express: require('express') }
+]
+
+const ok = (_req, res) => res.end('ok')
+const pass = (_req, _res, next) => next()
+const later = (_req, res) => setTimeout(() => res.end('ok'), 5)
+const soon = async (_req, res) => {
+  await new Promise(resolve => setImmediate(resolve))
+  res.end('ok')
+}
+const fail = (_req, _res, next) => next(new Error('deliberate'))
+const fail404 = (_req, _res, next) => next(createError(404))
+const explode = () => {
+  throw new Error('deliberate')
+}
+const answerError = (_error, _req, res, _next) => res.status(418).end()
+const recover = (_error, _req, _res, next) => next()
+const notFound = (_req, res) => res.status(404).end('nothing here')
+
+/** What plimsoll() does with routes, and no more. */
+function tracker() {
+  const ended = []
+  const told = []
+  function track(req, res, next) {
+    observe(begin(req, res), (_life, entry) => told.push(entry.label))
+    res.once('close', () => ended.push(current(req)))
+    next()
+  }
+  return { track, ended, told }
+}
+
+async function listen(t, handler) {
+  const server = http.createServer(handler).listen(0, '127.0.0.1')
+  await new Promise(resolve => server.once('listening', resolve))
+  t.after(() => server.closeAllConnections())
+  t.after(() => server.close())
+  const { port } = server.address()
+  return {
+    server,
+    fetch: (target, method = 'GET') =>
+      new Promise((resolve, reject) => {
+        const req = http.request({ port, path: target, method, agent: false }, res => {
+          let body = ''
+          res.setEncoding('utf8')
+          res.on('data', chunk => {
+            body += chunk
+          })
+          res.on('end', () => resolve({ status: res.statusCode, body, headers: res.headers }))
+        })
+        req.on('error', reject).end()
+      })
+  }
+}
+
+async function until(condition) {
+  for (let turn = 0; turn < 1000 && !condition(); turn++) await new Promise(resolve => setImmediate(resolve))
+  assert.ok(condition(), 'it never happened')
+}
+
+// Express prints errors that reach its own last handler, except in this environment.
+const quiet = app => app.set('env', 'test')
+
+/** Express with a Layer prototype that nobody has touched yet. */
+function freshCopy(name) {
+  const cached = { ...require.cache }
+  for (const file of Object.keys(require.cache)) if (/express4?\/|router\//.test(file)) delete require.cache[file]
+  const copy = require(name)
+  Object.assign(require.cache, cached)
+  return copy
+}
+
+module.exports = {
+  versions,
+  ok,
+  pass,
+  later,
+  soon,
+  fail,
+  fail404,
+  explode,
+  answerError,
+  recover,
+  notFound,
+  tracker,
+  listen,
+  until,
+  quiet,
+  freshCopy
+}
