@@ -15,7 +15,7 @@ const BLOCK_MS = 1500
 const BLOCK_BYTES = 4 * 1024 * 1024
 /** What lives a little longer than its request is gone by then: undici, behind `fetch`, lets go of its timers twice a second. */
 const LATE_MS = 1200
-/** After so many blocks in a row whose growth was there still, nobody waits for more of the route's to go. */
+/** After so many waits in a row in which as good as nothing went, nobody waits for the route's any more. */
 const IN_VAIN = 2
 /** Of a slow route, to be warm costs at most this. */
 const WARMUP_MS = 20_000
@@ -27,7 +27,7 @@ class Rounds {
     Object.assign(this, { server, load, settings, report })
     /** What was there behind the last block. */
     this.last = null
-    /** By route: blocks in a row behind which nothing more went. */
+    /** By route: waits in a row in which nothing went. */
     this.inVain = new Map()
   }
 
@@ -75,18 +75,17 @@ class Rounds {
     const before = this.last ?? (await this.figures())
     await this.server.ask('block', { route: series.key })
     await this.send(route, requests)
+    const grows = (from, to) => series.grows(requests, from, to)
     const after = await this.figures()
-    series.add(requests, before, await this.late(route, series.grown(requests, before, after)))
+    series.add(requests, before, grows(before, after) ? await this.later(route, after, grows) : after)
   }
 
   /** The figures behind a block, once what lives a little longer is gone too: or the next route would be credited for it. */
-  async late(route, grown) {
-    const before = this.last
-    const waited = this.inVain.get(route) ?? 0
-    if (grown.length === 0 || waited >= IN_VAIN) return before
+  async later(route, at, grows) {
+    const inVain = this.inVain.get(route) ?? 0
+    if (inVain >= IN_VAIN) return at
     const after = await this.figures(LATE_MS)
-    const gone = grown.some(({ name, growth }) => before[name] - after[name] > growth / 2)
-    this.inVain.set(route, gone ? 0 : waited + 1)
+    this.inVain.set(route, grows(after, at) ? 0 : inVain + 1)
     return after
   }
 

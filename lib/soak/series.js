@@ -42,12 +42,10 @@ class Series {
     }
   }
 
-  /** Of what is there as such, what a block has added more of than its requests may keep: `{ name, growth }` each. */
-  grown(requests, before, after) {
-    return this.names
-      .filter(name => name !== 'retained')
-      .map(name => ({ name, growth: after[name] - before[name] }))
-      .filter(({ name, growth }) => growth > boundOf(name, this.max, this.enoughRequests).perRequest * requests)
+  /** Whether there is more of anything, but requests that live on, than so many requests may keep. */
+  grows(requests, before, after) {
+    const allowed = name => boundOf(name, this.max, this.enoughRequests).perRequest * requests
+    return this.names.some(name => name !== 'retained' && after[name] - before[name] > allowed(name))
   }
 
   /** Of a block a few requests are watched; each of them stands for others. */
