@@ -114,11 +114,11 @@ async function resultOf(rounds, route, series, routes) {
   return result
 }
 
-/** Bytes a request of whatever kind: external memory is mostly malloc's, so the larger of the two counts, where it leaks. */
+/** Bytes a request of whatever kind: external memory is mostly malloc's, so the larger of the two counts, where it is above its bound. */
 function bytesOf({ decided }) {
   const { heap, external, malloc } = decided
   const beside = [external, malloc]
-    .filter(each => each?.verdict === 'over')
+    .filter(each => each?.low > each?.bound)
     .sort((a, b) => b.perRequest - a.perRequest)[0]
   const sum = of => heap[of] + (beside?.[of] ?? 0)
   return { value: sum('perRequest'), low: sum('low'), high: sum('high') }

@@ -85,8 +85,10 @@ class Rounds {
     const inVain = this.inVain.get(route) ?? 0
     if (inVain >= IN_VAIN) return at
     const after = await this.figures(LATE_MS)
-    this.inVain.set(route, grows(after, at) ? 0 : inVain + 1)
-    return after
+    const hasGone = grows(after, at)
+    this.inVain.set(route, hasGone ? 0 : inVain + 1)
+    // What came meanwhile came to none of the blocks that nobody waits behind.
+    return hasGone ? after : at
   }
 
   async send(route, requests) {
