@@ -218,6 +218,10 @@ impl Heap {
     fn told(&self, node: Ordinal, label: Option<&str>) -> String {
         let snapshot = &self.snapshot;
         let (kind, kinds) = (snapshot.nodes.kind[node as usize], snapshot.node_kinds());
+        if snapshot.is_synthetic(node) {
+            // V8's own words for its roots, such as (GC roots) and (Global handles).
+            return names::of(snapshot, &self.classes, node);
+        }
         if kind == kinds.closure {
             let name = label.map_or_else(|| names::of(snapshot, &self.classes, node), ToOwned::to_owned);
             return format!("{}()", cut(&name));

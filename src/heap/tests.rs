@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Write};
 
-use super::sample::{CLOSURE, Graph, OBJECT, PROPERTY, STRING, Style, leak};
+use super::sample::{CLOSURE, ELEMENT, Graph, OBJECT, PROPERTY, STRING, SYNTHETIC, Style, leak};
 use super::source::Source;
 use super::tree::Cut;
 use super::*;
@@ -269,6 +269,20 @@ fn a_function_keeps_what_it_encloses() {
     let path = open(&graph).path(graph.nodes[request].id).unwrap();
     assert_eq!(path.text, format!("global → handler() → req: Request @{}", graph.nodes[request].id));
     assert_eq!(path.steps.len(), 4);
+}
+
+#[test]
+fn what_no_program_holds_is_held_by_a_root_of_v8s_that_has_a_name() {
+    let mut graph = Graph::with_global();
+    let (handles, parser) = (graph.node(SYNTHETIC, "(Global handles)", 0), graph.node(OBJECT, "HTTPParser", 200));
+    let request = graph.node(OBJECT, "IncomingMessage", 500);
+    graph.edge(1, ELEMENT, "13", handles);
+    graph.edge(handles, ELEMENT, "4", parser);
+    graph.edge(parser, PROPERTY, "incoming", request);
+    let path = open(&graph).path(graph.nodes[request].id).unwrap();
+    let id = graph.nodes[request].id;
+    let told = format!("(GC roots) → (Global handles) → [4]: HTTPParser → incoming: IncomingMessage @{id}");
+    assert_eq!(path.text, told);
 }
 
 #[test]

@@ -150,7 +150,8 @@ fn holder_of(path: &[String], class: &str) -> Option<String> {
     let end = path.iter().position(is_class).unwrap_or(path.len().saturating_sub(1));
     let tells = |part: &&String| {
         let says_nothing = LINKS.contains(&part.as_str()) || OF_LANGUAGE.contains(&part.as_str()) || *part == "global";
-        !says_nothing && !part.starts_with('[') && !part.starts_with('…')
+        // V8's roots are in parentheses.
+        !says_nothing && !part.starts_with(['[', '(', '…'])
     };
     path[..end].iter().rev().find(tells).filter(|part| !part.starts_with("module ")).cloned()
 }
@@ -305,6 +306,7 @@ mod tests {
             Some("events: Map")
         );
         assert_eq!(holder("Row", &["global", "module a.js", "Row @3"]), None);
+        assert_eq!(holder("Row", &["(GC roots)", "(Global handles)", "Row @3"]), None);
         assert_eq!(holder("Row", &[]), None);
     }
 
