@@ -17,7 +17,7 @@ const corpus = require('../../corpus')
 const { count, inTurns, markdown, nodesOf, replaceSection } = require('./tables.js')
 const { fits, run } = require('./watched.js')
 
-const DEADLINE_MS = 400_000
+const DEADLINE_MS = 600_000
 
 /** The leak whose class is told. Its line may be known by another finding only, where no code of the app's makes what stays. */
 const told = (app, findings) =>
