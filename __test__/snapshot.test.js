@@ -87,7 +87,7 @@ for (const { version, path: node } of nodes) {
 }
 
 for (const { version, path: node } of nodes) {
-  test(`Node ${version}: while V8 marks beside the program, no moment is quiet, however long that takes`, () => {
+  test(`Node ${version}: while V8 marks beside the program, no moment is quiet, however long that takes`, linux, () => {
     const script = `
       const { native } = require('./lib/native.js')
       require('.')({ recorder: false })

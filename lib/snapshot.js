@@ -17,9 +17,10 @@ const runtime = require('./runtime.js')
 const MODES = ['fork', 'stop']
 const EXTENSION = '.heapsnapshot'
 const PACKED = '.zst'
-/** A fork in the middle of a major collection, or of the sweeping after it, may fail: it waits for a quiet second, but not for ever, least where somebody waits. */
+/** A fork in the middle of a major collection, or of the sweeping after it, may fail: it waits for a quiet second, but not for ever. */
 const QUIET_MS = 1000
 const PATIENCE_MS = 10_000
+/** Where nobody waits for it. */
 const OWN_PATIENCE_MS = 60_000
 const LOOK_MS = 20
 const ATTEMPTS = 4
@@ -32,9 +33,12 @@ async function snapshot(given = {}) {
   return take(settingsOf(given))
 }
 
-/** The same by a child, of plimsoll's own accord: who waits for it does not hold the process open. */
+/** The same by a child, of plimsoll's own accord: nobody waits for it, so it waits longer, and holds neither the process open nor off who asks meanwhile. */
 async function quietly(given) {
-  return take({ ...settingsOf(given), held: false })
+  const settings = { ...settingsOf(given), held: false }
+  runtime.start()
+  await quietMoment(false, OWN_PATIENCE_MS)
+  return take(settings)
 }
 
 function isRunning() {
@@ -102,7 +106,10 @@ async function tryOnce(target, compressed, held) {
   try {
     const { used_heap_size: used, external_memory: external } = v8.getHeapStatistics()
     await prepared(target, compressed, used + external, held)
-    await quietMoment(held)
+    if (!(await quietMoment(held, PATIENCE_MS))) {
+      native.snapshotAbandon()
+      return { failure: 'V8 was marking all the time', mayPass: true }
+    }
     const { pauseMs, path: guest } = native.snapshotFork()
     if (guest) writeAndLeave(guest)
     const { bytes, failure: why, mayPass } = await watched(held)
@@ -144,13 +151,15 @@ function writeAndLeave(guest) {
   }
 }
 
-async function quietMoment(held) {
-  const deadline = performance.now() + (held ? PATIENCE_MS : OWN_PATIENCE_MS)
+/** Waits for one. False if there is none, and not even one that may do: while V8 marks, each child is lost. */
+async function quietMoment(held, patienceMs) {
+  const deadline = performance.now() + patienceMs
   while (native.sinceMajorMs() < QUIET_MS && performance.now() < deadline) {
     await sleep(LOOK_MS, undefined, { ref: held })
   }
   // From an idle turn: not with the stack of whoever asked.
   await turn(undefined, { ref: held })
+  return native.sinceMajorMs() > 0
 }
 
 async function here({ path: target, compressed }) {

@@ -83,7 +83,7 @@ class Rounds {
   /** The figures behind a block, once what lives a little longer is gone too: or the next route would be credited for it. */
   async later(route, at, grows) {
     const inVain = this.inVain.get(route) ?? 0
-    if (inVain >= IN_VAIN) return at
+    if (inVain >= IN_VAIN || this.settings.settleMs >= LATE_MS) return at
     const after = await this.figures(LATE_MS)
     const hasGone = grows(after, at)
     this.inVain.set(route, hasGone ? 0 : inVain + 1)
@@ -96,8 +96,7 @@ class Rounds {
     await this.server.during(this.load.flush())
   }
 
-  async figures(leastMs = 0) {
-    const settleMs = Math.max(this.settings.settleMs, leastMs)
+  async figures(settleMs = this.settings.settleMs) {
     const patience = 60_000 + settleMs
     this.last = await this.server.ask('figures', { connections: this.load.open, settleMs }, patience)
     return this.last

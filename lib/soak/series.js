@@ -35,17 +35,20 @@ class Series {
       const values = this.values[name]
       // What the platform does not tell.
       if (after[name] === null) this.values[name] = null
-      else
-        values.push(
-          values.at(-1) + (name === 'retained' ? this.retained(requests, before, after) : after[name] - before[name])
-        )
+      else values.push(values.at(-1) + this.growth(name, requests, before, after))
     }
   }
 
-  /** Whether there is more of anything, but requests that live on, than so many requests may keep. */
+  /** Whether there is more of anything than so many requests may keep. */
   grows(requests, before, after) {
-    const allowed = name => boundOf(name, this.max, this.enoughRequests).perRequest * requests
-    return this.names.some(name => name !== 'retained' && after[name] - before[name] > allowed(name))
+    return this.names.some(name => {
+      const { perRequest } = boundOf(name, this.max, this.enoughRequests)
+      return this.growth(name, requests, before, after) > perRequest * requests
+    })
+  }
+
+  growth(name, requests, before, after) {
+    return name === 'retained' ? this.retained(requests, before, after) : after[name] - before[name]
   }
 
   /** Of a block a few requests are watched; each of them stands for others. */

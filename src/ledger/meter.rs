@@ -57,7 +57,7 @@ impl Meter {
     /// How long no major collection has been at work, as far as is known.
     pub fn since_major(&self) -> Option<Duration> {
         match self {
-            Self::Exact { probe, .. } => probe.since_major(),
+            Self::Exact { probe, .. } => Some(probe.since_major()),
             Self::Supplied { .. } => None,
         }
     }

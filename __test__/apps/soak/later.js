@@ -7,6 +7,8 @@
 const express = require('express')
 
 const TICK_MS = 500
+/** 150 of them over 4 connections take longer than a tick. */
+const SLOW_MS = 15
 let left = []
 setInterval(() => {
   left = []
@@ -17,5 +19,5 @@ app.get('/later', (_req, res) => {
   left.push(new Array(200).fill(0.5))
   res.send('ok')
 })
-app.get('/slow', (_req, res) => setTimeout(() => res.send('ok'), 5))
+app.get('/slow', (_req, res) => setTimeout(() => res.send('ok'), SLOW_MS))
 app.listen(process.env.PORT)

@@ -158,7 +158,7 @@ struct State {
     freed: Cell<i64>,
     collections: Cell<u64>,
     /// When a major collection last began or ended.
-    major: Cell<Option<Instant>>,
+    major: Cell<Instant>,
     /// One has begun beside the program, and goes on.
     marking: Cell<bool>,
     depth: Cell<usize>,
@@ -187,7 +187,7 @@ impl State {
 
     fn note_major(&self, gc_type: i32) {
         if gc_type & (MARK_SWEEP_COMPACT | INCREMENTAL_MARKING) != 0 {
-            self.major.set(Some(Instant::now()));
+            self.major.set(Instant::now());
             self.marking.set(gc_type & INCREMENTAL_MARKING != 0);
         }
     }
@@ -238,7 +238,8 @@ impl Probe {
             isolate,
             freed: Cell::new(0),
             collections: Cell::new(0),
-            major: Cell::new(None),
+            // One that began before this is not known of: as if it ended now.
+            major: Cell::new(Instant::now()),
             marking: Cell::new(false),
             depth: Cell::new(0),
             open: Default::default(),
@@ -271,12 +272,9 @@ impl Probe {
         self.state.collections.get()
     }
 
-    /// How long no major collection has been at work; none if there was none. Its sweeping may go on for a while behind its end.
-    pub fn since_major(&self) -> Option<Duration> {
-        if self.state.marking.get() {
-            return Some(Duration::ZERO);
-        }
-        self.state.major.get().map(|at| at.elapsed())
+    /// How long no major collection has been at work, as far as the probe has been there. Its sweeping may go on for a while behind its end.
+    pub fn since_major(&self) -> Duration {
+        if self.state.marking.get() { Duration::ZERO } else { self.state.major.get().elapsed() }
     }
 
     /// Asks V8 to find out what lives: it begins a marking beside the program (not a full stop), which ends in a major
