@@ -3,7 +3,6 @@
 const assert = require('node:assert/strict')
 const http = require('node:http')
 const { test, describe } = require('node:test')
-const { seen: faults } = require('../lib/faults')
 const { begin } = require('../lib/lifetime')
 const { observe } = require('../lib/route')
 const {
@@ -13,18 +12,14 @@ const {
   later,
   soon,
   fail,
-  fail404,
-  explode,
-  answerError,
-  recover,
   notFound,
   tracker,
   listen,
   until,
-  quiet
+  quiet,
+  labelled
 } = require('./support/routes')
 
-/** name, the app, the request (a path, or [method, path]), the label, and more such pairs on the same server */
 const cases = [
   {
     name: 'a parameter is shown by its name',
@@ -298,293 +293,12 @@ const cases = [
       app.get('/users/:id', ok).use(notFound)
     },
     expect: [['/users/42', '(unmatched)']]
-  },
-  {
-    name: "next('route') leads to the label of the route that answers",
-    build: ({ app }) => app.get('/users/:id', (_req, _res, next) => next('route'), ok).get('/users/:name', ok),
-    expect: [['/users/42', '/users/:name']]
-  },
-  {
-    name: "next('route') to nothing is unmatched",
-    build: ({ app }) => app.get('/users/:id', (_req, _res, next) => next('route'), ok),
-    expect: [['/users/42', '(unmatched)']]
-  },
-  {
-    name: "next('router') leaves the router and its label",
-    build: ({ app, express }) => {
-      const leave = (_req, _res, next) => next('router')
-      app.use('/api', express.Router().get('/users/:id', leave).get('/users/:id', ok))
-      app.get('/api/users/42', ok)
-    },
-    expect: [
-      ['/api/users/42', '/api/users/42'],
-      ['/api/users/43', '(unmatched)']
-    ]
-  },
-  {
-    name: 'an error from a route keeps its label',
-    build: ({ app, express }) => {
-      app.use('/api', express.Router().get('/next/:id', fail).get('/throw/:id', explode).get('/404/:id', fail404))
-    },
-    expect: [
-      ['/api/next/1', '/api/next/:id'],
-      ['/api/throw/1', '/api/throw/:id'],
-      ['/api/404/1', '/api/404/:id']
-    ]
-  },
-  {
-    name: 'an error from a route keeps its label when an error handler of the app answers it',
-    build: ({ app, express }) => {
-      app.use('/api', express.Router().get('/next/:id', fail).get('/throw/:id', explode).get('/404/:id', fail404))
-      app.use(notFound).use('/api', answerError)
-    },
-    expect: [
-      ['/api/next/1', '/api/next/:id'],
-      ['/api/throw/1', '/api/throw/:id'],
-      ['/api/404/1', '/api/404/:id'],
-      ['/api/nothing', '(unmatched)']
-    ]
-  },
-  {
-    name: 'an error from a route of a mounted app keeps its label outside of it',
-    build: ({ app, express }) => app.use('/mnt/:m', quiet(express()).get('/deep/:d', fail)).use(answerError),
-    expect: [['/mnt/q/deep/1', '/mnt/:m/deep/:d']]
-  },
-  {
-    name: 'an error from a mounted handler keeps the label of the mount',
-    build: ({ app, express }) => {
-      app.use('/guard/:g', fail404).use('/in', express.Router().use(explode))
-    },
-    expect: [
-      ['/guard/1/x', '/guard/:g'],
-      ['/in/x', '/in']
-    ]
-  },
-  {
-    name: 'an error from a handler at the root is unmatched',
-    build: ({ app }) => app.use(fail).get('/users/:id', ok),
-    expect: [['/users/42', '(unmatched)']]
-  },
-  {
-    name: 'after an error handler has recovered, the route that answers is the label',
-    build: ({ app }) => app.get('/users/:id', fail).use(recover).get('/users/:name', ok),
-    expect: [['/users/42', '/users/:name']]
-  },
-  {
-    name: 'after an error handler has recovered to nothing there is no label',
-    build: ({ app, express }) => {
-      app.get('/users/:id', fail).use(recover)
-      app.use('/api', express.Router().get('/x/:id', fail).use(recover).use(notFound))
-    },
-    expect: [
-      ['/users/42', '(unmatched)'],
-      ['/api/x/1', '/api']
-    ]
-  },
-  {
-    name: 'an error handler inside a route keeps the label of the route',
-    build: ({ app }) => app.get('/users/:id', fail, recover, ok),
-    expect: [['/users/42', '/users/:id']]
-  },
-  {
-    name: 'a route that answers and passes on all the same keeps its label',
-    build: ({ app }) => {
-      const both = (_req, res, next) => {
-        res.end('ok')
-        next()
-      }
-      app.get('/users/:id', both).get('/users/:name', pass).use('/users', pass)
-    },
-    expect: [['/users/42', '/users/:id']]
-  },
-  {
-    name: 'a static file is labelled by its mount, a missing one is unmatched',
-    build: ({ app, express }) => app.use('/files', express.static(__dirname)),
-    expect: [
-      ['/files/route-labels.test.js', '/files'],
-      ['/files/none.js', '(unmatched)']
-    ]
-  },
-  {
-    name: 'a request dispatched again under another URL has the label of where it ended',
-    build: ({ app }) => {
-      const again = (req, res) => {
-        req.url = '/new/1'
-        app.handle(req, res)
-      }
-      app.get('/old/:id', again).get('/new/:id', ok)
-    },
-    expect: [['/old/1', ['/new/:id', '/new/:id']]]
-  },
-  {
-    name: 'the same URL rewritten on its way has the label of the route that answered',
-    build: ({ app }) => {
-      const rewrite = (req, _res, next) => {
-        req.url = req.url.replace('/old', '/new')
-        next()
-      }
-      app.use(rewrite).get('/new/:id', ok)
-    },
-    expect: [['/old/1', '/new/:id']]
-  },
-  {
-    name: 'HEAD is served by the GET route and has its label',
-    build: ({ app }) => app.post('/users/:id', ok).get('/users/:name', ok),
-    expect: [[['HEAD', '/users/42'], '/users/:name']]
-  },
-  {
-    name: 'app.all and app.route are labelled',
-    build: ({ app }) => {
-      app.all('/all/:id', pass, ok)
-      app.route('/route/:id').all(pass).post(ok)
-    },
-    expect: [
-      [['PUT', '/all/1'], '/all/:id'],
-      [['POST', '/route/1'], '/route/:id'],
-      ['/route/1', '(unmatched)']
-    ]
-  },
-  {
-    name: 'a label has at most 200 characters',
-    build: ({ app }) => app.get(`/${'long/'.repeat(60)}:id`, ok),
-    expect: [[`/${'long/'.repeat(60)}1`, `/${'long/'.repeat(60)}`.slice(0, 200)]]
-  },
-  {
-    name: 'a URL that cannot be decoded is unmatched',
-    build: ({ app }) => app.get('/users/:id', ok),
-    expect: [['/users/%E0%A4%A', '(unmatched)']]
-  },
-  {
-    name: 'a router from another copy of Express is labelled',
-    build: ({ app, other }) => app.use('/foreign/:f', other.Router().get('/users/:id', ok)),
-    expect: [['/foreign/1/users/2', '/foreign/:f/users/:id']]
-  },
-  {
-    name: 'an app from another copy of Express is labelled',
-    build: ({ app, other }) => app.use('/foreign/:f', quiet(other()).get('/users/:id', ok)),
-    expect: [
-      ['/foreign/1/users/2', '/foreign/:f/users/:id'],
-      ['/foreign/1/users/2', '/foreign/:f/users/:id']
-    ]
-  },
-  {
-    name: 'observed inside a router, the mount above is shown by its pattern',
-    own: true,
-    build: ({ app, express, track }) => {
-      const router = express.Router().use(track).get('/users/:id', ok).get('/late/:id', later)
-      router.get('/fail/:id', fail).use('/inner/:i', express.Router().get('/x/:x', ok))
-      app.use('/org/:org', router).get('/org/acme/after/:id', ok).use('/org/:any/mounted', ok)
-    },
-    expect: [
-      ['/org/acme/users/42', '/org/:org/users/:id'],
-      ['/org/acme/late/42', '/org/:org/late/:id'],
-      ['/org/acme/fail/42', '/org/:org/fail/:id'],
-      ['/org/acme/inner/1/x/2', '/org/:org/inner/:i/x/:x'],
-      ['/org/acme/after/1', '/org/acme/after/:id'],
-      ['/org/acme/mounted/1', '/org/:any/mounted'],
-      ['/org/acme/nothing', '(unmatched)']
-    ]
-  },
-  {
-    name: 'a route in front of plimsoll that passed the request on is not its label',
-    own: true,
-    build: ({ app, track }) => app.get('/users/:id', pass).use(track).use(notFound),
-    expect: [['/users/42', '(unmatched)']]
-  },
-  {
-    name: 'observed inside a router, what its middleware does counts for the mount',
-    own: true,
-    build: ({ app, express, track }) => {
-      const answer = (req, res, next) => (req.query.fail ? next(new Error('deliberate')) : res.end('ok'))
-      app.use('/org/:org', express.Router().use(track, answer))
-    },
-    expect: [
-      ['/org/acme/x', '/org/:org'],
-      ['/org/acme/x?fail=1', '/org/:org']
-    ]
-  },
-  {
-    name: 'observed in front of a router at the same mount, the mount is shown once',
-    own: true,
-    build: ({ app, express, track }) => {
-      app.use('/api/:v', track, express.Router().get('/users/:id', ok)).use(notFound)
-    },
-    expect: [
-      ['/api/1/users/42', '/api/:v/users/:id'],
-      ['/api/1/nothing', '(unmatched)']
-    ]
-  },
-  {
-    name: 'observed inside a mounted app, the mount above is shown by its pattern',
-    own: true,
-    build: ({ app, express, track }) => {
-      const inner = quiet(express()).use(track).get('/deep/:d', ok)
-      inner.use('/r/:r', express.Router().get('/x/:x', later))
-      app.use('/other/:o', quiet(express())).use('/mnt/:m', inner)
-    },
-    expect: [
-      ['/mnt/q/deep/1', '/mnt/:m/deep/:d'],
-      ['/mnt/q/r/1/x/2', '/mnt/:m/r/:r/x/:x'],
-      ['/mnt/q/nothing', '(unmatched)']
-    ]
-  },
-  {
-    name: 'observed inside a router that is made for each request, ids in the mount are left out',
-    own: true,
-    build: ({ app, express, track }) => {
-      const make = () => {
-        const inner = express.Router({ mergeParams: true }).use(track).get('/x/:x', ok)
-        return express.Router({ mergeParams: true }).use('/team/:team/:n', inner)
-      }
-      app.use('/org/:org', (req, res, next) => make()(req, res, next))
-    },
-    expect: [['/org/acme/team/red/1/x/7', '/org/:org/team/:team/:n/x/:x']]
-  },
-  {
-    name: 'observed as a handler of the route, the route is the label',
-    own: true,
-    build: ({ app, express, track }) => {
-      app.use('/api', express.Router().get('/users/:id', track, ok).all('/all/:id', track, soon))
-    },
-    expect: [
-      ['/api/users/42', '/api/users/:id'],
-      ['/api/all/42', '/api/all/:id']
-    ]
-  },
-  {
-    name: 'to observe a request a second time changes nothing',
-    build: ({ app, express, track }) => app.use('/api', express.Router().use(track).get('/users/:id', ok)),
-    expect: [['/api/users/42', ['/api/users/:id', '/api/users/:id']]]
   }
 ]
 
 for (const { version, express } of versions) {
-  const other = versions.find(each => each.express !== express).express
-
   describe(`Express ${version}: the label of a request`, () => {
-    for (const { name, only, own, build, expect } of cases) {
-      test(name, { skip: only && only !== version }, async t => {
-        const { track, ended } = tracker()
-        const app = quiet(express())
-        if (!own) app.use(track)
-        build({ app, express, other, track })
-        const before = faults.count
-        const { fetch } = await listen(t, app)
-        for (const [request, label] of expect) {
-          const [method, target] = [request].flat().length === 2 ? request : ['GET', request]
-          const labels = [label].flat()
-          ended.length = 0
-          await fetch(target, method)
-          await until(() => ended.length >= labels.length)
-          assert.deepEqual(
-            ended.map(entry => entry.label),
-            labels,
-            `${method} ${target}`
-          )
-        }
-        assert.equal(faults.count, before, faults.last)
-      })
-    }
+    labelled({ version, express }, cases)
 
     test('two requests at once do not mix their labels', async t => {
       const { track, ended } = tracker()

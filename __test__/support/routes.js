@@ -4,7 +4,9 @@
 
 const assert = require('node:assert/strict')
 const http = require('node:http')
+const { test } = require('node:test')
 const createError = require('http-errors')
+const { seen: faults } = require('../../lib/faults')
 const { begin } = require('../../lib/lifetime')
 const { observe, current } = require('../../lib/route')
 
@@ -81,6 +83,37 @@ function freshCopy(name) {
   return copy
 }
 
+/**
+ * Checks the labels of `cases`, each: name, the app, the request (a path, or [method, path]), the label, and more such pairs on the same server. `own`: it
+ * observes where it wants to.
+ */
+function labelled({ version, express }, cases) {
+  const other = versions.find(each => each.express !== express).express
+  for (const { name, only, own, build, expect } of cases) {
+    test(name, { skip: only && only !== version }, async t => {
+      const { track, ended } = tracker()
+      const app = quiet(express())
+      if (!own) app.use(track)
+      build({ app, express, other, track })
+      const before = faults.count
+      const { fetch } = await listen(t, app)
+      for (const [request, label] of expect) {
+        const [method, target] = [request].flat().length === 2 ? request : ['GET', request]
+        const labels = [label].flat()
+        ended.length = 0
+        await fetch(target, method)
+        await until(() => ended.length >= labels.length)
+        assert.deepEqual(
+          ended.map(entry => entry.label),
+          labels,
+          `${method} ${target}`
+        )
+      }
+      assert.equal(faults.count, before, faults.last)
+    })
+  }
+}
+
 module.exports = {
   versions,
   ok,
@@ -97,5 +130,6 @@ module.exports = {
   listen,
   until,
   quiet,
-  freshCopy
+  freshCopy,
+  labelled
 }
