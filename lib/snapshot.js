@@ -36,7 +36,6 @@ async function snapshot(given = {}) {
 /** The same by a child, of plimsoll's own accord: nobody waits for it, so it waits longer, and holds neither the process open nor off who asks meanwhile. */
 async function quietly(given) {
   const settings = { ...settingsOf(given), held: false }
-  runtime.start()
   await quietMoment(false, OWN_PATIENCE_MS)
   return take(settings)
 }

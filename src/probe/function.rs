@@ -5,6 +5,9 @@
 
 use std::ffi::c_void;
 
+#[cfg(unix)]
+use super::v8::symbols::{GET_CURRENT, GetCurrent, symbol};
+
 /// A function on the stack of a handle scope: what V8's `Local<Function>` and Node-API's `napi_value` point to.
 pub type FunctionHandle = *const c_void;
 /// A handle of a string, in the handle scope of the caller.
@@ -16,31 +19,28 @@ pub type StringHandle = *const c_void;
 #[derive(Clone, Copy)]
 struct ScriptOrigin([usize; 32]);
 
+// SAFETY (of calling it): on the isolate's thread, with a handle of a function that lives.
+type GetScriptOrigin = unsafe extern "C" fn(FunctionHandle) -> ScriptOrigin;
+// SAFETY (of calling it): as `GetScriptOrigin`.
+type GetScriptLineNumber = unsafe extern "C" fn(FunctionHandle) -> i32;
+
 #[derive(Clone, Copy)]
 pub struct Functions {
     isolate: *const c_void,
-    // SAFETY (of calling these two): on the isolate's thread, with a handle of a function that lives.
-    script_origin: unsafe extern "C" fn(FunctionHandle) -> ScriptOrigin,
-    line_number: unsafe extern "C" fn(FunctionHandle) -> i32,
+    script_origin: GetScriptOrigin,
+    line_number: GetScriptLineNumber,
 }
 
 impl Functions {
     /// None where V8 does not export what is needed.
     #[cfg(unix)]
     pub fn find() -> Option<Self> {
-        fn symbol<T: Copy>(name: &std::ffi::CStr) -> Option<T> {
-            const { assert!(size_of::<T>() == size_of::<*mut c_void>()) };
-            // SAFETY: dlsym takes a NUL-terminated name and only looks it up.
-            let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-            // SAFETY: T is one of the function pointers below, of the size of a pointer; the mangled name fixes the parameters.
-            (!found.is_null()).then(|| unsafe { std::mem::transmute_copy::<*mut c_void, T>(&found) })
-        }
-        let current: unsafe extern "C" fn() -> *const c_void = symbol(c"_ZN2v87Isolate10GetCurrentEv")?;
+        let current: GetCurrent = symbol(GET_CURRENT.0, GET_CURRENT.1).ok()?;
         Some(Self {
             // SAFETY: takes nothing and returns this thread's isolate or null.
             isolate: unsafe { current() },
-            script_origin: symbol(c"_ZNK2v88Function15GetScriptOriginEv")?,
-            line_number: symbol(c"_ZNK2v88Function19GetScriptLineNumberEv")?,
+            script_origin: symbol(c"_ZNK2v88Function15GetScriptOriginEv", "Function::GetScriptOrigin").ok()?,
+            line_number: symbol(c"_ZNK2v88Function19GetScriptLineNumberEv", "Function::GetScriptLineNumber").ok()?,
         })
     }
 

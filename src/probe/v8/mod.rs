@@ -9,7 +9,7 @@
 
 mod near_limit;
 pub mod sampling;
-mod symbols;
+pub(super) mod symbols;
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;

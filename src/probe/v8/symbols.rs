@@ -5,63 +5,81 @@ use std::ffi::c_void;
 use super::ProbeError;
 
 pub type IsolatePointer = *mut c_void;
-// SAFETY (of calling one): only V8 does, with the isolate of the thread and the `data` that was installed with it.
+// SAFETY (of calling it): only V8 does, with the isolate of the thread and the `data` that was installed with it.
 pub type GcCallback = unsafe extern "C" fn(IsolatePointer, i32, i32, *mut c_void);
 /// `data`, the limit now, the limit at the start; returns the limit to be.
+// SAFETY (of calling it): as `GcCallback`.
 pub type NearHeapLimitCallback = unsafe extern "C" fn(*mut c_void, usize, usize) -> usize;
 
+// SAFETY (of calling it): none is asked for; it returns this thread's isolate or null.
+pub type GetCurrent = unsafe extern "C" fn() -> IsolatePointer;
+// SAFETY (of calling it): on the thread of the isolate, while it lives, with room for the words that V8 writes.
+type GetHeapStatistics = unsafe extern "C" fn(IsolatePointer, *mut u64);
+// SAFETY (of calling it): on the thread of the isolate, while it lives; `data` outlives the callback.
+type AddGcCallback = unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void, i32);
+// SAFETY (of calling it): on the thread of the isolate, while it lives, with the pair that was added.
+type RemoveGcCallback = unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void);
+// SAFETY (of calling it): on the thread of the isolate, while it lives and no collection runs, with a `MemoryPressureLevel`.
+type NotifyMemoryPressure = unsafe extern "C" fn(IsolatePointer, i32);
+// SAFETY (of calling it): as `AddGcCallback`.
+type AddNearHeapLimitCallback = unsafe extern "C" fn(IsolatePointer, NearHeapLimitCallback, *mut c_void);
+// SAFETY (of calling it): on the thread of the isolate, while it lives, with a callback that was added.
+type RemoveNearHeapLimitCallback = unsafe extern "C" fn(IsolatePointer, NearHeapLimitCallback, usize);
+// SAFETY (of calling it): on the thread of the isolate, while it lives.
+#[cfg(unix)]
+type GetHeapProfiler = unsafe extern "C" fn(IsolatePointer) -> *mut c_void;
+// SAFETY (of calling it): on the thread of the isolate, while it lives, with its own profiler.
+#[cfg(unix)]
+type StartSampling = unsafe extern "C" fn(*mut c_void, u64, i32, i32) -> bool;
+
 /// V8's functions, as found in this process.
-// SAFETY (of calling them): on the thread of the isolate that is handed over, while it lives; a callback is removed with the
-// pair that was added.
 #[derive(Clone, Copy)]
 pub struct Symbols {
-    pub get_current: unsafe extern "C" fn() -> IsolatePointer,
-    pub get_heap_statistics: unsafe extern "C" fn(IsolatePointer, *mut u64),
-    pub add_prologue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void, i32),
-    pub add_epilogue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void, i32),
-    pub remove_prologue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void),
-    pub remove_epilogue: unsafe extern "C" fn(IsolatePointer, GcCallback, *mut c_void),
-    /// Takes a `MemoryPressureLevel`. The probe does without where it is missing.
-    pub memory_pressure: Option<unsafe extern "C" fn(IsolatePointer, i32)>,
+    pub get_current: GetCurrent,
+    pub get_heap_statistics: GetHeapStatistics,
+    pub add_prologue: AddGcCallback,
+    pub add_epilogue: AddGcCallback,
+    pub remove_prologue: RemoveGcCallback,
+    pub remove_epilogue: RemoveGcCallback,
+    /// The probe does without where it is missing.
+    pub memory_pressure: Option<NotifyMemoryPressure>,
 }
 
 /// What it takes to be asked near the heap limit.
-// SAFETY (of calling them): as those of `Symbols`.
 #[derive(Clone, Copy)]
 pub struct NearLimitSymbols {
-    pub get_current: unsafe extern "C" fn() -> IsolatePointer,
-    pub add: unsafe extern "C" fn(IsolatePointer, NearHeapLimitCallback, *mut c_void),
-    pub remove: unsafe extern "C" fn(IsolatePointer, NearHeapLimitCallback, usize),
+    pub get_current: GetCurrent,
+    pub add: AddNearHeapLimitCallback,
+    pub remove: RemoveNearHeapLimitCallback,
 }
 
 /// What it takes to start the sampling heap profiler.
-// SAFETY (of calling them): as those of `Symbols`; the profiler is that isolate's.
 #[cfg(unix)]
 #[derive(Clone, Copy)]
 pub struct SamplingSymbols {
-    pub get_current: unsafe extern "C" fn() -> IsolatePointer,
+    pub get_current: GetCurrent,
     /// Returns V8's `HeapProfiler` of that isolate.
-    pub get_heap_profiler: unsafe extern "C" fn(IsolatePointer) -> *mut c_void,
+    pub get_heap_profiler: GetHeapProfiler,
     /// Takes that, the bytes between samples, the depth of stacks, and `SamplingFlags`.
-    pub start: unsafe extern "C" fn(*mut c_void, u64, i32, i32) -> bool,
+    pub start: StartSampling,
 }
 
 /// `T` is the type of a function pointer whose parameters the mangled name spells out.
 #[cfg(unix)]
-fn symbol<T: Copy>(mangled: &'static std::ffi::CStr, name: &'static str) -> Result<T, ProbeError> {
+pub fn symbol<T: Copy>(mangled: &'static std::ffi::CStr, name: &'static str) -> Result<T, ProbeError> {
     const { assert!(size_of::<T>() == size_of::<*mut c_void>()) };
     // SAFETY: dlsym takes a NUL-terminated name and only looks it up.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, mangled.as_ptr()) };
     if found.is_null() {
         return Err(ProbeError::Symbol(name));
     }
-    // SAFETY: T is a function pointer of the size of a pointer (asserted above; only used with the field types of this
-    // module), and the mangled name fixes the parameters' types in V8's ABI.
+    // SAFETY: T is a function pointer of the size of a pointer (asserted above; it is one of the types here and in `function`), and the
+    // mangled name fixes the parameters' types in V8's ABI.
     Ok(unsafe { std::mem::transmute_copy::<*mut c_void, T>(&found) })
 }
 
 #[cfg(unix)]
-const GET_CURRENT: (&std::ffi::CStr, &str) = (c"_ZN2v87Isolate10GetCurrentEv", "Isolate::GetCurrent");
+pub const GET_CURRENT: (&std::ffi::CStr, &str) = (c"_ZN2v87Isolate10GetCurrentEv", "Isolate::GetCurrent");
 
 impl Symbols {
     #[cfg(unix)]

@@ -43,7 +43,7 @@ fn each_quantity_is_judged_by_itself() {
     }
 }
 
-/// Requests and KB by which an app with aborted downloads had grown since its heap had fallen by more than that (Node 24).
+/// Requests, and KB by which an app with aborted downloads had grown by then: its trend's slope of each moment times the requests until then (Node 24).
 const WARMING_UP: [(f64, f64); 10] = [
     (1740.0, 0.0),
     (2280.0, 363.0),
