@@ -15,6 +15,7 @@ const { start } = require('./support/child.js')
 const { request, until } = require('./support/http.js')
 const { nodes } = require('./support/nodes.js')
 const { mount } = require('./support/mount.js')
+const { childrenOf, descriptorsOf } = require('./support/processes.js')
 
 const linux = process.platform === 'linux' ? {} : { skip: 'by a child on Linux only' }
 const OBJECTS = 5000
@@ -31,11 +32,6 @@ async function app(t, options = {}) {
   const server = await start('snapshot', options)
   t.after(() => server.stop())
   return server
-}
-
-/** Processes whose parent is this one. */
-function childrenOf(pid) {
-  return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number)
 }
 
 /** How many objects of a class are in a snapshot, and whether all of it is there. */
@@ -180,7 +176,7 @@ test('while the child works, the port can be taken over: the child does not hold
   const [child] = await until(() => childrenOf(server.pid).length > 0 && childrenOf(server.pid), 'a child', 60_000)
   // The descriptors of the server lead nowhere in the child.
   const links = await until(() => {
-    const links = fs.readdirSync(`/proc/${child}/fd`).map(fd => fs.readlinkSync(`/proc/${child}/fd/${fd}`))
+    const links = descriptorsOf(child).map(([, target]) => target)
     return links.every(link => !link.startsWith('socket:')) && links
   }, 'no socket is held')
   assert.ok(links.includes('/dev/null'))

@@ -13,6 +13,7 @@ const plimsoll = require('..')
 const { start } = require('./support/child.js')
 const cli = require('./support/cli.js')
 const { request, until } = require('./support/http.js')
+const { childrenOf } = require('./support/processes.js')
 const { BYTES } = require('./apps/soak/known.js')
 
 const APPS = join('__test__', 'apps', 'soak')
@@ -329,10 +330,7 @@ describe('the end of soak', () => {
         }
       )
       const ended = new Promise(resolve => parent.once('exit', resolve))
-      const child = await until(() => {
-        const path = `/proc/${parent.pid}/task/${parent.pid}/children`
-        return Number(fs.readFileSync(path, 'utf8').trim().split(' ')[0])
-      }, 'the app has been started')
+      const child = await until(() => childrenOf(parent.pid)[0], 'the app has been started')
       await until(() => fs.readdirSync(tmp).length > 0, 'its folder is there')
       parent.kill(signal)
       assert.equal(await ended, code)

@@ -171,7 +171,7 @@ test('moveTo links a file into place where it can, with the mode that the umask 
   const body = bytes(100_000)
   const app = appOf(express, plimsoll.spool({ memory: MEMORY, dir }), async req => {
     const [fd] = descriptors(dir)
-    const { ino } = fs.fstatSync(Number(fd))
+    const { ino } = fs.fstatSync(fd)
     await req.body.moveTo(join(dir, 'first'))
     await req.body.moveTo(pathToFileURL(join(dir, 'second')))
     assert.ok((await req.body.buffer()).equals(body), 'still readable')

@@ -1,7 +1,8 @@
 'use strict'
 
-const { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync } = require('node:fs')
+const { existsSync, mkdirSync, mkdtempSync, rmSync } = require('node:fs')
 const { join } = require('node:path')
+const { descriptorsOf } = require('./processes.js')
 const { random } = require('./uploads.js')
 
 /** Bytes that differ from place to place, the same for the same seed. */
@@ -15,14 +16,7 @@ function bytes(size, seed = 1) {
 
 /** The descriptors of this process (or of `pid`) whose files are in `dir`. */
 function descriptors(dir, pid = 'self') {
-  const folder = `/proc/${pid}/fd`
-  return readdirSync(folder).filter(name => {
-    try {
-      return readlinkSync(join(folder, name)).startsWith(`${dir}/`)
-    } catch {
-      return false
-    }
-  })
+  return descriptorsOf(pid).flatMap(([fd, target]) => (target.startsWith(`${dir}/`) ? [fd] : []))
 }
 
 /** A folder of the test's own on a disk, not in memory: where the repository is. */
