@@ -31,12 +31,20 @@ async function start(app, { node = process.execPath, execArgv = [], env = {}, ar
     running.delete(child)
     return { code, signal }
   })
-  const { port } = await Promise.race([
-    answer(child, 'listening'),
-    exited.then(end => {
-      throw new Error(`${app} ended before it listened: ${JSON.stringify(end)}\n${output}`)
-    })
-  ])
+  // Its last words may arrive behind the news of its end.
+  const silent = Promise.all([exited, once(child, 'disconnect')])
+  /** What the child says of a topic. A child that ends first is an error; nobody has to wait for it. */
+  const said = topic => {
+    const message = Promise.race([
+      answer(child, topic),
+      silent.then(([end]) => {
+        throw new Error(`${app} ended before '${topic}' was answered: ${JSON.stringify(end)}\n${output}`)
+      })
+    ])
+    message.catch(() => {})
+    return message
+  }
+  const { port } = await said('listening')
   return {
     pid: child.pid,
     port,
@@ -44,10 +52,11 @@ async function start(app, { node = process.execPath, execArgv = [], env = {}, ar
     output: () => output,
     kill: signal => child.kill(signal),
     /** Sends a question and waits for the answer to it. */
-    async ask(question, detail) {
-      const answered = answer(child, question)
+    ask(question, detail) {
+      const answered = said(question).then(({ value }) => value)
+      answered.catch(() => {})
       child.send({ question, detail })
-      return (await answered).value
+      return answered
     },
     async stop() {
       child.kill('SIGKILL')
