@@ -242,6 +242,12 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
       /GET \/slow was not answered within 500 ms/
     ],
     [
+      'begins an answer and does not end it',
+      'late.mjs',
+      ['--route', 'GET /half', '--timeout', '500'],
+      /GET \/half was not answered to its end within 500 ms/
+    ],
+    [
       'is no Express app and no route is named',
       'counts.cjs',
       [],
@@ -272,6 +278,28 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
     assert.match(fs.readFileSync(junit, 'utf8'), /<error message="GET \/broken was answered 500/)
   })
 
+  it('what the system does not start is an error, and nothing is left of it', async t => {
+    const tmp = cli.folder(t)
+    const code = `
+      const { soak } = require('${join(__dirname, '..')}')
+      const args = ['x'.repeat(1 << 20)]
+      soak('${app('shop.js')}', { args }).catch(error => console.log(error.name, error.message))`
+    const env = { ...process.env, TMPDIR: tmp, NODE_TEST_CONTEXT: '' }
+    const said = execFileSync(process.execPath, ['-e', code], { encoding: 'utf8', env })
+    assert.match(said, /^SoakError plimsoll: soak: the app could not be started: spawn E2BIG/)
+    assert.deepEqual(fs.readdirSync(tmp), [])
+  })
+
+  it('holds answers open for as long as the load lasts, and says where they end before', async () => {
+    // GET /open answers 500 once one of the two that stay is gone.
+    const routes = ['GET /open', { route: 'GET /events', hold: 2 }, { route: 'GET /short', hold: 3 }]
+    const options = { ...SHORT, routes, timeoutMs: 500, evidence: false }
+    const { verdict, notes, seconds } = await plimsoll.soak(app('held.js'), options)
+    assert.equal(verdict, 'passed')
+    assert.ok(seconds > 0.5, 'longer than a request may take')
+    assert.deepEqual(notes, ['GET /short: 3 of the answers that were held open have ended'])
+  })
+
   it('is not decided where memory comes and goes by more than the bound that is to be shown', async () => {
     const args = ['--route', 'GET /waves', '--max', '100b', '--rounds', '16', ...shortly]
     const { code, stdout } = await soak(app('shop.js'), ...args)
@@ -297,6 +325,8 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
       ['a.js', { routes: [{ route: 'GET /a', hold: 3 }] }, /at least one route that is driven/],
       ['a.js', { routes: ['GET /a'], from: 'shop' }, /one of routes, har and from/],
       ['a.js', { cwd: '/nowhere/at/all' }, /cwd takes a folder that exists/],
+      ['a.js', { cwd: __filename }, /cwd takes a folder that exists/],
+      ['a.js', { env: { A: 'b\0' } }, /env takes an object of strings/],
       ['a.js', { threads: 4 }, /has no option 'threads'/]
     ]
     for (const [app, options, message] of wrong)

@@ -16,7 +16,7 @@ export interface SoakOptions {
   max?: Size
   /** Of a block, behind which memory is looked at, 10 to 100,000. Default: 25 to 150, by how slow they are and how much they keep. */
   requests?: number
-  /** Blocks of a route at most, 16 to 1,000; most are decided after 12 to 20. Default: 60. */
+  /** Blocks of a route at most, 16 to 1,000; most are decided after 11 to 20. Default: 60. */
   rounds?: number
   /** Requests of each route before anything counts. Default: 500. */
   warmup?: number
@@ -86,8 +86,8 @@ export interface SoakRouteResult {
   requests: number
   rounds: number
   requestsPerRound: number
-  /** Of the heap, and where one of them grows too, of external memory or malloc: the larger, since the one mostly holds the other. Null: too few rounds. */
-  bytesPerRequest: { value: number | null; low: number | null; high: number | null }
+  /** Of the heap, and where one of them grows too, of external memory or malloc: the larger, since the one mostly holds the other. */
+  bytesPerRequest: { value: number; low: number; high: number }
   /** What the platform does not tell is missing. */
   quantities: { [Name in SoakQuantityName]?: SoakQuantity }
   /** Functions that allocate what stays, that which grows most first; of a route that failed. */

@@ -63,7 +63,7 @@ async function run(app, settings, report) {
       verdict: worst(results.map(({ verdict }) => verdict)),
       seconds: (performance.now() - began) / 1000,
       maxBytesPerRequest: settings.max,
-      notes: target.malloc === null ? [...notes, NO_MALLOC] : notes,
+      notes: [...notes, ...lostBy(load), ...(target.malloc === null ? [NO_MALLOC] : [])],
       routes: results
     })
   } finally {
@@ -87,6 +87,10 @@ function resolved(app) {
 function seen(file) {
   const relative = path.relative(process.cwd(), file)
   return relative.startsWith('..') ? file : relative
+}
+
+function lostBy({ lost }) {
+  return [...lost].map(([route, count]) => `${route}: ${count} of the answers that were held open have ended`)
 }
 
 async function resultOf(rounds, route, series, routes) {

@@ -21,6 +21,9 @@ class Load {
     this.token = token
     this.agents = Array.from({ length: connections }, () => this.agent())
     this.held = []
+    /** By route: answers that were to stay open and did not. */
+    this.lost = new Map()
+    this.closed = false
     /** By route: the number of the next request. */
     this.next = new Map()
   }
@@ -66,18 +69,25 @@ class Load {
   /** Opens what stays open as long as the load: answers without an end, and connections that have asked once. */
   async begin(routes) {
     for (const route of routes) {
-      for (let i = 0; i < route.hold; i++) {
-        const { req, res } = await this.request(this.optionsOf(route, i, false), route.route)
-        this.expect(route, res.statusCode, `${route.method} ${req.path}`, '')
-        res.on('error', () => {}).resume()
-        this.held.push(() => req.destroy())
-      }
+      for (let i = 0; i < route.hold; i++) await this.hold(route, i)
       for (let i = 0; i < route.idle; i++) {
         const agent = this.agent()
         await this.one(route, i, agent)
         this.held.push(() => agent.destroy())
       }
     }
+  }
+
+  async hold(route, number) {
+    const { req, res, stay } = await this.request(this.optionsOf(route, number, false), route.route)
+    this.expect(route, res.statusCode, `${route.method} ${req.path}`, '')
+    stay()
+    res.on('error', () => {})
+    res.on('close', () => {
+      if (!this.closed) this.lost.set(route.route, (this.lost.get(route.route) ?? 0) + 1)
+    })
+    res.resume()
+    this.held.push(() => req.destroy())
   }
 
   async one(route, number, agent) {
@@ -115,7 +125,12 @@ class Load {
           headers['content-type'] = 'application/json'
       }
       const req = this.protocol.request({ ...this.target, ...options, headers })
-      const late = () => req.destroy(new SoakError(`${what} was not answered within ${this.timeoutMs} ms`))
+      let begun = null
+      const late = () => {
+        const how = begun ? 'answered to its end' : 'answered'
+        // An answer that has begun would break off, and not say why.
+        ;(begun ?? req).destroy(new SoakError(`${what} was not ${how} within ${this.timeoutMs} ms`))
+      }
       const timer = setTimeout(late, this.timeoutMs)
       req.on('close', () => clearTimeout(timer))
       req.on('error', error => {
@@ -124,7 +139,10 @@ class Load {
         failure.reused = error.code === 'ECONNRESET' && req.reusedSocket
         reject(failure)
       })
-      req.on('response', res => resolve({ req, res, begun: () => clearTimeout(timer) }))
+      req.on('response', res => {
+        begun = res
+        resolve({ req, res, stay: () => clearTimeout(timer) })
+      })
       req.end(data)
     })
   }
@@ -140,11 +158,14 @@ class Load {
     return { status: res.statusCode, text }
   }
 
-  /** Goes away when the answer has begun. */
+  /** Goes away when the first of the answer's body is there. */
   async cut(route, options, what) {
     const { req, res } = await this.request({ ...options, agent: false }, what)
-    res.on('error', () => {})
-    await new Promise(resolve => res.once('data', resolve).once('close', resolve))
+    await new Promise((resolve, reject) => {
+      // That the server breaks it off is as good.
+      res.on('error', error => (error instanceof SoakError ? reject(error) : resolve()))
+      res.once('data', resolve).once('close', resolve)
+    })
     req.destroy()
     this.expect(route, res.statusCode, what, '')
   }
@@ -158,6 +179,7 @@ class Load {
   }
 
   close() {
+    this.closed = true
     for (const agent of this.agents) agent.destroy()
     for (const end of this.held) end()
   }

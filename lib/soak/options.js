@@ -4,7 +4,7 @@
  * What `plimsoll.soak(app, options)` takes, checked when it is called.
  */
 
-const { existsSync } = require('node:fs')
+const { existsSync, statSync } = require('node:fs')
 const { METHODS } = require('node:http')
 const path = require('node:path')
 const { fileURLToPath } = require('node:url')
@@ -90,7 +90,7 @@ function settingsOf(given) {
     throw new TypeError(
       `plimsoll: ${WHERE} takes its routes from one of routes, har and from; got ${sources.join(' and ')}`
     )
-  if (!existsSync(settings.cwd)) options.fail(at('cwd'), settings.cwd, 'a folder that exists')
+  if (!statSync(settings.cwd, { throwIfNoEntry: false })?.isDirectory()) options.fail(at('cwd'), settings.cwd, 'a folder that exists')
   return settings
 }
 
@@ -105,13 +105,18 @@ function fileOf(where, value) {
   return existsSync(file) ? file : options.fail(where, value, 'the path of a file that exists')
 }
 
+/** What the system takes as an argument, or in the environment. */
+function isWord(value) {
+  return typeof value === 'string' && !value.includes('\0')
+}
+
 function stringsOf(where, value = []) {
-  const fine = Array.isArray(value) && value.every(each => typeof each === 'string' && !each.includes('\0'))
+  const fine = Array.isArray(value) && value.every(isWord)
   return fine ? value : options.fail(where, value, 'an array of strings')
 }
 
 function envOf(where, value = {}) {
-  const fine = options.isObject(value) && Object.values(value).every(each => typeof each === 'string')
+  const fine = options.isObject(value) && Object.entries(value).flat().every(isWord)
   return fine ? value : options.fail(where, value, 'an object of strings')
 }
 

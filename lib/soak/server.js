@@ -45,7 +45,7 @@ class Server {
     this.number = 0
     const hooks = [...execArgv, env.NODE_OPTIONS ?? process.env.NODE_OPTIONS ?? ''].some(arg => HOOKS.test(arg))
     const begin = JSON.stringify({ token: this.token, folder: this.folder, startMs, hooks })
-    this.child = fork(app, args, {
+    this.child = this.fork(app, args, {
       execPath: node,
       cwd,
       execArgv: [
@@ -77,6 +77,16 @@ class Server {
     this.child.on('message', message => {
       if (message?.token === this.token) this.hear(message)
     })
+  }
+
+  fork(app, args, options) {
+    try {
+      return fork(app, args, options)
+    } catch (error) {
+      // What the system refuses at once, as too long an argument, is no event.
+      rmSync(this.folder, { recursive: true, force: true })
+      throw this.failure(`could not be started: ${error.message}`)
+    }
   }
 
   /** Resolves to what `meet` of questions.js tells. */

@@ -22,6 +22,7 @@ const server = http.createServer((req, res) => {
   }
   if (url.pathname === '/mortal' && list.push(new Array(25_000).fill(0.5)) > 600) process.exit(9)
   if (url.pathname === '/slow' && list.push(req.url) > 20) return
+  if (url.pathname === '/half') return res.write('half')
   res.end(`${process.argv.slice(2)} ${process.env.SHOP}`)
 })
 server.listen(Number(process.env.PORT), '127.0.0.1')
