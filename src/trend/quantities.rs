@@ -16,7 +16,7 @@ const WARM_REQUESTS: f64 = 3000.0;
 
 /// Below which growth is not spoken of. Of the heap it is twice next-leak's, for the same reason; external memory is freed a little after the collection that
 /// found it dead, and what is beside V8 comes and goes in arenas of megabytes.
-fn gate(quantity: Quantity) -> Gate {
+pub(super) const fn gate(quantity: Quantity) -> Gate {
     let bytes = match quantity {
         Quantity::Heap => 512.0 * KIB,
         Quantity::External => MIB,

@@ -38,7 +38,7 @@ pub enum Change {
 /// Sure looks, less those that were not, until it is a leak: noise that lingers agrees with itself for some collections.
 const CONFIRMED: u32 = 6;
 /// Looks in a row without any growth until a leak is over.
-const OVER: u32 = 6;
+const OVER: u32 = 8;
 
 /// Remembers what it has said of one quantity.
 #[derive(Clone, Debug, Default)]

@@ -72,6 +72,10 @@ const LARGE: f64 = 8.0;
 const STANDS_OUT: f64 = 8.0;
 /// The slope of the last third over that of the whole; what falls behind is on its way to a plateau.
 const KEEPS_ON: f64 = 0.5;
+/// The slope at the end over that of the whole, of a parabola: a cache that fills bends long before it is half as fast. …
+const BENT: f64 = 0.8;
+/// … If its square is so many standard errors off.
+const SURELY: f64 = 3.0;
 /// Of what has been gained, what may be given back in between: next-leak found that leaks give back a tenth at most and healthy routes 22 to
 /// 33 %. Medians of quarters are compared, or noise would count as giving back.
 const GIVES_BACK: f64 = 0.2;
@@ -79,15 +83,18 @@ const GIVES_BACK: f64 = 0.2;
 /// Judges one series, in order of time. Bytes may be of anything that should not grow with requests.
 pub fn judge(points: &[Point], gate: &Gate) -> (Growth, Option<Figures>) {
     let (growth, figures) = judge_all(points, gate);
-    let is_large = |figures: &Figures| grown(points, figures.low / 1e3) >= LARGE * gate.bytes;
-    if growth < Growth::Sure || points[0].requests >= gate.requests || figures.as_ref().is_some_and(is_large) {
+    if growth < Growth::Sure {
         return (growth, figures);
     }
+    let is_large = |figures: &Figures| grown(points, figures.low / 1e3) >= LARGE * gate.bytes;
+    if points[0].requests >= gate.requests || figures.as_ref().is_some_and(is_large) {
+        return (if bends(points) { Growth::Likely } else { Growth::Sure }, figures);
+    }
     // What began as it warmed up has to go on behind that.
-    let warm = points.partition_point(|point| point.requests < gate.requests);
-    match judge_all(&points[warm..], gate) {
-        (Growth::Sure, figures) => (Growth::Sure, figures),
-        _ => (Growth::Likely, figures),
+    let warm = &points[points.partition_point(|point| point.requests < gate.requests)..];
+    match judge_all(warm, gate) {
+        (Growth::Sure, figures) if !bends(warm) => (Growth::Sure, figures),
+        (_, figures) => (Growth::Likely, figures),
     }
 }
 
@@ -155,8 +162,38 @@ fn deviation(values: &[f64]) -> f64 {
 }
 
 fn keeps_on(requests: &[f64], bytes: &[f64], slope: f64) -> bool {
-    let from = requests.len() - requests.len().div_ceil(3);
+    let from = last_third(requests.len());
     Slopes::between(&requests[from..], &bytes[from..]).median() >= KEEPS_ON * slope
+}
+
+/// Whether it grows more slowly at its end than on the whole, beyond the noise: by the parabola that fits best (least squares, with the t of its square).
+fn bends(points: &[Point]) -> bool {
+    let n = points.len() as f64;
+    let (first, last) = (points[0], points[points.len() - 1]);
+    let half = (last.requests - first.requests) / 2.0;
+    // From −1 to 1, and less the first bytes, or the squares would swallow what they differ by.
+    let u: Vec<f64> = points.iter().map(|point| (point.requests - first.requests) / half - 1.0).collect();
+    let y: Vec<f64> = points.iter().map(|point| point.bytes - first.bytes).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / n;
+    // Polynomials of the first and the second degree, orthogonal over these points.
+    let middle = mean(&u);
+    let line: Vec<f64> = u.iter().map(|u| u - middle).collect();
+    let squares: Vec<f64> = u.iter().map(|u| u * u).collect();
+    let (level, tilt) = (mean(&squares), dot(&squares, &line) / dot(&line, &line));
+    let square: Vec<f64> = squares.iter().zip(&line).map(|(square, line)| square - level - tilt * line).collect();
+    let (b, c) = (dot(&y, &line) / dot(&line, &line), dot(&y, &square) / dot(&square, &square));
+    let height = mean(&y);
+    let rest = |((y, line), square): ((&f64, &f64), &f64)| (y - height - b * line - c * square).powi(2);
+    let variance = y.iter().zip(&line).zip(&square).map(rest).sum::<f64>() / (n - 3.0);
+    let t = c / (variance / dot(&square, &square)).sqrt();
+    // Slopes of the parabola: between its ends, and at the last.
+    let (whole, end) = (b - c * tilt, b + c * (2.0 - tilt));
+    t < -SURELY && end < BENT * whole
+}
+
+fn last_third(len: usize) -> usize {
+    len - len.div_ceil(3)
 }
 
 fn gives_back(bytes: &[f64]) -> bool {

@@ -1,11 +1,13 @@
 //! Series as a record's windows would have them, from a generator that is the same on every machine.
 
+use crate::recorder::Quantity;
+use crate::trend::quantities::gate;
 use crate::trend::watch::{Change, Watch};
 use crate::trend::window::{Gate, Growth, Point};
 use crate::trend::{Look, accused};
 
 pub const MB: f64 = 1_048_576.0;
-pub const GATE: Gate = Gate::of_bytes(0.25 * MB);
+pub const GATE: Gate = gate(Quantity::Heap);
 
 /// SplitMix64 (Steele et al. 2014).
 pub struct Random(pub u64);
