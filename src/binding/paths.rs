@@ -12,7 +12,6 @@ use napi_derive::napi;
 
 use super::environment::{Environment, with};
 use super::sites::moment;
-use crate::recorder::writer::epoch_ms;
 use crate::recorder::{EventKind, Quantity, TrendState, reader};
 use crate::trend::kept::{self, Diff, Kept};
 use crate::trend::pair::{Pair, Situation, Taken};
@@ -60,8 +59,9 @@ impl Paths {
         Some((kept, kept.instances / requests.max(1.0) * 1e3))
     }
 
-    /// Another leak: what was found was that one's.
-    pub fn forget(&mut self) {
+    /// Another leak: what was found was the last one's.
+    pub fn renew(&mut self) {
+        self.pair.renew();
         (self.found, self.failure, self.files) = (None, None, None);
     }
 }
@@ -93,7 +93,7 @@ fn situation(environment: &Environment) -> Option<Situation> {
         return None;
     }
     Some(Situation {
-        now_ms: epoch_ms(),
+        now_ms: environment.ledger.uptime_ms(),
         leaking,
         searching: environment.search.is_on(),
         majors: reader::points(&**map).unwrap_or(0),
@@ -212,7 +212,7 @@ fn receive(environment: &mut Environment) {
             match paths.found {
                 Some(_) => paths.pair.compared(),
                 // Another time there may be more of it.
-                None => paths.pair.fail(epoch_ms()),
+                None => paths.pair.fail(environment.ledger.uptime_ms()),
             }
             let said = match &paths.found {
                 Some(Found { kept, .. }) => format!("{}: {}", kept.class, kept.path.join(" → ")),
@@ -243,7 +243,7 @@ pub fn path_failed(reason: String) {
 
 fn fail(environment: &mut Environment, why: String) {
     let paths = &mut environment.paths;
-    paths.pair.fail(epoch_ms());
+    paths.pair.fail(environment.ledger.uptime_ms());
     (paths.first, paths.comparing) = (None, None);
     environment.ledger.writer().event(EventKind::Path, None, &why);
     paths.failure = Some(why);

@@ -11,8 +11,9 @@ use crate::probe::v8::sampling;
 use crate::recorder::writer::epoch_ms;
 use crate::recorder::{EventKind, Quantity, reader};
 use crate::trend::advice::Place;
-use crate::trend::campaign::{Campaign, Situation, Step};
+use crate::trend::campaign::{CALM_MS, Campaign, Situation, Step};
 use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites, file_of, names_called};
+use crate::trend::steady::Steady;
 use crate::trend::window::Figures;
 
 /// Places of handlers that are kept; an app has some hundreds.
@@ -42,6 +43,10 @@ pub struct Search {
     shown: HashMap<String, String>,
     /// Of this campaign, or the last: the one that grows most.
     found: Option<Place>,
+    /// By which its place stays, and the first of its routes.
+    steady: [Steady; 2],
+    /// When the trend looked suspicious last.
+    suspicious_ms: u64,
     /// Why the last campaign was not.
     pub failure: Option<String>,
 }
@@ -53,6 +58,36 @@ impl Search {
 
     pub fn place(&self) -> Option<Place> {
         self.found.clone()
+    }
+
+    /// Among the sites that grow: the likeliest, or what was found before, as long as that is about as likely.
+    fn find(&mut self) {
+        let Self { sites, handlers, shown, found, steady: [of_place, of_route], .. } = self;
+        let mut growing = sites.verdict();
+        if growing.is_empty() {
+            return;
+        }
+        let origins: Vec<&str> = growing.iter().map(|site| shown_of(site, shown)).collect();
+        let chosen = of_place.choose(&origins, found.as_ref().map(|known| known.origin.as_str()));
+        let mut place = told(growing.swap_remove(chosen), sites, handlers, shown);
+        if !place.routes.is_empty() {
+            let known = found.as_ref().filter(|known| known.origin == place.origin);
+            let first = known.and_then(|known| known.routes.first()).map(String::as_str);
+            let routes: Vec<&str> = place.routes.iter().map(String::as_str).collect();
+            let chosen = of_route.choose(&routes, first);
+            place.routes[..=chosen].rotate_right(1);
+        }
+        *found = Some(place);
+    }
+
+    /// There is another leak.
+    pub fn renew(&mut self) {
+        self.campaign.renew();
+    }
+
+    /// What was found was of a growth that is over.
+    pub fn forget(&mut self) {
+        self.found = None;
     }
 }
 
@@ -74,11 +109,17 @@ fn step(environment: &mut Environment) -> Step {
     let Environment { ledger, search, .. } = environment;
     let map = ledger.writer().map();
     let suspicious = is_suspicious(map, Quantity::Heap);
+    let now_ms = ledger.uptime_ms();
+    if suspicious {
+        search.suspicious_ms = now_ms;
+    } else if now_ms >= search.suspicious_ms + CALM_MS {
+        search.forget();
+    }
     if !suspicious && !search.campaign.is_on() {
         return Step::None;
     }
     let now = Situation {
-        now_ms: epoch_ms(),
+        now_ms,
         suspicious,
         majors: reader::points(&**map).unwrap_or(0),
         requests: reader::requests(&**map),
@@ -86,7 +127,7 @@ fn step(environment: &mut Environment) -> Step {
     let step = search.campaign.step(now, search.found.is_some());
     if step == Step::Start {
         let campaign = std::mem::take(&mut search.campaign);
-        *search = Search { campaign, ..Search::default() };
+        *search = Search { campaign, suspicious_ms: now_ms, ..Search::default() };
     }
     step
 }
@@ -103,7 +144,7 @@ pub fn site_sample(interval: u32, all: bool) -> Option<bool> {
 #[napi(catch_unwind)]
 pub fn site_failed(reason: String) {
     with(|environment| {
-        environment.search.campaign.fail(epoch_ms());
+        environment.search.campaign.fail(environment.ledger.uptime_ms());
         environment.ledger.writer().event(EventKind::Sites, None, &reason);
         environment.search.failure = Some(reason);
     });
@@ -153,7 +194,7 @@ pub fn site_profile(
     let profile = Profile { functions: functions.collect(), nodes: nodes.collect() };
     with(|environment| {
         let moment = if callers { Moment::default() } else { moment(environment) };
-        let Search { sites, handlers, shown: known, found, .. } = &mut environment.search;
+        let Search { sites, handlers, shown: known, .. } = &mut environment.search;
         if known.len() < MOST_PLACES {
             known.extend(places.into_iter().zip(shown));
         }
@@ -162,9 +203,7 @@ pub fn site_profile(
             return sites.callers(&profile, handles);
         }
         sites.see(moment, &profile, handles);
-        if let Some(site) = sites.verdict().into_iter().next() {
-            *found = Some(told(site, sites, handlers, known));
-        }
+        environment.search.find();
     });
 }
 
@@ -184,6 +223,11 @@ pub fn moment(environment: &Environment) -> Moment {
     }
 }
 
+/// The site's place as it is shown.
+fn shown_of<'a>(site: &'a Site, shown: &'a HashMap<String, String>) -> &'a str {
+    shown.get(&site.function.place).unwrap_or(&site.function.place)
+}
+
 fn told(site: Site, sites: &Sites, handlers: &HashMap<String, Handler>, shown: &HashMap<String, String>) -> Place {
     let routes_of = |chosen: &dyn Fn(&str, &Handler) -> bool| -> BTreeSet<String> {
         let chosen = handlers.iter().filter(|(place, handler)| chosen(place, handler));
@@ -197,7 +241,7 @@ fn told(site: Site, sites: &Sites, handlers: &HashMap<String, Handler>, shown: &
     let routes = sites.routes(&site, &if seen.is_empty() { neighbours() } else { seen }, &by_name);
     let Figures { per_thousand, low, high, .. } = site.figures;
     Place {
-        origin: shown.get(&site.function.place).unwrap_or(&site.function.place).clone(),
+        origin: shown_of(&site, shown).to_owned(),
         function: site.function.name,
         requests_per: sites.requests_per(&routes),
         routes,

@@ -11,7 +11,7 @@ use super::sites::Search;
 use crate::ledger::Ledger;
 use crate::recorder::map::Map;
 use crate::recorder::record::{Finding, Trend};
-use crate::recorder::writer::{Evidence, Kept, SamplerWriter, epoch_ms};
+use crate::recorder::writer::{Evidence, Kept, SamplerWriter};
 use crate::recorder::{Quantity, Severity, TrendState, reader};
 use crate::trend::advice::{Known, Place, advice, bytes_of};
 use crate::trend::cadence::Now;
@@ -64,7 +64,7 @@ pub fn ticked(environment: &mut Environment) {
     let map = ledger.writer().map();
     let suspicious = Quantity::ALL.into_iter().any(|quantity| is_suspicious(map, quantity));
     let now = Now {
-        ms: epoch_ms(),
+        ms: ledger.uptime_ms(),
         majors: reader::points(&**map).unwrap_or(0),
         requests: reader::requests(&**map),
         used_bytes: ledger.in_flight_bytes().1,
@@ -144,14 +144,19 @@ pub fn tell(environment: &mut Environment, quantity: Quantity, news: &News) -> O
     if quantity == Quantity::Heap {
         if leak.news.is_none() {
             // Another one than the last.
-            paths.forget();
+            paths.renew();
+            search.renew();
             *leak = Leak { place: search.place(), ..Leak::default() };
         }
         // Its figures get better while a campaign goes on.
         let better = search.place().filter(|place| leak.place.as_ref().is_some_and(|known| is_same(known, place)));
         leak.place = better.or_else(|| leak.place.take());
         leak.news = Some(news.clone()).filter(|news| matches!(news, News::Leaks(_)));
-        return see(ledger, &told(leak.place.as_ref(), search, paths, *snapshots, news), news);
+        let heard = see(ledger, &told(leak.place.as_ref(), search, paths, *snapshots, news), news);
+        if leak.news.is_none() {
+            search.forget();
+        }
+        return heard;
     }
     let (News::Leaks(verdict) | News::Stopped(verdict, _)) = news;
     let told = Told {
@@ -186,11 +191,8 @@ pub fn locate(environment: &mut Environment) -> Option<Value> {
     if let Some(place) = place {
         let before = told(leak.place.as_ref(), search, paths, *snapshots, &news);
         let located = told(Some(&place), search, paths, *snapshots, &news);
-        // Not if there is a finding by that name already.
-        if ledger.locate(&before.evidence(), &located.evidence()) {
-            leak.place = Some(place);
-            due = true;
-        }
+        due |= ledger.locate(&before.evidence(), &located.evidence());
+        leak.place = Some(place);
     }
     let told = told(leak.place.as_ref(), search, paths, *snapshots, &news);
     ledger.find(&told.evidence(), 0);

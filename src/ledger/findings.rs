@@ -28,7 +28,8 @@ impl Findings {
             return std::mem::take(&mut row.withdrawn);
         }
         let row = self.rows.len();
-        if row >= FINDINGS_MAX {
+        // Some rows are a leak's alone: it is what all is here for, and comes late.
+        if row >= FINDINGS_MAX - if evidence.kept.is_some() { 0 } else { LEAKS_MAX } {
             let advice = "more findings than there is room for; deal with those above first";
             let other = Evidence {
                 kind: "(other)",
@@ -49,11 +50,16 @@ impl Findings {
         true
     }
 
-    /// More is known of what was found: its row has another route and origin from now on. False if it was never found, or there is a
-    /// finding by that name already.
+    /// More is known of what was found: its row has another route and origin from now on; or it is what was found there before, and goes on in
+    /// that row. False if it was never found, or is withdrawn.
     pub fn locate(&mut self, writer: &Writer, found: &Evidence, located: &Evidence) -> bool {
         if self.rows.contains_key(key(located).as_str()) {
-            return false;
+            let advice = "it is the finding of that kind which now has its route and place";
+            let gone = self.withdraw(writer, &Evidence { advice, ..*found });
+            if gone {
+                self.see(writer, located, 1);
+            }
+            return gone;
         }
         let Some(mut row) = self.rows.remove(key(found).as_str()) else { return false };
         writer.locate_finding(usize::from(row.index), located);
@@ -158,8 +164,26 @@ mod tests {
         let [row] = &record.findings[..] else { panic!("{:?}", record.findings) };
         assert_eq!((row.route.as_deref(), row.origin.as_deref()), (Some("/a"), Some("src/report.js:7")));
         assert_eq!((row.count, row.first_seen, row.advice.as_str()), (2, first_seen, "it grows there"));
-        findings.see(&writer, &somewhere, 1);
-        assert!(!findings.locate(&writer, &somewhere, &evidence("/a", "twice")));
+    }
+
+    #[test]
+    fn what_comes_back_somewhere_and_is_located_where_it_was_goes_on_in_that_row() {
+        let writer = Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity::default());
+        let mut findings = Findings::default();
+        let somewhere = Evidence { route: None, origin: None, ..evidence("", "it grows") };
+        let located = evidence("/a", "it grows there");
+        for time in 0..3 {
+            assert!(findings.see(&writer, &somewhere, 1), "told anew");
+            assert!(findings.locate(&writer, &somewhere, &located));
+            assert!(!findings.see(&writer, &located, 1), "it is known by that name");
+            let rows = reader::read(&**writer.map()).unwrap().findings;
+            let standing: Vec<_> = rows.iter().filter(|row| row.withdrawn_at.is_none()).collect();
+            let [row] = &standing[..] else { panic!("{rows:?}") };
+            assert_eq!((row.route.as_deref(), row.advice.as_str()), (Some("/a"), "it grows there"));
+            assert_eq!((rows.len(), row.count), (if time == 0 { 1 } else { 2 }, 2 + 2 * time));
+            assert!(!findings.locate(&writer, &somewhere, &located), "it is nowhere else");
+            assert!(findings.withdraw(&writer, &evidence("/a", "it grew")));
+        }
     }
 
     #[test]
@@ -201,9 +225,16 @@ mod tests {
         for route in 0..FINDINGS_MAX + 50 {
             findings.see(&writer, &evidence(&format!("/{route}"), "stream it"), 1);
         }
-        let record = reader::read(&**writer.map()).unwrap();
-        assert_eq!(record.findings.len(), FINDINGS_MAX + 1);
-        let last = record.findings.last().unwrap();
-        assert_eq!((last.kind.as_str(), last.count), ("(other)", 50));
+        let rows = || reader::read(&**writer.map()).unwrap().findings;
+        assert_eq!(rows().len(), FINDINGS_MAX - LEAKS_MAX + 1);
+        let other = || rows().into_iter().next_back().map(|last| (last.kind, last.count)).unwrap();
+        assert_eq!(other(), ("(other)".into(), 50 + LEAKS_MAX as u64));
+        // There is room for leaks.
+        for route in 0..=LEAKS_MAX {
+            let path = format!("/{route}");
+            let leak = Evidence { kind: "leak", kept: Some(Kept::default()), ..evidence(&path, "it grows") };
+            assert_eq!(findings.see(&writer, &leak, 1), route < LEAKS_MAX);
+        }
+        assert_eq!((rows().len(), other().1), (FINDINGS_MAX + 1, 51 + LEAKS_MAX as u64));
     }
 }

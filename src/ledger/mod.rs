@@ -141,6 +141,11 @@ impl Ledger {
         }
     }
 
+    /// Milliseconds since the start, by a clock that nobody sets.
+    pub fn uptime_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
     pub fn meter(&self) -> &Meter {
         &self.meter
     }

@@ -5,6 +5,7 @@
 /// What it goes by.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
+    /// Of a clock that nobody sets.
     pub ms: u64,
     /// Major collections so far, asked for or not.
     pub majors: u64,

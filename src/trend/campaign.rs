@@ -1,5 +1,5 @@
-//! When allocation sites are looked for: sampling costs little, but V8 makes a full collection for a profile, which stops the event loop for 12 to 40 ms
-//! in a small heap, and longer in a large one. So it is done in campaigns, when the trend is suspicious, a profile after a major collection, never two in a
+//! When allocation sites are looked for: sampling costs little, but a profile stops the event loop for some milliseconds, and where V8 makes a full collection
+//! for it (the inspector's) for 12 to 40 in a small heap, and longer in a large one. So it is done in campaigns, when the trend is suspicious, a profile after a major collection, never two in a
 //! second, and for a small part of the time; and then it rests.
 
 use super::sites::MOST_PROFILES;
@@ -19,6 +19,7 @@ pub enum Step {
 /// What the campaign goes by.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Situation {
+    /// Of a clock that nobody sets.
     pub now_ms: u64,
     /// The trend of the heap is suspicious or worse.
     pub suspicious: bool,
@@ -33,14 +34,14 @@ const BETWEEN_MS: u64 = 1000;
 const BETWEEN_TIMES: u64 = 25;
 /// For at most so long; where collections are rare, a campaign sees few.
 const LONGEST_MS: u64 = 60 * 60_000;
-/// After a campaign; twice as long after each that followed, up to the longest.
+/// After a campaign; twice as long after each that follows of the same growth, up to the longest.
 const REST_MS: u64 = 10 * 60_000;
 const LONGEST_REST_MS: u64 = 6 * 60 * 60_000;
 /// What all has allocated is sampled for so many requests, and for so long at most: samples of what is dead are kept too.
 const CALLERS_REQUESTS: u64 = 1000;
 const CALLERS_MS: u64 = 30_000;
 /// For so long the trend may look harmless, as a leak's does in between while it is young, until a campaign is over.
-const CALM_MS: u64 = 60_000;
+pub const CALM_MS: u64 = 60_000;
 /// Enough to be sure with; more only if these were not.
 const ENOUGH_PROFILES: usize = 24;
 
@@ -57,18 +58,12 @@ struct Sampling {
     between_ms: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Campaign {
     sampling: Option<Sampling>,
-    /// Not before.
-    next_ms: u64,
+    /// The last one's end, and how long it rests from then on.
+    ended_ms: u64,
     rest_ms: u64,
-}
-
-impl Default for Campaign {
-    fn default() -> Self {
-        Self { sampling: None, next_ms: 0, rest_ms: REST_MS }
-    }
 }
 
 impl Campaign {
@@ -80,7 +75,7 @@ impl Campaign {
     pub fn step(&mut self, now: Situation, found: bool) -> Step {
         let Situation { now_ms, suspicious, majors, requests } = now;
         let Some(sampling) = &mut self.sampling else {
-            if !suspicious || now_ms < self.next_ms {
+            if !suspicious || now_ms < self.ended_ms + self.rest_ms {
                 return Step::None;
             }
             self.sampling = Some(Sampling {
@@ -122,6 +117,11 @@ impl Campaign {
         Step::Profile
     }
 
+    /// There is another leak: it does not wait for what the ones before have cost.
+    pub fn renew(&mut self) {
+        self.rest_ms = self.rest_ms.min(REST_MS);
+    }
+
     /// CPU time that a profile took.
     pub fn took(&mut self, ms: f64) {
         if let Some(sampling) = &mut self.sampling {
@@ -138,8 +138,8 @@ impl Campaign {
 
     fn rest(&mut self, now_ms: u64) {
         self.sampling = None;
-        self.next_ms = now_ms + self.rest_ms;
-        self.rest_ms = (2 * self.rest_ms).min(LONGEST_REST_MS);
+        self.ended_ms = now_ms;
+        self.rest_ms = (2 * self.rest_ms).clamp(REST_MS, LONGEST_REST_MS);
     }
 }
 
@@ -191,6 +191,11 @@ mod tests {
         assert!(starts.iter().zip(&stops).all(|(start, stop)| stop - start <= LONGEST_MS));
         assert_eq!(rests[..3], [REST_MS, 2 * REST_MS, 4 * REST_MS]);
         assert_eq!(rests.last(), Some(&LONGEST_REST_MS));
+        // Another leak begins: it waits as the first one did.
+        let stopped = *stops.last().unwrap();
+        campaign.renew();
+        let steps = run(&mut campaign, stopped + 250, LONGEST_REST_MS, 5000, true, false);
+        assert_eq!(steps[0], (stopped + REST_MS, Step::Start));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! * [`watch`]: what becomes of that from look to look: when a leak is told, told again, and taken back.
 //! * [`bound`]: whether one series of a load test keeps under a bound.
 //! * [`sites`] and [`campaign`]: where what stays is allocated, and when that is looked for.
+//! * [`steady`]: that what was told is told again, where another is about as likely.
 //! * [`kept`] and [`pair`]: what it is and what holds it, of the difference of two heap snapshots, and when these are taken.
 //! * [`advice`]: all of that in words.
 //! * [`cadence`]: when V8 is asked what lives.
@@ -29,6 +30,7 @@ mod mann_kendall;
 pub mod pair;
 pub mod quantities;
 pub mod sites;
+pub mod steady;
 #[cfg(test)]
 mod tests;
 mod theil_sen;
@@ -79,7 +81,7 @@ fn accused(windows: &[Vec<Point>], gate: &Gate) -> Option<(Growth, Figures)> {
 
 /// Whether the memory was as high before this window, and came down again.
 fn was_here_before(windows: &[Vec<Point>], window: &[Point]) -> bool {
-    let before = windows.iter().flatten().filter(|point| point.at < window[0].at);
+    let before = windows.iter().flatten().filter(|point| point.requests < window[0].requests);
     let peak = before.map(|point| point.bytes).fold(f64::MIN, f64::max);
     let now = level(window);
     now < peak + NEW_HEIGHT * (now - window[0].bytes)

@@ -4,6 +4,7 @@
 /// What is gone by.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Situation {
+    /// Of a clock that nobody sets.
     pub now_ms: u64,
     /// The trend of the heap is a leak.
     pub leaking: bool,
@@ -26,7 +27,7 @@ const GROWN_SHARE: f64 = 0.02;
 const GROWN_REQUESTS: u64 = 1000;
 /// What has not grown by then has no more to show, and the file is in the way.
 const LONGEST_MS: u64 = 24 * 60 * 60_000;
-/// After a failure; twice as long after each that followed, up to the longest.
+/// After an attempt; twice as long after each that follows of the same leak, up to the longest.
 const REST_MS: u64 = 10 * 60_000;
 const LONGEST_REST_MS: u64 = 6 * 60 * 60_000;
 /// Of one leak.
@@ -55,19 +56,13 @@ pub enum Taken {
     Late,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Pair {
     state: State,
     attempts: u32,
-    /// Not before.
-    next_ms: u64,
+    /// When the last attempt was over, and how long it rests from then on.
+    ended_ms: u64,
     rest_ms: u64,
-}
-
-impl Default for Pair {
-    fn default() -> Self {
-        Self { state: State::Idle, attempts: 0, next_ms: 0, rest_ms: REST_MS }
-    }
 }
 
 impl Pair {
@@ -81,11 +76,18 @@ impl Pair {
         matches!(self.state, State::Taking(Some(_)) | State::Between(_))
     }
 
+    /// There is another leak: it does not wait for what came of the ones before.
+    pub fn renew(&mut self) {
+        self.rest_ms = self.rest_ms.min(REST_MS);
+    }
+
     /// True if a snapshot is to be taken now.
     pub fn step(&mut self, now: Situation) -> bool {
         match self.state {
             State::Idle if !now.leaking => self.attempts = 0,
-            State::Idle if !now.searching && now.now_ms >= self.next_ms && self.attempts < MOST_ATTEMPTS => {
+            State::Idle
+                if !now.searching && now.now_ms >= self.ended_ms + self.rest_ms && self.attempts < MOST_ATTEMPTS =>
+            {
                 self.attempts += 1;
                 self.state = State::Taking(None);
                 return true;
@@ -128,8 +130,8 @@ impl Pair {
 
     fn rest(&mut self, now_ms: u64) {
         self.state = State::Idle;
-        self.next_ms = now_ms + self.rest_ms;
-        self.rest_ms = (2 * self.rest_ms).min(LONGEST_REST_MS);
+        self.ended_ms = now_ms;
+        self.rest_ms = (2 * self.rest_ms).clamp(REST_MS, LONGEST_REST_MS);
     }
 }
 
@@ -217,6 +219,11 @@ mod tests {
         // Another leak has its own attempts.
         pair.step(Situation { leaking: false, ..at(1_000_000) });
         assert!(pair.step(at(1_000_001)));
+        pair.fail(1_000_001_000);
+        // And begins with the first's rest.
+        pair.renew();
+        let rest = REST_MS / 1000;
+        assert_eq!(steps(&mut pair, 1_000_002, 1_010_000, at), [1_000_001 + rest]);
     }
 
     #[test]
