@@ -25,7 +25,8 @@ const OWN_PATIENCE_MS = 60_000
 const LOOK_MS = 20
 const ATTEMPTS = 4
 
-let running = false
+/** Resolves when the one that is being taken is over; null where none is. */
+let running = null
 let taken = 0
 
 /** Takes a heap snapshot of this thread: `{ path, bytes, pauseMs, tookMs, attempts, mode }`. */
@@ -33,20 +34,29 @@ async function snapshot(given = {}) {
   return take(settingsOf(given))
 }
 
-/** The same by a child, of plimsoll's own accord: nobody waits for it, so it waits longer, and holds neither the process open nor off who asks meanwhile. */
+/**
+ * The same by a child, of plimsoll's own accord: nobody waits for it, so it waits longer for its moment, until then holds off nobody who asks, and never holds
+ * the process open.
+ */
 async function quietly(given) {
   const settings = { ...settingsOf(given), held: false }
-  await quietMoment(false, OWN_PATIENCE_MS)
+  do {
+    await running
+    await quietMoment(false, OWN_PATIENCE_MS)
+  } while (running !== null)
   return take(settings)
 }
 
 function isRunning() {
-  return running
+  return running !== null
 }
 
 async function take(settings) {
-  if (running) throw failure('another snapshot is being taken; one at a time')
-  running = true
+  if (running !== null) throw failure('another snapshot is being taken; one at a time')
+  let over
+  running = new Promise(resolve => {
+    over = resolve
+  })
   const began = performance.now()
   try {
     const made = await (settings.mode === 'fork' ? byChild(settings) : here(settings))
@@ -59,7 +69,8 @@ async function take(settings) {
     note(`failed: ${error.message}`)
     throw error
   } finally {
-    running = false
+    running = null
+    over()
   }
 }
 

@@ -8,6 +8,7 @@ const heapOptions = require('./heap-options.js')
 const { begin, settled, lifeOf } = require('./lifetime.js')
 const layers = require('./layers.js')
 const leaksOf = require('./leaks.js').settingsOf
+const { guarded } = require('./log.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
 const owners = require('./owners.js')
@@ -76,7 +77,7 @@ function settingsOf(given) {
   return {
     explicit: given !== undefined,
     name: name === undefined ? defaults.name : options.string(`${where}'s name`, name, 64),
-    log: log === undefined ? undefined : options.logger(`${where}'s log`, log),
+    log: log === undefined ? undefined : guarded(options.logger(`${where}'s log`, log)),
     paths: paths === undefined ? defaults.paths : options.oneOf(`${where}'s paths`, paths, ['masked', 'full']),
     recorder: recorder === undefined ? defaults.recorder : place(`${where}'s recorder`, recorder, defaults.recorder),
     stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats),

@@ -90,7 +90,8 @@ function settingsOf(given) {
     throw new TypeError(
       `plimsoll: ${WHERE} takes its routes from one of routes, har and from; got ${sources.join(' and ')}`
     )
-  if (!statSync(settings.cwd, { throwIfNoEntry: false })?.isDirectory()) options.fail(at('cwd'), settings.cwd, 'a folder that exists')
+  if (!statSync(settings.cwd, { throwIfNoEntry: false })?.isDirectory())
+    options.fail(at('cwd'), settings.cwd, 'a folder that exists')
   return settings
 }
 
