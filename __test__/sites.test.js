@@ -7,6 +7,7 @@ const path = require('node:path')
 const { after, describe, it } = require('node:test')
 const { start } = require('./support/child.js')
 const { request } = require('./support/http.js')
+const { heapLeak, heapLeaks } = require('./support/leaks.js')
 
 const USERS = path.join('__test__', 'apps', 'leaking', 'users.js')
 const lines = readFileSync(path.join(__dirname, '..', USERS), 'utf8').split('\n')
@@ -50,7 +51,7 @@ async function drive(server, done) {
   )
 }
 
-const leakOf = stats => stats.findings.find(({ kind }) => kind === 'leak')
+const leakOf = stats => heapLeak(stats.findings)
 
 describe('allocation sites', () => {
   it('names the function, its line and the route of a leak; then nothing is sampled any more', async () => {
@@ -62,7 +63,7 @@ describe('allocation sites', () => {
     assert.equal(route, 'GET /users/:id')
     assert.equal(severity, 'critical')
     assert.match(advice, /\((getUser|Session)\)/)
-    assert.equal(stats.findings.filter(({ kind }) => kind === 'leak').length, 1)
+    assert.equal(heapLeaks(stats.findings).length, 1)
     assert.match(server.output(), /\((getUser|Session)\)/, 'told in the log')
     await drive(server, async () => !(await server.ask('sampling')))
   })
@@ -73,6 +74,31 @@ describe('allocation sites', () => {
     assert.equal(leakOf(stats).origin, null)
     assert.match(leakOf(stats).advice, /another sampling heap profiler is on/)
     assert.equal(await server.ask('sampling'), true, 'it is still on')
+  })
+
+  it('a leak that begins when another has stopped is not taken for that one', async () => {
+    const server = await leaking()
+    const { origin } = leakOf(await drive(server, stats => leakOf(stats)?.origin))
+    await server.ask('stop')
+    await drive(server, stats => leakOf(stats).withdrawnAt !== null)
+    await server.ask('other')
+    const stands = stats => heapLeaks(stats.findings).find(({ withdrawnAt }) => withdrawnAt === null)
+    const stats = await drive(server, stands)
+    // Where it is will be looked for, but not within minutes of the last search.
+    assert.deepEqual([stands(stats).route, stands(stats).origin], [null, null])
+    const [first] = heapLeaks(stats.findings)
+    assert.equal(first.origin, origin)
+    assert.notEqual(first.withdrawnAt, null)
+  })
+
+  it('goes on without a site where another profiler stops the sampler in the midst of it, and says so', async () => {
+    const server = await leaking()
+    await drive(server, () => server.ask('sampling'))
+    await server.ask('steal')
+    const stats = await drive(server, stats => leakOf(stats)?.advice.includes('was stopped by somebody else'))
+    assert.equal(leakOf(stats).origin, null)
+    assert.equal(stats.faults, 0)
+    assert.equal(await server.ask('sampling'), false)
   })
 
   it('is not looked for where that is not wanted', async () => {

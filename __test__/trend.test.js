@@ -6,6 +6,7 @@ const plimsoll = require('..')
 const { start } = require('./support/child.js')
 const { show, folder } = require('./support/cli.js')
 const { pipelined, until } = require('./support/http.js')
+const { heapLeak, heapLeaks } = require('./support/leaks.js')
 
 /** A server under load, with a forced collection behind each burst. */
 async function server(t, { leaks, options, env } = {}) {
@@ -37,7 +38,7 @@ async function drive(server, most, condition) {
       return ((to === null && round <= WARM_UP) || stats.trend.heap.to !== to) && stats
     }, 'a look at the last collection')
     to = trend.heap.to
-    const leak = findings.find(({ kind }) => kind === 'leak')
+    const leak = heapLeak(findings)
     if (condition({ ...trend, leak })) return { ...trend, leak, lived }
   }
   throw new Error(`not in ${most} rounds: ${JSON.stringify((await server.ask('stats')).trend)}`)
@@ -72,13 +73,13 @@ test('a leak on the heap is called one, with its size, once; it is taken back wh
     const [record] = await show(dir)
     return record.trend.heap.state === 'leaking' && record
   }, 'the record says it too')
-  assert.equal(record.findings.find(({ kind }) => kind === 'leak').severity, 'critical')
+  assert.equal(heapLeak(record.findings).severity, 'critical')
 
   await app.ask('fix')
   const fixed = await drive(app, 80, ({ heap, leak }) => heap.state === 'steady' && leak.withdrawnAt !== null)
   assert.equal(fixed.leak.severity, 'info')
   assert.match(fixed.leak.advice, /^has stopped by \d\d:\d\d UTC: the heap grew by 1\d\d\d B/)
-  const heard = (await app.ask('heard')).filter(({ kind }) => kind === 'leak')
+  const heard = heapLeaks(await app.ask('heard'))
   assert.deepEqual(
     heard.map(({ withdrawnAt }) => withdrawnAt === null),
     [true, false],

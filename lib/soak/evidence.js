@@ -27,9 +27,9 @@ const OFTEN = 0.02
 const LIKE_MOST = 0.3
 const CLASSES = 8
 const FRAMEWORK = /node_modules[\\/](?:express4?|router|connect|finalhandler)[\\/]/
-/** Kinds of V8's, which come with whatever is kept. */
 /** Classes that say nothing by themselves come behind those that do. */
 const ANYBODYS = /^(Function|Object|Array|Map|Set|Promise|\(closure\)|system \/ .*)$/
+/** Kinds of V8's, which come with whatever is kept. */
 const OF_V8 = /^\((?!closure\))/
 
 /** `{ alone, sites, classes, files, notes }`; `whole`: whether it came to its end, which the verdict does not need. */

@@ -7,7 +7,7 @@
 pub struct Now {
     /// Of a clock that nobody sets.
     pub ms: u64,
-    /// Major collections so far, asked for or not.
+    /// Major collections so far that are points of the trend: not the first ones, nor those with hardly a request before them.
     pub majors: u64,
     pub requests: u64,
     pub used_bytes: u64,

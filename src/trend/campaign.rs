@@ -23,7 +23,7 @@ pub struct Situation {
     pub now_ms: u64,
     /// The trend of the heap is suspicious or worse.
     pub suspicious: bool,
-    /// Major collections so far.
+    /// Major collections so far that are points of the trend: not the first ones, nor those with hardly a request before them.
     pub majors: u64,
     pub requests: u64,
 }

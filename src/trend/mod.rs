@@ -1,8 +1,8 @@
 //! Is it leaking? Pure statistics over what lived after major collections, against requests served.
 //!
 //! What a leak is, here: memory that grows *with requests* (not with time: a ramp of traffic is none), for certain (Mann–Kendall, with its p
-//! corrected for autocorrelation and load), by more than noise (the interval of the Theil–Sen slope), to the end (a cache that fills bends
-//! before), without being given back (sessions come and go), to where it never was before. Whatever fails one of these is not spoken of.
+//! corrected for autocorrelation and load), by more than noise (the interval of the Theil–Sen slope), to the end and straight on (a cache that fills
+//! bends), without being given back (sessions come and go), to where it never was before. Whatever fails one of these is not spoken of.
 //!
 //! A server is looked at after each collection for months, so an error of one in a thousand a look would be an alarm a day. Hence a small p,
 //! agreement of several looks in a row, and the rate of false alarms tested over whole runs, not looks. And a leak may begin at any time, and may

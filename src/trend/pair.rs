@@ -10,7 +10,7 @@ pub struct Situation {
     pub leaking: bool,
     /// Allocation sites are being looked for: one thing at a time.
     pub searching: bool,
-    /// Major collections so far.
+    /// Major collections so far that are points of the trend: not the first ones, nor those with hardly a request before them.
     pub majors: u64,
     pub requests: u64,
     /// Slope of the trend.

@@ -98,7 +98,7 @@ const AS_WELL: f64 = 2.0;
 /// What a route leaves unexplained counts so much less if its handler calls the site by its name. Not more: other functions have such names too.
 const BY_NAME: f64 = 4.0;
 
-/// Half of what the whole heap must grow by: a site is only looked for once that has grown.
+/// A quarter of what the whole heap must grow by: a site is only looked for once that has grown.
 const LEAST_GROWTH: f64 = 128.0 * 1024.0;
 
 /// All profiles of a campaign.

@@ -16,9 +16,10 @@ app.get('/users/:id', async function show(req, res) {
   const session = await users.getUser(req.params.id)
   res.json(session.user)
 })
+let most = 500
 const recent = []
 app.get('/recent/:id', (req, res) => {
-  if (recent.push({ id: req.params.id, text: 'x'.repeat(100) }) > 500) recent.shift()
+  if (recent.push({ id: req.params.id, words: new Array(100).fill(0) }) > most) recent.shift()
   res.json(recent.length)
 })
 
@@ -35,5 +36,11 @@ listen(app, {
       () => true,
       () => false
     ),
-  stop: () => users.stop()
+  /** As another profiler does that ends. */
+  steal: () => ask('HeapProfiler.stopSampling'),
+  stop: () => users.stop(),
+  /** Another leak: what was a cache has no bound any more. */
+  other: () => {
+    most = Number.POSITIVE_INFINITY
+  }
 })
