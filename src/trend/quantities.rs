@@ -22,7 +22,7 @@ pub(super) const fn gate(quantity: Quantity) -> Gate {
         Quantity::External => MIB,
         Quantity::Native => 8.0 * MIB,
     };
-    Gate { requests: WARM_REQUESTS, ..Gate::of_bytes(bytes) }
+    Gate { requests: WARM_REQUESTS, straight: true, ..Gate::of_bytes(bytes) }
 }
 
 /// One quantity's verdict after a look, and what of it is news.

@@ -51,13 +51,15 @@ pub struct Gate {
     pub sure: f64,
     /// Over fewer requests, and from before so many were served, growth is sure only if it is [`LARGE`] times as many bytes.
     pub requests: f64,
+    /// Growth that bends is not sure. Not asked where single steps tell, as of a table that doubles, and the series is short.
+    pub straight: bool,
 }
 
 impl Gate {
     /// For series that are looked at all day long: hence the small p. With it and the agreement that [`super::watch`] asks for, one of some
     /// thousands of flat series is called a leak over two hundred looks; the tests have the figures.
     pub const fn of_bytes(bytes: f64) -> Self {
-        Self { bytes, likely: 0.01, sure: 5e-5, requests: 0.0 }
+        Self { bytes, likely: 0.01, sure: 5e-5, requests: 0.0, straight: false }
     }
 }
 
@@ -88,12 +90,12 @@ pub fn judge(points: &[Point], gate: &Gate) -> (Growth, Option<Figures>) {
     }
     let is_large = |figures: &Figures| grown(points, figures.low / 1e3) >= LARGE * gate.bytes;
     if points[0].requests >= gate.requests || figures.as_ref().is_some_and(is_large) {
-        return (if bends(points) { Growth::Likely } else { Growth::Sure }, figures);
+        return (if gate.straight && bends(points) { Growth::Likely } else { Growth::Sure }, figures);
     }
     // What began as it warmed up has to go on behind that.
     let warm = &points[points.partition_point(|point| point.requests < gate.requests)..];
     match judge_all(warm, gate) {
-        (Growth::Sure, figures) if !bends(warm) => (Growth::Sure, figures),
+        (Growth::Sure, figures) if !(gate.straight && bends(warm)) => (Growth::Sure, figures),
         (_, figures) => (Growth::Likely, figures),
     }
 }
