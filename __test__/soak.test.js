@@ -326,6 +326,7 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
       ['a.js', { routes: ['GET /a'], from: 'shop' }, /one of routes, har and from/],
       ['a.js', { cwd: '/nowhere/at/all' }, /cwd takes a folder that exists/],
       ['a.js', { cwd: __filename }, /cwd takes a folder that exists/],
+      ['a.js', { cwd: join(__filename, 'x') }, /cwd takes a folder that exists/],
       ['a.js', { env: { A: 'b\0' } }, /env takes an object of strings/],
       ['a.js', { threads: 4 }, /has no option 'threads'/]
     ]

@@ -10,8 +10,8 @@ const faults = require('./faults.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
 
-/** As many as the record has room for (FINDINGS_MAX in src/recorder/layout.rs). */
-const KEPT = 128
+/** As many as the record has room for beside leaks (FINDINGS_MAX less LEAKS_MAX in src/recorder/layout.rs). */
+const KEPT = 112
 const EVENTS = ['finding']
 /** Of a message, where it says nothing of them. */
 const UNSAID = {

@@ -1,10 +1,10 @@
 'use strict'
 
 /*
- * The app's logger, as plimsoll calls it: what it throws is a fault that is told, and never reaches the server.
+ * The app's logger, as plimsoll calls it: what it throws becomes a warning of the process, with what it was told, and never reaches the server.
  */
 
-const faults = require('./faults.js')
+const CODE = 'PLIMSOLL_LOG'
 
 /** `{ info, warn, error }`, which do not throw. */
 function guarded(logger) {
@@ -16,9 +16,7 @@ function guarded(logger) {
       failed(error)
     }
     function failed(error) {
-      // By the process: the logger is out of order.
-      process.emitWarning(message, { code: 'PLIMSOLL_LOG' })
-      faults.report(`when the app's logger was told (${name})`, error)
+      process.emitWarning(message, { code: CODE, detail: `log.${name}() failed: ${error?.message ?? error}` })
     }
   }
   return { info: method('info'), warn: method('warn'), error: method('error') }

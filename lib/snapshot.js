@@ -211,7 +211,7 @@ function onSignal(signal, log) {
     snapshot().then(
       ({ path: file, bytes, pauseMs }) => {
         const message = `plimsoll: heap snapshot: ${file} (${bytes} bytes; the event loop stood ${Math.round(pauseMs)} ms)`
-        if (log?.info) log.info(message)
+        if (log) log.info(message)
         else process.stderr.write(`${message}\n`)
       },
       error => runtime.warn(log, error.message, CODE)

@@ -55,7 +55,8 @@ async function start(app, { node = process.execPath, execArgv = [], env = {}, ar
     ask(question, detail) {
       const answered = said(question).then(({ value }) => value)
       answered.catch(() => {})
-      child.send({ question, detail })
+      // Where it cannot be sent the child has ended, which is what is said.
+      child.send({ question, detail }, () => {})
       return answered
     },
     async stop() {

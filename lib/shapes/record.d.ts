@@ -166,7 +166,7 @@ export interface Record {
   events: RecordEvent[]
   /** Faults of plimsoll's own that it swallowed. */
   faults: number
-  /** What plimsoll has evidence of; at most 128, what does not fit is `(other)`. */
+  /** What plimsoll has evidence of; at most 128, 16 of which are for leaks; what does not fit is `(other)`. */
   findings: Finding[]
   trend: Trends
 }

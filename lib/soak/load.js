@@ -34,7 +34,9 @@ class Load {
 
   /** Connections that stay open between blocks. */
   get open() {
-    return this.agents.length + this.held.length
+    let lost = 0
+    for (const count of this.lost.values()) lost += count
+    return this.agents.length + this.held.length - lost
   }
 
   /** So many requests of one route; rejects with the first answer that is not expected. */
@@ -163,7 +165,10 @@ class Load {
     const { req, res } = await this.request({ ...options, agent: false }, what)
     await new Promise((resolve, reject) => {
       // That the server breaks it off is as good.
-      res.on('error', error => (error instanceof SoakError ? reject(error) : resolve()))
+      res.on('error', error => {
+        if (!(error instanceof SoakError)) return resolve()
+        reject(new SoakError(`${what} sent nothing of its answer's body within ${this.timeoutMs} ms`))
+      })
       res.once('data', resolve).once('close', resolve)
     })
     req.destroy()

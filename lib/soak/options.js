@@ -90,8 +90,7 @@ function settingsOf(given) {
     throw new TypeError(
       `plimsoll: ${WHERE} takes its routes from one of routes, har and from; got ${sources.join(' and ')}`
     )
-  if (!statSync(settings.cwd, { throwIfNoEntry: false })?.isDirectory())
-    options.fail(at('cwd'), settings.cwd, 'a folder that exists')
+  if (!isFolder(settings.cwd)) options.fail(at('cwd'), settings.cwd, 'a folder that exists')
   return settings
 }
 
@@ -104,6 +103,14 @@ function fileOf(where, value) {
   if (value === undefined) return null
   const file = options.string(where, value, 4096)
   return existsSync(file) ? file : options.fail(where, value, 'the path of a file that exists')
+}
+
+function isFolder(file) {
+  try {
+    return statSync(file).isDirectory()
+  } catch {
+    return false
+  }
 }
 
 /** What the system takes as an argument, or in the environment. */

@@ -59,12 +59,13 @@ class Server {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc']
     })
     running.add(this)
+    this.child.on('error', error => this.over(`could not be started: ${error.message}`))
+    // Without descriptors it has none, and says so by its error.
     for (const stream of [this.child.stdout, this.child.stderr]) {
-      stream.setEncoding('utf8').on('data', text => {
+      stream?.setEncoding('utf8').on('data', text => {
         this.output = (this.output + text).slice(-KEPT)
       })
     }
-    this.child.on('error', error => this.over(`could not be started: ${error.message}`))
     const closed = once(this.child, 'close').catch(() => {})
     this.exited = once(this.child, 'exit').then(
       async ([code, signal]) => {

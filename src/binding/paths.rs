@@ -62,6 +62,8 @@ impl Paths {
     /// Another leak: what was found was the last one's.
     pub fn renew(&mut self) {
         self.pair.renew();
+        // The first snapshot goes at the next step: to close it takes a while.
+        self.comparing = None;
         (self.found, self.failure, self.files) = (None, None, None);
     }
 }

@@ -11,7 +11,7 @@ use crate::probe::v8::sampling;
 use crate::recorder::writer::epoch_ms;
 use crate::recorder::{EventKind, Quantity, reader};
 use crate::trend::advice::Place;
-use crate::trend::campaign::{CALM_MS, Campaign, Situation, Step};
+use crate::trend::campaign::{Calm, Campaign, Situation, Step};
 use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites, file_of, names_called};
 use crate::trend::steady::Steady;
 use crate::trend::window::Figures;
@@ -45,8 +45,9 @@ pub struct Search {
     found: Option<Place>,
     /// By which its place stays, and the first of its routes.
     steady: [Steady; 2],
-    /// When the trend looked suspicious last.
-    suspicious_ms: u64,
+    calm: Calm,
+    /// What this campaign has seen grow has stopped.
+    over: bool,
     /// Why the last campaign was not.
     pub failure: Option<String>,
 }
@@ -60,18 +61,19 @@ impl Search {
         self.found.clone()
     }
 
-    /// Among the sites that grow: the likeliest, or what was found before, as long as that is about as likely.
-    fn find(&mut self) {
+    /// Among the sites that grow: the likeliest, or what was found or `told` before, as long as that is about as likely.
+    fn find(&mut self, told_before: Option<&Place>) {
         let Self { sites, handlers, shown, found, steady: [of_place, of_route], .. } = self;
         let mut growing = sites.verdict();
-        if growing.is_empty() {
+        if growing.is_empty() || self.over {
             return;
         }
+        let known = found.as_ref().or(told_before);
         let origins: Vec<&str> = growing.iter().map(|site| shown_of(site, shown)).collect();
-        let chosen = of_place.choose(&origins, found.as_ref().map(|known| known.origin.as_str()));
+        let chosen = of_place.choose(&origins, known.map(|known| known.origin.as_str()));
         let mut place = told(growing.swap_remove(chosen), sites, handlers, shown);
         if !place.routes.is_empty() {
-            let known = found.as_ref().filter(|known| known.origin == place.origin);
+            let known = known.filter(|known| known.origin == place.origin);
             let first = known.and_then(|known| known.routes.first()).map(String::as_str);
             let routes: Vec<&str> = place.routes.iter().map(String::as_str).collect();
             let chosen = of_route.choose(&routes, first);
@@ -85,9 +87,9 @@ impl Search {
         self.campaign.renew();
     }
 
-    /// What was found was of a growth that is over.
+    /// What was found was of a growth that is over; what the campaign finds yet is so too.
     pub fn forget(&mut self) {
-        self.found = None;
+        (self.found, self.over) = (None, true);
     }
 }
 
@@ -109,25 +111,22 @@ fn step(environment: &mut Environment) -> Step {
     let Environment { ledger, search, .. } = environment;
     let map = ledger.writer().map();
     let suspicious = is_suspicious(map, Quantity::Heap);
-    let now_ms = ledger.uptime_ms();
-    if suspicious {
-        search.suspicious_ms = now_ms;
-    } else if now_ms >= search.suspicious_ms + CALM_MS {
+    let now = Situation {
+        now_ms: ledger.uptime_ms(),
+        suspicious,
+        majors: reader::points(&**map).unwrap_or(0),
+        requests: reader::requests(&**map),
+    };
+    if search.calm.see(&now) {
         search.forget();
     }
     if !suspicious && !search.campaign.is_on() {
         return Step::None;
     }
-    let now = Situation {
-        now_ms,
-        suspicious,
-        majors: reader::points(&**map).unwrap_or(0),
-        requests: reader::requests(&**map),
-    };
     let step = search.campaign.step(now, search.found.is_some());
     if step == Step::Start {
         let campaign = std::mem::take(&mut search.campaign);
-        *search = Search { campaign, suspicious_ms: now_ms, ..Search::default() };
+        *search = Search { campaign, calm: search.calm, ..Search::default() };
     }
     step
 }
@@ -203,7 +202,7 @@ pub fn site_profile(
             return sites.callers(&profile, handles);
         }
         sites.see(moment, &profile, handles);
-        environment.search.find();
+        environment.search.find(environment.leak.place());
     });
 }
 

@@ -108,6 +108,13 @@ impl Told<'_> {
     }
 }
 
+impl Leak {
+    /// Where it was told to be, while it stands.
+    pub fn place(&self) -> Option<&Place> {
+        self.news.as_ref().and(self.place.as_ref())
+    }
+}
+
 fn is_same(known: &Place, place: &Place) -> bool {
     known.origin == place.origin && known.routes.first() == place.routes.first()
 }

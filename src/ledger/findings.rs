@@ -28,8 +28,9 @@ impl Findings {
             return std::mem::take(&mut row.withdrawn);
         }
         let row = self.rows.len();
-        // Some rows are a leak's alone: it is what all is here for, and comes late.
-        if row >= FINDINGS_MAX - if evidence.kept.is_some() { 0 } else { LEAKS_MAX } {
+        // Some rows are for leaks alone: they are what all is here for, and come late.
+        let reserved = if evidence.kept.is_some() { 0 } else { LEAKS_MAX - usize::from(self.leaks) };
+        if row >= FINDINGS_MAX - reserved {
             let advice = "more findings than there is room for; deal with those above first";
             let other = Evidence {
                 kind: "(other)",
@@ -53,13 +54,14 @@ impl Findings {
     /// More is known of what was found: its row has another route and origin from now on; or it is what was found there before, and goes on in
     /// that row. False if it was never found, or is withdrawn.
     pub fn locate(&mut self, writer: &Writer, found: &Evidence, located: &Evidence) -> bool {
-        if self.rows.contains_key(key(located).as_str()) {
-            let advice = "it is the finding of that kind which now has its route and place";
-            let gone = self.withdraw(writer, &Evidence { advice, ..*found });
-            if gone {
-                self.see(writer, located, 1);
-            }
-            return gone;
+        let known = self.rows.contains_key(key(located).as_str());
+        let Some(row) = self.rows.get_mut(key(found).as_str()).filter(|row| !row.withdrawn) else { return false };
+        if known {
+            // Its own row is as if it had never been, until something is found nowhere again.
+            row.withdrawn = true;
+            writer.clear_finding(usize::from(row.index));
+            self.see(writer, located, 1);
+            return true;
         }
         let Some(mut row) = self.rows.remove(key(found).as_str()) else { return false };
         writer.locate_finding(usize::from(row.index), located);
@@ -177,10 +179,10 @@ mod tests {
             assert!(findings.locate(&writer, &somewhere, &located));
             assert!(!findings.see(&writer, &located, 1), "it is known by that name");
             let rows = reader::read(&**writer.map()).unwrap().findings;
-            let standing: Vec<_> = rows.iter().filter(|row| row.withdrawn_at.is_none()).collect();
-            let [row] = &standing[..] else { panic!("{rows:?}") };
+            let [row] = &rows[..] else { panic!("{rows:?}") };
+            assert_eq!(row.withdrawn_at, None);
             assert_eq!((row.route.as_deref(), row.advice.as_str()), (Some("/a"), "it grows there"));
-            assert_eq!((rows.len(), row.count), (if time == 0 { 1 } else { 2 }, 2 + 2 * time));
+            assert_eq!((rows.len(), row.count), (1, 2 + 2 * time));
             assert!(!findings.locate(&writer, &somewhere, &located), "it is nowhere else");
             assert!(findings.withdraw(&writer, &evidence("/a", "it grew")));
         }
@@ -231,10 +233,12 @@ mod tests {
         assert_eq!(other(), ("(other)".into(), 50 + LEAKS_MAX as u64));
         // There is room for leaks.
         for route in 0..=LEAKS_MAX {
+            assert!(!findings.see(&writer, &evidence("/no/more", "stream it"), 1), "others do not take it");
             let path = format!("/{route}");
             let leak = Evidence { kind: "leak", kept: Some(Kept::default()), ..evidence(&path, "it grows") };
             assert_eq!(findings.see(&writer, &leak, 1), route < LEAKS_MAX);
         }
-        assert_eq!((rows().len(), other().1), (FINDINGS_MAX + 1, 51 + LEAKS_MAX as u64));
+        let crowded = 50 + LEAKS_MAX + (LEAKS_MAX + 1) + 1;
+        assert_eq!((rows().len(), other().1), (FINDINGS_MAX + 1, crowded as u64));
     }
 }

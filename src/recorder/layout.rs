@@ -350,7 +350,7 @@ pub mod layer_row {
     pub const TIME_NS: usize = 5;
 }
 
-/// What plimsoll has evidence of: a row a kind, route and place; the last stands for those beyond the bound.
+/// What plimsoll has evidence of: a row a kind, route and place; the last stands for those beyond the bound. As many as there are [`LEAKS`] are for leaks alone.
 pub const FINDINGS_MAX: usize = 128;
 pub const FINDINGS: Table = Table::after(LAYER_ROWS.end(), FINDINGS_MAX + 1, 86);
 pub mod finding {

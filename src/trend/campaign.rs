@@ -40,15 +40,33 @@ const LONGEST_REST_MS: u64 = 6 * 60 * 60_000;
 /// What all has allocated is sampled for so many requests, and for so long at most: samples of what is dead are kept too.
 const CALLERS_REQUESTS: u64 = 1000;
 const CALLERS_MS: u64 = 30_000;
-/// For so long the trend may look harmless, as a leak's does in between while it is young, until a campaign is over.
-pub const CALM_MS: u64 = 60_000;
+/// For so long, and so many collections, the trend may look harmless, as a leak's does in between while it is young, until a campaign is over.
+const CALM_MS: u64 = 60_000;
+const CALM_MAJORS: u64 = 3;
 /// Enough to be sure with; more only if these were not.
 const ENOUGH_PROFILES: usize = 24;
+
+/// Since when the trend has looked harmless.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Calm {
+    since_ms: u64,
+    majors: u64,
+}
+
+impl Calm {
+    /// Whether a growth that was looked into is over, by what is known now.
+    pub fn see(&mut self, now: &Situation) -> bool {
+        if now.suspicious {
+            *self = Self { since_ms: now.now_ms, majors: now.majors };
+        }
+        now.now_ms >= self.since_ms + CALM_MS && now.majors >= self.majors + CALM_MAJORS
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Sampling {
     since_ms: u64,
-    suspicious_ms: u64,
+    calm: Calm,
     profile_ms: u64,
     majors: u64,
     requests: u64,
@@ -80,7 +98,7 @@ impl Campaign {
             }
             self.sampling = Some(Sampling {
                 since_ms: now_ms,
-                suspicious_ms: now_ms,
+                calm: Calm { since_ms: now_ms, majors },
                 profile_ms: now_ms,
                 majors,
                 requests,
@@ -90,14 +108,12 @@ impl Campaign {
             });
             return Step::Start;
         };
-        if suspicious {
-            sampling.suspicious_ms = now_ms;
-        }
+        let calm = sampling.calm.see(&now);
         let over = now_ms >= sampling.since_ms + LONGEST_MS
             || sampling.profiles >= MOST_PROFILES
             || found && sampling.profiles >= ENOUGH_PROFILES
             // The trend was noise; what was seen until then says nothing.
-            || now_ms >= sampling.suspicious_ms + CALM_MS;
+            || calm;
         if over {
             self.rest(now_ms);
             return Step::Stop;
@@ -119,7 +135,8 @@ impl Campaign {
 
     /// There is another leak: it does not wait for what the ones before have cost.
     pub fn renew(&mut self) {
-        self.rest_ms = self.rest_ms.min(REST_MS);
+        // The one that is on is that leak's first.
+        self.rest_ms = if self.is_on() { 0 } else { self.rest_ms.min(REST_MS) };
     }
 
     /// CPU time that a profile took.
@@ -215,12 +232,17 @@ mod tests {
     #[test]
     fn it_ends_when_the_suspicion_has_gone_for_good_and_where_the_sampler_is_taken() {
         let mut campaign = Campaign::default();
-        run(&mut campaign, 0, 5000, 300, true, false);
-        let steps = run(&mut campaign, 5000, CALM_MS - 1000, 300, false, false);
+        run(&mut campaign, 0, 5000, 5000, true, false);
+        let steps = run(&mut campaign, 5000, CALM_MS - 1000, 5000, false, false);
         assert!(steps.iter().all(|(_, step)| *step == Step::Profile), "{steps:?}");
-        run(&mut campaign, CALM_MS + 4000, 250, 300, true, false);
-        let steps = run(&mut campaign, CALM_MS + 4250, 2 * CALM_MS, 400_000, false, false);
-        assert_eq!(steps, [(2 * CALM_MS + 4000, Step::Stop)]);
+        run(&mut campaign, CALM_MS + 4000, 250, 5000, true, false);
+        let steps = run(&mut campaign, CALM_MS + 4250, 2 * CALM_MS, 5000, false, false);
+        assert_eq!(steps.last(), Some(&(2 * CALM_MS + 4000, Step::Stop)));
+        // Where collections are rare it is over when three have shown nothing.
+        let mut campaign = Campaign::default();
+        run(&mut campaign, 0, 250, 100_000, true, false);
+        let steps = run(&mut campaign, 250, 400_000, 100_000, false, false);
+        assert_eq!(steps.last(), Some(&(300_000, Step::Stop)), "{steps:?}");
         let mut campaign = Campaign::default();
         run(&mut campaign, 0, 250, 300, true, false);
         campaign.fail(250);

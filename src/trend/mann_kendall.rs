@@ -74,7 +74,7 @@ fn partial(values: &[f64], load: &[f64]) -> (f64, f64) {
 }
 
 /// n/n*: as if the series had fewer points, for each of which the others do not vouch.
-fn widened_by_autocorrelation(detrended: &[f64]) -> f64 {
+pub fn widened_by_autocorrelation(detrended: &[f64]) -> f64 {
     let ranks = ranks(detrended);
     let n = ranks.len() as f64;
     let mean = ranks.iter().sum::<f64>() / n;

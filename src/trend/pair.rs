@@ -76,9 +76,9 @@ impl Pair {
         matches!(self.state, State::Taking(Some(_)) | State::Between(_))
     }
 
-    /// There is another leak: it does not wait for what came of the ones before.
+    /// There is another leak: it has snapshots of its own, and does not wait for what came of the ones before.
     pub fn renew(&mut self) {
-        self.rest_ms = self.rest_ms.min(REST_MS);
+        *self = Self { ended_ms: self.ended_ms, rest_ms: self.rest_ms.min(REST_MS), ..Self::default() };
     }
 
     /// True if a snapshot is to be taken now.
@@ -224,6 +224,21 @@ mod tests {
         pair.renew();
         let rest = REST_MS / 1000;
         assert_eq!(steps(&mut pair, 1_000_002, 1_010_000, at), [1_000_001 + rest]);
+    }
+
+    #[test]
+    fn snapshots_of_one_leak_are_none_of_the_next_one() {
+        let mut pair = Pair::default();
+        let taken = |pair: &mut Pair, now| (pair.step(at(now)), pair.taken(at(now)));
+        assert_eq!(taken(&mut pair, 100), (true, Taken::First));
+        pair.renew();
+        assert!(!pair.waits());
+        // The next one's first, not that one's second.
+        assert_eq!(taken(&mut pair, 200), (true, Taken::First));
+        assert!(pair.step(at(300)));
+        pair.renew();
+        assert_eq!(pair.taken(at(310)), Taken::Late, "it was on its way");
+        assert_eq!(taken(&mut pair, 400), (true, Taken::First));
     }
 
     #[test]

@@ -186,8 +186,9 @@ fn bends(points: &[Point]) -> bool {
     let square: Vec<f64> = squares.iter().zip(&line).map(|(square, line)| square - level - tilt * line).collect();
     let (b, c) = (dot(&y, &line) / dot(&line, &line), dot(&y, &square) / dot(&square, &square));
     let height = mean(&y);
-    let rest = |((y, line), square): ((&f64, &f64), &f64)| (y - height - b * line - c * square).powi(2);
-    let variance = y.iter().zip(&line).zip(&square).map(rest).sum::<f64>() / (n - 3.0);
+    let rest = |((y, line), square): ((&f64, &f64), &f64)| y - height - b * line - c * square;
+    let rests: Vec<f64> = y.iter().zip(&line).zip(&square).map(rest).collect();
+    let variance = dot(&rests, &rests) / (n - 3.0) * mann_kendall::widened_by_autocorrelation(&rests);
     let t = c / (variance / dot(&square, &square)).sqrt();
     // Slopes of the parabola: between its ends, and at the last.
     let (whole, end) = (b - c * tilt, b + c * (2.0 - tilt));

@@ -65,6 +65,14 @@ impl Writer {
         });
     }
 
+    /// Row `index` tells of nothing, until it is written anew.
+    pub fn clear_finding(&self, index: usize) {
+        write_row(&self.map, FINDINGS, index, |row| {
+            row.set(finding::COUNT, 0);
+            row.set(finding::LEAK, 0);
+        });
+    }
+
     /// What row `index` tells of has stopped; `advice` says what was wrong.
     pub fn withdraw_finding(&self, index: usize, advice: &str) {
         write_row(&self.map, FINDINGS, index, |row| {

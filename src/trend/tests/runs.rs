@@ -119,14 +119,16 @@ fn healthy_look_alikes_are_not_accused() {
             let runs = if slow() { 50 } else { 2 };
             let found =
                 count(runs, |seed| accused(&Server { keeps, noise_bytes: noise_bytes * MB, ..QUIET }.run(seed, 400)));
-            // Of 1,200 caches that filled, 15 were accused for a while.
-            assert!(found <= runs / 50, "{name}, {noise_bytes} MB of noise: {found}");
+            // Of 1,200 such caches, 22 were accused for a while.
+            let most = if name == "a cache that fills" { runs / 50 } else { 0 };
+            assert!(found <= most, "{name}, {noise_bytes} MB of noise: {found}");
         }
     }
 }
 
 #[test]
-fn a_cache_that_fills_slowly_bends_and_mostly_is_not_accused_while_it_does() {
+fn a_cache_that_fills_slowly_mostly_is_not_accused_while_it_bends() {
+    // For two of its constants, and one and a half; its end is as slow and straight as a leak.
     for (mb, constant, collections) in [(30.0, 5_000.0, 40), (100.0, 10_000.0, 60)] {
         let keeps = move |requests: f64| mb * MB * (1.0 - (-requests / constant).exp());
         let runs = if slow() { 200 } else { 20 };
