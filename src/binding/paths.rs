@@ -12,7 +12,7 @@ use napi_derive::napi;
 
 use super::environment::{Environment, with};
 use super::sites::moment;
-use crate::recorder::{EventKind, Quantity, TrendState, reader};
+use crate::recorder::{EventKind, Quantity, reader};
 use crate::trend::kept::{self, Diff, Kept};
 use crate::trend::pair::{Pair, Situation, Taken};
 use crate::trend::sites::Moment;
@@ -90,7 +90,8 @@ pub fn path_step() -> bool {
 fn situation(environment: &Environment) -> Option<Situation> {
     let map = environment.ledger.writer().map();
     let trend = reader::trend(&**map, Quantity::Heap);
-    let leaking = trend.as_ref().is_some_and(|trend| trend.state == TrendState::Leaking);
+    // Not the trend's state, which is there a little earlier: what is taken then would be the last leak's.
+    let leaking = environment.leak.stands();
     if !leaking && !environment.paths.pair.is_on() {
         return None;
     }

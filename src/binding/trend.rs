@@ -109,6 +109,11 @@ impl Told<'_> {
 }
 
 impl Leak {
+    /// It was told, and has not been taken back.
+    pub fn stands(&self) -> bool {
+        self.news.is_some()
+    }
+
     /// Where it was told to be, while it stands.
     pub fn place(&self) -> Option<&Place> {
         self.news.as_ref().and(self.place.as_ref())
