@@ -25,11 +25,11 @@ type NotifyMemoryPressure = unsafe extern "C" fn(IsolatePointer, i32);
 type AddNearHeapLimitCallback = unsafe extern "C" fn(IsolatePointer, NearHeapLimitCallback, *mut c_void);
 // SAFETY (of calling it): on the thread of the isolate, while it lives, with a callback that was added.
 type RemoveNearHeapLimitCallback = unsafe extern "C" fn(IsolatePointer, NearHeapLimitCallback, usize);
+#[cfg(unix)]
 // SAFETY (of calling it): on the thread of the isolate, while it lives.
-#[cfg(unix)]
 type GetHeapProfiler = unsafe extern "C" fn(IsolatePointer) -> *mut c_void;
-// SAFETY (of calling it): on the thread of the isolate, while it lives, with its own profiler.
 #[cfg(unix)]
+// SAFETY (of calling it): on the thread of the isolate, while it lives, with its own profiler.
 type StartSampling = unsafe extern "C" fn(*mut c_void, u64, i32, i32) -> bool;
 
 /// V8's functions, as found in this process.
