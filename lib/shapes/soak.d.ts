@@ -50,7 +50,7 @@ export interface SoakRoute {
   /** What is neither a string nor a Buffer is sent as JSON. */
   body?: unknown | ((number: number) => unknown)
   headers?: { readonly [name: string]: string } | ((number: number) => { readonly [name: string]: string })
-  /** The client goes away when the answer has begun. Default: false. */
+  /** The client goes away when the first of the answer's body is there. Default: false. */
   abort?: boolean
   /** What is right. Default: 2xx and 3xx. */
   status?: number | readonly number[]

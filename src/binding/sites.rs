@@ -11,7 +11,7 @@ use crate::probe::v8::sampling;
 use crate::recorder::writer::epoch_ms;
 use crate::recorder::{EventKind, Quantity, reader};
 use crate::trend::advice::Place;
-use crate::trend::campaign::{Calm, Campaign, Situation, Step};
+use crate::trend::campaign::{Campaign, Situation, Step};
 use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites, file_of, names_called};
 use crate::trend::steady::Steady;
 use crate::trend::window::Figures;
@@ -45,7 +45,6 @@ pub struct Search {
     found: Option<Place>,
     /// By which its place stays, and the first of its routes.
     steady: [Steady; 2],
-    calm: Calm,
     /// What this campaign has seen grow has stopped.
     over: bool,
     /// Why the last campaign was not.
@@ -117,7 +116,7 @@ fn step(environment: &mut Environment) -> Step {
         majors: reader::points(&**map).unwrap_or(0),
         requests: reader::requests(&**map),
     };
-    if search.calm.see(&now) {
+    if search.campaign.is_calm(&now) {
         search.forget();
     }
     if !suspicious && !search.campaign.is_on() {
@@ -126,7 +125,7 @@ fn step(environment: &mut Environment) -> Step {
     let step = search.campaign.step(now, search.found.is_some());
     if step == Step::Start {
         let campaign = std::mem::take(&mut search.campaign);
-        *search = Search { campaign, calm: search.calm, ..Search::default() };
+        *search = Search { campaign, ..Search::default() };
     }
     step
 }

@@ -2,6 +2,7 @@
 //! for it (the inspector's) for 12 to 40 in a small heap, and longer in a large one. So it is done in campaigns, when the trend is suspicious, a profile after a major collection, never two in a
 //! second, and for a small part of the time; and then it rests.
 
+use super::rest::Rest;
 use super::sites::MOST_PROFILES;
 
 /// What is to be done now.
@@ -34,9 +35,6 @@ const BETWEEN_MS: u64 = 1000;
 const BETWEEN_TIMES: u64 = 25;
 /// For at most so long; where collections are rare, a campaign sees few.
 const LONGEST_MS: u64 = 60 * 60_000;
-/// After a campaign; twice as long after each that follows of the same growth, up to the longest.
-const REST_MS: u64 = 10 * 60_000;
-const LONGEST_REST_MS: u64 = 6 * 60 * 60_000;
 /// What all has allocated is sampled for so many requests, and for so long at most: samples of what is dead are kept too.
 const CALLERS_REQUESTS: u64 = 1000;
 const CALLERS_MS: u64 = 30_000;
@@ -48,25 +46,14 @@ const ENOUGH_PROFILES: usize = 24;
 
 /// Since when the trend has looked harmless.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Calm {
+struct Calm {
     since_ms: u64,
     majors: u64,
-}
-
-impl Calm {
-    /// Whether a growth that was looked into is over, by what is known now.
-    pub fn see(&mut self, now: &Situation) -> bool {
-        if now.suspicious {
-            *self = Self { since_ms: now.now_ms, majors: now.majors };
-        }
-        now.now_ms >= self.since_ms + CALM_MS && now.majors >= self.majors + CALM_MAJORS
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Sampling {
     since_ms: u64,
-    calm: Calm,
     profile_ms: u64,
     majors: u64,
     requests: u64,
@@ -79,9 +66,9 @@ struct Sampling {
 #[derive(Debug, Default)]
 pub struct Campaign {
     sampling: Option<Sampling>,
-    /// The last one's end, and how long it rests from then on.
-    ended_ms: u64,
-    rest_ms: u64,
+    calm: Calm,
+    /// Between campaigns of the same growth.
+    rest: Rest,
 }
 
 impl Campaign {
@@ -89,16 +76,24 @@ impl Campaign {
         self.sampling.is_some()
     }
 
+    /// Whether a growth that was looked into is over, by what is known now.
+    pub fn is_calm(&mut self, now: &Situation) -> bool {
+        if now.suspicious {
+            self.calm = Calm { since_ms: now.now_ms, majors: now.majors };
+        }
+        now.now_ms >= self.calm.since_ms + CALM_MS && now.majors >= self.calm.majors + CALM_MAJORS
+    }
+
     /// `found`: sites are known well enough.
     pub fn step(&mut self, now: Situation, found: bool) -> Step {
         let Situation { now_ms, suspicious, majors, requests } = now;
+        let calm = self.is_calm(&now);
         let Some(sampling) = &mut self.sampling else {
-            if !suspicious || now_ms < self.ended_ms + self.rest_ms {
+            if !suspicious || !self.rest.is_over(now_ms) {
                 return Step::None;
             }
             self.sampling = Some(Sampling {
                 since_ms: now_ms,
-                calm: Calm { since_ms: now_ms, majors },
                 profile_ms: now_ms,
                 majors,
                 requests,
@@ -108,7 +103,6 @@ impl Campaign {
             });
             return Step::Start;
         };
-        let calm = sampling.calm.see(&now);
         let over = now_ms >= sampling.since_ms + LONGEST_MS
             || sampling.profiles >= MOST_PROFILES
             || found && sampling.profiles >= ENOUGH_PROFILES
@@ -135,8 +129,12 @@ impl Campaign {
 
     /// There is another leak: it does not wait for what the ones before have cost.
     pub fn renew(&mut self) {
-        // The one that is on is that leak's first.
-        self.rest_ms = if self.is_on() { 0 } else { self.rest_ms.min(REST_MS) };
+        if self.is_on() {
+            // That leak's first.
+            self.rest = Rest::default();
+        } else {
+            self.rest.shorten();
+        }
     }
 
     /// CPU time that a profile took.
@@ -155,13 +153,13 @@ impl Campaign {
 
     fn rest(&mut self, now_ms: u64) {
         self.sampling = None;
-        self.ended_ms = now_ms;
-        self.rest_ms = (2 * self.rest_ms).clamp(REST_MS, LONGEST_REST_MS);
+        self.rest.begin(now_ms);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::rest::{FIRST_MS as REST_MS, LONGEST_MS as LONGEST_REST_MS};
     use super::*;
 
     /// Steps of a server that collects every `major_ms`, looked at four times a second for `for_ms`.

@@ -15,6 +15,7 @@
 //! * [`watch`]: what becomes of that from look to look: when a leak is told, told again, and taken back.
 //! * [`bound`]: whether one series of a load test keeps under a bound.
 //! * [`sites`] and [`campaign`]: where what stays is allocated, and when that is looked for.
+//! * [`rest`]: how long these rest after each time.
 //! * [`steady`]: that what was told is told again, where another is about as likely.
 //! * [`kept`] and [`pair`]: what it is and what holds it, of the difference of two heap snapshots, and when these are taken.
 //! * [`advice`]: all of that in words.
@@ -29,6 +30,7 @@ pub mod kept;
 mod mann_kendall;
 pub mod pair;
 pub mod quantities;
+mod rest;
 pub mod sites;
 pub mod steady;
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! When the two heap snapshots are taken whose difference is the leak. Each costs the server a fork, and a child that is busy for seconds or minutes:
 //! so there are two, of a leak that is one, with as much growth between them as stands out; and then no more, but where one failed.
 
+use super::rest::Rest;
+
 /// What is gone by.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Situation {
@@ -27,9 +29,6 @@ const GROWN_SHARE: f64 = 0.02;
 const GROWN_REQUESTS: u64 = 1000;
 /// What has not grown by then has no more to show, and the file is in the way.
 const LONGEST_MS: u64 = 24 * 60 * 60_000;
-/// After an attempt; twice as long after each that follows of the same leak, up to the longest.
-const REST_MS: u64 = 10 * 60_000;
-const LONGEST_REST_MS: u64 = 6 * 60 * 60_000;
 /// Of one leak.
 const MOST_ATTEMPTS: u32 = 5;
 
@@ -60,9 +59,8 @@ pub enum Taken {
 pub struct Pair {
     state: State,
     attempts: u32,
-    /// When the last attempt was over, and how long it rests from then on.
-    ended_ms: u64,
-    rest_ms: u64,
+    /// Between attempts for the same leak.
+    rest: Rest,
 }
 
 impl Pair {
@@ -78,16 +76,15 @@ impl Pair {
 
     /// There is another leak: it has snapshots of its own, and does not wait for what came of the ones before.
     pub fn renew(&mut self) {
-        *self = Self { ended_ms: self.ended_ms, rest_ms: self.rest_ms.min(REST_MS), ..Self::default() };
+        self.rest.shorten();
+        *self = Self { rest: self.rest, ..Self::default() };
     }
 
     /// True if a snapshot is to be taken now.
     pub fn step(&mut self, now: Situation) -> bool {
         match self.state {
             State::Idle if !now.leaking => self.attempts = 0,
-            State::Idle
-                if !now.searching && now.now_ms >= self.ended_ms + self.rest_ms && self.attempts < MOST_ATTEMPTS =>
-            {
+            State::Idle if !now.searching && self.rest.is_over(now.now_ms) && self.attempts < MOST_ATTEMPTS => {
                 self.attempts += 1;
                 self.state = State::Taking(None);
                 return true;
@@ -130,8 +127,7 @@ impl Pair {
 
     fn rest(&mut self, now_ms: u64) {
         self.state = State::Idle;
-        self.ended_ms = now_ms;
-        self.rest_ms = (2 * self.rest_ms).clamp(REST_MS, LONGEST_REST_MS);
+        self.rest.begin(now_ms);
     }
 }
 
@@ -145,6 +141,7 @@ fn has_grown(first: &Situation, now: &Situation) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rest::FIRST_MS as REST_MS;
     use super::*;
 
     const MIB: u64 = 1024 * 1024;
