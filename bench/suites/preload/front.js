@@ -1,0 +1,34 @@
+'use strict'
+
+const http = require('node:http')
+const http2 = require('node:http2')
+const https = require('node:https')
+
+/** HTTP/2's servers are not exported; a server that never listens shows its prototype. */
+const prototypes = [
+  http.Server.prototype,
+  https.Server.prototype,
+  Object.getPrototypeOf(http2.createServer()),
+  Object.getPrototypeOf(http2.createSecureServer())
+]
+
+/**
+ * Puts `chain(req, res, next)` in front of every `'request'` listener of this process. `listening(server)` is called before a
+ * server's `'listening'` listeners.
+ */
+module.exports = function front(chain, listening = () => {}) {
+  for (const prototype of prototypes) {
+    const { emit } = prototype
+    prototype.emit = function (event, ...args) {
+      if (event === 'listening') listening(this)
+      if (event !== 'request') return Reflect.apply(emit, this, [event, ...args])
+      const [req, res] = args
+      let heard = true
+      chain(req, res, error => {
+        if (error) res.writeHead(error.status ?? 500).end(`refused in front of the suite: ${error.message}\n`)
+        else heard = Reflect.apply(emit, this, [event, ...args])
+      })
+      return heard
+    }
+  }
+}
