@@ -22,15 +22,15 @@ function attach(server, given) {
   options.object(`${where}'s options`, given, [])
   if (attached.has(server)) return server
   attached.add(server)
-  server.on('checkContinue', askLate)
+  server.on('checkContinue', (req, res) => askLate(server, req, res))
   return server
 }
 
-function askLate(req, res) {
+function askLate(server, req, res) {
   // The app's own listener decides, and answers.
-  if (this.listenerCount('checkContinue') > 1) return
+  if (server.listenerCount('checkContinue') > 1) return
   onFirstRead(req, () => goOn(req, res))
-  this.emit('request', req, res)
+  server.emit('request', req, res)
 }
 
 function goOn(req, res) {

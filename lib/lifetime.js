@@ -16,6 +16,7 @@
  */
 
 const channel = require('node:diagnostics_channel')
+const { Duplex } = require('node:stream')
 
 const LIFE = Symbol('plimsoll.life')
 const CONNECTION = Symbol('plimsoll.connection')
@@ -68,6 +69,8 @@ class Connection {
     this.socket = socket
     this.written = bytesWritten(socket)
     this.lives = []
+    /** Whether it closes at its end. The socket of an injected request does not: there the response's `'finish'` is the end. */
+    this.closes = socket instanceof Duplex
   }
 }
 
@@ -92,15 +95,18 @@ function begin(req, res) {
   const state = req._readableState ?? req
   const known = state[LIFE]
   if (known !== undefined) return known.over ? null : known
-  return start(req, res, state, req.socket?.[CONNECTION] ?? connectionOf(req.stream ?? req.socket))
+  const socket = req.stream ?? req.socket
+  return start(req, res, state, socket?.[CONNECTION] ?? connectionOf(socket))
 }
 
 function start(req, res, state, connection) {
-  if (connection === null) return null
+  // Requests that a test or an adapter makes may be anything.
+  if (connection === null || typeof res?.on !== 'function' || (state === req && !Object.isExtensible(req))) return null
   const life = new Life(req, res, connection)
   state[LIFE] = life
   connection.lives.push(life)
   res.on('close', () => end(life))
+  if (!connection.closes) res.on('finish', () => process.nextTick(end, life))
   return life
 }
 
@@ -123,8 +129,9 @@ function meetAll() {
   channel.subscribe('http.server.request.start', meet)
 }
 
-function meet({ request, response, socket }) {
+function meet(message) {
   try {
+    const { request, response, socket } = message
     const state = request._readableState
     if (state[LIFE] === undefined) start(request, response, state, socket[CONNECTION] ?? connectionOf(socket))
   } catch (error) {
@@ -146,12 +153,13 @@ function isOver(req) {
 
 function connectionOf(socket) {
   if (socket === null || typeof socket !== 'object' || socket.destroyed) return null
-  let connection = socket[CONNECTION]
-  if (connection === undefined) {
-    connection = new Connection(socket)
-    socket[CONNECTION] = connection
-    socket.on('close', socketClosed)
-  }
+  const known = socket[CONNECTION]
+  if (known !== undefined) return known
+  if (typeof socket.on !== 'function' || !Object.isExtensible(socket)) return null
+  const connection = new Connection(socket)
+  socket[CONNECTION] = connection
+  // Others may call this listener with another `this`.
+  socket.on('close', () => endAll(connection))
   return connection
 }
 
@@ -165,8 +173,7 @@ function settled(life) {
   }
 }
 
-function socketClosed() {
-  const { lives } = this[CONNECTION]
+function endAll({ lives }) {
   while (lives.length > 0) end(lives[0])
 }
 

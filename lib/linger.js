@@ -11,8 +11,11 @@
  */
 
 const { constants } = require('node:http2')
+const { Duplex } = require('node:stream')
+const { atEnd } = require('./lifetime.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
+const { outside } = require('./outside.js')
 const tap = require('./tap.js')
 
 /**
@@ -118,7 +121,7 @@ function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
     return
   }
   const { socket } = req
-  if (!socket || socket.destroyed || tap.isDrained(req)) return
+  if (!(socket instanceof Duplex) || socket.destroyed || tap.isDrained(req)) return
   // A client that was not told to continue may never send what it has declared.
   const awaited = res._expect_continue === true && res._sent100 !== true
   const small = !awaited && tap.remaining(req) <= caps.drain
@@ -130,6 +133,12 @@ function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
     if (!res.headersSent) res.shouldKeepAlive = shouldKeepAlive
   })
   watch(refused)
+  // The connection stays, the request must not.
+  atEnd(req, res, () => {
+    refused.giveUp = null
+    // A socket keeps its last request.
+    if (socket.destroyed) unwatch(refused)
+  })
   const answered = () => {
     if (tap.isDrained(req) || socket.destroyed) return unwatch(refused)
     refused.answered = true
@@ -222,8 +231,7 @@ function watch(refused) {
 }
 
 function lookIn(ms) {
-  timer = setTimeout(look, ms)
-  timer.unref()
+  timer = outside(() => setTimeout(look, ms).unref())
 }
 
 function unwatch(refused) {

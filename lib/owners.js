@@ -63,11 +63,6 @@ function within(owner, work) {
   return storage.run(owner, work)
 }
 
-/** Runs what is nobody's, wherever it begins. */
-function outside(work) {
-  return storage.run(undefined, work)
-}
-
 /** From here on each request has an owner. */
 function start() {
   if (started) return
@@ -153,4 +148,4 @@ function onPart(parted) {
   parting.push(parted)
 }
 
-module.exports = { start, enter, current, within, outside, requestsOf, perThousand, onMeet, onPart }
+module.exports = { start, enter, current, within, requestsOf, perThousand, onMeet, onPart }

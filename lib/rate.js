@@ -7,6 +7,7 @@
  */
 
 const options = require('./options.js')
+const { outside } = require('./outside.js')
 const tap = require('./tap.js')
 
 const LOOK_EVERY_MS = 250
@@ -26,11 +27,12 @@ function rateOf(where, given) {
 
 /** Calls `slow()` once if the body of `req` comes more slowly than `rate`. */
 function watch(req, res, rate, slow) {
-  watched.add({ req, res, rate, slow, hand: rate.graceMs, arrived: tap.progress(req, res).bytes })
+  const body = { req, res, rate, slow, hand: rate.graceMs, arrived: tap.progress(req, res).bytes }
+  watched.add(body)
+  tap.whenOver(req, res, () => watched.delete(body))
   if (timer !== null) return
   lookedAt = performance.now()
-  timer = setInterval(look, LOOK_EVERY_MS)
-  timer.unref()
+  timer = outside(() => setInterval(look, LOOK_EVERY_MS).unref())
 }
 
 function look() {
@@ -39,10 +41,6 @@ function look() {
   const passed = Math.min(now - lookedAt, 2 * LOOK_EVERY_MS)
   lookedAt = now
   for (const body of watched) {
-    if (tap.isOver(body.req)) {
-      watched.delete(body)
-      continue
-    }
     const progress = tap.progress(body.req, body.res)
     const { bytes, graceMs } = body.rate
     body.hand = Math.min(graceMs, body.hand + ((progress.bytes - body.arrived) / bytes) * 1000)

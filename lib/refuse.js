@@ -10,7 +10,7 @@
  * late hangs), or without a listener (an uncaught exception); `'end'` (the body looks whole).
  */
 
-const { isOver } = require('./lifetime.js')
+const { atEnd, isOver } = require('./lifetime.js')
 const linger = require('./linger.js')
 const tap = require('./tap.js')
 
@@ -33,6 +33,7 @@ const INTERIM = ['writeContinue', 'writeProcessing', 'writeEarlyHints', 'writeIn
 
 /** Refuses before the chain goes on: the error goes through `next`. */
 function before(req, res, next, error, caps) {
+  if (!isStream(req)) return next(error)
   sever(req, res, error, process.nextTick)
   stay(req, res, error, caps)
   next(error)
@@ -40,6 +41,7 @@ function before(req, res, next, error, caps) {
 
 /** Refuses while somebody reads: the error goes to the stream's consumer. What nobody answers then, plimsoll does. */
 function during(req, res, error, caps) {
+  if (!isStream(req)) return
   const told = req.listenerCount('error') > 0 || req.listenerCount('finish') > 0
   // Nobody has begun to read: a handler that awaits something else will find the error when it does.
   const early = req.readableFlowing === null
@@ -48,7 +50,16 @@ function during(req, res, error, caps) {
   // In the next turn, when all that came together has been parsed: a body that has ended by then costs no connection.
   sever(req, res, error, setImmediate)
   stay(req, res, error, caps)
-  if (told || early) setTimeout(conclude, PATIENCE_MS, req, res, error, told).unref()
+  if (!told && !early) return
+  const timer = setTimeout(conclude, PATIENCE_MS, req, res, error, told)
+  timer.unref()
+  // Else it would keep a request that is over.
+  atEnd(req, res, () => clearTimeout(timer))
+}
+
+/** False for a plain object in the place of a request: it has no body that could be refused. */
+function isStream(req) {
+  return typeof req.on === 'function' && typeof req.destroy === 'function' && typeof req._read === 'function'
 }
 
 /** Ends the body for its readers, and lets what still comes flow into nothing. They are told `soon`. */
@@ -56,7 +67,9 @@ function sever(req, res, error, soon) {
   tap.cut(req, res)
   // body-parser, multer and Express's finalhandler answer once the whole upload has come; `on-finished`, with which they
   // wait, is content with a 'finish', which no request emits by itself.
-  req.on('newListener', release)
+  req.on('newListener', event => {
+    if (event === 'finish') process.nextTick(emitFinish, req)
+  })
   soon(emitFinish, req)
   // In the place of IncomingMessage's own, which destroys the socket; like it, tells only those who listen.
   req._destroy = function (error, callback) {
@@ -72,10 +85,6 @@ function sever(req, res, error, soon) {
 /** Keeps the connection until the client has been answered, and has heard it. */
 function stay(req, res, error, caps) {
   linger.keep(req, res, caps, () => conclude(req, res, error, false))
-}
-
-function release(event) {
-  if (event === 'finish') process.nextTick(emitFinish, this)
 }
 
 function emitFinish(req) {

@@ -14,6 +14,7 @@ const { Tallies } = require('./growth.js')
 const { definitionOf, unwrapped } = require('./layers.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
+const { outside } = require('./outside.js')
 const origins = require('./origin.js')
 const owners = require('./owners.js')
 const routes = require('./route.js')
@@ -69,17 +70,20 @@ function start() {
     const { title, handler, life } = owner
     owner.handler = null
     const number = byRoute.get(title) ?? 0
-    if (number < WAITING_ROUTE && watch(life.req, { title, handler })) byRoute.set(title, number + 1)
+    if (number >= WAITING_ROUTE) return
+    // A function that was made for the request would keep it.
+    const place = handler === null ? null : definitionOf(unwrapped(handler)) || null
+    if (watch(life.req, { title, place })) byRoute.set(title, number + 1)
   })
 }
 
 /** `label`: of what a user expects to go; else it is a request. */
-function watch(object, { title, handler = null, place = null, label = null }) {
+function watch(object, { title, place = null, label = null }) {
   if (waiting.length >= WAITING) return false
   const handle = native.weakHold(object)
   if (handle === null) return false
-  waiting.push({ handle, title, handler, place, label, at: Date.now(), majors: native.majorCollections(), tally: null })
-  timer ??= owners.outside(() => setInterval(look, LOOK_MS).unref())
+  waiting.push({ handle, title, place, label, at: Date.now(), majors: native.majorCollections(), tally: null })
+  timer ??= outside(() => setInterval(look, LOOK_MS).unref())
   return true
 }
 
@@ -138,9 +142,7 @@ function retained(entry) {
     native.weakDrop(entry.handle)
     return false
   }
-  const { title, handler } = entry
-  entry.tally = tallies.of(title, handler === null ? null : definitionOf(unwrapped(handler)) || null)
-  entry.handler = null
+  entry.tally = tallies.of(entry.title, entry.place)
   entry.tally?.more()
   if (kept.length >= KEPT) native.weakDrop(kept.shift().handle)
   kept.push(entry)

@@ -17,6 +17,7 @@ const heapOptions = require('./heap-options.js')
 const leaks = require('./leaks.js')
 const lifetime = require('./lifetime.js')
 const { native, reason } = require('./native.js')
+const { outside } = require('./outside.js')
 const sites = require('./sites.js')
 const spans = require('./spans.js')
 
@@ -135,7 +136,7 @@ function begin(settings) {
   // Without the exact probe there is nothing to charge: the figures are those of the last tick.
   spans.start(state.exact && settings.async)
   lifetime.meetAll()
-  keepTime()
+  outside(keepTime)
   sayLastWords()
 }
 

@@ -74,7 +74,7 @@ function offer(prototype) {
     configurable: true,
     get() {
       // Of the prototype itself, and of what is no request.
-      return this === prototype ? undefined : find(this)
+      return this === prototype || typeof this !== 'object' || this === null ? undefined : find(this)
     },
     set(value) {
       Object.defineProperty(this, 'scope', { value, configurable: true, enumerable: true, writable: true })

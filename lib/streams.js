@@ -12,6 +12,7 @@ const { IncomingMessage } = require('node:http')
 const faults = require('./faults.js')
 const { find } = require('./findings.js')
 const origins = require('./origin.js')
+const { outside } = require('./outside.js')
 const owners = require('./owners.js')
 
 /** For a handler's own `'close'` listener to close it. */
@@ -29,7 +30,7 @@ class Piped {
   }
 
   get done() {
-    return this.source === null || isClosed(this.source) || this.source.readableEnded
+    return this.source === null || isDone(this.source)
   }
 
   outlives(owner) {
@@ -37,20 +38,39 @@ class Piped {
     this.res = null
     this.origin = origins.read(this.trace)
     this.trace = null
-    if (!res.writableFinished) setTimeout(() => this.check(owner.title), GRACE_MS).unref()
+    const { source } = this
+    this.source = null
+    if (!res.writableFinished) checkLater(source, this.origin, owner.title)
   }
+}
 
-  check(title) {
-    try {
-      const { source, done } = this
-      this.source = null
-      // One that is piped elsewhere too goes on.
-      if (done || pipesOf(source) > 0) return
-      report(title, this.origin, source instanceof fs.ReadStream ? 'a file' : "an upstream's answer")
-    } catch (error) {
-      faults.report('when a stream was looked at', error)
-    }
+/** The listeners of a source often hold the request, so it is held weakly. One that is collected while it is open leaks its descriptor. */
+function checkLater(source, origin, title) {
+  const left = { source: new WeakRef(source), done: false, what: describe(source), origin, title }
+  const done = () => {
+    left.done = true
   }
+  source.once('end', done).once('close', done)
+  outside(() => setTimeout(check, GRACE_MS, left).unref())
+}
+
+function describe(source) {
+  return source instanceof fs.ReadStream ? 'a file' : "an upstream's answer"
+}
+
+function check({ source, done, what, origin, title }) {
+  try {
+    const open = source.deref()
+    // One that is piped elsewhere too goes on.
+    if (done || (open !== undefined && (isDone(open) || pipesOf(open) > 0))) return
+    report(title, origin, what)
+  } catch (error) {
+    faults.report('when a stream was looked at', error)
+  }
+}
+
+function isDone(source) {
+  return isClosed(source) || source.readableEnded
 }
 
 function isClosed(stream) {

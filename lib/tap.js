@@ -5,6 +5,7 @@
  * counts in Rust. A `'data'` listener would set the stream flowing; this changes nothing for those behind it.
  */
 
+const { Readable } = require('node:stream')
 const { native } = require('./native.js')
 const { anyLifeOf, atEnd, lastingLife } = require('./lifetime.js')
 const { onFirstRead } = require('./reading.js')
@@ -42,6 +43,8 @@ class Tap {
     /** Whether all of the body has come, and whether the request is over. */
     this.whole = false
     this.ended = false
+    /** Called when no more of the body is awaited. */
+    this.onOver = null
     /** Bounds that are only watched: `{ limit, passed(received) }`, each told once. */
     this.watched = null
     /** Takes the chunks in the place of the readers: `{ take(chunk), made }` (inflate.js). */
@@ -54,6 +57,7 @@ class Tap {
  * that HTTP/1 bodies are announced; HTTP/2's need not be.
  */
 function announcedLength(req, headers = req.headers) {
+  if (!headers) return undefined
   if (headers['transfer-encoding'] !== undefined) return -1
   const length = headers['content-length']
   if (length !== undefined) return Number(length)
@@ -71,7 +75,7 @@ function tapOf(req, res, slot = 0) {
   if (tap === null) {
     tap = new Tap(req, res, counters.tapOpen(Number.POSITIVE_INFINITY), slot)
     lastingLife(req, res).tap = tap
-    req.push = tappedPush
+    if (typeof req.push === 'function') req.push = tappedPush
     atEnd(req, res, close)
     // What an asynchronous middleware in front has let the stream buffer was never seen by the tap.
     if (req.readableLength > 0) count(tap, req.readableLength)
@@ -176,6 +180,7 @@ function cut(req, res) {
     forget(req)
   }
   tap.cut = true
+  bodyOver(tap)
 }
 
 /** True once the body was cut. */
@@ -189,10 +194,22 @@ function remaining(req) {
   return tap.length >= 0 ? tap.length - arrived(tap) : Number.POSITIVE_INFINITY
 }
 
-/** True when nothing more of this body is to come that anybody waits for. */
-function isOver(req) {
-  const tap = existing(req)
-  return tap === null || tap.cut || tap.whole || tap.ended
+/**
+ * Calls `over()` once, at once when no more of the body is awaited: it has come, it was cut, or the request is over. What holds the request
+ * for the sake of its body must let go then.
+ */
+function whenOver(req, res, over) {
+  const tap = tapOf(req, res)
+  if (tap.cut || tap.whole || tap.ended) over()
+  else if (tap.onOver === null) tap.onOver = [over]
+  else tap.onOver.push(over)
+}
+
+function bodyOver(tap) {
+  const { onOver } = tap
+  if (onOver === null) return
+  tap.onOver = null
+  for (const over of onOver) over()
 }
 
 /** Whether a cut body has come to its end. */
@@ -235,6 +252,8 @@ function count(tap, bytes) {
 
 function tappedPush(chunk, encoding) {
   const tap = existing(this)
+  // Called with another `this`.
+  if (tap === null) return Reflect.apply(Readable.prototype.push, this, [chunk, encoding])
   // A cut body must not look whole: its end is dropped too.
   if (tap.cut) {
     if (chunk === null) drain(this, tap)
@@ -244,6 +263,7 @@ function tappedPush(chunk, encoding) {
     const bytes = typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length
     if (count(tap, bytes) && tap.over !== null) {
       tap.cut = true
+      bodyOver(tap)
       tap.over(this, tap.res, received(this), tap.limit)
       return true
     }
@@ -251,6 +271,7 @@ function tappedPush(chunk, encoding) {
     if (tap.watched !== null) tellWatchers(tap, received(this))
   } else {
     tap.whole = true
+    bodyOver(tap)
     if (tap.waiting > 0) {
       tap.endHeld = true
       return true
@@ -295,6 +316,7 @@ function forget(req) {
 function close(req) {
   const tap = existing(req)
   tap.ended = true
+  bodyOver(tap)
   tap.grown = null
   if (tap.held > 0) counters.budgetRelease(tap.held)
   tap.held = 0
@@ -324,7 +346,7 @@ module.exports = {
   decideLate,
   reserve,
   inFlight,
-  isOver,
+  whenOver,
   cut,
   wasCut,
   remaining,

@@ -133,7 +133,10 @@ function enter(req, res) {
     const life = begin(req, res)
     if (life === null || life.slot !== -1) return null
     if (!runtime.state.exact) native.supply(runtime.heapFigures())
-    life.slot = native.enter(METHOD_IDS.get(life.method) ?? METHODS.length, life.url)
+    life.slot = native.enter(
+      METHOD_IDS.get(life.method) ?? METHODS.length,
+      typeof life.url === 'string' ? life.url : ''
+    )
     if (life.slot === 0) return null
     life.atEnd(ended)
     routes.observe(life, routed)
@@ -160,7 +163,7 @@ function routed(life, entry) {
 
 function ended(req, res, life) {
   const aborted = !res.writableFinished
-  const status = aborted && !res.headersSent ? CLIENT_CLOSED_REQUEST : res.statusCode
+  const status = aborted && !res.headersSent ? CLIENT_CLOSED_REQUEST : res.statusCode | 0
   native.end(life.slot, labelId(entryOf(req, life)), status, aborted, life.responseBytes())
 }
 

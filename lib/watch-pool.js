@@ -13,6 +13,7 @@ const faults = require('./faults.js')
 const { find } = require('./findings.js')
 const options = require('./options.js')
 const origins = require('./origin.js')
+const { outside } = require('./outside.js')
 const owners = require('./owners.js')
 const pools = require('./pool-kinds.js')
 
@@ -126,8 +127,7 @@ class Checkout {
   wait() {
     if (this.timer !== null) return
     this.place()
-    this.timer = setTimeout(() => this.check(), this.watch.grace)
-    this.timer.unref()
+    this.timer = outside(() => setTimeout(() => this.check(), this.watch.grace).unref())
   }
 
   /** The stack holds the request's functions: behind its end what is kept is the place alone. */
