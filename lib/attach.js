@@ -29,14 +29,27 @@ function attach(server, given) {
 function askLate(server, req, res) {
   // The app's own listener decides, and answers.
   if (server.listenerCount('checkContinue') > 1) return
-  onFirstRead(req, () => goOn(req, res))
+  let told = false
+  const goOn = () => {
+    if (told || tap.wasCut(req) || res.headersSent || res.destroyed) return
+    told = true
+    res.writeContinue()
+  }
+  // Nothing will be uploaded.
+  if (tap.announcedLength(req) === undefined) goOn()
+  // When the response is over Node reads what is left.
+  onFirstRead(req, () => res.writableEnded || goOn())
+  onSuccess(res, goOn)
   server.emit('request', req, res)
 }
 
-function goOn(req, res) {
-  // When the response is over Node reads what is left.
-  if (tap.wasCut(req) || res.headersSent || res.writableEnded || res.destroyed) return
-  res.writeContinue()
+/** Calls `succeeds()` before the head of a successful response: an app that takes no notice of a body does not refuse it. */
+function onSuccess(res, succeeds) {
+  const { writeHead } = res
+  res.writeHead = function (status, ...rest) {
+    if (status >= 200 && status < 300) succeeds()
+    return Reflect.apply(writeHead, this, [status, ...rest])
+  }
 }
 
 module.exports = attach

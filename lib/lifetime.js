@@ -116,8 +116,8 @@ function lastingLife(req, res) {
   if (known !== undefined) return known
   const life = new Life(req, res, new Connection({}))
   life.over = true
-  const holder = req._readableState ?? req
-  holder[LIFE] = life
+  // A frozen one stays without.
+  Reflect.set(req._readableState ?? req, LIFE, life)
   return life
 }
 

@@ -135,7 +135,7 @@ function withoutBail(args) {
     if (args[at] === '--reporter' || args[at] === '-R') at += 1
     else kept.push(args[at])
   }
-  return [...kept, '--no-bail']
+  return kept
 }
 
 function resultsOf(file) {
