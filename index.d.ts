@@ -142,7 +142,8 @@ declare namespace plimsoll {
 
   /**
    * Lets a server's `100 Continue` wait for the app: it is sent when somebody begins to read the body. What is refused until then, by
-   * {@link limit} or by a guard of the app's own, is never uploaded by clients that ask first (`Expect: 100-continue`, as curl does). On a
+   * {@link limit} or by a guard of the app's own, is never uploaded by clients that ask first (`Expect: 100-continue`, as curl does). A
+   * successful answer (2xx) sends it first, and so does a request without a body, as Node does. On a
    * server with a `checkContinue` listener of its own it does nothing. Returns the server.
    *
    * @throws {TypeError} if it is no server of `node:http`, `https` or `http2`.
