@@ -163,6 +163,10 @@ test.describe('plain objects in the place of requests', () => {
         passed += 1
       })
       assert.equal(passed, 1)
+      for (const prototype of [Object.prototype, EventEmitter.prototype, Readable.prototype]) {
+        assert.equal('scope' in prototype, false)
+      }
+      if (Object.isExtensible(req)) assert.equal(typeof req.scope, 'object')
       res.emit?.('finish')
       res.emit?.('close')
     })

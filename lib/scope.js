@@ -8,6 +8,7 @@
  */
 
 const http = require('node:http')
+const { Http2ServerRequest } = require('node:http2')
 const stream = require('node:stream')
 const { isPromise } = require('node:util/types')
 const errors = require('./errors.js')
@@ -47,8 +48,8 @@ function scope(given) {
     if (life.scope === null) {
       life.scope = offered
       if (!life.over) routes.observe(life)
-      // HTTP/2's requests have a prototype of their own.
-      if (!(req instanceof http.IncomingMessage)) offer(Object.getPrototypeOf(req))
+      if (!(req instanceof http.IncomingMessage))
+        offer(req instanceof Http2ServerRequest ? Http2ServerRequest.prototype : req)
     }
     next()
   }
@@ -68,13 +69,13 @@ function find(req) {
   return life.scope
 }
 
-function offer(prototype) {
-  if ('scope' in prototype) return
-  Object.defineProperty(prototype, 'scope', {
+/** `holder`: the prototype of all requests, or one that a test or an adapter has made, whose prototype may be anybody's. */
+function offer(holder) {
+  if ('scope' in holder || !Object.isExtensible(holder)) return
+  Object.defineProperty(holder, 'scope', {
     configurable: true,
     get() {
-      // Of the prototype itself, and of what is no request.
-      return this === prototype || typeof this !== 'object' || this === null ? undefined : find(this)
+      return typeof this === 'object' && this !== null ? find(this) : undefined
     },
     set(value) {
       Object.defineProperty(this, 'scope', { value, configurable: true, enumerable: true, writable: true })
