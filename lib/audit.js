@@ -22,6 +22,7 @@ function watch(req, res, over, routeOf) {
   let seen = false
   for (const method of METHODS) {
     const original = res[method]
+    if (typeof original !== 'function') continue
     res[method] = function (...args) {
       const bytes = seen ? 0 : bytesOf(args[0], args[1])
       if (bytes >= over && req.method !== 'HEAD') {

@@ -106,6 +106,12 @@ function run(middleware, at, req, res) {
 function withExpress(express, middleware) {
   const app = express()
   for (const each of middleware) app.use(each)
+  // A router and a function that are made for the request hold it.
+  app.use((req, res, next) => {
+    const router = express.Router()
+    router.use('/', (_req, _res, onward) => onward(void req))
+    router(req, res, next)
+  })
   app.all(['/', '/unread', '/late'], handler)
   app.use((error, _req, res, _next) => res.status(error.status).end(error.message))
   return app
