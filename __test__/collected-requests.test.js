@@ -31,7 +31,7 @@ const SETS = [
   'watchListeners',
   'all'
 ]
-const NOTHING = { http: {}, express4: {}, express5: {} }
+const NOTHING = { http: {}, express4: {}, express5: {}, http2: {} }
 
 async function retainedBy(node, set) {
   const env = { ...process.env, NODE_ENV: 'test', NODE_TEST_CONTEXT: '' }

@@ -7,6 +7,7 @@ const { AsyncLocalStorage } = require('node:async_hooks')
 const { once } = require('node:events')
 const fs = require('node:fs')
 const http = require('node:http')
+const http2 = require('node:http2')
 const net = require('node:net')
 const { gzipSync } = require('node:zlib')
 const plimsoll = require('../..')
@@ -146,6 +147,7 @@ async function main() {
     server.closeAllConnections()
     server.close()
   }
+  retained.http2 = await retainedOfHttp2(middleware)
   process.stdout.write(JSON.stringify(retained))
   process.exit()
 }
@@ -165,6 +167,35 @@ async function leftOf(port, bytes) {
   if (socket.destroyed) throw new Error(`the connection is closed: ${answer()}`)
   socket.destroy()
   return left
+}
+
+/** Of a session that stays open. */
+async function retainedOfHttp2(middleware) {
+  const retained = {}
+  const server = http2.createServer((req, res) => {
+    seen.push(new WeakRef(req), new WeakRef(res))
+    res.sendDate = false
+    storage.run({ req, res }, run, middleware, 0, req, res)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const client = http2.connect(`http://127.0.0.1:${server.address().port}`)
+  const bodies = { 'without a body': undefined, 'with a body': 'hello world', 'that is refused': 'x'.repeat(60_000) }
+  for (const [kind, body] of Object.entries(bodies)) {
+    const left = await leastOf(async () => {
+      seen = []
+      const stream = client.request({ ':method': body === undefined ? 'GET' : 'POST' })
+      stream.on('error', () => {})
+      stream.end(body)
+      stream.resume()
+      await once(stream, 'close')
+      return collect()
+    })
+    if (left > 0) retained[kind] = left
+  }
+  client.destroy()
+  server.close()
+  return retained
 }
 
 /** As `leftOf`, of one whose client went away when the app had the request. */
