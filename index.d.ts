@@ -1,3 +1,5 @@
+/// <reference types="node" />
+
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type * as shapes from './lib/shapes/index'
 
@@ -197,6 +199,8 @@ declare namespace plimsoll {
   /**
    * Middleware that gives each request a {@link Scope}, as `req.scope` and by {@link scope.of}: what is tied to it ends with the request,
    * finished, aborted or failed. A request that never asks for its scope has none made. Works without a binary.
+   *
+   * In TypeScript, `import 'plimsoll/express'` declares `req.scope` for Express 4 and 5.
    *
    * @throws {TypeError} for an option that it does not know or take.
    * @example app.use(plimsoll.scope())

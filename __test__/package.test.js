@@ -11,6 +11,7 @@ const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
 const { promisify } = require('node:util')
 const { missing, need } = require('./support/nodes')
+const { RESOLVERS, check, imports, programsOf } = require('./support/typescript')
 
 const run = promisify(execFile)
 const root = path.join(__dirname, '..')
@@ -146,6 +147,8 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
       'binding.js',
       'index.js',
       'index.d.ts',
+      'express.js',
+      'express.d.ts',
       'bin/plimsoll.js',
       'lib/build.js',
       'src/lib.rs',
@@ -192,22 +195,49 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
     })
   })
 
-  // Express 4's types differ little, and `types/api.ts` has both: one compilation beside it is enough.
-  for (const [consumer, major, programs] of [
-    ['commonjs', 4, ['app.js']],
-    ['commonjs', 5, ['app.js']],
-    ['commonjs-interop', 5, ['app.js']],
-    ['nodenext', 5, ['app.cjs', 'app.mjs']],
-    ['bundler', 5, ['bundle.mjs']]
+  for (const [consumer, programs] of [
+    ['commonjs', ['app.js']],
+    ['commonjs-interop', ['app.js']],
+    ['nodenext', ['app.cjs', 'app.mjs']],
+    ['bundler', ['bundle.mjs']]
   ]) {
-    test(`compiles in TypeScript under ${consumer} beside express@${major}, and runs`, async () => {
-      const folder = path.join(apps[major], consumer)
-      fs.cpSync(path.join(__dirname, 'types/consumers', consumer), folder, { recursive: true })
-      await compile(folder)
-      if (consumer === 'bundler') bundle(path.join(folder, 'app.js'), path.join(folder, 'bundle.mjs'), 'esm')
-      for (const program of programs) assert.equal(await node(folder, [program]), '413 true 1\n')
+    for (const major of [4, 5]) {
+      test(`compiles in TypeScript under ${consumer} beside express@${major}, and runs`, async () => {
+        const folder = path.join(apps[major], consumer)
+        fs.cpSync(path.join(__dirname, 'types/consumers', consumer), folder, { recursive: true })
+        await compile(folder)
+        if (consumer === 'bundler') bundle(path.join(folder, 'app.js'), path.join(folder, 'bundle.mjs'), 'esm')
+        for (const program of programs) assert.equal(await node(folder, [program]), '413 true 1 scoped\n')
+      })
+    }
+  }
+
+  for (const [resolver, { options, ...language }] of Object.entries(RESOLVERS)) {
+    test(`declares req.scope for those who ask for it, however they ask: ${resolver}`, () => {
+      const use = 'export const close = (req: express.Request) => req.scope.defer(() => {})\n'
+      const tell = (head, more) => {
+        const files = { [`asks.${language.extension}`]: head + imports(language) + use }
+        return check(apps[5], files, { options: { ...options, skipLibCheck: true, ...more } })
+      }
+      assert.match(tell('').join(), /^asks.*TS2339 Property 'scope' does not exist/)
+      assert.deepEqual(tell("import type {} from 'plimsoll/express'\n"), [])
+      assert.deepEqual(tell('/// <reference types="plimsoll/express" />\n'), [])
+      assert.deepEqual(tell('', { types: ['plimsoll/express'] }), [])
     })
   }
+
+  test("brings Node's types along where a program names none, as TypeScript 6 and 7 have it by default", () => {
+    const files = { 'plain.mts': "import plimsoll from 'plimsoll'\nimport 'plimsoll/express'\nplimsoll()\n" }
+    assert.deepEqual(check(apps[5], files, { options: { module: 'nodenext', types: [] } }), [])
+  })
+
+  test("compiles the README's code in TypeScript", () => {
+    const programs = programsOf(path.join(root, 'README.md'))
+    assert.ok(Object.values(programs).some(text => text.includes('req.scope.use(')))
+    // What a document leaves out is declared by its reader; of an array with a known element it takes the first.
+    const options = { module: 'nodenext', noUncheckedIndexedAccess: false }
+    assert.deepEqual(check(apps[5], programs, { options, undeclared: true }), [])
+  })
 
   test('types every field of stats(), lastDeath() and `show --json` as it is', async () => {
     const dir = path.join(temporary, 'deaths')
