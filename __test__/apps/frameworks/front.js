@@ -1,0 +1,18 @@
+'use strict'
+
+/* What is in front of a framework's app, by the first argument: nothing, the README's first example, or everything there is. */
+
+const plimsoll = require('../../..')
+
+const fronts = {
+  bare: () => [],
+  readme: () => [plimsoll(), plimsoll.limit('10kb'), plimsoll.scope()],
+  all: () => [
+    plimsoll({ layers: true, async: true, audit: true, watch: true, leaks: { snapshots: true } }),
+    plimsoll.limit({ limit: '10kb', inflate: true, budget: '64mb', minRate: '1kb' }),
+    plimsoll.scope()
+  ]
+}
+
+/** Middleware, in its order. */
+module.exports = fronts[process.argv[2]]()
