@@ -97,8 +97,8 @@ function framework(app, { requests, load, tooLarge, labels }) {
 }
 
 /** The whole answer to a request on a connection of its own, without the time that it was written at. */
-async function answer(port, method, path, { headers = {}, body = '' } = {}) {
-  const socket = net.connect({ port, host: '127.0.0.1' })
+async function answer(port, method, path, { headers = {}, body = '', host = '127.0.0.1' } = {}) {
+  const socket = net.connect({ port, host })
   const lines = Object.entries({ ...(body === '' ? {} : { 'content-length': Buffer.byteLength(body) }), ...headers })
   socket.write(
     `${method} ${path} HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`
@@ -111,4 +111,4 @@ async function answer(port, method, path, { headers = {}, body = '' } = {}) {
     .replace(/^Date: .*$/m, 'Date: now')
 }
 
-module.exports = { framework }
+module.exports = { answer, framework }

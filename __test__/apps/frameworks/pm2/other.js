@@ -1,0 +1,5 @@
+'use strict'
+
+/* Another service of the same package. */
+
+require('./server.js')
