@@ -23,5 +23,19 @@ framework('feathers', {
   ],
   load: '/messages/0',
   // Feathers answers 500 to every error that is not its own, to body-parser's 413 too.
-  tooLarge: { status: 500, path: '/messages', body: /"message":"request entity too large".*"code":500/ }
+  tooLarge: { status: 500, path: '/messages', body: /"message":"request entity too large".*"code":500/ },
+  // What is no JSON is refused before the app has named the request.
+  labels: [
+    'DELETE /messages/:id',
+    'GET (unmatched)',
+    'GET /messages',
+    'GET /messages/:id',
+    'GET /metrics',
+    'GET /plain/:id',
+    'HEAD /plain/:id',
+    'PATCH /messages/:id',
+    'POST (unmatched)',
+    'POST /messages',
+    'PUT /messages/:id'
+  ]
 })

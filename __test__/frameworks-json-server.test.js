@@ -32,5 +32,26 @@ framework('json-server', {
     ['GET', '/%']
   ],
   load: '/api/posts/4',
-  tooLarge: { path: '/api/posts', body: /Payload Too Large/ }
+  tooLarge: { path: '/api/posts', body: /Payload Too Large/ },
+  // Nested resources are rewritten to their own. What no route of a mount has found is answered at the mount. Static files, and what
+  // CORS answers, belong to no route.
+  labels: [
+    'DELETE /api/posts/:id',
+    'GET (unmatched)',
+    'GET /api',
+    'GET /api/comments',
+    'GET /api/db',
+    'GET /api/posts',
+    'GET /api/posts/:id',
+    'GET /api/profile',
+    'GET /echo',
+    'GET /metrics',
+    'HEAD /api/posts',
+    'OPTIONS (unmatched)',
+    'PATCH /api/posts/:id',
+    'PATCH /api/profile',
+    'POST /api/posts',
+    'POST /api/posts/:id',
+    'PUT /api/posts/:id'
+  ]
 })

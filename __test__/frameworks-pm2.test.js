@@ -96,7 +96,7 @@ function reap() {
   for (const pid of [...daemon, ...apps.map(({ pid }) => pid)]) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
 }
 
-describe('PM2', () => {
+describe('PM2', { timeout: 300_000 }, () => {
   before(async () => {
     for (const name of ['pm2', 'records', 'ports']) fs.mkdirSync(at(name))
     process.on('exit', reap)
@@ -155,6 +155,17 @@ describe('PM2', () => {
       assert.ok(!first.includes(pid))
       assert.equal(faults ?? 0, 0)
     }
+    // The workers that it ended died an ordinary death.
+    assert.equal(errors('readme'), '')
+  })
+
+  test('two services of one package are known by its name, and have metrics of their own', async () => {
+    for (const { name } of [...(await statsOf('other')), ...(await statsOf('readme'))]) assert.equal(name, 'pm2-app')
+    const covered = async app => Number(/^plimsoll_processes (\d+)/m.exec(await ask(app, 'GET', '/metrics'))[1])
+    // The records of new workers may reach the disk a moment later.
+    await until(async () => (await covered('readme')) === 2, 'both workers are covered')
+    assert.equal(await covered('other'), 1)
+    assert.equal(await covered('readme'), 2)
   })
 
   test('a stop ends each process, and killing PM2 leaves none', async () => {

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Feathers on Express: its services are no routes of Express. */
+/* Feathers on Express: its services are no routes of Express, so a middleware names them. */
 
 const { feathers } = require('@feathersjs/feathers')
 const express = require('@feathersjs/express')
@@ -41,6 +41,12 @@ async function main() {
   if (front.length > 0) app.get('/metrics', plimsoll.metrics())
   app.use(express.json())
   app.use(express.urlencoded({ extended: true }))
+  if (front.length > 0)
+    app.use((req, _res, next) => {
+      const found = app.lookup(req.path)
+      if (found !== null) plimsoll.route(req, `${req.method} /messages${found.params.__id === undefined ? '' : '/:id'}`)
+      next()
+    })
   app.configure(express.rest())
   app.use('/messages', new Messages())
   app.service('messages').hooks({

@@ -10,7 +10,7 @@ const plimsoll = require('../../../..')
 
 const app = express()
 for (const middleware of front) app.use(middleware)
-app.get('/metrics', plimsoll.metrics())
+if (front.length > 0) app.get('/metrics', plimsoll.metrics())
 app.get('/stats', (_req, res) => res.json({ ...plimsoll.stats(), pid: process.pid }))
 app.get('/hello/:name', (req, res) => res.json({ hello: req.params.name }))
 app.post('/echo', express.json(), (req, res) => res.json(req.body))
