@@ -1,6 +1,7 @@
 /// <reference types="node" />
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest } from 'node:http2'
 import type * as shapes from './lib/shapes/index'
 
 // Sizes are bytes, `*Ms` are milliseconds, times are milliseconds since the epoch, everywhere below.
@@ -316,6 +317,20 @@ declare namespace plimsoll {
    * @example app.use((req, res, next) => { res.on('finish', () => console.log(plimsoll.usage(req))); next() })
    */
   function usage(req: IncomingMessage): Usage | undefined
+
+  /**
+   * Names the route of a request by hand: for handlers that no router of Express leads to (GraphQL, LoopBack, plain `http`), or where
+   * you know a better name. It wins over what Plimsoll has seen. Call it at any time before the request ends, before or behind
+   * `plimsoll()`; the last call counts.
+   *
+   * A method in front of the path is dropped: figures have the request's own. A label is cut at 200 characters. Use patterns, never
+   * URLs: the table has 1,024 rows, and further names are counted as `(other)`.
+   *
+   * @throws {TypeError} for a request that is none, and a label that is empty, has control characters or more than 4,096 bytes.
+   * @example plimsoll.route(req, 'GET /orders/{id}')
+   * @example plimsoll.route(req, `graphql ${operationName}`)
+   */
+  function route(req: IncomingMessage | Http2ServerRequest, label: string): void
 
   /**
    * Where is my RSS? The resident set of the process in disjoint parts that add up to it, each with what it means and, where something is

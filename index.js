@@ -18,6 +18,7 @@ module.exports.watchListeners = require('./lib/watch-listeners.js')
 module.exports.expectGone = require('./lib/retained.js').expectGone
 module.exports.metrics = require('./lib/metrics.js')
 module.exports.stats = stats
+module.exports.route = require('./lib/route.js').name
 module.exports.usage = usage
 // Loaded when it is called: no server needs it.
 module.exports.soak = (app, options) => require('./lib/soak').soak(app, options)

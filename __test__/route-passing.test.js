@@ -72,11 +72,14 @@ const cases = [
   {
     name: 'an error from a mounted handler keeps the label of the mount',
     build: ({ app, express }) => {
-      app.use('/guard/:g', fail404).use('/in', express.Router().use(explode))
+      app.use('/guard/:g', fail).use('/in', express.Router().use(explode))
+      app.use('/404', express.Router().use(fail404)).use('/seen/:s', fail404, answerError)
     },
     expect: [
       ['/guard/1/x', '/guard/:g'],
-      ['/in/x', '/in']
+      ['/in/x', '/in'],
+      ['/404/x', '/404'],
+      ['/seen/1', '/seen/:s']
     ]
   },
   {
@@ -90,13 +93,13 @@ const cases = [
     expect: [['/users/42', '/users/:name']]
   },
   {
-    name: 'after an error handler has recovered to nothing there is no label',
+    name: 'after an error handler has recovered to nothing the label is that of what failed, or of where it ended',
     build: ({ app, express }) => {
       app.get('/users/:id', fail).use(recover)
       app.use('/api', express.Router().get('/x/:id', fail).use(recover).use(notFound))
     },
     expect: [
-      ['/users/42', '(unmatched)'],
+      ['/users/42', '/users/:id'],
       ['/api/x/1', '/api']
     ]
   },
@@ -115,6 +118,85 @@ const cases = [
       app.get('/users/:id', both).get('/users/:name', pass).use('/users', pass)
     },
     expect: [['/users/42', '/users/:id']]
+  },
+  {
+    name: 'a route that leaves the answer to a later middleware is the label',
+    build: ({ app, express }) => {
+      const set = (req, res, next) => {
+        res.locals.data = req.params.id
+        next()
+      }
+      const send = (_req, res, next) => (res.locals.data === undefined ? next() : res.end(res.locals.data))
+      app.all('/posts/:id', pass).get('/posts/:id', set)
+      app.use('/api', express.Router().get('/later/:id', set).use(pass), express.Router().use(send))
+      app.use('/mounted', express.Router().get('/x/:id', set)).get('/error/:id', pass)
+      app.get('/own/:id', set).use('/own', ok).use('/posts', pass).use(send).use('/error', fail)
+    },
+    expect: [
+      ['/posts/1', '/posts/:id'],
+      ['/mounted/x/1', '/mounted/x/:id'],
+      ['/api/later/1', '/api/later/:id'],
+      ['/error/1', '/error/:id'],
+      ['/own/1', '/own/:id'],
+      ['/none', '(unmatched)']
+    ]
+  },
+  {
+    name: 'a route that leaves the answer to its own router, or to an error handler that recovers, is the label',
+    build: ({ app, express }) => {
+      const router = express
+        .Router()
+        .get('/x/:id', pass)
+        .get('/y/:id', (_req, _res, next) => setImmediate(next))
+      app.use('/api/:v', router.use(later)).get('/fails/:id', fail).use(recover).use(ok)
+    },
+    expect: [
+      ['/api/1/x/1', '/api/:v/x/:id'],
+      ['/api/1/y/1', '/api/:v/y/:id'],
+      ['/api/1/z/1', '/api/:v'],
+      ['/fails/1', '/fails/:id'],
+      ['/else', '(unmatched)']
+    ]
+  },
+  {
+    name: 'a route that gives the request to another router is not the label of what that answers',
+    build: ({ app, express }) => {
+      app
+        .use(
+          '/api',
+          express.Router().get('/x/:id', (_req, _res, next) => next('router'))
+        )
+        .use(ok)
+    },
+    expect: [['/api/x/1', '(unmatched)']]
+  },
+  {
+    name: 'a middleware in a mount that gives req.url the whole path again does not double the mount',
+    build: ({ app, express }) => {
+      const whole = (req, _res, next) => {
+        req.url = req.originalUrl
+        next()
+      }
+      const renamed = (req, _res, next) => {
+        req.url = `/old/new${req.url}`
+        next()
+      }
+      const doubled = express.Router().get('/twice/:id', ok)
+      app.use('/api', express.Router().use(whole).get('/api/data/:id', ok).get(['/api/a', '/api/b/:b'], ok))
+      app.use('/org/:org/v1', express.Router().use('/in', express.Router().use(whole).get('/org/:o/v1/in/:id', ok)))
+      app.use('/old', express.Router().use(renamed).get('/old/new/:id', ok))
+      app.use('/mnt', express.Router().use('/old', renamed, express.Router().get('/old/new/:id', ok)))
+      app.use('/twice', doubled)
+    },
+    expect: [
+      ['/api/data/1', '/api/data/:id'],
+      ['/api/data/1?q=1', '/api/data/:id'],
+      ['/api/b/1', '/api/b/:b'],
+      ['/org/acme/v1/in/7', '/org/:o/v1/in/:id'],
+      ['/old/7', '/old/new/:id'],
+      ['/mnt/old/7', '/mnt/old/new/:id'],
+      ['/twice/twice/1?q=1', '/twice/twice/:id']
+    ]
   },
   {
     name: 'a static file is labelled by its mount, a missing one is unmatched',

@@ -4,6 +4,7 @@ const assert = require('node:assert/strict')
 const { test, describe } = require('node:test')
 const { begin } = require('../lib/lifetime')
 const { UNMATCHED, observe, current, predict } = require('../lib/route')
+const { seen: faults } = require('../lib/faults')
 const { versions, ok, pass, answerError, listen, until, quiet } = require('./support/routes')
 
 for (const { version, express } of versions) {
@@ -93,6 +94,7 @@ for (const { version, express } of versions) {
       const app = express()
       app.use((req, res, next) => {
         observe(begin(req, res), () => {})
+        res.once('close', () => current(req))
         if (!refuse) return next()
         calls.push(predict(req).label)
         res.status(413).end()
@@ -105,6 +107,61 @@ for (const { version, express } of versions) {
       refuse = true
       await fetch('/api/x')
       assert.deepEqual(calls, ['/api', '(unmatched)'])
+    })
+
+    test('is searched without a fault, whatever a client writes', async t => {
+      const before = faults.count
+      const asked = []
+      const app = quiet(express())
+      app.use((req, res, next) => {
+        observe(begin(req, res), () => {})
+        res.once('close', () => asked.push(current(req).label))
+        asked.push(predict(req).label)
+        next()
+      })
+      const router = express
+        .Router()
+        .get('/users/:id', ok)
+        .get(['/a/:x', /^\/b\/(.*)$/], ok)
+      router.param('id', pass)
+      app.use(['/org/:org', '/team/:team'], router).use('/files/:name', pass).use('/mnt/:m', quiet(express()).use(pass))
+      app
+        .get('/users/:id', ok)
+        .get(version === 4 ? '/wild/*' : '/wild/*rest', ok)
+        .use(answerError)
+      const { fetch } = await listen(t, app)
+      const bad = [
+        '%',
+        '%zz',
+        '%E0%A4%A',
+        '%foobar',
+        '%00',
+        '%c0%ae',
+        '__proto__',
+        'constructor',
+        '..',
+        ':id',
+        '*',
+        '//'
+      ]
+      const paths = [
+        '/users/X',
+        '/org/X/users/1',
+        '/org/1/users/X',
+        '/team/X/a/X',
+        '/org/X/b/X',
+        '/files/X/Y',
+        '/mnt/X/Y'
+      ]
+      paths.push('/wild/X/Y', '/X', 'http://X/users/X', '/?X', '/users/1?X=X')
+      for (const path of paths) {
+        for (const text of bad) {
+          for (const method of ['GET', 'OPTIONS']) await fetch(path.replaceAll('X', text), method)
+        }
+      }
+      await until(() => asked.length === paths.length * bad.length * 4)
+      assert.equal(faults.count, before, faults.last)
+      for (const label of asked) assert.doesNotMatch(label, /%|__proto__|constructor/)
     })
 
     test('is found from inside a router, a mounted app and the route itself, observed or not', async t => {

@@ -7,7 +7,9 @@
 
 const faults = require('./faults.js')
 const { find } = require('./findings.js')
-const { caller } = require('./origin.js')
+const { placeOfCode } = require('./layers.js')
+const { FRAMES, take } = require('./origin.js')
+const { handlerOf } = require('./route.js')
 
 const METHODS = ['write', 'end']
 const MIB = 2 ** 20
@@ -17,8 +19,9 @@ const origins = new Map()
 /** Places are remembered for so many routes; others are booked without one. */
 const ROUTES = 1024
 
-/** Looks at what is sent with `res`; `routeOf(req)` tells the route, null where there is none. */
-function watch(req, res, over, routeOf) {
+/** Looks at what is sent in a request; `routeOf(req)` is its route, null where there is none. */
+function watch(life, over, routeOf) {
+  const { req, res } = life
   let seen = false
   for (const method of METHODS) {
     const original = res[method]
@@ -27,7 +30,7 @@ function watch(req, res, over, routeOf) {
       const bytes = seen ? 0 : bytesOf(args[0], args[1])
       if (bytes >= over && req.method !== 'HEAD') {
         seen = true
-        note(req, bytes, routeOf)
+        note(life, bytes, routeOf)
       }
       return Reflect.apply(original, this, args)
     }
@@ -39,13 +42,13 @@ function bytesOf(chunk, encoding) {
   return ArrayBuffer.isView(chunk) ? chunk.byteLength : 0
 }
 
-function note(req, bytes, routeOf) {
+function note(life, bytes, routeOf) {
   try {
-    const route = routeOf(req)
-    const key = `${req.method} ${route}`
+    const route = routeOf(life.req)
+    const key = `${life.req.method} ${route}`
     let origin = origins.get(key)
     if (origin === undefined) {
-      origin = caller()
+      origin = placeOfCode(take(note, FRAMES), handlerOf(life))
       if (origins.size < ROUTES) origins.set(key, origin)
     }
     find({

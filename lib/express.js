@@ -6,7 +6,7 @@
  */
 
 const faults = require('./faults.js')
-const { study } = require('./pattern.js')
+const { study, attempt } = require('./pattern.js')
 
 const MOUNTED_APP = 'mounted_app' // what Express calls the closure in which it keeps one
 const MOUNT_DEPTH = 16 // a router may be mounted on itself
@@ -73,7 +73,7 @@ function isMadeFrom({ patterns, tests }, paths) {
   return paths.every((path, index) => {
     if (patterns[index] !== null || typeof path !== 'string') return String(patterns[index]) === String(path)
     // A pattern matches itself, and then each parameter is its own name.
-    const found = tests[index](path)
+    const found = attempt(tests[index], path)
     return found && found.path === path && Object.keys(found.params).every(name => found.params[name] === `:${name}`)
   })
 }
@@ -118,6 +118,12 @@ function routerWithin(layer) {
   return app === null ? null : routerOf(app)
 }
 
+/** Whether a function that is mounted shows its `next` to no code of the app: an app, a router, one of connect's. */
+function hidesNext(handle, name) {
+  if (name === MOUNTED_APP) return true
+  return typeof handle.handle === 'function' && (Array.isArray(handle.stack) || typeof handle.set === 'function')
+}
+
 function pathOf(req) {
   return (req.baseUrl || '') + pathname(req.url)
 }
@@ -146,7 +152,7 @@ function match(layer, path) {
   if (layer.slash || layer.regexp?.fast_slash) return { index: 0, text: '' }
   const { tests } = describe(layer)
   for (let index = 0; index < tests.length; index++) {
-    const found = tests[index](path)
+    const found = attempt(tests[index], path)
     if (found) return { index, text: found.path }
   }
   return null
@@ -168,6 +174,7 @@ module.exports = {
   topOf,
   stackOf,
   routerWithin,
+  hidesNext,
   pathOf,
   pathname,
   describe,

@@ -10,13 +10,18 @@
 
 const faults = require('./faults.js')
 const { native } = require('./native.js')
-const { placeOf } = require('./origin.js')
+const { bounded, nearest, placeOf } = require('./origin.js')
 const spans = require('./spans.js')
 
 /** What `spanOpen` takes apart again: handle + layer × 2³¹. */
 const LAYER_UNIT = 2 ** 31
 /** Wrappers in wrappers, as instrumentation makes them. */
 const WRAPPED_DEPTH = 8
+
+const OWN_NAME = /^plimsoll[A-Z]/
+/** Express 4's `query`, `expressInit`, routers, mounted apps; routers of Express 5. */
+const EXPRESS =
+  /[\\/](?:express[^\\/]*[\\/]lib[\\/](?:middleware[\\/](?:init|query)|application|express|router[\\/]index)|router[\\/]index)\.js$/
 
 const ids = new WeakMap() // function -> the id of its layer
 let placed = null // whether places of functions can be had
@@ -44,58 +49,55 @@ function again(life, work) {
   }
 }
 
-/** A span for each layer. */
+/** A span for each layer. What Express does between two of them is in the span of the one that has called `next`. */
 const each = {
   request(original, layer, life, req, res, next) {
-    if (life.slot <= 0 || layer.route || layer.handle.length > 3)
-      return plain.request(original, layer, life, req, res, next)
-    return own(life, layer, onward => original.call(layer, req, res, onward), next)
+    const id = life.slot <= 0 || layer.route || layer.handle.length > 3 ? 0 : idOf(layer.handle)
+    if (id === 0) return plain.request(original, layer, life, req, res, next)
+    return own(life, id, () => original.call(layer, req, res, next))
   },
   error(original, layer, life, error, req, res, next) {
-    if (life.slot <= 0 || layer.handle.length !== 4) return plain.error(original, layer, life, error, req, res, next)
-    return own(life, layer, onward => original.call(layer, error, req, res, onward), next)
+    const id = life.slot <= 0 || layer.handle.length !== 4 ? 0 : idOf(layer.handle)
+    if (id === 0) return plain.error(original, layer, life, error, req, res, next)
+    return own(life, id, () => original.call(layer, error, req, res, next))
   }
 }
 
-function own(life, layer, work, next) {
-  const owner = life.slot + idOf(layer.handle) * LAYER_UNIT
+function own(life, id, work) {
+  const owner = life.slot + id * LAYER_UNIT
   const depth = native.spanOpen(owner)
   const { inside } = life
   life.inside = true
   try {
-    return spans.within(owner, () => work(outside(life.slot, next)))
+    return spans.within(owner, work)
   } finally {
     life.inside = inside
     native.spanClose(depth)
   }
 }
 
-/** What Express does between two layers belongs to the request and to neither. */
-function outside(owner, onward) {
-  return function next(error) {
-    const depth = native.spanOpen(owner)
-    try {
-      return spans.within(owner, () => onward(error))
-    } finally {
-      native.spanClose(depth)
-    }
-  }
-}
-
-/** The id of a layer's function; 0, none, for one that cannot be looked at. */
+/** The id of a layer's function; 0, none, for one that is not the app's, or cannot be read. */
 function idOf(handle) {
   let id = ids.get(handle)
   if (id === undefined) {
     id = 0
     try {
       const inner = unwrapped(handle)
-      id = native.layer(nameOf(inner) || nameOf(handle) || '(anonymous)', definitionOf(inner))
+      const name = nameOf(inner) || nameOf(handle)
+      if (!isOurs(inner, name)) id = native.layer(name || '(anonymous)', definitionOf(inner))
     } catch (error) {
       faults.report('when a layer was looked at', error)
     }
     ids.set(handle, id)
   }
   return id
+}
+
+/** Plimsoll's middleware, of this copy or another, and the functions with which Express dispatches a request. */
+function isOurs(handle, name) {
+  if (OWN_NAME.test(name)) return true
+  const script = scriptOf(handle)
+  return script.startsWith(__dirname) || EXPRESS.test(script)
 }
 
 /** OpenTelemetry and others (shimmer) keep the function that they wrap under this name. */
@@ -112,10 +114,35 @@ function nameOf(handle) {
 
 /** Where a function is defined; '' where it is not known. */
 function definitionOf(handle) {
-  if (native === null) return ''
-  if (placed === null) placed = native.functionOrigin(definitionOf)?.script === __filename
-  const origin = placed ? native.functionOrigin(handle) : null
+  const origin = originOf(handle)
   return origin?.script ? placeOf(origin.script, origin.line) : ''
 }
 
-module.exports = { plain, each, nameOf, definitionOf, unwrapped }
+function scriptOf(handle) {
+  return originOf(handle)?.script ?? ''
+}
+
+function originOf(handle) {
+  if (native === null) return null
+  if (placed === null) placed = native.functionOrigin(originOf)?.script === __filename
+  return placed ? native.functionOrigin(handle) : null
+}
+
+/**
+ * The place of a finding: the app's frame nearest to where `trace` was taken; without one, the definition of `handler`, the
+ * function that had the request; without either, the nearest frame of a module. `null` where there is none.
+ */
+function placeOfCode(trace, handler = null) {
+  const { app, module } = nearest(trace)
+  return app ?? placeOfHandler(handler) ?? module
+}
+
+function placeOfHandler(handler) {
+  if (typeof handler !== 'function') return null
+  const inner = unwrapped(handler)
+  const name = nameOf(inner) || nameOf(handler)
+  const place = definitionOf(inner)
+  return place === '' ? null : bounded(place, name === '' ? '' : ` (function ${name})`)
+}
+
+module.exports = { plain, each, nameOf, definitionOf, unwrapped, placeOfCode }

@@ -54,22 +54,29 @@ function take(above, frames = NEAR_FRAMES) {
 }
 
 /**
- * The place that a trace tells of: the app's nearest frame, with the module that it called where the trace was taken inside one. Of
- * a middleware that no code of the app's has called, its own place. `null` where there is none.
+ * The place that a trace shows: the app's nearest frame, with the module that it called where the trace was taken inside one. Of
+ * a module that no code of the app has called, its own place. `null` where there is none.
  */
 function read(trace) {
-  if (trace === null) return null
+  const { app, module } = nearest(trace)
+  return app ?? module
+}
+
+/** The two apart; each is `null` where there is none. */
+function nearest(trace) {
   let module = null
-  for (const site of sitesOf(trace)) {
+  for (const site of trace === null ? [] : sitesOf(trace)) {
     const script = site.getFileName()
     if (typeof script !== 'string' || script.startsWith('node:') || script.startsWith(__dirname)) continue
     const owner = moduleOf(script)
-    if (owner === null)
-      return bounded(siteOf(script, site), module === null ? '' : ` (${moduleOf(module.getFileName())})`)
+    if (owner === null) {
+      const behind = module === null ? '' : ` (${moduleOf(module.getFileName())})`
+      return { app: bounded(siteOf(script, site), behind), module: null }
+    }
     if (DISPATCH.test(script)) break
     module ??= site
   }
-  return module === null ? null : bounded(siteOf(module.getFileName(), module))
+  return { app: null, module: module === null ? null : bounded(siteOf(module.getFileName(), module)) }
 }
 
 function sitesOf(trace) {
@@ -109,4 +116,4 @@ function caller() {
   return read(take(caller, FRAMES))
 }
 
-module.exports = { placeOf, sourceOf, moduleOf, take, read, caller }
+module.exports = { FRAMES, bounded, placeOf, sourceOf, moduleOf, take, read, nearest, caller }

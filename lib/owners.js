@@ -37,8 +37,9 @@ class Owner {
     this.things = null
     /** Of one whose bloat is looked at (bloat.js). */
     this.sample = null
-    /** Of one that is watched behind its end, and the function that had it last (retained.js). */
+    /** Whether it is watched behind its end (retained.js). */
     this.watched = false
+    /** The function of the app that had the request last, from its end until what outlives it has been named. */
     this.handler = null
     this.tidyAt = TIDY_FROM
   }
@@ -99,6 +100,7 @@ function part(_req, _res, life) {
   const { owner } = life
   const title = routes.titleOf(life)
   owner.title = title
+  owner.handler = routes.handlerOf(life)
   count(title)
   try {
     for (const parted of parting) parted(owner)
@@ -108,6 +110,7 @@ function part(_req, _res, life) {
     owner.things = null
     // The app's own listeners of the end come behind this one: they may clean up yet.
     if (things?.some(({ done }) => !done)) setImmediate(outlive, things, owner)
+    else owner.handler = null
   }
 }
 
@@ -119,6 +122,7 @@ function outlive(things, owner) {
       faults.report('when something outlived its request', error)
     }
   }
+  owner.handler = null
 }
 
 function count(title) {

@@ -68,11 +68,11 @@ function rebuild(source, keys) {
 function probe(matches, text) {
   // Of a regular expression nothing can be said.
   if (matches.name === 'regexpMatcher') return text.replace(/[^/]+/g, '*')
-  const { params } = matches(text) || { params: {} }
+  const { params } = attempt(matches, text) || { params: {} }
   const unplaced = new Set(Object.keys(params))
   const segments = text.split('/')
   const pattern = segments.map((segment, index) => {
-    const found = segment !== '' && matches(segments.with(index, PROBE).join('/'))
+    const found = segment !== '' && attempt(matches, segments.with(index, PROBE).join('/'))
     const name = found && Object.keys(found.params).find(name => [found.params[name]].flat().includes(PROBE))
     if (!name) return segment
     unplaced.delete(name)
@@ -86,6 +86,15 @@ function probe(matches, text) {
   return pattern.filter((segment, index) => segment[0] !== '*' || segment !== pattern[index - 1]).join('/')
 }
 
+/** What a matcher finds in a path; false where it throws, as Express 5's do for parameters that cannot be decoded. */
+function attempt(matches, path) {
+  try {
+    return matches(path)
+  } catch {
+    return false
+  }
+}
+
 function decode(segment) {
   try {
     return decodeURIComponent(segment)
@@ -94,4 +103,4 @@ function decode(segment) {
   }
 }
 
-module.exports = { study, probe, decode, PLAIN, MOUNT, ROUTE }
+module.exports = { study, attempt, probe, decode, PLAIN, MOUNT, ROUTE }

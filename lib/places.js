@@ -90,15 +90,7 @@ function entryOf(root, prefix) {
 /** A place inside a router that cannot be reached from the app: its URL without what looks like a value. */
 function stray(req, url) {
   const root = rootOf(req.app)
-  const names = new Map()
-  for (const name of Object.keys(req.params || {})) {
-    for (const value of [req.params[name]].flat()) names.set(String(value), name)
-  }
-  const segments = url.split('/').map(segment => {
-    const name = names.get(decode(segment))
-    return name !== undefined && segment !== '' ? `:${name}` : ID_SEGMENT.test(segment) ? '*' : segment
-  })
-  let prefix = join('', segments.join('/'))
+  let prefix = join('', masked(url, req.params))
   if (!root.strays.has(prefix) && root.strays.size >= STRAYS_PER_APP) prefix = '/*'
   let place = root.strays.get(prefix)
   if (place === undefined) {
@@ -106,6 +98,19 @@ function stray(req, url) {
     root.strays.set(prefix, place)
   }
   return place
+}
+
+/** A path in which values of parameters are shown by their names, and what else looks like a value by a star. */
+function masked(path, params) {
+  const names = new Map()
+  for (const name of Object.keys(params || {})) {
+    for (const value of [params[name]].flat()) names.set(String(value), name)
+  }
+  const segments = path.split('/').map(segment => {
+    const name = names.get(decode(segment))
+    return name !== undefined && segment !== '' ? `:${name}` : ID_SEGMENT.test(segment) ? '*' : segment
+  })
+  return segments.join('/')
 }
 
 // Looking for a place from the top
@@ -177,4 +182,17 @@ function enterMount(place, layer, path) {
   return { place: inside, rest: rest[0] === '/' ? rest : `/${rest}` }
 }
 
-module.exports = { UNMATCHED, hostOf, child, stray, search, locate, undispatched, unclaimed, enterRoute, enterMount }
+module.exports = {
+  UNMATCHED,
+  LABEL_LENGTH,
+  hostOf,
+  child,
+  stray,
+  masked,
+  search,
+  locate,
+  undispatched,
+  unclaimed,
+  enterRoute,
+  enterMount
+}

@@ -17,7 +17,6 @@ const options = require('./options.js')
 const { outside } = require('./outside.js')
 const origins = require('./origin.js')
 const owners = require('./owners.js')
-const routes = require('./route.js')
 const runtime = require('./runtime.js')
 
 const AFTER_MS = 5000
@@ -61,14 +60,10 @@ function start() {
     last = now
     owner.watched = true
   })
-  // The function that had it last is the nearest to what holds it.
-  routes.lookWith((life, layer) => {
-    if (life.owner?.watched === true) life.owner.handler = layer.handle
-  })
   owners.onPart(owner => {
     if (!owner.watched) return
+    // The function that had it last is the nearest to what holds it.
     const { title, handler, life } = owner
-    owner.handler = null
     const number = byRoute.get(title) ?? 0
     if (number >= WAITING_ROUTE) return
     // A function that was made for the request would keep it.

@@ -11,6 +11,7 @@ const fs = require('node:fs')
 const { IncomingMessage } = require('node:http')
 const faults = require('./faults.js')
 const { find } = require('./findings.js')
+const { placeOfCode } = require('./layers.js')
 const origins = require('./origin.js')
 const { outside } = require('./outside.js')
 const owners = require('./owners.js')
@@ -36,7 +37,7 @@ class Piped {
   outlives(owner) {
     const { res } = this
     this.res = null
-    this.origin = origins.read(this.trace)
+    this.origin = placeOfCode(this.trace, owner.handler)
     this.trace = null
     const { source } = this
     this.source = null

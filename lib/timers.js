@@ -13,6 +13,7 @@ const timers = require('node:timers')
 const { promisify } = require('node:util')
 const faults = require('./faults.js')
 const { Tallies } = require('./growth.js')
+const { placeOfCode } = require('./layers.js')
 const origins = require('./origin.js')
 const owners = require('./owners.js')
 
@@ -51,7 +52,7 @@ class Armed {
   }
 
   outlives(owner) {
-    const tally = this.tallies.of(owner.title, origins.read(this.trace))
+    const tally = this.tallies.of(owner.title, placeOfCode(this.trace, owner.handler))
     this.trace = null
     if (tally === null) return
     const refs = armed.get(tally) ?? { list: [], lookAt: ENOUGH }

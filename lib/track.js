@@ -143,7 +143,7 @@ function enter(req, res) {
     owners.enter(life)
     if (tap.announcedLength(req, life.headers)) tap.watch(req, res, life.slot)
     const { auditOver } = runtime.state.settings
-    if (auditOver !== null) auditResponse(req, res, auditOver, routeOf)
+    if (auditOver !== null) auditResponse(life, auditOver, routeOf)
     return life
   } catch (error) {
     faults.report('when a request entered', error)

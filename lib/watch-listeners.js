@@ -14,6 +14,7 @@ const net = require('node:net')
 const faults = require('./faults.js')
 const { find } = require('./findings.js')
 const { Tallies } = require('./growth.js')
+const { placeOfCode } = require('./layers.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
 const origins = require('./origin.js')
@@ -168,14 +169,14 @@ class Listening {
   }
 
   outlives(owner) {
-    this.place()
+    this.place(owner.handler)
     this.tally = tallies.of(owner.title, this.origin, `'${String(this.event)}' on ${this.watch.name}`)
     if (this.tally !== null) this.watch.leave(this.tally)
   }
 
-  place() {
+  place(handler = null) {
     if (this.trace === null) return
-    this.origin = origins.read(this.trace)
+    this.origin = placeOfCode(this.trace, handler)
     this.trace = null
   }
 

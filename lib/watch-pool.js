@@ -11,6 +11,7 @@
 const { AsyncLocalStorage } = require('node:async_hooks')
 const faults = require('./faults.js')
 const { find } = require('./findings.js')
+const { placeOfCode } = require('./layers.js')
 const options = require('./options.js')
 const origins = require('./origin.js')
 const { outside } = require('./outside.js')
@@ -44,9 +45,10 @@ function watchPool(pool, given) {
 /** Within what this method does, it is its caller who takes. A place, not a stack: the context may live as long as the process. */
 function remember(object, method) {
   if (typeof object[method] !== 'function') return
-  pools.wrap(object, method, (call, args) =>
-    owners.current() === undefined ? call(args) : callers.run(origins.caller(), () => call(args))
-  )
+  pools.wrap(object, method, (call, args) => {
+    const { app } = owners.current() === undefined ? { app: null } : origins.nearest(origins.take(null, origins.FRAMES))
+    return app === null ? call(args) : callers.run(app, () => call(args))
+  })
 }
 
 /** Of one pool: who has which of its connections. */
@@ -133,7 +135,7 @@ class Checkout {
   /** The stack holds the request's functions: behind its end what is kept is the place alone. */
   place() {
     if (this.trace === null) return
-    this.origin = origins.read(this.trace)
+    this.origin = placeOfCode(this.trace, this.owner.handler)
     this.trace = null
   }
 

@@ -74,6 +74,7 @@ five.use(
 five.get('/readyz', plimsoll.ready())
 five.post('/upload', plimsoll.limit({ limit: 1024 }), express.json(), (req, res) => {
   const usage: plimsoll.Usage | undefined = plimsoll.usage(req)
+  plimsoll.route(req, 'GET /x/{id}')
   res.json(usage?.heapBytes)
 })
 five.use('/api', express.Router().use(plimsoll.limit(1024)))
