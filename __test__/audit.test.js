@@ -35,6 +35,20 @@ for (const [version, express] of [
       res.write(Buffer.alloc(2 * MB))
       res.end()
     })
+    // No frame of these is on the stack when the response is sent.
+    const large = () => Promise.resolve({ text: 'x'.repeat(2 * MB) })
+    const controller = {
+      show(_req, res) {
+        large().then(res.json.bind(res))
+      }
+    }
+    app.get(at('promised/:id'), function promised(_req, res) {
+      large().then(res.json.bind(res))
+    })
+    app.get(at('controller'), controller.show.bind(controller))
+    app.use(at('mounted'), function mounted(_req, res, next) {
+      large().then(res.json.bind(res), next)
+    })
     app.get(at('small'), (_req, res) => res.send('x'.repeat(MB / 2)))
     app.get(at('stream'), (_req, res) => {
       Readable.from(Array.from({ length: 64 }, () => Buffer.alloc(65_536))).pipe(res)
@@ -63,6 +77,15 @@ for (const [version, express] of [
       assert.ok(advice.includes(size) && advice.includes('Stream it'), advice)
       assert.ok(firstSeen > 0 && firstSeen <= lastSeen)
       assert.equal(published.filter(finding => finding.route === route).length, 1, 'who listens hears of it once')
+    }
+    for (const [name, functionName] of [
+      ['promised/:id', 'promised'],
+      ['controller', 'show'],
+      ['mounted', 'mounted']
+    ]) {
+      await request(port, at(name.replace(':id', '1')))
+      const [{ origin }] = findings(`GET ${at(name)}`)
+      assert.match(origin, new RegExp(`^__test__[/\\\\]audit\\.test\\.js:\\d+ \\(function ${functionName}\\)$`), name)
     }
     for (const name of ['small', 'stream']) assert.deepEqual(findings(`GET ${at(name)}`), [])
 

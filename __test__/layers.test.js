@@ -37,7 +37,7 @@ for (const [version, express] of Object.entries(versions)) {
       }
       const prefix = `/${version.replace(' ', '')}`
       const app = express()
-      app.use(plimsoll(TRACK))
+      app.use(plimsoll(TRACK), plimsoll.limit('1mb'), plimsoll.scope())
       app.use(
         uses('session', 10_000, function session(_req, _res, next) {
           allocate(5000)
@@ -115,6 +115,8 @@ for (const [version, express] of Object.entries(versions)) {
           assert.ok(off > -0.05 * bytes && off < 0.05 * bytes + 16_384, `${name}: ${layer.heapMeanBytes} for ${bytes}`)
           assert.ok(layer.timeMs > 0, `${name}: ${layer.timeMs} ms`)
         }
+        for (const name of Object.keys(layers))
+          assert.ok(name in known || name === 'jsonParser', `${name} is no function of the app`)
         assert.ok(layers.jsonParser.heapMeanBytes < 40_000, `${layers.jsonParser.heapMeanBytes}`)
         assert.match(layers.jsonParser.origin, /^node_modules.*:\d+$/)
         const sum = row.layers.reduce((sum, layer) => sum + layer.heapMeanBytes, 0)

@@ -100,11 +100,20 @@ function isOurs(handle, name) {
   return script.startsWith(__dirname) || EXPRESS.test(script)
 }
 
-/** OpenTelemetry and others (shimmer) keep the function that they wrap under this name. */
+/** The app's function in what a tracer has wrapped, or `bind` has bound. */
 function unwrapped(handle) {
   let inner = handle
-  for (let depth = 0; typeof inner.__original === 'function' && depth < WRAPPED_DEPTH; depth++) inner = inner.__original
+  for (let depth = 0; depth < WRAPPED_DEPTH; depth++) {
+    // OpenTelemetry and others (shimmer) keep the function that they wrap under this name.
+    const next = typeof inner.__original === 'function' ? inner.__original : boundTo(inner)
+    if (typeof next !== 'function') break
+    inner = next
+  }
   return inner
+}
+
+function boundTo(handle) {
+  return isPlaced() ? native.boundFunction(handle) : undefined
 }
 
 function nameOf(handle) {
@@ -123,9 +132,14 @@ function scriptOf(handle) {
 }
 
 function originOf(handle) {
-  if (native === null) return null
-  if (placed === null) placed = native.functionOrigin(originOf)?.script === __filename
-  return placed ? native.functionOrigin(handle) : null
+  return isPlaced() ? native.functionOrigin(handle) : null
+}
+
+/** Whether V8's answers can be believed: that of a function whose place is known was right. */
+function isPlaced() {
+  if (native === null) return false
+  placed ??= native.functionOrigin(isPlaced)?.script === __filename
+  return placed
 }
 
 /**

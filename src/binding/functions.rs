@@ -19,6 +19,17 @@ pub struct FunctionOrigin {
     pub line: u32,
 }
 
+/// The function that a bound one calls, `undefined` for one that is not bound; none where V8 does not export what it takes. To be
+/// believed as `functionOrigin`.
+#[napi(catch_unwind)]
+pub fn bound_function<'env>(of: Function<'env, Unknown<'env>, Unknown<'env>>) -> Option<Unknown<'env>> {
+    let functions = FUNCTIONS.with(|functions| *functions.get_or_init(Functions::find))?;
+    // SAFETY: as in `function_origin`.
+    let target = unsafe { functions.bound(of.raw().cast_const().cast()) }?;
+    // SAFETY: a handle in the scope of this call.
+    unsafe { Unknown::from_napi_value(of.value().env, target.cast_mut().cast()) }.ok()
+}
+
 /// None for functions that are not written in JavaScript, for bound ones, and where V8 does not export what it takes. To be
 /// believed after it has found a function whose place is known.
 #[napi(catch_unwind)]

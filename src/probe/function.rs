@@ -1,4 +1,5 @@
-//! Where a JavaScript function is defined: V8's `Function::GetScriptOrigin` and `GetScriptLineNumber`, which Node-API has not.
+//! Where a JavaScript function is defined, and which function a bound one calls: V8's `Function::GetScriptOrigin`,
+//! `GetScriptLineNumber` and `GetBoundFunction`, which Node-API has not.
 //!
 //! Looked up at run time like the heap's figures (see `v8.rs`), and like them not believed before a function whose place is known
 //! was found there: the binding sees to that.
@@ -23,12 +24,15 @@ struct ScriptOrigin([usize; 32]);
 type GetScriptOrigin = unsafe extern "C" fn(FunctionHandle) -> ScriptOrigin;
 // SAFETY (of calling it): as `GetScriptOrigin`.
 type GetScriptLineNumber = unsafe extern "C" fn(FunctionHandle) -> i32;
+// SAFETY (of calling it): as `GetScriptOrigin`, inside a handle scope: it returns a new handle, a trivial `Local` of one pointer.
+type GetBoundFunction = unsafe extern "C" fn(FunctionHandle) -> *const c_void;
 
 #[derive(Clone, Copy)]
 pub struct Functions {
     isolate: *const c_void,
     script_origin: GetScriptOrigin,
     line_number: GetScriptLineNumber,
+    bound: GetBoundFunction,
 }
 
 impl Functions {
@@ -41,12 +45,23 @@ impl Functions {
             isolate: unsafe { current() },
             script_origin: symbol(c"_ZNK2v88Function15GetScriptOriginEv", "Function::GetScriptOrigin").ok()?,
             line_number: symbol(c"_ZNK2v88Function19GetScriptLineNumberEv", "Function::GetScriptLineNumber").ok()?,
+            bound: symbol(c"_ZNK2v88Function16GetBoundFunctionEv", "Function::GetBoundFunction").ok()?,
         })
     }
 
     #[cfg(not(unix))]
     pub fn find() -> Option<Self> {
         None
+    }
+
+    /// A handle of what a bound function calls, of `undefined` for one that is not bound; none where V8 has no handle for it.
+    ///
+    /// # Safety
+    /// As [`Functions::origin`].
+    pub unsafe fn bound(&self, function: FunctionHandle) -> Option<*const c_void> {
+        // SAFETY: as this function's own.
+        let target = unsafe { (self.bound)(function) };
+        (!target.is_null()).then_some(target)
     }
 
     /// The name of the function's script and its line, counted from 1; none for bound and native functions.
