@@ -320,7 +320,7 @@ declare namespace plimsoll {
 
   /**
    * Names the route of a request by hand: for handlers that no router of Express leads to (GraphQL, LoopBack, plain `http`), or where
-   * you know a better name. It wins over what Plimsoll has seen. Call it at any time before the request ends, before or behind
+   * you know a better name. It wins over what Plimsoll has seen. Call it at any time before the request ends, before or after
    * `plimsoll()`; the last call counts.
    *
    * A method in front of the path is dropped: figures have the request's own. A label is cut at 200 characters. Use patterns, never

@@ -270,6 +270,7 @@ function routePlace(trace, layer, req) {
 function routerOf(trace, req) {
   const { baseUrl, url, originalUrl } = req
   const { place } = trace
+  if (typeof originalUrl !== 'string') return place
   // Express adds a slash where nothing is left.
   const more = originalUrl.length - baseUrl.length - url.length
   if (more === 0 || more === -1) return place
