@@ -2,7 +2,8 @@
 'use strict'
 
 const tty = require('node:tty')
-const { build, platformName, BuildError } = require('../lib/build')
+const { build, BuildError } = require('../lib/build')
+const { reasonOf } = require('../lib/no-binary')
 
 const args = process.argv.slice(2)
 
@@ -19,22 +20,9 @@ function load() {
   try {
     return require('../binding.js')
   } catch (error) {
-    fail(
-      `no binary for ${platformName()} with Node ${process.versions.node} can be loaded.\n` +
-        `${reasons(error)}Reinstall without --omit=optional, or build it here with Rust: npx plimsoll build`
-    )
+    fail(reasonOf(error))
     return null
   }
-}
-
-/** binding.js tries several names and chains the errors by `cause`; that a file is not there says nothing new. */
-function reasons(error) {
-  const told = []
-  for (let each = error.cause; each instanceof Error; each = each.cause) {
-    const [first] = each.message.split('\n')
-    if (!first.startsWith('Cannot find module')) told.push(`  ${first}\n`)
-  }
-  return told.join('')
 }
 
 /**

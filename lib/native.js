@@ -13,9 +13,6 @@ if (process.env.PLIMSOLL === 'off') {
   try {
     exports.native = require('../binding.js')
   } catch (error) {
-    exports.reason =
-      `no binary for ${require('./build.js').platformName()} (Node ${process.version}) could be loaded: ` +
-      'run `npx plimsoll build` (needs Rust), or install without leaving out optional packages. ' +
-      String(error.message).split('\n')[0]
+    exports.reason = require('./no-binary.js').reasonOf(error)
   }
 }

@@ -12,6 +12,7 @@
 const { findSourceMap } = require('node:module')
 const path = require('node:path')
 const { fileURLToPath } = require('node:url')
+const { workingDirectory } = require('./cwd.js')
 
 /** Of a place the record keeps so much; its end tells more than its beginning. */
 const PLACE_LENGTH = 100
@@ -35,7 +36,8 @@ function bounded(place, behind = '') {
 
 function shown(script) {
   const file = script.startsWith('file:') ? fileURLToPath(script) : script
-  const relative = path.isAbsolute(file) ? path.relative(process.cwd(), file) : file
+  const from = workingDirectory()
+  const relative = path.isAbsolute(file) && from !== null ? path.relative(from, file) : file
   if (!relative.startsWith('..')) return relative
   // Hoisted modules of a monorepo: where they lie is not what tells.
   const module = file.lastIndexOf(MODULES)

@@ -11,6 +11,7 @@ const { PerformanceObserver, constants, performance } = require('node:perf_hooks
 const v8 = require('node:v8')
 const { isMainThread, threadId } = require('node:worker_threads')
 const channels = require('./channels.js')
+const { workingDirectory } = require('./cwd.js')
 const faults = require('./faults.js')
 const findings = require('./findings.js')
 const heapOptions = require('./heap-options.js')
@@ -85,7 +86,7 @@ function comparable({ name, paths, recorder, stats, async, layers, nearLimit, le
 function defaults() {
   return {
     explicit: false,
-    name: process.env.PLIMSOLL_NAME || path.basename(process.cwd()) || 'app',
+    name: process.env.PLIMSOLL_NAME || path.basename(workingDirectory() ?? '') || 'app',
     paths: 'masked',
     recorder: { dir: process.env.PLIMSOLL_DIR || undefined },
     stats: undefined,

@@ -10,6 +10,7 @@ const path = require('node:path')
 const { setTimeout: sleep, setImmediate: turn } = require('node:timers/promises')
 const v8 = require('node:v8')
 const { isMainThread } = require('node:worker_threads')
+const { workingDirectory } = require('./cwd.js')
 const { native, reason } = require('./native.js')
 const options = require('./options.js')
 const runtime = require('./runtime.js')
@@ -85,6 +86,8 @@ function settingsOf(given) {
 /** The file's path: as it was given, or in the folder that was given, under a name as V8 makes it. */
 function targetOf(wanted, compressed) {
   if (wanted !== undefined) options.string("snapshot()'s path", wanted, 4096)
+  if (!path.isAbsolute(wanted ?? '.') && workingDirectory() === null)
+    throw failure('the working directory was deleted', 'Give an absolute path')
   const target = path.resolve(wanted ?? '.')
   if (!fs.statSync(target, { throwIfNoEntry: false })?.isDirectory()) return target
   taken += 1
