@@ -1,31 +1,30 @@
 'use strict'
 
-const { plimsoll, usage } = require('./lib/track.js')
-const { memory, trim } = require('./lib/memory.js')
-const { snapshot } = require('./lib/snapshot.js')
-const { on, off } = require('./lib/findings.js')
-const { stats, lastDeath } = require('./lib/stats.js')
+const api = require('./lib/copies.js').join()
 
-module.exports = plimsoll
-module.exports.limit = require('./lib/limit.js')
-module.exports.shed = require('./lib/shed.js')
-module.exports.ready = require('./lib/ready.js')
-module.exports.attach = require('./lib/attach.js')
-module.exports.spool = require('./lib/spool.js')
-module.exports.scope = require('./lib/scope.js')
-module.exports.watchPool = require('./lib/watch-pool.js')
-module.exports.watchListeners = require('./lib/watch-listeners.js')
-module.exports.expectGone = require('./lib/retained.js').expectGone
-module.exports.metrics = require('./lib/metrics.js')
-module.exports.stats = stats
-module.exports.route = require('./lib/route.js').name
-module.exports.usage = usage
-// Loaded when it is called: no server needs it.
-module.exports.soak = (app, options) => require('./lib/soak').soak(app, options)
-module.exports.heap = require('./lib/heap.js')
-module.exports.memory = memory
-module.exports.trim = trim
-module.exports.snapshot = snapshot
-module.exports.lastDeath = lastDeath
-module.exports.on = on
-module.exports.off = off
+/** Each copy has an object of its own: a test may put spies on it, and the copies of other test files keep the functions. */
+module.exports = function plimsoll(options) {
+  return api.plimsoll(options)
+}
+// One by one: from these lines Node knows the names that ES modules can import.
+module.exports.limit = api.limit
+module.exports.shed = api.shed
+module.exports.ready = api.ready
+module.exports.attach = api.attach
+module.exports.spool = api.spool
+module.exports.scope = api.scope
+module.exports.watchPool = api.watchPool
+module.exports.watchListeners = api.watchListeners
+module.exports.expectGone = api.expectGone
+module.exports.metrics = api.metrics
+module.exports.stats = api.stats
+module.exports.route = api.route
+module.exports.usage = api.usage
+module.exports.soak = api.soak
+module.exports.heap = api.heap
+module.exports.memory = api.memory
+module.exports.trim = api.trim
+module.exports.snapshot = api.snapshot
+module.exports.lastDeath = api.lastDeath
+module.exports.on = api.on
+module.exports.off = api.off

@@ -11,7 +11,8 @@ const { onFirstRead } = require('./reading.js')
 const options = require('./options.js')
 const tap = require('./tap.js')
 
-const attached = new WeakSet()
+/** On the listener of every copy of plimsoll, whatever its version. */
+const OURS = Symbol.for('plimsoll.attach')
 
 /** Lets a server's `100 Continue` wait for the app. Does nothing on a server that has a `checkContinue` listener of its own. */
 function attach(server, given) {
@@ -20,15 +21,16 @@ function attach(server, given) {
     options.fail(`${where}'s server`, server, 'a server of node:http, https or http2, as app.listen() returns it')
   }
   options.object(`${where}'s options`, given, [])
-  if (attached.has(server)) return server
-  attached.add(server)
-  server.on('checkContinue', (req, res) => askLate(server, req, res))
+  if (server.listeners('checkContinue').some(isOurs)) return server
+  const listener = (req, res) => askLate(server, req, res)
+  listener[OURS] = true
+  server.on('checkContinue', listener)
   return server
 }
 
 function askLate(server, req, res) {
   // The app's own listener decides, and answers.
-  if (server.listenerCount('checkContinue') > 1) return
+  if (!server.listeners('checkContinue').every(isOurs)) return
   let told = false
   const goOn = () => {
     if (told || tap.wasCut(req) || res.headersSent || res.destroyed) return
@@ -50,6 +52,10 @@ function onSuccess(res, succeeds) {
     if (status >= 200 && status < 300) succeeds()
     return Reflect.apply(writeHead, this, [status, ...rest])
   }
+}
+
+function isOurs(listener) {
+  return listener[OURS] === true
 }
 
 module.exports = attach

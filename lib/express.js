@@ -6,6 +6,7 @@
  */
 
 const faults = require('./faults.js')
+const { passive } = require('./native.js')
 const { study, attempt } = require('./pattern.js')
 
 const MOUNTED_APP = 'mounted_app' // what Express calls the closure in which it keeps one
@@ -23,6 +24,7 @@ function follow(request, error) {
 }
 
 function instrument(stack) {
+  if (passive) return
   for (const layer of stack) {
     const prototype = Object.getPrototypeOf(layer)
     if (patched.has(prototype)) continue

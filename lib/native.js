@@ -4,11 +4,17 @@
  * The addon, or why there is none. Loading it starts nothing: threads and timers begin with the first middleware.
  */
 
+const { rival } = require('./copies.js')
+
 exports.native = null
 exports.reason = null
+/** Whether another version of plimsoll runs here: then nothing that is shared with it may be patched or watched. */
+exports.passive = rival() !== null
 
 if (process.env.PLIMSOLL === 'off') {
   exports.reason = 'switched off by PLIMSOLL=off'
+} else if (exports.passive) {
+  exports.reason = rival()
 } else {
   try {
     exports.native = require('../binding.js')

@@ -51,6 +51,11 @@ function isObject(value) {
   return Object.prototype.toString.call(value) === '[object Object]'
 }
 
+/** Of whatever global: jsdom and `vm` contexts bring URL classes of their own. */
+function isUrl(value) {
+  return typeof value?.href === 'string' && typeof value.protocol === 'string'
+}
+
 /** An object with no other keys than `known`; undefined is an empty one. */
 function object(where, value, known) {
   if (value === undefined) return {}
@@ -75,4 +80,4 @@ function logger(where, value) {
   return fail(where, value, 'an object with the functions info, warn and error (console, pino, winston)')
 }
 
-module.exports = { SIZE_TAKES, fail, size, integer, string, oneOf, isObject, object, none, logger }
+module.exports = { SIZE_TAKES, fail, size, integer, string, oneOf, isObject, isUrl, object, none, logger }

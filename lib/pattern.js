@@ -4,6 +4,9 @@
  * The pattern of an Express layer, from what each version keeps of it, and functions that match a path against it.
  */
 
+// Not instanceof: an app may have globals of its own (vm, Jest), and so a RegExp of its own.
+const { isRegExp } = require('node:util/types')
+
 const PLAIN = 0 // mounted at `/`: changes no label
 const MOUNT = 1
 const ROUTE = 2
@@ -15,7 +18,7 @@ function study(layer) {
   const declared = layer.route ? layer.route.path : layer.rawPath
   const paths = declared === undefined ? null : [declared].flat(Infinity)
   let { patterns, tests } = layer.regexp ? studyRegexp(layer, paths) : studyMatchers(layer.matchers, paths, declared)
-  const expressions = [...(paths || []), layer.regexp].filter(path => path instanceof RegExp)
+  const expressions = [...(paths || []), layer.regexp].filter(isRegExp)
   // To run a regular expression that remembers where it stopped would change what it matches next.
   if (expressions.some(path => path.global || path.sticky)) tests = tests.map(() => () => null)
   const plain = patterns.every(pattern => pattern === '' || pattern === '/')

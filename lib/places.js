@@ -5,6 +5,7 @@
  * pattern that leads to it.
  */
 
+const { isRegExp } = require('node:util/types')
 const { probe, decode, MOUNT, PLAIN } = require('./pattern.js')
 const express = require('./express.js')
 const { describe, match, pathOf, topOf, stackOf, routerWithin, MOUNT_DEPTH } = express
@@ -71,7 +72,7 @@ function grow(place, layer, index, text) {
 }
 
 function join(prefix, pattern) {
-  if (pattern instanceof RegExp) return (prefix + pattern.source).slice(0, LABEL_LENGTH)
+  if (isRegExp(pattern)) return (prefix + pattern.source).slice(0, LABEL_LENGTH)
   const path = String(pattern).replace(/\/+$/, '')
   const slash = prefix !== '' && path !== '' && path[0] !== '/' ? '/' : ''
   return (prefix + slash + path).slice(0, LABEL_LENGTH)

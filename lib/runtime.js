@@ -17,7 +17,7 @@ const findings = require('./findings.js')
 const heapOptions = require('./heap-options.js')
 const leaks = require('./leaks.js')
 const lifetime = require('./lifetime.js')
-const { native, reason } = require('./native.js')
+const { native, passive, reason } = require('./native.js')
 const { outside } = require('./outside.js')
 const sites = require('./sites.js')
 const spans = require('./spans.js')
@@ -47,7 +47,7 @@ function announceMissingBinary(log) {
   warn(
     log,
     `plimsoll: ${reason}. Limits are enforced in JavaScript; nothing is tracked, recorded or shed.`,
-    'PLIMSOLL_NO_BINARY'
+    passive ? 'PLIMSOLL_COPIES' : 'PLIMSOLL_NO_BINARY'
   )
 }
 

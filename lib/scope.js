@@ -15,6 +15,7 @@ const errors = require('./errors.js')
 const { definitionOf } = require('./layers.js')
 const { anyLifeOf, lastingLife } = require('./lifetime.js')
 const { Disposals } = require('./disposals.js')
+const { passive } = require('./native.js')
 const options = require('./options.js')
 const origins = require('./origin.js')
 const routes = require('./route.js')
@@ -41,14 +42,16 @@ function scope(given) {
   options.integer("scope()'s waitMs", waitMs, 1, 3_600_000)
   runtime.announceMissingBinary()
   const offered = new Offer(waitMs)
-  offer(http.IncomingMessage.prototype)
+  if (!passive) offer(http.IncomingMessage.prototype)
 
   return function plimsollScope(req, res, next) {
     const life = lastingLife(req, res)
     if (life.scope === null) {
       life.scope = offered
       if (!life.over) routes.observe(life)
-      if (!(req instanceof http.IncomingMessage))
+      // The getter on the prototype is another version's.
+      if (passive) define(req)
+      else if (!(req instanceof http.IncomingMessage))
         offer(req instanceof Http2ServerRequest ? Http2ServerRequest.prototype : req)
     }
     next()
@@ -71,7 +74,10 @@ function find(req) {
 
 /** `holder`: the prototype of all requests, or one that a test or an adapter has made, whose prototype may be anybody's. */
 function offer(holder) {
-  if ('scope' in holder || !Object.isExtensible(holder)) return
+  if (!('scope' in holder) && Object.isExtensible(holder)) define(holder)
+}
+
+function define(holder) {
   Object.defineProperty(holder, 'scope', {
     configurable: true,
     get() {

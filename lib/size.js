@@ -7,7 +7,7 @@
 
 const { EventEmitter } = require('node:events')
 const { performance } = require('node:perf_hooks')
-const { isProxy } = require('node:util/types')
+const { isAnyArrayBuffer, isMap, isProxy, isSet } = require('node:util/types')
 
 const NODES = 2000
 const TIME_MS = 0.3
@@ -51,18 +51,18 @@ function ownBytes(value, weight, seen, stack) {
 }
 
 function shallow(value) {
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return value.byteLength
+  if (ArrayBuffer.isView(value) || isAnyArrayBuffer(value)) return value.byteLength
   if (Array.isArray(value)) return OBJECT + SLOT * value.length
-  if (value instanceof Map || value instanceof Set) return OBJECT + ENTRY * value.size
+  if (isMap(value) || isSet(value)) return OBJECT + ENTRY * value.size
   return OBJECT + SLOT * Object.keys(value).length
 }
 
 function elements(value, weight, stack) {
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return
+  if (ArrayBuffer.isView(value) || isAnyArrayBuffer(value)) return
   if (Array.isArray(value)) {
     const step = Math.max(1, value.length / ELEMENTS)
     for (let at = 0; at < value.length; at += step) put(stack, value[Math.floor(at)], weight * step)
-  } else if (value instanceof Map || value instanceof Set) {
+  } else if (isMap(value) || isSet(value)) {
     let left = ELEMENTS
     const share = weight * Math.max(1, value.size / ELEMENTS)
     for (const [key, each] of value.entries()) {

@@ -194,7 +194,7 @@ class SpooledStream extends Readable {
 }
 
 function pathOf(target) {
-  const file = target instanceof URL && target.protocol === 'file:' ? fileURLToPath(target) : target
+  const file = options.isUrl(target) && target.protocol === 'file:' ? fileURLToPath(target) : target
   if (typeof file === 'string' && file !== '' && !file.includes('\0')) return path.resolve(file)
   return options.fail("moveTo()'s path", target, "a path or a 'file:' URL")
 }

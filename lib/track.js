@@ -9,7 +9,7 @@ const { begin, settled, lifeOf } = require('./lifetime.js')
 const layers = require('./layers.js')
 const leaksOf = require('./leaks.js').settingsOf
 const { guarded } = require('./log.js')
-const { native } = require('./native.js')
+const { native, passive } = require('./native.js')
 const options = require('./options.js')
 const owners = require('./owners.js')
 const routes = require('./route.js')
@@ -29,7 +29,7 @@ const AUDIT_OVER = '1mb'
 function plimsoll(given) {
   const settings = settingsOf(given)
   const recording = runtime.start(settings)
-  if (settings.watched !== null) watching.start(settings.watched)
+  if (settings.watched !== null && !passive) watching.start(settings.watched)
   if (!recording) {
     return function plimsollTracker(_req, _res, next) {
       next()

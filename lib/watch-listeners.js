@@ -15,7 +15,7 @@ const faults = require('./faults.js')
 const { find } = require('./findings.js')
 const { Tallies } = require('./growth.js')
 const { placeOfCode } = require('./layers.js')
-const { native } = require('./native.js')
+const { native, passive } = require('./native.js')
 const options = require('./options.js')
 const origins = require('./origin.js')
 const owners = require('./owners.js')
@@ -44,7 +44,9 @@ let started = false
 
 /** Watches `process`, servers, their sockets, AbortSignals, and `emitters`: one, several, or by name. */
 function watchListeners(emitters) {
-  for (const [name, emitter] of named(emitters)) {
+  const watched = named(emitters)
+  if (passive) return
+  for (const [name, emitter] of watched) {
     if (emitter instanceof EventEmitter || has(emitter, 'on', 'off', 'emit')) watchEmitter(emitter, name, 0)
     else if (!(emitter instanceof AbortSignal)) watchTarget(emitter, name)
   }

@@ -12,6 +12,7 @@ const { AsyncLocalStorage } = require('node:async_hooks')
 const faults = require('./faults.js')
 const { find } = require('./findings.js')
 const { placeOfCode } = require('./layers.js')
+const { passive } = require('./native.js')
 const options = require('./options.js')
 const origins = require('./origin.js')
 const { outside } = require('./outside.js')
@@ -33,6 +34,7 @@ function watchPool(pool, given) {
   options.oneOf(`${where}'s reclaim`, reclaim, [true, false])
   const kind = pools.kindOf(pool)
   if (kind === null) options.fail(where, pool, pools.TAKES)
+  if (passive) return pool
   const target = kind.target(pool)
   if (watched.has(target)) return pool
   watched.add(target)

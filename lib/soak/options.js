@@ -40,13 +40,13 @@ const MIN_ROUNDS = 16
 /** The path of the module that is the app's. */
 function appOf(app, cwd) {
   const own = 'the path or file: URL of a module that exports an app, or of a script that starts one'
-  if (typeof app === 'function' || (typeof app === 'object' && app !== null && !(app instanceof URL))) {
+  if (typeof app === 'function' || (typeof app === 'object' && app !== null && !options.isUrl(app))) {
     const why =
       'The app runs in a process of its own, so that its memory is its own and not the test runner’s: give the path of the module that exports it'
     throw new TypeError(`plimsoll: ${WHERE}: app is ${own}; got ${kindOf(app)}. ${why}`)
   }
   let file = app
-  if (app instanceof URL || /^file:/.test(app)) {
+  if (options.isUrl(app) || /^file:/.test(app)) {
     try {
       file = fileURLToPath(app)
     } catch (error) {

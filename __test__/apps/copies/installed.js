@@ -1,0 +1,25 @@
+'use strict'
+
+// An app and its plugin with a copy of plimsoll each.
+
+const copies = JSON.parse(process.env.COPIES)
+const warnings = []
+process.on('warning', ({ code, message }) => warnings.push({ code, message }))
+
+const express = require('express')
+const { drive } = require(process.env.SEEN)
+const [first, second] = [require(copies.plugin), require(copies.app)]
+
+async function main() {
+  const names = Object.keys(first)
+  const seen = [await drive(express, first, 'first'), await drive(express, second, 'second')]
+  // The app's copy tracks, the plugin's guards.
+  const mixed = Object.assign(options => second(options), second, { scope: first.scope, limit: first.limit })
+  seen.push(await drive(express, mixed, 'mixed'))
+  const addons = process.report.getReport().sharedObjects.filter(file => file.endsWith('.node'))
+  console.log(
+    JSON.stringify({ names, same: names.filter(name => first[name] === second[name]), seen, addons, warnings })
+  )
+}
+
+main()

@@ -1,0 +1,36 @@
+/* global afterEach, expect, jest, test */
+'use strict'
+
+// One test file of several that Jest runs in one process; its name is in its path.
+
+const fs = require('node:fs')
+const path = require('node:path')
+
+const file = path.basename(__filename).split('.')[0]
+
+afterEach(() => jest.restoreAllMocks())
+
+for (const turn of ['first', 'second']) {
+  test(`${turn} request of ${file}`, async () => {
+    if (process.env.RESET === '1') jest.resetModules()
+    const express = require(process.env.EXPRESS)
+    const plimsoll = require('plimsoll')
+    // What is loaded late must load when the first test file is long over.
+    await expect(plimsoll.soak(() => {})).rejects.toThrow('soak')
+    const seen = await require(process.env.SEEN).drive(express, plimsoll, `${file}-${turn}`)
+    expect(seen.answers).toEqual([
+      [200, '{"scope":"function","id":"1"}'],
+      [200, '10'],
+      [413, 'request entity too large'],
+      [200, '10']
+    ])
+    expect(seen.ended).toEqual(['the scope'])
+    fs.appendFileSync(process.env.RESULTS, `${JSON.stringify(seen)}\n`)
+  })
+}
+
+test(`a spy of ${file} stays in its file`, () => {
+  const plimsoll = require('plimsoll')
+  expect(jest.isMockFunction(plimsoll.stats)).toBe(false)
+  plimsoll.stats = jest.fn()
+})

@@ -1,0 +1,34 @@
+'use strict'
+
+const fs = require('node:fs')
+const { join } = require('node:path')
+
+const root = join(__dirname, '..', '..')
+const modules = join(root, 'node_modules')
+/** What of the package runs. */
+const PARTS = ['index.js', 'package.json', 'lib', 'bin', 'binding.js']
+
+/** Installs a copy of plimsoll as `<folder>/node_modules/plimsoll`, of another version where one is given; returns its path. */
+function install(folder, version) {
+  const target = join(folder, 'node_modules', 'plimsoll')
+  fs.mkdirSync(target, { recursive: true })
+  for (const part of PARTS) fs.cpSync(join(root, part), join(target, part), { recursive: true })
+  for (const addon of fs.readdirSync(root).filter(name => name.endsWith('.node')))
+    fs.copyFileSync(join(root, addon), join(target, addon), fs.constants.COPYFILE_FICLONE)
+  link(folder, 'http-errors')
+  if (version !== undefined) {
+    const file = join(target, 'package.json')
+    fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file, 'utf8')), version }))
+  }
+  return target
+}
+
+/** Makes modules of this repository known in `folder`. */
+function link(folder, ...names) {
+  for (const name of names) {
+    const target = join(folder, 'node_modules', name)
+    if (!fs.existsSync(target)) fs.symlinkSync(join(modules, name), target, 'junction')
+  }
+}
+
+module.exports = { install, link }

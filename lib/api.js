@@ -1,0 +1,40 @@
+'use strict'
+
+/*
+ * The functions that all copies of plimsoll in a process have in common (copies.js).
+ */
+
+const copies = require('./copies.js')
+const { plimsoll, usage } = require('./track.js')
+const { memory, trim } = require('./memory.js')
+const { snapshot } = require('./snapshot.js')
+const { on, off } = require('./findings.js')
+const { stats, lastDeath } = require('./stats.js')
+
+module.exports = {
+  plimsoll,
+  limit: require('./limit.js'),
+  shed: require('./shed.js'),
+  ready: require('./ready.js'),
+  attach: require('./attach.js'),
+  spool: require('./spool.js'),
+  scope: require('./scope.js'),
+  watchPool: require('./watch-pool.js'),
+  watchListeners: require('./watch-listeners.js'),
+  expectGone: require('./retained.js').expectGone,
+  metrics: require('./metrics.js'),
+  stats,
+  route: require('./route.js').name,
+  usage,
+  // Loaded when it is called: no server needs it.
+  soak: (app, options) => require('./soak').soak(app, options),
+  heap: require('./heap.js'),
+  memory,
+  trim,
+  snapshot,
+  lastDeath,
+  on,
+  off
+}
+
+copies.share(module.exports)
