@@ -100,7 +100,7 @@ function start(bytes) {
   started = true
   owners.start()
   owners.onMeet(owner => {
-    const now = Date.now()
+    const now = performance.now()
     if (now - last < EVERY_MS) return
     last = now
     owner.sample = new Sample(owner.life)

@@ -55,7 +55,7 @@ function start() {
   started = true
   owners.start()
   owners.onMeet(owner => {
-    const now = Date.now()
+    const now = performance.now()
     if (now - last < EVERY_MS || waiting.length >= WAITING) return
     last = now
     owner.watched = true
@@ -77,7 +77,7 @@ function watch(object, { title, place = null, label = null }) {
   if (waiting.length >= WAITING) return false
   const handle = native.weakHold(object)
   if (handle === null) return false
-  waiting.push({ handle, title, place, label, at: Date.now(), majors: native.majorCollections(), tally: null })
+  waiting.push({ handle, title, place, label, at: performance.now(), majors: native.majorCollections(), tally: null })
   timer ??= outside(() => setInterval(look, LOOK_MS).unref())
   return true
 }
@@ -91,7 +91,7 @@ function look() {
 }
 
 function judgeAll() {
-  const now = Date.now()
+  const now = performance.now()
   const majors = native.majorCollections()
   sift(waiting, entry => {
     const there = native.weakAlive(entry.handle)
@@ -145,7 +145,7 @@ function retained(entry) {
 }
 
 function expected({ place, label, at }) {
-  const seconds = Math.round((Date.now() - at) / 1000)
+  const seconds = Math.round((performance.now() - at) / 1000)
   const advice = `${label} was expected to be gone, and is alive after two major collections and ${seconds} s: something still holds it`
   find({ kind: 'retained', origin: place ?? undefined, severity: 'warning', advice })
 }

@@ -108,7 +108,7 @@ class Checkout {
     try {
       if (this.done) return
       this.connection = connection
-      this.since = Date.now()
+      this.since = performance.now()
       this.watch.out.set(connection, this)
       if (this.owner.life === null) this.wait()
     } catch (error) {
@@ -170,7 +170,7 @@ class Checkout {
       severity: watch.reclaim ? 'warning' : 'critical',
       perThousand: owners.perThousand(times, route),
       advice:
-        `a connection of the ${watch.kind.name} pool, taken ${Date.now() - this.since} ms ago, was not given back when its request was over; ${rest}. ` +
+        `a connection of the ${watch.kind.name} pool, taken ${Math.round(performance.now() - this.since)} ms ago, was not given back when its request was over; ${rest}. ` +
         'Release it in a finally, or req.scope.use() it'
     })
   }

@@ -6,10 +6,33 @@ const { missing } = require('./nodes.js')
 
 /** Compiles `__test__/fixtures/<name>.c` into an addon in `dir`: its path, or null after the test was skipped for want of a compiler. */
 function addon(t, name, dir) {
+  return compile(
+    t,
+    name,
+    join(dir, `${name}.node`),
+    process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : []
+  )
+}
+
+/** The same into a library for LD_PRELOAD. */
+function preload(t, name, dir) {
+  return compile(t, name, join(dir, `${name}.so`), [])
+}
+
+function compile(t, name, output, more) {
   const source = join(__dirname, '..', 'fixtures', `${name}.c`)
-  const output = join(dir, `${name}.node`)
-  const options = ['-O1', '-shared', '-fPIC', '-Wall', '-Wno-unused-parameter', '-Werror', '-o', output, source]
-  if (process.platform === 'darwin') options.push('-undefined', 'dynamic_lookup')
+  const options = [
+    '-O1',
+    '-shared',
+    '-fPIC',
+    '-Wall',
+    '-Wno-unused-parameter',
+    '-Werror',
+    '-o',
+    output,
+    source,
+    ...more
+  ]
   const { error, status, stderr } = spawnSync('cc', options, { encoding: 'utf8' })
   if (error?.code === 'ENOENT') {
     missing(t, 'no C compiler')
@@ -19,4 +42,4 @@ function addon(t, name, dir) {
   return output
 }
 
-module.exports = { addon }
+module.exports = { addon, preload }

@@ -91,8 +91,8 @@ function block({ route }) {
 /** What is there when all garbage is gone. `connections`: what the load keeps open. */
 async function figures({ connections, settleMs }) {
   state.left = 0
-  const deadline = Date.now() + PATIENCE_MS
-  while (state.sockets.size > connections && Date.now() < deadline) await pause(PAUSE_MS)
+  const deadline = performance.now() + PATIENCE_MS
+  while (state.sockets.size > connections && performance.now() < deadline) await pause(PAUSE_MS)
   if (settleMs > 0) await pause(settleMs)
   let usage = await collect()
   for (let i = 1; i < MOST_COLLECTIONS; i++) {

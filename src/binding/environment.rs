@@ -215,7 +215,7 @@ impl Environment {
                 looks.turn();
             }
         };
-        let sampler = Sampler::start(Arc::clone(recorder.map()), each_turn, on_unblocked);
+        let sampler = Sampler::start(Arc::clone(recorder.map()), ledger.last_tick(), each_turn, on_unblocked);
         if let Err(error) = &sampler {
             ledger.writer().event(EventKind::Fault, None, &format!("no sampler thread: {error}"));
         }

@@ -26,6 +26,7 @@ use layers::Layers;
 pub use meter::{Meter, Reading, figures};
 pub use path::{PathMode, shown_path};
 use routes::Routes;
+use sampler::LastTick;
 use slots::{Slot, Slots};
 pub use windows::Turn;
 use windows::{Totals, Windows};
@@ -85,6 +86,7 @@ pub struct Ledger {
     writer: Writer,
     meter: Meter,
     started: Instant,
+    last_tick: LastTick,
     slots: Slots,
     /// What runs: innermost last.
     stack: Vec<Span>,
@@ -120,6 +122,7 @@ impl Ledger {
             writer,
             meter,
             started: Instant::now(),
+            last_tick: LastTick::new(Instant::now()),
             slots: Slots::default(),
             stack: Vec::new(),
             mark,
@@ -144,6 +147,11 @@ impl Ledger {
     /// Milliseconds since the start, by a clock that nobody sets.
     pub fn uptime_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
+    }
+
+    /// For the sampler of this environment.
+    pub fn last_tick(&self) -> LastTick {
+        self.last_tick.clone()
     }
 
     pub fn meter(&self) -> &Meter {
@@ -407,6 +415,7 @@ impl Ledger {
     pub fn tick(&mut self, lag_ns: u64, utilization: f64) {
         let reading = self.meter.read();
         self.publish(&reading);
+        self.last_tick.set(Instant::now());
         self.writer.loop_tick(epoch_ms(), lag_ns, utilization);
         self.report_meter_faults();
     }

@@ -3,14 +3,15 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::probe::{jemalloc, process};
 use crate::recorder::EventKind;
 use crate::recorder::map::Map;
-use crate::recorder::writer::{ProcessFigures, SamplerWriter, epoch_ms};
+use crate::recorder::writer::{ProcessFigures, SamplerWriter};
 
 /// Two samples a second, so that the last one before a death is at most a second old on a busy machine too.
 pub const INTERVAL: Duration = Duration::from_millis(500);
@@ -20,6 +21,8 @@ pub const LOOP_TICK: Duration = Duration::from_millis(250);
 const BLOCKED_AFTER: Duration = Duration::from_millis(250);
 /// From here on being blocked is an event.
 const EVENT_AFTER: Duration = Duration::from_secs(1);
+/// A sampler that is late by more did not run because the process did not: SIGSTOP, a frozen container, a starved machine.
+const PAUSED_AFTER: Duration = Duration::from_secs(3);
 /// Counting descriptors lists a directory: not every turn.
 const FDS_EVERY: u32 = 10;
 
@@ -33,6 +36,28 @@ pub struct Block {
     pub route: Option<String>,
 }
 
+/// When the event loop last ticked, by the monotonic clock: the JS thread sets it, the sampler reads it. The wall clock may be set at any
+/// time, by an hour and more; the record's `LOOP_TICK_AT` has it for readers in other processes.
+#[derive(Clone, Debug)]
+pub struct LastTick {
+    origin: Instant,
+    nanos: Arc<AtomicU64>,
+}
+
+impl LastTick {
+    pub fn new(now: Instant) -> Self {
+        Self { origin: now, nanos: Arc::default() }
+    }
+
+    pub fn set(&self, now: Instant) {
+        self.nanos.store(now.saturating_duration_since(self.origin).as_nanos() as u64, Relaxed);
+    }
+
+    fn get(&self) -> Instant {
+        self.origin + Duration::from_nanos(self.nanos.load(Relaxed))
+    }
+}
+
 /// Runs until dropped.
 pub struct Sampler {
     stop: Option<Sender<()>>,
@@ -44,20 +69,21 @@ impl Sampler {
     /// it was blocked for long.
     pub fn start(
         map: Arc<Map>,
+        last_tick: LastTick,
         mut each_turn: impl FnMut() + Send + 'static,
         on_unblocked: impl Fn(Block) + Send + 'static,
     ) -> io::Result<Self> {
         // The first sample is there before anybody asks.
-        let mut turn = Turn::new(SamplerWriter::new(map));
-        turn.run();
+        let mut turn = Turn::new(SamplerWriter::new(map), last_tick, Instant::now());
+        turn.run(Instant::now());
         each_turn();
         let (stop, stopped) = channel();
         let thread = Builder::new().name("plimsoll-sample".into()).stack_size(256 << 10).spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
-                turn.run().into_iter().for_each(&on_unblocked);
+                turn.run(Instant::now()).into_iter().for_each(&on_unblocked);
                 each_turn();
             }
-            turn.run();
+            turn.run(Instant::now());
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
@@ -75,6 +101,10 @@ impl Drop for Sampler {
 
 struct Turn {
     writer: SamplerWriter,
+    last_tick: LastTick,
+    last_run: Instant,
+    /// When the process last went on after a pause: nothing was blocked before.
+    resumed: Instant,
     cgroup: Option<process::Cgroup>,
     turns: u32,
     fds: (u64, u64),
@@ -84,9 +114,12 @@ struct Turn {
 }
 
 impl Turn {
-    fn new(writer: SamplerWriter) -> Self {
+    fn new(writer: SamplerWriter, last_tick: LastTick, now: Instant) -> Self {
         Self {
             writer,
+            last_tick,
+            last_run: now,
+            resumed: now,
             cgroup: process::Cgroup::of_self(),
             turns: 0,
             fds: (0, 0),
@@ -95,12 +128,12 @@ impl Turn {
         }
     }
 
-    fn run(&mut self) -> Option<Block> {
+    fn run(&mut self, now: Instant) -> Option<Block> {
         if self.turns.is_multiple_of(FDS_EVERY) {
             self.fds = process::fds();
         }
         self.turns = self.turns.wrapping_add(1);
-        let blocked = self.blocked();
+        let blocked = self.blocked(now);
         let (cpu_user_us, cpu_system_us) = process::cpu_us();
         self.writer.sample(&ProcessFigures {
             rss: process::rss_bytes(),
@@ -116,9 +149,13 @@ impl Turn {
         self.announce(blocked)
     }
 
-    fn blocked(&self) -> Duration {
-        let since_tick = Duration::from_millis(epoch_ms().saturating_sub(self.writer.loop_tick_at()));
-        let late = since_tick.saturating_sub(LOOP_TICK);
+    fn blocked(&mut self, now: Instant) -> Duration {
+        if now.saturating_duration_since(self.last_run) > PAUSED_AFTER {
+            self.resumed = now;
+        }
+        self.last_run = now;
+        let since = self.last_tick.get().max(self.resumed);
+        let late = now.saturating_duration_since(since).saturating_sub(LOOP_TICK);
         if late > BLOCKED_AFTER { late } else { Duration::ZERO }
     }
 
@@ -148,5 +185,93 @@ impl Turn {
         }
         self.blocked = blocked;
         over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::reader;
+    use crate::recorder::record::Record;
+    use crate::recorder::writer::{Identity, Writer};
+
+    /// A sampler's turns by a clock of the test's own.
+    struct Clocked {
+        map: Arc<Map>,
+        writer: Writer,
+        tick: LastTick,
+        turn: Turn,
+        start: Instant,
+    }
+
+    impl Clocked {
+        fn new() -> Self {
+            let map = Arc::new(Map::anonymous(false).unwrap());
+            let writer = Writer::new(Arc::clone(&map), &Identity::default());
+            let start = Instant::now();
+            let tick = LastTick::new(start);
+            let turn = Turn::new(SamplerWriter::new(Arc::clone(&map)), tick.clone(), start);
+            Self { map, writer, tick, turn, start }
+        }
+
+        /// The loop ticks; its wall clock says `wall_ms`.
+        fn tick(&self, at_ms: u64, wall_ms: u64) {
+            self.tick.set(self.start + Duration::from_millis(at_ms));
+            self.writer.loop_tick(wall_ms, 0, 0.0);
+        }
+
+        fn run(&mut self, at_ms: u64) -> Option<Block> {
+            self.turn.run(self.start + Duration::from_millis(at_ms))
+        }
+
+        fn record(&self) -> Record {
+            reader::read(&*self.map).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_is_no_block() {
+        // Forward: the tick's wall clock is an hour behind. Backward: it is an hour ahead.
+        for wall_ms in [0, u64::MAX / 2] {
+            let mut clocked = Clocked::new();
+            for turn in 1..10 {
+                clocked.tick(turn * 500 - 100, wall_ms);
+                assert!(clocked.run(turn * 500).is_none());
+                assert_eq!(clocked.record().blocked_ms, 0.0);
+            }
+            assert_eq!((clocked.record().event_loop.longest_block_ms, clocked.record().events.len()), (0.0, 0));
+        }
+    }
+
+    #[test]
+    fn a_block_lasts_from_the_tick_that_was_due_to_the_next_tick() {
+        let mut clocked = Clocked::new();
+        // The wall clock steps back meanwhile, which hides nothing.
+        clocked.tick(500, u64::MAX / 2);
+        let blocked = [1000, 1500, 2000, 2500].map(|at| {
+            assert!(clocked.run(at).is_none());
+            clocked.record().blocked_ms
+        });
+        assert_eq!(blocked, [0.0, 750.0, 1250.0, 1750.0]);
+        clocked.tick(2600, 0);
+        assert_eq!(clocked.run(3000).map(|block| block.blocked), Some(Duration::from_millis(1750)));
+        assert_eq!(clocked.record().blocked_ms, 0.0);
+        assert_eq!(clocked.record().event_loop.longest_block_ms, 1750.0);
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_was_not_blocked() {
+        const HOUR: u64 = 3_600_000;
+        let mut clocked = Clocked::new();
+        clocked.tick(400, 0);
+        assert!(clocked.run(500).is_none());
+        // SIGSTOP; the sampler goes on first, then the loop is blocked indeed.
+        for (at, blocked) in [(HOUR, 0.0), (HOUR + 500, 0.0), (HOUR + 1000, 750.0)] {
+            assert!(clocked.run(at).is_none());
+            assert_eq!(clocked.record().blocked_ms, blocked, "{at}");
+        }
+        clocked.tick(HOUR + 1100, 0);
+        assert!(clocked.run(HOUR + 1500).is_none());
+        assert_eq!(clocked.record().event_loop.longest_block_ms, 750.0);
     }
 }

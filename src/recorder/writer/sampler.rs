@@ -40,11 +40,6 @@ impl SamplerWriter {
         self.map.words()[word].load(Relaxed)
     }
 
-    /// When the event loop last came round, epoch milliseconds.
-    pub fn loop_tick_at(&self) -> u64 {
-        self.gauge(gauge::LOOP_TICK_AT)
-    }
-
     fn running(&self) -> u64 {
         self.gauge(gauge::RUNNING)
     }
