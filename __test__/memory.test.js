@@ -1,7 +1,7 @@
 'use strict'
 
 const assert = require('node:assert/strict')
-const { execFile } = require('node:child_process')
+const { execFile, execFileSync } = require('node:child_process')
 const { writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const test = require('node:test')
@@ -11,7 +11,7 @@ const { addon } = require('./support/cc.js')
 const { start } = require('./support/child.js')
 const cli = require('./support/cli.js')
 const { until } = require('./support/http.js')
-const { need } = require('./support/nodes.js')
+const { missing, need } = require('./support/nodes.js')
 
 const MIB = 2 ** 20
 const onlyLinux = process.platform === 'linux' ? false : 'the parts are known on Linux only'
@@ -273,3 +273,60 @@ test('without the addon memory() says what Node knows, and trim() why it cannot'
   assert.equal(trim, 'plimsoll: no trim: switched off by PLIMSOLL=off')
   assert.equal(stderr, '')
 })
+
+/** The path of a library that brings a malloc, as the loader knows it; null after the test was skipped. */
+function library(t, name) {
+  const known = execFileSync('ldconfig', ['-p'], {
+    encoding: 'utf8',
+    env: { ...process.env, PATH: `${process.env.PATH}:/sbin:/usr/sbin` }
+  })
+  const found = known.split('\n').find(line => line.includes(name))
+  if (found === undefined) {
+    missing(t, `${name} is not installed`)
+    return null
+  }
+  return found.split(' => ')[1]
+}
+
+for (const [name, file, tells] of [
+  ['jemalloc', 'libjemalloc.so.2', true],
+  ['tcmalloc', 'libtcmalloc_minimal.so.4', true],
+  ['mimalloc', 'libmimalloc.so.2', false]
+]) {
+  test(`names ${name} where it is preloaded, and knows what is its`, { skip: onlyGlibc }, async t => {
+    const preloaded = library(t, file)
+    const dir = cli.folder(t)
+    const native = preloaded && addon(t, 'grow', dir)
+    if (!native) return
+    const env = { LD_PRELOAD: preloaded, PLIMSOLL_DIR: dir }
+    const said = ({ parts }) => parts.map(({ meaning, advice }) => `${meaning} ${advice ?? ''}`).join('\n')
+
+    const app = await start('memory', { args: [native], env })
+    t.after(() => app.stop())
+    const before = await app.ask('where')
+    addsUp(before)
+    assert.deepEqual([before.allocator, before.glibc], [name, 'unsupported'])
+    const rest = bytes(before, 'unexplained')
+    t.diagnostic(`${name}: ${(rest / MIB).toFixed(1)} MiB of ${(before.rssBytes / MIB).toFixed(0)} unexplained`)
+    assert.ok(rest < 0.06 * before.rssBytes, `${rest} of ${before.rssBytes}`)
+
+    await app.ask('allocate', { count: 4_000, bytes: 50_000 })
+    await app.ask('buffers', { count: 32, bytes: 4 * MIB })
+    const after = await app.ask('where')
+    addsUp(after)
+    const grown = part => bytes(after, part) - bytes(before, part)
+    // Size classes: 50,000 bytes are rounded up to 57,344.
+    const inUse = grown('mallocInUse') / 2e8
+    assert.ok(inUse > 0.9 && inUse < 1.2, `malloc in use: ${grown('mallocInUse')}`)
+    assert.ok(Math.abs(grown('arrayBuffers') / (128 * MIB) - 1) < 0.1, `buffers: ${grown('arrayBuffers')}`)
+    assert.match(said(after), new RegExp(`${name}, which is in glibc's place`))
+    assert.doesNotMatch(said(after), /glibc holds|glibc's malloc|MALLOC_ARENA_MAX/)
+
+    await app.ask('clear')
+    const trimmed = await app.ask('trim')
+    assert.equal(trimmed.malloc, tells ? true : 'unsupported')
+    if (tells) assert.ok(trimmed.rssAfterBytes < after.rssBytes - 100 * MIB, JSON.stringify(trimmed))
+    const shown = await cli.plimsoll(['show', dir])
+    assert.match(shown.stdout, new RegExp(name))
+  })
+}

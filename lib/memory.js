@@ -136,6 +136,7 @@ function withoutBinary(heap, usage) {
       ...['mallocInUse', 'mallocFree', 'jemalloc', 'code', 'mappedFiles', 'sharedMemory', 'threadStacks'].map(unknown),
       part('unexplained', rest, 'what Node does not tell apart: malloc, code, mapped files, stacks')
     ],
+    allocator: UNSUPPORTED,
     glibc: UNSUPPORTED,
     jemalloc: UNSUPPORTED,
     cgroup: UNSUPPORTED,

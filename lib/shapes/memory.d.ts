@@ -29,7 +29,15 @@ export interface Memory {
     arrayBuffersBytes: number
     spaces: { name: string; physicalBytes: number; usedBytes: number; totalBytes: number; availableBytes: number }[]
   }
-  /** glibc's malloc, all threads: addresses, of which not all need be resident. `'unsupported'` with musl and before glibc 2.33. */
+  /**
+   * Whose malloc the process has: `'glibc'`, `'musl'`, or what was preloaded in its place: `'jemalloc'`, `'tcmalloc'`, `'mimalloc'`, or another
+   * library's file name.
+   */
+  allocator: string | Unsupported
+  /**
+   * glibc's malloc, all threads: addresses, of which not all need be resident. `'unsupported'` with musl, before glibc 2.33, and where another
+   * malloc is in its place.
+   */
   glibc:
     | {
         /** Taken from the system in arenas: in use and free together. */
@@ -94,7 +102,7 @@ export type MemoryPartName =
   | 'v8Malloc'
   /** What else is in use from malloc; where `mallocFree` is unsupported, what is free as well. */
   | 'mallocInUse'
-  /** Held by glibc's malloc, but free. */
+  /** Held by malloc, but free. */
   | 'mallocFree'
   /** plimsoll's own memory. */
   | 'jemalloc'

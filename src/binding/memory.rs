@@ -14,10 +14,19 @@ use super::environment::HeapTruth;
 use crate::probe::memory::{Heap, Jemalloc, Part, Readings, View, or_unsupported};
 use crate::probe::process::Cgroup;
 use crate::probe::process::smaps::{self, Mappings};
-use crate::probe::{glibc, jemalloc};
+use crate::probe::{allocator, glibc, jemalloc};
 
 /// One trim of the process at a time, from whatever thread it was asked for.
 static TRIM: Mutex<()> = Mutex::new(());
+
+/// Whose malloc it is where nothing is in its place.
+const C_LIBRARY: Option<&str> = if cfg!(all(target_os = "linux", target_env = "gnu")) {
+    Some("glibc")
+} else if cfg!(all(target_os = "linux", target_env = "musl")) {
+    Some("musl")
+} else {
+    None
+};
 
 /// What only the JavaScript thread can read; bytes.
 #[napi(object)]
@@ -33,6 +42,9 @@ pub struct MemoryOptions {
 struct Report {
     rss_bytes: u64,
     parts: Vec<Part>,
+    /// Whose malloc this process has.
+    #[serde(serialize_with = "or_unsupported")]
+    allocator: Option<&'static str>,
     #[serde(serialize_with = "or_unsupported")]
     glibc: Option<Malloc>,
     #[serde(serialize_with = "or_unsupported")]
@@ -84,7 +96,8 @@ fn report(options: &MemoryOptions) -> serde_json::Result<String> {
         Jemalloc { allocated, active, resident, retained }
     });
     // malloc's figures and the mappings next to each other: what is allocated between them would look unexplained.
-    let malloc = glibc::malloc();
+    let foreign = allocator::foreign();
+    let malloc = if foreign.is_some() { None } else { glibc::malloc() };
     let readings = Readings {
         view: View::Inside,
         rss: options.rss as u64,
@@ -97,11 +110,13 @@ fn report(options: &MemoryOptions) -> serde_json::Result<String> {
         }),
         array_buffers: Some(options.array_buffers as u64),
         malloc,
+        foreign,
         jemalloc,
     };
     let report = Report {
         rss_bytes: readings.rss(),
         parts: readings.parts(),
+        allocator: foreign.map(|foreign| foreign.name).or(C_LIBRARY),
         glibc: malloc.map(|malloc| Malloc {
             arena_bytes: malloc.arenas,
             in_use_bytes: malloc.in_use,
@@ -140,7 +155,7 @@ fn trim_now() -> Trimmed {
     let rss_before = smaps::exact_rss_bytes();
     let began = Instant::now();
     let jemalloc = jemalloc::purge();
-    let malloc = glibc::trim();
+    let malloc = allocator::trim();
     let took_ms = began.elapsed().as_secs_f64() * 1e3;
     Trimmed { rss_before: rss_before as f64, rss_after: smaps::exact_rss_bytes() as f64, took_ms, malloc, jemalloc }
 }

@@ -9,15 +9,15 @@ use napi_derive::napi;
 
 use crate::cli::soak::Outcome;
 use crate::cli::{self, Terminal};
-use crate::probe::glibc;
+use crate::probe::allocator;
 use crate::trend::bound::{self, Bound, Decision};
 use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites};
 use crate::trend::window::Point;
 
-/// Bytes that the C library's malloc has handed out; none where it does not tell. Holds its locks while it counts.
+/// Bytes that malloc has handed out; none where it does not tell. Holds its locks while it counts.
 #[napi(catch_unwind)]
 pub fn malloc_in_use() -> Option<f64> {
-    glibc::malloc().map(|malloc| (malloc.in_use + malloc.mapped) as f64)
+    allocator::in_use().map(|bytes| bytes as f64)
 }
 
 /// What a series is held to, in its own unit.

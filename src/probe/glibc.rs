@@ -1,5 +1,5 @@
 //! glibc's malloc, from which V8, Node, buffers and addons other than this one have their memory. Its functions are looked up at run
-//! time: musl, macOS, and glibc before 2.33 lack `mallinfo2`, and read `None`.
+//! time: musl, macOS, and glibc before 2.33 lack `mallinfo2`, and read `None`. Where another malloc is in its place (`allocator`), all is zero.
 //!
 //! Both functions hold each arena's lock while they walk it, and who calls malloc meanwhile waits: over 100 ms at 700 MB of
 //! fragments. So they run when the user asks, never from a timer or a scrape.

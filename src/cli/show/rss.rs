@@ -54,6 +54,7 @@ fn readings(record: &Record, mappings: Option<Mappings>) -> Readings {
         }),
         array_buffers: Some(heap.external_bytes),
         malloc: None,
+        foreign: None,
         jemalloc: record.native.supported.then_some(Jemalloc {
             allocated: record.native.allocated_bytes,
             active: record.native.active_bytes,

@@ -1,6 +1,6 @@
 //! What each part means, and what to do where something is to be done.
 
-use super::{Name, Part, Readings, View};
+use super::{Foreign, Name, Part, Readings, View};
 
 const MIB: u64 = 1 << 20;
 
@@ -21,6 +21,9 @@ fn notable(bytes: u64, rss: u64) -> bool {
 fn meaning(readings: &Readings, name: Name) -> String {
     let outside = readings.view == View::Outside;
     let threads = readings.mappings.map_or(0, |mappings| mappings.stack_count);
+    if let Some(meaning) = readings.foreign().and_then(|foreign| of_foreign(&foreign, name)) {
+        return meaning;
+    }
     let meaning = match name {
         Name::V8Heap => "JavaScript objects and code of this thread, garbage and free room in V8's pages included",
         Name::V8Other => {
@@ -49,8 +52,25 @@ fn meaning(readings: &Readings, name: Name) -> String {
     meaning.to_owned()
 }
 
+/// Where malloc is not glibc's.
+fn of_foreign(foreign: &Foreign, name: Name) -> Option<String> {
+    let other = "other memory from malloc";
+    let by = format!("{}, which is in glibc's place", foreign.name);
+    match (name, foreign.figures) {
+        (Name::MallocInUse, Some(_)) => {
+            Some(format!("{other} ({by}) that is in use: Node, OpenSSL, zlib, addons, other threads' buffers"))
+        }
+        (Name::MallocInUse, None) => Some(format!(
+            "{other} ({by}), in use or held free: its figures cannot be read. Node, OpenSSL, zlib, addons"
+        )),
+        (Name::MallocFree, _) => Some(format!("memory that was freed, and that malloc ({by}) keeps resident")),
+        _ => None,
+    }
+}
+
 fn advice(readings: &Readings, name: Name, bytes: u64) -> Option<String> {
     let size = size(bytes);
+    let foreign = readings.foreign();
     Some(match name {
         Name::V8Heap => return heap(readings, bytes),
         Name::V8Other => format!("{size} beyond this thread's heap: resourceLimits bound the heap of a worker thread."),
@@ -58,12 +78,20 @@ fn advice(readings: &Readings, name: Name, bytes: u64) -> Option<String> {
             "{size} of buffers: bound bodies with plimsoll.limit(), stream instead of collecting, and look for what keeps \
              them (a heap snapshot shows who holds an ArrayBuffer)."
         ),
-        Name::MallocInUse if readings.malloc.is_some() => format!(
+        Name::MallocInUse if foreign.is_some_and(|foreign| foreign.figures.is_none()) => format!(
+            "{size} of native memory, in use or held free by {}: its own statistics tell which.",
+            foreign.map_or("malloc", |foreign| foreign.name)
+        ),
+        Name::MallocInUse if readings.malloc.is_some() || foreign.is_some() => format!(
             "{size} of native memory in use: streams of zlib and TLS sockets that are never closed, or an addon that leaks."
         ),
         Name::MallocInUse if readings.view == View::Outside => format!(
             "{size} of native memory: in the process, plimsoll.memory() tells what of it is free, and plimsoll.trim() \
              gives that back."
+        ),
+        Name::MallocFree if foreign.is_some() => format!(
+            "{} holds {size} free: plimsoll.trim() gives it back now; its own settings bound how long it holds it.",
+            foreign.map_or("malloc", |foreign| foreign.name)
         ),
         Name::MallocFree => format!(
             "glibc holds {size} free: fragmentation. plimsoll.trim() gives it back now; MALLOC_ARENA_MAX=2 in the \

@@ -13,6 +13,8 @@
 //! glibc in use + large blocks = arrayBuffers + v8Malloc + mallocInUse
 //! ```
 //!
+//! Where another malloc is in glibc's place (`probe::allocator`), its figures take from all anonymous memory that is left.
+//!
 //! Of a buffer that was never written to, nothing is resident. glibc's figures say how much of what is in use is not there; that
 //! is taken to be buffers, which is where large untouched blocks are.
 
@@ -22,6 +24,7 @@ mod tests;
 
 use serde::{Serialize, Serializer};
 
+use super::allocator::Figures;
 use super::glibc::Malloc;
 use super::process::smaps::Mappings;
 
@@ -35,8 +38,19 @@ pub struct Readings {
     pub heap: Option<Heap>,
     /// Buffers and ArrayBuffers; from outside all external memory, which they are nearly all of.
     pub array_buffers: Option<u64>,
+    /// glibc's figures.
     pub malloc: Option<Malloc>,
+    /// Another malloc in its place.
+    pub foreign: Option<Foreign>,
     pub jemalloc: Option<Jemalloc>,
+}
+
+/// A malloc that is not the C library's.
+#[derive(Clone, Copy, Debug)]
+pub struct Foreign {
+    pub name: &'static str,
+    /// None where it does not tell.
+    pub figures: Option<Figures>,
 }
 
 /// Who is asking: what there is to be advised depends on it.
@@ -142,11 +156,15 @@ impl Readings {
             _ => take(jemalloc.resident, [&mut left.unreserved]),
         });
 
-        let (held, absent, free) = self.malloc(&mut left);
+        let (held, absent, free) = match self.foreign() {
+            Some(foreign) => foreign.split(&mut left),
+            None => self.malloc(&mut left),
+        };
         let mut held = held;
         let array_buffers = self.array_buffers.map(|bytes| take(bytes.saturating_sub(absent), [&mut held]));
         let v8_malloc = self.heap.map(|heap| take(heap.malloced, [&mut held]));
-        let in_use = (self.malloc.is_some() || mappings.is_some()).then(|| take(u64::MAX, [&mut held]));
+        let in_use = (self.malloc.is_some() || self.foreign.is_some() || mappings.is_some())
+            .then(|| take(u64::MAX, [&mut held]));
 
         let of = |figure: fn(&Mappings) -> u64| mappings.as_ref().map(figure);
         let (code, files, shared, stacks) = (of(|m| m.code), of(|m| m.files), of(|m| m.shared), of(|m| m.stacks));
@@ -169,6 +187,12 @@ impl Readings {
         all
     }
 
+    /// The malloc in glibc's place: from outside, by the libraries that are mapped.
+    fn foreign(&self) -> Option<Foreign> {
+        let mapped = || Some(Foreign { name: self.mappings?.allocator?, figures: None });
+        if self.view == View::Outside { mapped() } else { self.foreign }
+    }
+
     /// What of the C library's malloc is resident and in use; how much of what it says is in use is not resident; and what
     /// is resident and free.
     fn malloc(&self, left: &mut Mappings) -> (u64, u64, Option<u64>) {
@@ -187,11 +211,26 @@ impl Readings {
         (in_use + mapped + elsewhere, said - (in_use + mapped), Some(free))
     }
 
-    /// Buffers and V8's tables that are more than malloc holds: it is another malloc then (a preloaded jemalloc, tcmalloc).
+    /// Buffers and V8's tables that are more than malloc holds: they are in memory of another malloc then, which was not recognised.
     fn buffers_elsewhere(&self, held: u64, left: &mut Mappings) -> u64 {
         let malloced = self.heap.map_or(0, |heap| heap.malloced);
         let more = self.array_buffers.unwrap_or(0).saturating_add(malloced).saturating_sub(held);
         take(more, [&mut left.unreserved, &mut left.plain, &mut left.unknown])
+    }
+}
+
+impl Foreign {
+    /// As [`Readings::malloc`]. What is left of anonymous memory may all be its: each maps its memory in its own way.
+    fn split(&self, left: &mut Mappings) -> (u64, u64, Option<u64>) {
+        let Mappings { arenas, unreserved, plain, unknown, .. } = left;
+        let mut all = |wanted| take(wanted, [&mut *arenas, &mut *unreserved, &mut *plain, &mut *unknown]);
+        match self.figures {
+            None => (all(u64::MAX), 0, None),
+            Some(Figures { in_use, free }) => {
+                let resident = all(in_use);
+                (resident, in_use - resident, Some(all(free)))
+            }
+        }
     }
 }
 

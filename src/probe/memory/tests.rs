@@ -90,6 +90,34 @@ fn buffers_in_a_malloc_other_than_glibcs_are_found() {
 }
 
 #[test]
+fn a_malloc_in_glibcs_place_takes_what_is_left_and_is_named() {
+    let figures = Some(Figures { in_use: 320 * MIB, free: 40 * MIB });
+    for (figures, in_use, free, unexplained) in [(figures, 69, Some(40), 21), (None, 130, None, 0)] {
+        let readings = Readings { malloc: None, foreign: Some(Foreign { name: "jemalloc", figures }), ..readings() };
+        let of = |name| bytes(&readings, name).map(|bytes| bytes / MIB);
+        assert_eq!((of(Name::ArrayBuffers), of(Name::V8Malloc), of(Name::Jemalloc)), (Some(250), Some(1), Some(2)));
+        assert_eq!((of(Name::MallocInUse), of(Name::MallocFree)), (Some(in_use), free));
+        assert_eq!(of(Name::Unexplained), Some(unexplained));
+        for part in readings.parts() {
+            let text = format!("{} {}", part.meaning, part.advice.unwrap_or_default());
+            let named = matches!(part.name, Name::MallocInUse | Name::MallocFree);
+            assert_eq!(text.contains("jemalloc"), named, "{text}");
+            assert!(!text.contains("MALLOC_ARENA_MAX"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn from_outside_a_malloc_is_known_by_its_library() {
+    let mut outside = Readings { malloc: None, view: View::Outside, ..readings() };
+    outside.mappings = outside.mappings.map(|mappings| Mappings { allocator: Some("mimalloc"), ..mappings });
+    let parts = outside.parts();
+    let part = parts.iter().find(|part| part.name == Name::MallocInUse).unwrap();
+    assert!(part.meaning.contains("mimalloc, which is in glibc's place"), "{}", part.meaning);
+    assert_eq!(bytes(&outside, Name::Unexplained), Some(0));
+}
+
+#[test]
 fn advises_where_something_is_to_be_done_and_only_there() {
     let parts = readings().parts();
     let advised: Vec<Name> = parts.iter().filter(|part| part.advice.is_some()).map(|part| part.name).collect();
@@ -135,10 +163,11 @@ proptest! {
         figures in prop::option::of(sizes()),
         claims in prop::array::uniform12(prop_oneof![Just(0), 0..1u64 << 40, Just(u64::MAX)]),
         known in prop::array::uniform4(any::<bool>()),
+        foreign in prop::option::of(any::<bool>()),
         outside: bool,
     ) {
         let mappings = figures.map(|[code, files, shared, stacks, arenas, v8, unreserved, plain, unknown, huge, swapped, stack_count]| {
-            Mappings { code, files, shared, stacks, arenas, v8, unreserved, plain, unknown, huge, swapped, stack_count }
+            Mappings { code, files, shared, stacks, arenas, v8, unreserved, plain, unknown, huge, swapped, stack_count, allocator: None }
         });
         let [used, limit, physical, malloced, buffers, arenas, in_use, free, mapped, allocated, active, resident] = claims;
         let readings = Readings {
@@ -148,6 +177,7 @@ proptest! {
             heap: known[0].then_some(Heap { used, limit, physical, malloced }),
             array_buffers: known[1].then_some(buffers),
             malloc: known[2].then_some(Malloc { arenas, in_use, free, mapped }),
+            foreign: foreign.map(|told| Foreign { name: "jemalloc", figures: told.then_some(Figures { in_use, free }) }),
             jemalloc: known[3].then_some(Jemalloc { allocated, active, resident, retained: 0 }),
         };
         let parts = readings.parts();

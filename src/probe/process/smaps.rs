@@ -34,6 +34,8 @@ pub struct Mappings {
     /// Bytes in huge pages, and swapped out: of all of the above, not beside them.
     pub huge: u64,
     pub swapped: u64,
+    /// A library among those that are mapped that is known to bring a malloc.
+    pub allocator: Option<&'static str>,
 }
 
 impl Mappings {
@@ -228,6 +230,12 @@ impl Walk {
     }
 
     fn sums(mut self) -> Mappings {
+        self.sums.allocator = ["jemalloc", "tcmalloc", "mimalloc"].into_iter().find(|name| {
+            let brings = |file: &String| {
+                file.rsplit('/').next().is_some_and(|file| file.starts_with("lib") && file.contains(name))
+            };
+            self.files.keys().any(brings)
+        });
         for (rss, executable) in self.files.into_values() {
             add(if executable { &mut self.sums.code } else { &mut self.sums.files }, rss);
         }
@@ -288,6 +296,7 @@ mod tests {
             unknown: 0,
             swapped: 14 * KIB,
             huge: 28 * KIB,
+            allocator: None,
         };
         assert_eq!(parse(&text), expected);
         assert_eq!(parse(&text).rss(), 4095 * KIB);
@@ -307,6 +316,14 @@ mod tests {
     fn full_arenas_that_have_grown_together_are_arenas() {
         let two = mapping("7f9338000000-7f9340000000 rw-p 00000000 00:00 0 ", 7, "rd wr mr mw me nr");
         assert_eq!(parse(&two).arenas, 7 * KIB);
+    }
+
+    #[test]
+    fn knows_a_malloc_that_was_preloaded_by_its_library() {
+        let library = |file: &str| mapping(&format!("7f00-8f00 r-xp 00000000 08:01 9      {file}"), 7, "rd ex mr");
+        assert_eq!(parse(&library("/usr/lib/libjemalloc.so.2")).allocator, Some("jemalloc"));
+        assert_eq!(parse(&library("/usr/lib/libtcmalloc_minimal.so.4.5.10")).allocator, Some("tcmalloc"));
+        assert_eq!(parse(&library("/srv/jemalloc/libc.so.6")).allocator, None);
     }
 
     #[test]
