@@ -361,11 +361,11 @@ pub fn supply(heap: HeapTruth) {
 /// The event loop has come round: how late the timer was, and the loop's utilisation (0 to 1) since the last tick. Returns
 /// what the user must hear of: a file of ours that cannot be written.
 #[napi(catch_unwind)]
-pub fn tick(lag_ms: f64, utilization: f64) -> Option<String> {
+pub fn tick(env: Env, lag_ms: f64, utilization: f64) -> Option<String> {
     with(|environment| {
         environment.ledger.tick((lag_ms.max(0.0) * 1e6) as u64, utilization);
         pressure::ticked(environment, lag_ms.max(0.0));
-        trend::ticked(environment);
+        trend::ticked(environment, &env);
         environment.trouble()
     })
     .flatten()

@@ -34,6 +34,8 @@ pub struct HeapOptions {
 /// What the environment holds for `shed()`: shared with V8's callbacks, which run while the environment may be borrowed.
 pub struct Pressure {
     pub watch: Rc<RefCell<Watch>>,
+    /// The maximum of the old generation without a grant, bytes.
+    pub old_generation: u64,
     near_limit: Option<NearLimit>,
     /// Why no reserve would be granted.
     pub reason: Option<String>,
@@ -50,6 +52,7 @@ impl Pressure {
         let capacity = heap_size_limit.saturating_sub(semi_space.saturating_mul(3));
         Self {
             watch: Rc::new(RefCell::new(Watch::new(writer.clone(), capacity))),
+            old_generation: capacity,
             near_limit: None,
             reason: options.no_reserve.clone(),
             grants: Rc::default(),
@@ -117,7 +120,7 @@ pub fn ticked(environment: &mut Environment, delay_ms: f64) {
     // The borrow ends first: a collection's callback needs it.
     let ask = environment.pressure.watch.borrow_mut().ticked(delay_ms);
     if ask {
-        environment.ledger.meter().ask_for_collection();
+        environment.ledger.meter().reduce_memory();
     }
     environment.pressure.restore();
     for _ in 0..environment.pressure.new_faults() {

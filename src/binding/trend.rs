@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use napi::{Env, Result};
+use napi_derive::napi;
 use serde_json::{Value, json};
 
-use super::environment::Environment;
+use super::environment::{Environment, with};
 use super::paths::Paths;
+use super::pressure::Pressure;
 use super::sites::Search;
 use crate::ledger::Ledger;
+use crate::probe::v8::marking;
 use crate::recorder::map::Map;
 use crate::recorder::record::{Finding, Trend};
 use crate::recorder::writer::{Evidence, Kept, SamplerWriter};
@@ -58,21 +62,54 @@ impl Looks {
     }
 }
 
-/// The event loop has come round: V8 is asked what lives where nothing else makes it look. Not within a collection.
-pub fn ticked(environment: &mut Environment) {
-    let Environment { ledger, cadence: Some(cadence), .. } = environment else { return };
+/// To be called at each tick: asks V8 for a collection where it makes none by itself. Not within a collection.
+pub fn ticked(environment: &mut Environment, env: &Env) {
+    let Environment { ledger, cadence: Some(cadence), pressure, .. } = environment else { return };
+    // No other meter knows of collections.
+    if !ledger.meter().exact() {
+        return;
+    }
     let map = ledger.writer().map();
-    let suspicious = Quantity::ALL.into_iter().any(|quantity| is_suspicious(map, quantity));
+    let bytes = external_bytes(env, pressure);
     let now = Now {
         ms: ledger.uptime_ms(),
         majors: reader::points(&**map).unwrap_or(0),
         requests: reader::requests(&**map),
         used_bytes: ledger.in_flight_bytes().1,
-        suspicious,
+        live_bytes: pressure.watch.borrow().live().unwrap_or(0),
+        suspicious: Quantity::ALL.into_iter().any(|quantity| is_suspicious(map, quantity)),
+        small: bytes.is_none(),
     };
-    if cadence.due(now) {
-        ledger.meter().ask_for_collection();
+    if !cadence.due(now) {
+        return;
     }
+    // Where V8 cannot be asked there is no collection, and the next question comes in time.
+    let _asked = match bytes {
+        Some(bytes) => announce(env, bytes).is_ok(),
+        None => ledger.meter().reduce_memory(),
+    };
+}
+
+/// The external memory to announce for a concurrent marking; none where there is no room for that.
+fn external_bytes(env: &Env, pressure: &Pressure) -> Option<u64> {
+    let external = env.adjust_external_memory(0).ok()?;
+    marking::external_bytes(external.max(0) as u64, pressure.old_generation)
+}
+
+/// Announces external memory and takes it back. Returns V8's count of it afterwards, bytes.
+fn announce(env: &Env, bytes: u64) -> Result<i64> {
+    env.adjust_external_memory(bytes as i64)?;
+    env.adjust_external_memory(-(bytes as i64))
+}
+
+/// Asks V8 for a concurrent marking at once. Returns V8's count of external memory afterwards, bytes; none where there is no room for the question.
+#[napi(catch_unwind)]
+pub fn start_marking(env: Env) -> Option<f64> {
+    with(|environment| {
+        let bytes = external_bytes(&env, &environment.pressure)?;
+        announce(&env, bytes).ok().map(|external| external as f64)
+    })
+    .flatten()
 }
 
 /// Whether the trend of this quantity is suspicious, or worse.

@@ -46,10 +46,10 @@ impl Meter {
         matches!(self, Self::Exact { .. })
     }
 
-    /// Asks V8 to find out what lives. Not within a collection.
-    pub fn ask_for_collection(&self) -> bool {
+    /// Asks V8 for a collection that reduces memory. Not within a collection.
+    pub fn reduce_memory(&self) -> bool {
         match self {
-            Self::Exact { probe, .. } => probe.ask_for_collection(),
+            Self::Exact { probe, .. } => probe.reduce_memory(),
             Self::Supplied { .. } => false,
         }
     }

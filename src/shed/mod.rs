@@ -91,6 +91,8 @@ pub struct Guard {
     native_bytes: Option<Signal>,
     full_since: Option<Millis>,
     level: f64,
+    /// Of the signals that a collection may relieve.
+    memory: f64,
 }
 
 impl Guard {
@@ -102,7 +104,13 @@ impl Guard {
             native_bytes: policy.native_bytes.map(Signal::new),
             full_since: None,
             level: 0.0,
+            memory: 0.0,
         }
+    }
+
+    /// Of the last judgement, 0 to 1: how short memory is. A late event loop is not part of it.
+    pub fn memory(&self) -> f64 {
+        self.memory
     }
 
     /// The level of the last judgement, 0 to 1.
@@ -118,10 +126,9 @@ impl Guard {
         // All of them, each time: a signal that was not asked would not know when it was full.
         let heap = of(&mut self.heap, readings.heap.map(|heap| heap.share), now)
             * readings.heap.map_or(0.0, |heap| heap.freshness);
-        let level = heap
-            .max(of(&mut self.delay_ms, Some(readings.delay_ms), now))
-            .max(of(&mut self.native_bytes, readings.native_bytes, now))
-            .max(of(&mut self.rss, readings.rss, now));
+        self.memory =
+            heap.max(of(&mut self.native_bytes, readings.native_bytes, now)).max(of(&mut self.rss, readings.rss, now));
+        let level = self.memory.max(of(&mut self.delay_ms, Some(readings.delay_ms), now));
         self.level = if readings.near_limit { 1.0 } else { self.trickle(level, now) };
         self.level
     }

@@ -71,6 +71,11 @@ impl Watch {
         self.judge();
     }
 
+    /// What the last major collection found, bytes.
+    pub fn live(&self) -> Option<u64> {
+        self.heap.live()
+    }
+
     /// How many major collections there were.
     pub fn majors(&self) -> u64 {
         self.heap.majors()
@@ -90,12 +95,14 @@ impl Watch {
         self.judge();
     }
 
-    /// The event loop has come round. True if V8 should be asked what lives.
+    /// To be called at each tick. True if V8 should be asked to reduce its memory, which also shows what lives. The program pays for that in scavenges,
+    /// so a late event loop alone is no reason.
     pub fn ticked(&mut self, delay_ms: f64) -> bool {
         let now = self.now();
         self.delay_ms = delay_ms;
         self.judge();
-        (self.worst() > 0.0 || self.near_limit.is_some()) && self.heap.wants_collection(now)
+        let short = self.guards.iter().any(|(_, guard)| guard.memory() > 0.0);
+        (short || self.near_limit.is_some()) && self.heap.wants_collection(now)
     }
 
     /// Whether a collection since the grant has shown that what lives has room again below `limit` bytes.
@@ -191,9 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn asks_what_lives_only_while_pressed() {
+    fn asks_what_lives_only_while_memory_is_short() {
         let mut watch = watch();
         watch.guard(heap(0.5));
+        let delay_ms = Some(Marks { lower: 100.0, upper: 200.0 });
+        let late = watch.guard(Policy { delay_ms, ..Policy::default() });
+        assert!(!watch.ticked(500.0), "a late event loop has no use for it");
+        assert_eq!(watch.level(late), 1.0);
         assert!(!watch.ticked(0.0));
         watch.granted();
         assert!(watch.ticked(0.0));

@@ -19,7 +19,7 @@
 //! * [`steady`]: that what was told is told again, where another is about as likely.
 //! * [`kept`] and [`pair`]: what it is and what holds it, of the difference of two heap snapshots, and when these are taken.
 //! * [`advice`]: all of that in words.
-//! * [`cadence`]: when V8 is asked what lives.
+//! * [`cadence`]: when V8 is asked for a collection.
 //! * [`quantities`]: the record's own series: heap, external memory, and what is resident beside them; and the words for a leak.
 
 pub mod advice;

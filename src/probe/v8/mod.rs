@@ -7,6 +7,7 @@
 //! `allocated = used + Σ over collections (used before − used after)`: a difference of two readings is what the code between
 //! them allocated. Sums are exact; one reading may be off by up to a page, or negative while sweeping goes on beside it.
 
+pub mod marking;
 mod near_limit;
 pub mod sampling;
 pub(super) mod symbols;
@@ -277,9 +278,9 @@ impl Probe {
         if self.state.marking.get() { Duration::ZERO } else { self.state.major.get().elapsed() }
     }
 
-    /// Asks V8 to find out what lives: it begins a marking beside the program (not a full stop), which ends in a major
-    /// collection. False where it cannot be asked. The callbacks run inside this call.
-    pub fn ask_for_collection(&self) -> bool {
+    /// Asks V8 to reduce its memory: a concurrent marking begins that ends in a major collection, and V8 shrinks the young generation. False where it
+    /// cannot be asked. The callbacks run inside this call.
+    pub fn reduce_memory(&self) -> bool {
         let Some(memory_pressure) = self.state.symbols.memory_pressure else { return false };
         // SAFETY: on the isolate's thread, of an isolate that lives (see `State::statistics`); 1 is a `MemoryPressureLevel`.
         unsafe { memory_pressure(self.state.isolate, MODERATE_PRESSURE) };
