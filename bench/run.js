@@ -7,10 +7,12 @@ const path = require('node:path')
 const { parseArgs } = require('node:util')
 const machine = require('./lib/machine')
 const { SUBJECTS } = require('./lib/subjects')
+const { PARTS } = require('./sockets')
 
 // Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
 const MEASUREMENTS = [
   'throughput',
+  'sockets',
   'inprocess',
   'spans',
   'watch',
@@ -28,6 +30,11 @@ const SETTINGS = {
   amount: 20000,
   warmup: 5000,
   connections: 50,
+  // sockets
+  socketsRounds: 4,
+  socketsRate: 1200,
+  socketsSeconds: 30,
+  socketsWarmup: 5,
   // inprocess
   loopRounds: 9,
   turns: 150,
@@ -62,6 +69,9 @@ const QUICK = {
   rounds: 2,
   amount: 4000,
   warmup: 2000,
+  socketsRounds: 1,
+  socketsSeconds: 5,
+  socketsWarmup: 2,
   loopRounds: 2,
   turns: 40,
   loopWarmup: 5000,
@@ -90,7 +100,10 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --only NAME[,…]      ${MEASUREMENTS.map(({ name, about }) => `${name.padEnd(11)} ${about}`).join('\n                       ')}
   --servers NAME[,…]   of ${SUBJECTS.map(({ name }) => name).join(', ')};
                        the bare one always runs (growth: bare and plimsoll-limit unless given)
-  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, watch ${SETTINGS.watchRounds}, leaks ${SETTINGS.leakRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, uploads ${SETTINGS.uploadRounds}, snapshot ${SETTINGS.snapshotRounds})
+  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, sockets ${SETTINGS.socketsRounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, watch ${SETTINGS.watchRounds}, leaks ${SETTINGS.leakRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, uploads ${SETTINGS.uploadRounds}, snapshot ${SETTINGS.snapshotRounds})
+  --parts NAME[,…]     of ${PARTS.join(', ')}: what sockets switches on; the bare app always runs
+  --rate N             requests a second in sockets (${SETTINGS.socketsRate})
+  --seconds N          for so long in sockets, each server and round (${SETTINGS.socketsSeconds})
   --amount N           requests a server and round in throughput (${SETTINGS.amount})
   --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
   --connections N      connections of the load generator (${SETTINGS.connections})
@@ -124,7 +137,19 @@ function parse(argv) {
   let values
   try {
     const options = { quick: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } }
-    for (const name of ['only', 'servers', 'rounds', 'amount', 'requests', 'connections', 'node', 'json']) {
+    for (const name of [
+      'only',
+      'servers',
+      'parts',
+      'rounds',
+      'rate',
+      'seconds',
+      'amount',
+      'requests',
+      'connections',
+      'node',
+      'json'
+    ]) {
       options[name] = { type: 'string' }
     }
     values = parseArgs({ args: argv, options }).values
@@ -136,6 +161,7 @@ function parse(argv) {
     const rounds = positive('rounds', values.rounds)
     for (const name of [
       'rounds',
+      'socketsRounds',
       'loopRounds',
       'spanRounds',
       'watchRounds',
@@ -150,6 +176,11 @@ function parse(argv) {
   }
   for (const name of ['amount', 'requests', 'connections'])
     if (values[name]) config[name] = positive(name, values[name])
+  for (const [name, setting] of [
+    ['rate', 'socketsRate'],
+    ['seconds', 'socketsSeconds']
+  ])
+    if (values[name]) config[setting] = positive(name, values[name])
   if (config.requests < 5 * config.connections)
     throw new Refusal('--requests takes at least five times the connections')
   if (config.amount < config.connections) throw new Refusal('--amount takes at least one request a connection')
@@ -162,6 +193,7 @@ function parse(argv) {
     quick: values.quick === true,
     only: values.only ? listed('only', values.only, names) : names,
     servers: values.servers ? listed('servers', values.servers, subjects) : subjects,
+    parts: values.parts ? listed('parts', values.parts, PARTS) : PARTS,
     serversGiven: values.servers !== undefined,
     node: values.node ? path.resolve(values.node) : process.execPath,
     json: values.json
@@ -183,6 +215,7 @@ function install() {
 function checkAddon(config) {
   const wanted =
     config.only.includes('calls') ||
+    config.only.includes('sockets') ||
     config.only.includes('watch') ||
     config.only.includes('leaks') ||
     config.only.includes('shed') ||

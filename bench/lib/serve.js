@@ -42,6 +42,8 @@ async function serve(module, file) {
     for (const name of module.packages) versions[name.startsWith('.') ? 'plimsoll' : name] = versionOf(name, file)
     say({ port: server.address().port, versions })
   })
+  // By default a connection is closed that was idle for five seconds: on a busy machine just when the next request is written to it.
+  server.keepAliveTimeout = 600_000
   const lines = readline.createInterface({ input: process.stdin })
   lines.on('line', async line => {
     if (line === 'state') say(await state())

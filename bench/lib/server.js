@@ -14,18 +14,22 @@ function ticksPerSecond() {
   return ticks
 }
 
-// utime + stime of all threads, proc(5); null once it has ended. The name in parentheses may hold spaces, so fields are
-// counted from its end.
-function cpuSeconds(pid) {
+// Name and utime + stime, proc(5), of a process (all its threads) or of one thread; null once it has ended. The name in parentheses
+// may hold spaces, so fields are counted from its end.
+function statOf(folder) {
   let stat
   try {
-    stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1')
+    stat = fs.readFileSync(`/proc/${folder}/stat`, 'latin1')
   } catch {
     return null
   }
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond()
+  const nameEnd = stat.lastIndexOf(')')
+  const fields = stat.slice(nameEnd + 2).split(' ')
+  const seconds = (Number(fields[11]) + Number(fields[12])) / ticksPerSecond()
+  return { name: stat.slice(stat.indexOf('(') + 1, nameEnd), seconds }
 }
+
+const cpuSeconds = pid => statOf(pid)?.seconds ?? null
 
 // One subject in a fresh process of its own.
 class Server {
@@ -90,6 +94,17 @@ class Server {
     if (state.inFlight) throw this.child.fail(`'${this.subject.name}' still holds ${state.inFlight} requests in flight`)
     if (state.untracked) throw this.child.fail(`'${this.subject.name}' left ${state.untracked} requests untracked`)
     return state
+  }
+
+  // CPU seconds so far: of the main thread, of Plimsoll's own threads, and of all others (V8's workers, libuv's pool), which Node 20 does not name.
+  cpuByThread() {
+    const seconds = { main: 0, own: 0, workers: 0 }
+    for (const thread of fs.readdirSync(`/proc/${this.pid}/task`)) {
+      const stat = statOf(`${this.pid}/task/${thread}`)
+      const kind = Number(thread) === this.pid ? 'main' : stat?.name.startsWith('plimsoll') ? 'own' : 'workers'
+      seconds[kind] += stat?.seconds ?? 0
+    }
+    return seconds
   }
 
   heap() {
