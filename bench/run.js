@@ -112,7 +112,7 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --json FILE          writes every round's figures there
   --help               this text
 
-A full run takes half an hour to an hour; --only throughput about six minutes.
+A full run takes an hour or more; --only throughput about six minutes, --only sockets a quarter of an hour.
 `
 
 // Something the caller can put right: no stack is needed.
