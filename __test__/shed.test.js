@@ -239,7 +239,7 @@ test('refusals are counted, published and recorded, and booked under the route t
   assert.ok(row.count > 0)
   assert.equal(plimsoll.stats().pressure.level, 1)
   const { body } = await request(port, '/metrics')
-  assert.match(body, /^plimsoll_shed_level 1(\.0)?$/m)
+  assert.match(body, /^plimsoll_shed_ratio 1(\.0)?$/m)
   assert.match(body, /^plimsoll_http_requests_shed_total [1-9]/m)
 })
 

@@ -1,5 +1,6 @@
 'use strict'
 
+const { setTimeout } = require('node:timers')
 const { native, reason } = require('./native.js')
 const options = require('./options.js')
 const runtime = require('./runtime.js')
@@ -9,16 +10,26 @@ const CONTENT_TYPES = {
   openmetrics: `${OPENMETRICS}; version=1.0.0; charset=utf-8`,
   text: 'text/plain; version=0.0.4; charset=utf-8'
 }
+const OPTIONS = ['only', 'scope', 'histograms', 'buckets']
+/** Seconds. The record counts latencies by these, so a histogram can have no others. */
+const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60]
+const BUCKETS_TAKE = `an array of different numbers of seconds, each one of ${BOUNDS.join(', ')}`
+const REUSE_MS = 1000
+
+/** Options as JSON -> a promise of the text. All handlers of the process share them. */
+const renderings = new Map()
+/** Settles when the newest rendering has ended: there is one at a time, whatever the options. */
+let newest = Promise.resolve()
 
 /** Handler that answers with Prometheus text or, where the scraper prefers it, OpenMetrics. */
 function metrics(given) {
-  const settings = settingsOf('metrics()', given, ['only', 'scope'])
+  const settings = settingsOf('metrics()', given, OPTIONS)
   runtime.start()
 
   return function plimsollMetrics(req, res, next) {
     if (native === null) return unavailable(res)
     const openmetrics = prefersOpenMetrics(req.headers.accept)
-    native.metrics({ ...settings, openmetrics }).then(body => {
+    rendered({ ...settings, openmetrics }).then(body => {
       res.statusCode = 200
       res.setHeader('content-type', openmetrics ? CONTENT_TYPES.openmetrics : CONTENT_TYPES.text)
       res.setHeader('vary', 'accept')
@@ -30,18 +41,43 @@ function metrics(given) {
 
 /** The same as text, for a registry of one's own. Rejects without a binary. */
 metrics.text = async function text(given) {
-  const settings = settingsOf('metrics.text()', given, ['only', 'scope', 'openmetrics'])
+  const settings = settingsOf('metrics.text()', given, [...OPTIONS, 'openmetrics'])
   const { openmetrics = false } = given ?? {}
   options.oneOf("metrics.text()'s openmetrics", openmetrics, [true, false])
   if (!runtime.start()) throw new Error(`plimsoll: no metrics: ${reason}`)
-  return (await native.metrics({ ...settings, openmetrics })).toString()
+  return (await rendered({ ...settings, openmetrics })).toString()
+}
+
+/** Scrapes with the same options share a rendering while it runs and for a second after it. */
+function rendered(settings) {
+  const key = JSON.stringify(settings)
+  const known = renderings.get(key)
+  if (known !== undefined) return known
+  const promise = newest.then(() => native.metrics(settings))
+  const forget = () => renderings.delete(key)
+  newest = promise.then(() => void setTimeout(forget, REUSE_MS).unref(), forget)
+  renderings.set(key, promise)
+  return promise
 }
 
 function settingsOf(where, given, known) {
-  const { only, scope } = options.object(where, given, known)
+  const { only, scope, histograms = 'latency', buckets } = options.object(where, given, known)
   if (only !== undefined) options.oneOf(`${where}'s only`, only, ['plimsoll'])
   if (scope !== undefined) options.oneOf(`${where}'s scope`, scope, ['all', 'process'])
-  return { onlyPlimsoll: only === 'plimsoll', all: scope !== 'process' }
+  options.oneOf(`${where}'s histograms`, histograms, ['none', 'latency', 'all'])
+  return {
+    onlyPlimsoll: only === 'plimsoll',
+    all: scope !== 'process',
+    histograms,
+    ...(buckets !== undefined && { buckets: bucketsOf(`${where}'s buckets`, buckets, histograms) })
+  }
+}
+
+function bucketsOf(where, given, histograms) {
+  if (histograms === 'none') options.fail(where, given, "nothing with histograms: 'none'")
+  const isRight = Array.isArray(given) && given.length > 0 && given.every(bound => BOUNDS.includes(bound))
+  if (!isRight || new Set(given).size < given.length) options.fail(where, given, BUCKETS_TAKE)
+  return [...given].sort((a, b) => a - b)
 }
 
 function unavailable(res) {

@@ -139,7 +139,7 @@ const four = express4()
 four.use(plimsoll.spool({ type: req => req.headers['x-large'] !== undefined }))
 four.use(plimsoll({ recorder: false }))
 four.use(plimsoll.limit('10mb'))
-four.get('/metrics', plimsoll.metrics())
+four.get('/metrics', plimsoll.metrics({ histograms: 'all', buckets: [0.1, 1] }))
 four.get('/usage', (req, res) => res.json(plimsoll.usage(req)))
 
 const small = connect()
@@ -166,6 +166,8 @@ plimsoll.limit(true)
 plimsoll.limit()
 // @ts-expect-error: the recorder is made with it, or not at all
 plimsoll({ recorder: true })
+// @ts-expect-error: one of three
+plimsoll.metrics({ histograms: true })
 // @ts-expect-error: openmetrics is chosen by Accept there
 plimsoll.metrics({ openmetrics: true })
 

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{AsyncTask, Buffer};
-use napi::{Env, Error, Result, Task};
+use napi::bindgen_prelude::{Buffer, Object};
+use napi::{Env, Error, Result};
 use napi_derive::napi;
 
+use super::beside::beside;
 use super::environment::{Environment, with};
 use crate::export::{prometheus, stats};
 use crate::recorder::map::Map;
@@ -74,10 +75,14 @@ pub struct MetricsOptions {
     pub only_plimsoll: bool,
     /// All live records of the same name, not this one alone.
     pub all: bool,
+    /// `none`, `latency` or `all`.
+    pub histograms: String,
+    /// Upper bounds of the latency histogram, seconds.
+    pub buckets: Option<Vec<f64>>,
 }
 
-/// Renders on a thread of the pool: files are read, and the event loop has better things to do.
-pub struct MetricsTask {
+/// What a rendering needs of the environment.
+struct Rendering {
     options: prometheus::Options,
     map: Arc<Map>,
     name: String,
@@ -85,14 +90,16 @@ pub struct MetricsTask {
     path: Option<PathBuf>,
 }
 
-impl MetricsTask {
-    fn new(environment: &Environment, options: &MetricsOptions) -> Self {
+impl Rendering {
+    fn new(environment: &Environment, options: MetricsOptions) -> Self {
         let last_death = environment.last_death.as_ref().map(|death| (death.cause.to_string(), death.at));
         Self {
             options: prometheus::Options {
                 openmetrics: options.openmetrics,
                 only_plimsoll: options.only_plimsoll,
                 last_death,
+                histograms: prometheus::Histograms::from_name(&options.histograms).unwrap_or_default(),
+                buckets: options.buckets,
             },
             map: Arc::clone(environment.recorder.map()),
             name: environment.name.clone(),
@@ -101,8 +108,8 @@ impl MetricsTask {
         }
     }
 
-    fn records(&self) -> Result<Vec<Record>> {
-        let mut own = reader::read(&*self.map).map_err(|error| Error::from_reason(error.to_string()))?;
+    fn records(&self) -> std::result::Result<Vec<Record>, reader::ReadError> {
+        let mut own = reader::read(&*self.map)?;
         own.alive = true;
         let mut records = vec![own];
         if let Some(folder) = &self.folder {
@@ -112,21 +119,12 @@ impl MetricsTask {
     }
 }
 
-impl Task for MetricsTask {
-    type Output = Vec<u8>;
-    type JsValue = Buffer;
-
-    fn compute(&mut self) -> Result<Self::Output> {
-        Ok(prometheus::render(&self.records()?, &self.options))
-    }
-
-    fn resolve(&mut self, _: Env, output: Self::Output) -> Result<Self::JsValue> {
-        Ok(output.into())
-    }
-}
-
-/// Prometheus text or OpenMetrics.
+/// Prometheus text or OpenMetrics. Rendered on a thread of its own: it takes as long as 50 ms, and libuv's pool is the application's.
 #[napi(catch_unwind, ts_return_type = "Promise<Buffer>")]
-pub fn metrics(options: MetricsOptions) -> Result<AsyncTask<MetricsTask>> {
-    with(|environment| AsyncTask::new(MetricsTask::new(environment, &options))).ok_or_else(not_started)
+pub fn metrics(env: &Env, options: MetricsOptions) -> Result<Object<'_>> {
+    let rendering = with(|environment| Rendering::new(environment, options)).ok_or_else(not_started)?;
+    beside(env, "plimsoll-scrape", move || {
+        let records = rendering.records().map_err(|error| error.to_string())?;
+        Ok(Buffer::from(prometheus::render(&records, &rendering.options)))
+    })
 }

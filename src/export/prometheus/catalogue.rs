@@ -1,27 +1,15 @@
 //! The list of metrics. Names without `plimsoll_` are those of prom-client and express-prom-bundle, with their meaning.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use prometheus_client::metrics::MetricType;
 
-use super::merged::{self, Route, max, sum, sum_known};
-use super::{Families, Histogram, Labels, Options, Value, labels};
+use super::merged::{self, max, sum, sum_known};
+use super::{Families, Histogram, Options, Value, labels, routes};
 use crate::recorder::FILE_BYTES;
 use crate::recorder::findings::findings;
-use crate::recorder::record::{Distribution, Record, Trend};
-use crate::recorder::writer::{GC_PAUSE_BOUNDS_NS, LATENCY_BOUNDS_NS};
-
-/// Powers of four, 256 B to 1 GiB: bounds that the recorder's own buckets share, so that nothing is interpolated.
-const SIZE_BOUNDS: [f64; 12] = {
-    let mut bounds = [256.0; 12];
-    let mut index = 1;
-    while index < bounds.len() {
-        bounds[index] = bounds[index - 1] * 4.0;
-        index += 1;
-    }
-    bounds
-};
+use crate::recorder::record::{Record, Trend};
+use crate::recorder::writer::GC_PAUSE_BOUNDS_NS;
 
 pub fn fill(families: &mut Families, records: &[Record], options: &Options) {
     let processes = merged::processes(records);
@@ -48,7 +36,7 @@ pub fn fill(families: &mut Families, records: &[Record], options: &Options) {
     findings_by_kind(families, records);
     trend(families, records);
     pressure(families, records);
-    routes(families, records);
+    routes::fill(families, records, options);
 }
 
 fn recorder(families: &mut Families, records: &[Record], processes: usize) {
@@ -263,6 +251,15 @@ fn findings_by_kind(families: &mut Families, records: &[Record]) {
     });
     let help = "Findings by kind and severity: places, not how often each was seen.";
     families.push("plimsoll_findings", help, MetricType::Gauge, rows.collect());
+
+    let standing = records.iter().flat_map(findings).filter(|finding| finding.withdrawn_at.is_none());
+    let places: BTreeSet<_> =
+        standing.map(|finding| (finding.kind, finding.route.unwrap_or_default(), finding.severity)).collect();
+    let rows = places.iter().map(|(kind, route, severity)| {
+        (labels([("kind", kind.as_str()), ("route", route.as_str()), ("severity", severity)]), Value::Info)
+    });
+    let help = "Where each finding is that has not been withdrawn. The route is empty where it is not known.";
+    families.push("plimsoll_finding_info", help, MetricType::Info, rows.collect());
 }
 
 /// Each isolate leaks by itself: the worst is told, and its figures.
@@ -288,17 +285,21 @@ fn trend(families: &mut Families, records: &[Record]) {
         |trend| Some(trend.state as u64 as f64),
     );
     rows(
-        "plimsoll_trend_bytes_per_thousand_requests",
-        "Growth of what lives after major collections, of the isolate with the worst state.",
-        |trend| trend.bytes_per_thousand,
+        "plimsoll_trend_bytes_per_request",
+        "Growth of live memory per request, of the isolate with the worst state.",
+        |trend| trend.bytes_per_thousand.map(per_request),
     );
-    rows("plimsoll_trend_low_bytes_per_thousand_requests", "Lower end of that growth's interval of 95 %.", |trend| {
-        trend.low
+    rows("plimsoll_trend_low_bytes_per_request", "Lower end of the growth's 95 % interval.", |trend| {
+        trend.low.map(per_request)
     });
-    rows("plimsoll_trend_high_bytes_per_thousand_requests", "Upper end of that growth's interval of 95 %.", |trend| {
-        trend.high
+    rows("plimsoll_trend_high_bytes_per_request", "Upper end of the growth's 95 % interval.", |trend| {
+        trend.high.map(per_request)
     });
-    rows("plimsoll_trend_p", "Probability of such a trend by chance.", |trend| trend.p);
+    rows("plimsoll_trend_p_ratio", "Probability of such a trend by chance.", |trend| trend.p);
+}
+
+fn per_request(per_thousand: f64) -> f64 {
+    per_thousand / 1e3
 }
 
 fn requests(families: &mut Families, records: &[Record]) {
@@ -364,9 +365,9 @@ fn pressure(families: &mut Families, records: &[Record]) {
         "Requests that would have been refused because their body exceeds a limit, and were reported only.",
     );
     families.known(
-        "plimsoll_shed_level",
+        "plimsoll_shed_ratio",
         max(records, |record| record.pressure.level),
-        "How hard shedding is pressed: 0 admits all requests, 1 none. Of the hardest pressed isolate.",
+        "Share of requests that shed() refuses: 0 admits all, 1 none. Of the isolate that refuses most.",
     );
     let fullest = |share: fn(&Record) -> Option<f64>| records.iter().filter_map(share).max_by(f64::total_cmp);
     families.known(
@@ -383,42 +384,5 @@ fn pressure(families: &mut Families, records: &[Record]) {
         "plimsoll_near_heap_limit_grants_total",
         each(|record| record.near_limit.grants),
         "Reserves that V8 was granted near its heap limit.",
-    );
-}
-
-fn routes(families: &mut Families, records: &[Record]) {
-    let routes = merged::routes(records);
-    let rows: Vec<(Labels, &Route)> = routes
-        .iter()
-        .map(|((method, path, status), route)| {
-            (labels([("method", method), ("path", path), ("status_code", status)]), route)
-        })
-        .collect();
-    let latency_bounds = LATENCY_BOUNDS_NS.map(|ns| ns as f64 / 1e9);
-    let latency = |route: &Route| Histogram::new(route.duration_ms.sum / 1e3, latency_bounds, &route.latency);
-    families.histograms(
-        "http_request_duration_seconds",
-        rows.iter().map(|(labels, route)| (Arc::clone(labels), latency(route))),
-        "Time from a request's start to its end, by mounted pattern and class of status.",
-    );
-    let mut sizes = |name, of: fn(&Route) -> &Distribution, help| {
-        let rows = rows.iter().map(|(labels, route)| {
-            let counts = merged::counts_by(of(route), &SIZE_BOUNDS);
-            (Arc::clone(labels), Histogram::new(of(route).sum, SIZE_BOUNDS, &counts))
-        });
-        families.histograms(name, rows, help);
-    };
-    sizes(
-        "plimsoll_http_request_heap_bytes",
-        |route| &route.heap_bytes,
-        "Bytes allocated on V8's heap by the code that ran for a request.",
-    );
-    sizes("plimsoll_http_request_body_bytes", |route| &route.body_bytes, "Bytes received of a request's body.");
-    sizes("plimsoll_http_response_bytes", |route| &route.response_bytes, "Bytes sent in answer, headers included.");
-    families.push(
-        "plimsoll_http_requests_aborted_total",
-        "Requests that ended before their response did.",
-        MetricType::Counter,
-        rows.iter().map(|(labels, route)| (Arc::clone(labels), Value::Counter(route.aborted.into()))).collect(),
     );
 }

@@ -7,6 +7,7 @@
 mod catalogue;
 mod classic;
 mod merged;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -23,9 +24,32 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::recorder::record::Record;
 
+/// Which distributions are histograms. The others have a sum and a count, under the same names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Histograms {
+    None,
+    #[default]
+    Latency,
+    All,
+}
+
+impl Histograms {
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "none" => Some(Self::None),
+            "latency" => Some(Self::Latency),
+            "all" => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+
 /// What the caller wants to see.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    pub histograms: Histograms,
+    /// Upper bounds of the latency histogram in seconds, ascending, each one that the record counts by. None: the default ones.
+    pub buckets: Option<Vec<f64>>,
     /// OpenMetrics 1.0 instead of Prometheus text 0.0.4.
     pub openmetrics: bool,
     /// Leaves out every name that does not begin with `plimsoll_`: for processes where prom-client exports the others.
@@ -42,6 +66,8 @@ pub fn render(records: &[Record], options: &Options) -> Vec<u8> {
     registry.register_collector(Box::new(families));
     let mut out = String::new();
     text::encode(&mut out, &registry).expect("writing to a String cannot fail");
+    // The encoder has no summaries. No other line ends so: help ends in a full stop, a sample in a number.
+    let out = out.replace(" unknown\n", " summary\n");
     match options.openmetrics {
         true => out.into_bytes(),
         false => classic::from_openmetrics(&out).into_bytes(),
@@ -114,6 +140,11 @@ impl Histogram {
     fn count(&self) -> u64 {
         self.buckets.iter().map(|(_, count)| count).sum()
     }
+
+    /// The same without buckets.
+    fn summary(&self) -> Value {
+        Value::Summary { sum: self.sum, count: self.count() }
+    }
 }
 
 #[derive(Debug)]
@@ -121,6 +152,7 @@ enum Value {
     Counter(Number),
     Gauge(Number),
     Histogram(Histogram),
+    Summary { sum: f64, count: u64 },
     Info,
 }
 
@@ -185,6 +217,11 @@ impl Families {
         let rows = rows.map(|(labels, histogram)| (labels, Value::Histogram(histogram))).collect();
         self.push(name, help, MetricType::Histogram, rows);
     }
+
+    fn summaries(&mut self, name: &'static str, rows: impl Iterator<Item = (Labels, Histogram)>, help: &'static str) {
+        let rows = rows.map(|(labels, histogram)| (labels, histogram.summary())).collect();
+        self.push(name, help, MetricType::Unknown, rows);
+    }
 }
 
 impl Collector for Families {
@@ -211,6 +248,7 @@ fn encode_value(encoder: &mut MetricEncoder, value: &Value) -> fmt::Result {
         Value::Histogram(histogram) => {
             encoder.encode_histogram::<NoLabelSet>(histogram.sum, histogram.count(), &histogram.buckets, None)
         }
+        Value::Summary { sum, count } => encoder.encode_histogram::<NoLabelSet>(*sum, *count, &[], None),
         Value::Info => Ok(()),
     }
 }

@@ -2,9 +2,10 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use super::Histograms::{All, Latency};
 use super::*;
 use crate::export::sample;
-use crate::recorder::record::{Distribution, RouteStats};
+use crate::recorder::record::{Distribution, Finding, RouteStats};
 
 fn text(records: &[Record], options: &Options) -> String {
     String::from_utf8(render(records, options)).expect("metrics are UTF-8")
@@ -57,8 +58,9 @@ fn check(command: &mut Command, input: &str) -> Option<(bool, String)> {
 fn promtool_has_no_complaint() {
     let last_death = Some(("cgroup-oom".into(), 1_700_000_000_123));
     for records in [vec![], vec![sample::record()], three(), hostile(), vec![Record::default()]] {
-        for only_plimsoll in [false, true] {
-            let options = Options { only_plimsoll, last_death: last_death.clone(), openmetrics: false };
+        for (only_plimsoll, histograms) in [(false, Latency), (true, Latency), (false, Histograms::None), (false, All)]
+        {
+            let options = Options { only_plimsoll, histograms, last_death: last_death.clone(), ..Default::default() };
             let mut promtool = Command::new("promtool");
             let Some((ok, said)) = check(promtool.args(["check", "metrics"]), &text(&records, &options)) else {
                 assert!(std::env::var_os("CI").is_none(), "promtool is missing (Debian package prometheus)");
@@ -77,11 +79,13 @@ fn the_openmetrics_reference_parser_takes_it() {
     let script = "import sys\nfrom prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\n\
                   print(sum(len(f.samples) for f in parse(sys.stdin.read())))";
     for records in [vec![sample::record()], three(), hostile(), vec![Record::default()]] {
-        let options = Options { openmetrics: true, ..Default::default() };
-        match check(Command::new(&python).args(["-c", script]), &text(&records, &options)) {
-            Some((true, said)) => assert!(said.trim().parse::<u32>().expect("a count") > 20),
-            Some((false, said)) if !said.contains("No module named") => panic!("{said}"),
-            _ => return,
+        for histograms in [Histograms::None, Latency, All] {
+            let options = Options { openmetrics: true, histograms, ..Default::default() };
+            match check(Command::new(&python).args(["-c", script]), &text(&records, &options)) {
+                Some((true, said)) => assert!(said.trim().parse::<u32>().expect("a count") > 20),
+                Some((false, said)) if !said.contains("No module named") => panic!("{said}"),
+                _ => return,
+            }
         }
     }
 }
@@ -89,7 +93,7 @@ fn the_openmetrics_reference_parser_takes_it() {
 #[test]
 fn the_count_of_a_histogram_is_its_infinite_bucket_whatever_the_row_holds() {
     for records in [three(), hostile()] {
-        let text = text(&records, &Options::default());
+        let text = text(&records, &Options { histograms: All, ..Default::default() });
         let samples: HashMap<&str, &str> = text.lines().filter_map(|line| line.rsplit_once(' ')).collect();
         let mut histograms = 0;
         for (name, count) in &samples {
@@ -111,7 +115,7 @@ fn workers_add_up_and_what_a_process_has_once_counts_once() {
         ("nodejs_heap_size_used_bytes", 3.0),
         ("plimsoll_heap_allocated_bytes_total", 3.0),
         ("http_request_duration_seconds_count{method=\"GET\",path=\"/api/users/:id\",status_code=\"2xx\"}", 3.0),
-        ("plimsoll_http_request_body_bytes_sum{method=\"POST\",path=\"/upload/:id\",status_code=\"4xx\"}", 3.0),
+        ("plimsoll_http_request_body_bytes_sum{method=\"POST\",path=\"/upload/:id\"}", 3.0),
         ("nodejs_gc_duration_seconds_count{kind=\"minor\"}", 3.0),
         ("process_resident_memory_bytes", 2.0),
         ("process_open_fds", 2.0),
@@ -132,7 +136,7 @@ fn workers_add_up_and_what_a_process_has_once_counts_once() {
 
 #[test]
 fn the_names_are_those_that_dashboards_know() {
-    let text = text(&[sample::record()], &Options::default());
+    let text = text(&[sample::record()], &Options { histograms: All, ..Default::default() });
     for name in [
         "process_cpu_seconds_total",
         "process_start_time_seconds",
@@ -144,7 +148,7 @@ fn the_names_are_those_that_dashboards_know() {
         "nodejs_gc_duration_seconds_bucket{le=\"0.001\",kind=\"major\"}",
         "nodejs_version_info{version=\"v24.9.0\",major=\"24\",minor=\"9\",patch=\"0\"}",
         "http_request_duration_seconds_bucket{le=\"1\",method=\"GET\",path=\"/api/report\",status_code=\"5xx\"}",
-        "plimsoll_http_request_heap_bytes_bucket{le=\"1073741824\",method=\"GET\",path=\"/api/report\",status_code=\"5xx\"}",
+        "plimsoll_http_request_heap_bytes_bucket{le=\"1073741824\",method=\"GET\",path=\"/api/report\"}",
     ] {
         value(&text, name);
     }
@@ -197,7 +201,109 @@ fn the_trend_is_that_of_the_worst_isolate() {
     let text = text(&[steady, sample::record()], &Options::default());
     assert_eq!(value(&text, "plimsoll_trend_state{quantity=\"heap\"}"), 3.0);
     assert_eq!(value(&text, "plimsoll_trend_state{quantity=\"external\"}"), 0.0);
-    assert_eq!(value(&text, "plimsoll_trend_bytes_per_thousand_requests{quantity=\"heap\"}"), 528_000.0);
+    assert_eq!(value(&text, "plimsoll_trend_bytes_per_request{quantity=\"heap\"}"), 528.0);
     assert!(!text.contains("quantity=\"native\""), "nobody looks at it");
-    assert!(!text.contains("plimsoll_trend_p{quantity=\"external\"}"), "not known yet");
+    assert!(!text.contains("plimsoll_trend_p_ratio{quantity=\"external\"}"), "not known yet");
+}
+
+/// As a service with `routes` routes has them: two classes of status each.
+fn large(routes: usize) -> Record {
+    let mut record = sample::record();
+    let row = record.routes[0].clone();
+    record.routes = (0..routes * 2)
+        .map(|row_index| {
+            let status = ["2xx", "4xx"][row_index % 2];
+            RouteStats { route: format!("/r{}/:id", row_index / 2), status, ..row.clone() }
+        })
+        .collect();
+    record
+}
+
+#[test]
+fn a_scrape_is_small_by_default_and_all_that_there_is_on_demand() {
+    let bytes = |record: &Record, histograms| {
+        text(std::slice::from_ref(record), &Options { histograms, ..Default::default() }).len()
+    };
+    let service = large(150);
+    let [none, latency, all] = [Histograms::None, Latency, All].map(|histograms| bytes(&service, histograms));
+    assert!(latency < 300_000, "{latency}");
+    assert!(none < 200_000, "{none}");
+    assert!(all > 2 * latency, "{all}");
+    // The most rows that a record has.
+    assert!(bytes(&large(512), Latency) < 1_000_000);
+}
+
+#[test]
+fn sums_and_counts_have_the_same_names_whatever_is_a_histogram() {
+    let records = three();
+    let totals = |histograms| {
+        let text = text(&records, &Options { histograms, ..Default::default() });
+        let samples = text.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket{"));
+        samples.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(totals(Histograms::None), totals(All));
+    assert_eq!(totals(Latency), totals(All));
+    let none = text(&three(), &Options { histograms: Histograms::None, ..Default::default() });
+    assert!(none.contains("# TYPE http_request_duration_seconds summary\n"));
+    assert!(none.contains("# TYPE plimsoll_http_response_bytes summary\n"));
+}
+
+#[test]
+fn latency_has_the_buckets_that_were_chosen() {
+    let bounds = |histograms, buckets: Option<Vec<f64>>| {
+        let text = text(&[sample::record()], &Options { histograms, buckets, ..Default::default() });
+        let of = "path=\"/api/report\",status_code=\"5xx\"}";
+        let lines =
+            text.lines().filter(|line| line.starts_with("http_request_duration_seconds_bucket") && line.contains(of));
+        lines.map(|line| line.split('"').nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(bounds(Latency, None), ["0.01", "0.1", "0.5", "2.5", "+Inf"]);
+    assert_eq!(bounds(Latency, Some(vec![0.25, 1.0])), ["0.25", "1", "+Inf"]);
+    let all = [
+        "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "60", "+Inf",
+    ];
+    assert_eq!(bounds(All, None), all);
+    let whole = |buckets| {
+        let text = text(&[sample::record()], &Options { buckets, ..Default::default() });
+        value(
+            &text,
+            "http_request_duration_seconds_bucket{le=\"0.1\",method=\"GET\",path=\"/api/users/:id\",status_code=\"2xx\"}",
+        )
+    };
+    assert_eq!(whole(Some(vec![0.1])), whole(None), "a bucket counts the same, whatever others there are");
+}
+
+#[test]
+fn says_where_a_finding_is_until_it_is_withdrawn() {
+    let finding = |route: Option<&str>, withdrawn_at| Finding {
+        kind: "leak".into(),
+        route: route.map(str::to_owned),
+        severity: "critical",
+        withdrawn_at,
+        ..Finding::default()
+    };
+    let mut record = sample::record();
+    record.findings = vec![finding(Some("GET /a\"b"), None), finding(None, None), finding(Some("GET /over"), Some(7))];
+    // Another process has the same leak.
+    let text = text(&[record.clone(), record], &Options::default());
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("plimsoll_finding_info{kind=\"leak\"")).collect();
+    assert_eq!(
+        rows,
+        [
+            "plimsoll_finding_info{kind=\"leak\",route=\"\",severity=\"critical\"} 1",
+            "plimsoll_finding_info{kind=\"leak\",route=\"GET /a\\\"b\",severity=\"critical\"} 1",
+        ]
+    );
+}
+
+/// https://prometheus.io/docs/practices/naming: base units, and a suffix for the kind.
+#[test]
+fn names_have_base_units_and_the_suffix_of_their_kind() {
+    let text = text(&three(), &Options { histograms: All, ..Default::default() });
+    let scaled = ["_ms", "_milliseconds", "_ns", "_kb", "_mb", "_percent", "thousand", "kilobytes"];
+    for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = family.split_once(' ').unwrap();
+        assert!(!scaled.iter().any(|unit| name.contains(unit)), "{name}");
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+    }
 }
