@@ -279,7 +279,7 @@ function join(warning) {
     const what = `'${String(warning.type)}' on ${name}: ${shown.join(', ')}${ranked.length > NAMED ? ', …' : ''}`
     const behind = [...there].find(({ origin, tally }) => tally !== null && origin === ranked[0][0])
     if (behind !== undefined) {
-      const advice = `more listeners than its limit. ${what}. Remove each at the end of its request`
+      const advice = `more listeners than its limit. Remove each at the end of its request. ${what}`
       const { title, origin } = behind.tally
       find({ kind: 'listener', route: title, origin: origin ?? undefined, severity: 'warning', advice })
     } else {

@@ -197,14 +197,23 @@ mod tests {
         assert_eq!((row().class, row().path, row().bytes_per_request, row().p), (None, None, None, None));
         let path = ["global", "module src/users.js", "cache: Map", "Session"].map(str::to_owned);
         let kept = Kept { bytes: Some([528.0, 519.5, 537.0]), p: Some(1e-9), class: Some("Session"), path: &path };
-        let long = "x".repeat(500);
+        let long = "leaks ".repeat(333) + "here";
         findings.see(&writer, &Evidence { kept: Some(kept), ..evidence("/a", &long) }, 1);
         let known = row();
         assert_eq!((known.class.as_deref(), known.path.as_deref()), (Some("Session"), Some(&path[..])));
         assert_eq!((known.bytes_per_request, known.low, known.high), (Some(528.0), Some(519.5), Some(537.0)));
-        assert_eq!((known.p, known.advice.len()), (Some(1e-9), 500));
+        assert_eq!((known.p, known.advice), (Some(1e-9), long.clone()));
         findings.withdraw(&writer, &Evidence { kept: Some(kept), ..evidence("/a", "it grew") });
         assert_eq!((row().class.as_deref(), row().advice.as_str()), (Some("Session"), "it grew"), "what was wrong");
+    }
+
+    #[test]
+    fn advice_that_is_too_long_is_cut_between_words() {
+        let writer = Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity::default());
+        let mut findings = Findings::default();
+        findings.see(&writer, &evidence("/a", &"listener ".repeat(200)), 1);
+        let advice = reader::read(&**writer.map()).unwrap().findings.remove(0).advice;
+        assert_eq!(advice, "listener ".repeat(113) + "…");
     }
 
     #[test]

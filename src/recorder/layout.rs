@@ -1,13 +1,13 @@
 //! Where everything lies in the recorder, in words of 8 bytes. Each row starts with its sequence number.
 //!
-//! The whole is 6.4 MiB; the routes' histograms are three quarters of it.
+//! The whole is 6.5 MiB; the routes' histograms are three quarters of it.
 
 pub use super::kinds::{EventKind, GcKind, Quantity, Severity, StatusClass, TrendState};
 
 /// First word of every recorder file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PLIMSOLL");
 /// Raised whenever any offset or meaning below changes: a reader refuses what it does not know.
-pub const VERSION: u64 = 4;
+pub const VERSION: u64 = 5;
 
 /// A range of equal rows.
 #[derive(Clone, Copy, Debug)]
@@ -352,7 +352,7 @@ pub mod layer_row {
 
 /// What plimsoll has evidence of: a row a kind, route and place; the last stands for those beyond the bound. As many as there are [`LEAKS`] are for leaks alone.
 pub const FINDINGS_MAX: usize = 128;
-pub const FINDINGS: Table = Table::after(LAYER_ROWS.end(), FINDINGS_MAX + 1, 86);
+pub const FINDINGS: Table = Table::after(LAYER_ROWS.end(), FINDINGS_MAX + 1, 182);
 pub mod finding {
     use super::Text;
     pub const COUNT: usize = 1;
@@ -365,16 +365,17 @@ pub mod finding {
     pub const KIND: Text = Text { offset: 6, words: 4 };
     pub const ROUTE: Text = Text { offset: 10, words: 26 };
     pub const ORIGIN: Text = Text { offset: 36, words: 15 };
-    pub const ADVICE: Text = Text { offset: 51, words: 33 };
+    /// 1,024 bytes; what is longer is cut between words.
+    pub const ADVICE: Text = Text { offset: 51, words: 129 };
     /// When what was found had stopped, epoch milliseconds; 0 while it has not.
-    pub const WITHDRAWN_AT: usize = 84;
+    pub const WITHDRAWN_AT: usize = 180;
     /// Index into `LEAKS`, plus one; 0: no leak, or one beyond the bound.
-    pub const LEAK: usize = 85;
+    pub const LEAK: usize = 181;
 }
 
 /// What else is known of findings that are leaks: there are few, and it takes much room.
 pub const LEAKS_MAX: usize = 16;
-pub const LEAKS: Table = Table::after(FINDINGS.end(), LEAKS_MAX, 149);
+pub const LEAKS: Table = Table::after(FINDINGS.end(), LEAKS_MAX, 341);
 pub mod leak {
     use super::Text;
     /// Bytes that a request keeps, with the interval of 95 %, and how likely such growth is by chance: bits of an `f64` each, NaN where unknown.
@@ -386,8 +387,8 @@ pub mod leak {
     /// Its parts, with [`PATH_ARROW`] between them.
     pub const PATH: Text = Text { offset: 19, words: 65 };
     pub const PATH_ARROW: &str = " → ";
-    /// In the place of the finding's, which is too short for it.
-    pub const ADVICE: Text = Text { offset: 84, words: 65 };
+    /// Instead of the finding's, which is too short for it: 2,048 bytes.
+    pub const ADVICE: Text = Text { offset: 84, words: 257 };
 }
 
 pub const WORDS: usize = LEAKS.end();

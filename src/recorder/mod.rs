@@ -21,6 +21,7 @@ mod layout;
 pub mod map;
 pub mod reader;
 pub mod record;
+pub mod shorten;
 pub mod writer;
 
 pub use kinds::{EventKind, GcKind, Quantity, Severity, StatusClass, TrendState};

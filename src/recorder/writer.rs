@@ -16,6 +16,7 @@ use super::layout::{
     layer_row, route, slot,
 };
 use super::map::Map;
+use super::shorten::shortened;
 pub use findings::{Evidence, Kept};
 pub use pressure::Surroundings;
 pub use sampler::{ProcessFigures, SamplerWriter};
@@ -66,6 +67,10 @@ impl Row<'_> {
     }
     fn text(&self, text: Text, value: &str) {
         set_text(self.0, text, value);
+    }
+    /// Prose: cut between words.
+    fn prose(&self, text: Text, value: &str) {
+        set_text(self.0, text, &shortened(value, text.max_bytes()));
     }
 }
 

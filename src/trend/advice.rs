@@ -4,6 +4,7 @@ use super::kept::Kept;
 use super::quantities::News;
 use super::watch::Verdict;
 use crate::recorder::Quantity;
+use crate::recorder::shorten::shortened;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -49,8 +50,8 @@ pub struct Known<'a> {
     pub snapshots: bool,
 }
 
-/// Of the record's 512 bytes, what is left for reasons and files: the rest is bounded by itself.
-const REASON_CHARS: usize = 160;
+/// Of the record's 2,048 bytes, what a reason and the files may take: the rest is bounded by itself, but for the routes, which come last.
+const REASON_BYTES: usize = 320;
 
 /// The finding's advice.
 pub fn advice(quantity: Quantity, news: &News, known: &Known) -> String {
@@ -81,7 +82,8 @@ fn located(place: &Place, verdict: &Verdict, stands: bool) -> String {
     let bytes = bytes.map_or(String::new(), |[mean, low, high]| format!(" {mean:.0} B ({low:.0} to {high:.0})"));
     let or = match &place.routes[..] {
         [] | [_] => String::new(),
-        [_, others @ ..] => format!(" (or {})", others.join(", ")),
+        [_, other] => format!(" (or {other})"),
+        [_, others @ ..] => format!(" (or one of {} others)", others.len()),
     };
     let route = place.routes.first().map_or("a request", String::as_str);
     let keeps = if stands { "keeps" } else { "kept" };
@@ -130,10 +132,7 @@ fn what_to_do(quantity: Quantity, known: &Known) -> String {
 }
 
 fn what_is_short(known: &Known) -> String {
-    let cut = |text: &str| match text.char_indices().nth(REASON_CHARS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    };
+    let cut = |text| shortened(text, REASON_BYTES);
     let mut text = String::new();
     if let Some(why) = known.no_site.filter(|_| known.place.is_none()) {
         text += &format!(". Its site is not known: {}", cut(why));
@@ -143,6 +142,12 @@ fn what_is_short(known: &Known) -> String {
     }
     if let Some(files) = known.files {
         text += &format!(". Snapshots: {}", cut(files));
+    }
+    // Last: there may be many.
+    if let Some([_, others @ ..]) = known.place.map(|place| &place.routes[..])
+        && others.len() > 1
+    {
+        text += &format!(". The others: {}", others.join(", "));
     }
     text
 }

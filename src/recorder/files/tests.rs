@@ -99,5 +99,5 @@ fn the_default_folders_are_memory_first_then_the_temporary_one() {
     assert_eq!(folders.last(), Some(&std::env::temp_dir()));
     assert_eq!(folders.len(), if cfg!(target_os = "linux") { 2 } else { 1 });
     assert_eq!(Options::default().max_dead_bytes, 32 << 20);
-    const { assert!(5 * FILE_BYTES < 32 << 20) };
+    const { assert!(4 * FILE_BYTES < 32 << 20) };
 }

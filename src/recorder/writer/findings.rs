@@ -14,7 +14,7 @@ pub struct Evidence<'a> {
     pub severity: Severity,
     /// Of a thousand requests of the route; none where it does not apply.
     pub per_thousand: Option<f64>,
-    /// In at most 256 bytes; 512 of a leak.
+    /// At most 1,024 bytes, 2,048 of a leak; what is longer is cut between words.
     pub advice: &'a str,
     /// None where it is no leak.
     pub kept: Option<Kept<'a>>,
@@ -49,7 +49,7 @@ impl Writer {
             row.set(finding::LAST_SEEN, now);
             row.set(finding::SEVERITY, evidence.severity as u64);
             row.set(finding::PER_THOUSAND_PPM, per_thousand);
-            row.text(finding::ADVICE, evidence.advice);
+            row.prose(finding::ADVICE, evidence.advice);
             row.set(finding::WITHDRAWN_AT, 0);
         });
         self.used(gauge::FINDINGS_USED, index);
@@ -60,7 +60,7 @@ impl Writer {
         write_row(&self.map, FINDINGS, index, |row| {
             row.text(finding::ROUTE, evidence.route.unwrap_or(""));
             row.text(finding::ORIGIN, evidence.origin.unwrap_or(""));
-            row.text(finding::ADVICE, evidence.advice);
+            row.prose(finding::ADVICE, evidence.advice);
             row.set(finding::LAST_SEEN, epoch_ms());
         });
     }
@@ -77,7 +77,7 @@ impl Writer {
     pub fn withdraw_finding(&self, index: usize, advice: &str) {
         write_row(&self.map, FINDINGS, index, |row| {
             row.set(finding::SEVERITY, Severity::Info as u64);
-            row.text(finding::ADVICE, advice);
+            row.prose(finding::ADVICE, advice);
             row.set(finding::WITHDRAWN_AT, epoch_ms());
         });
     }
@@ -92,7 +92,7 @@ impl Writer {
             }
             row.text(leak::CLASS, kept.class.unwrap_or(""));
             row.text(leak::PATH, &kept.path.join(leak::PATH_ARROW));
-            row.text(leak::ADVICE, advice);
+            row.prose(leak::ADVICE, advice);
         });
         write_row(&self.map, FINDINGS, index, |row| row.set(finding::LEAK, leak as u64 + 1));
     }

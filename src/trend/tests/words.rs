@@ -175,6 +175,22 @@ fn advice_has_room_in_the_record() {
     assert!(told.find(". Snapshots: ").is_some_and(|at| at < 420), "{}: {told}", told.len());
 }
 
+#[test]
+fn what_to_do_comes_before_a_list_of_routes() {
+    let seen = run(40, |n| [n * 800 * KIB, 0, 0]);
+    let leaks = *news(&seen, Quantity::Heap).last().unwrap();
+    let of = |many: usize| {
+        let routes: Vec<String> = (0..many).map(|n| format!("GET /a/rather/long/route/{n}/of/{{many}}/:id")).collect();
+        let place = Place { routes, ..place() };
+        advice(Quantity::Heap, leaks, &Known { place: Some(&place), kept: Some((&kept(), 9.0)), ..Known::default() })
+    };
+    let many = of(150);
+    assert!(many.starts_with("GET /a/rather/long/route/0/of/{many}/:id (or one of 149 others) keeps "), "{many}");
+    let to_do = many.find("; delete from it what is done with").unwrap();
+    assert!(to_do < 512 && to_do < many.find(". The others: GET /a/rather/long/route/1/").unwrap(), "{many}");
+    assert!(of(2).contains(" (or GET /a/rather/long/route/1/of/{many}/:id) keeps ") && !of(2).contains("The others"));
+}
+
 /// `cargo test --release -- --ignored --nocapture a_look_takes`.
 #[test]
 #[ignore = "a measurement"]
