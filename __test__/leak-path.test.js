@@ -122,7 +122,8 @@ describe('what holds a leak', { concurrency: true }, () => {
         assert.equal(events.filter(event => event.startsWith('snapshot: ')).length, 2, `${events}`)
         await until(async () => {
           const { stdout } = await cli.plimsoll(['show', dir], { LC_ALL: 'C.UTF-8' })
-          return /Session {2}global → module __test__.apps.leaking.users\.js → cache: Map → /.test(stdout)
+          const text = stdout.replace(/\s+/g, ' ')
+          return /Session: global → module __test__.apps.leaking.users\.js → cache: Map → /.test(text)
         }, 'show has the path')
         // Once as a leak, once with its site, once more if of two routes the other turns out to be the likelier, once with its path; not again as it grows.
         const told = server.output().match(/plimsoll: leak: (?!memory outside)/g)

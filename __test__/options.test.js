@@ -29,11 +29,19 @@ const SIZES = [
   ['0.5kb', 512],
   ['1.0001kb', KB],
   ['2gb', 2 * KB * MB],
-  ['1TB', MB * MB]
+  ['1TB', MB * MB],
+  ['512Mi', 512 * MB],
+  ['1Gi', KB * MB],
+  ['1.5Ki', 1536],
+  ['1Ti', MB * MB],
+  ['64 mi', 64 * MB]
 ]
 
 const NO_SIZES = [
   ['10m', "'10m'"],
+  ['500M', "'500M'"],
+  ['1G', "'1G'"],
+  ['512Mib', "'512Mib'"],
   ['10MiB', "'10MiB'"],
   ['10kib', "'10kib'"],
   ['10kbx', "'10kbx'"],
@@ -89,7 +97,7 @@ function refuses(call, ...parts) {
   })
 }
 
-test('a size is a whole number of bytes, or a number with b, kb, mb, gb or tb in any case, 1,024-based', () => {
+test('a size is a whole number of bytes, or a number with b, kb, mb, gb, tb, Ki, Mi, Gi or Ti in any case, 1,024-based', () => {
   for (const [given, bytes] of SIZES) {
     assert.equal(options.size('x', given), bytes, String(given))
     assert.equal(typeof plimsoll.limit(given), 'function')
@@ -181,11 +189,20 @@ test('metrics() and metrics.text() say what is wrong with theirs', async () => {
   for (const value of [null, 'plimsoll', []])
     refuses(() => plimsoll.metrics(value), 'metrics() takes an object with only, scope')
   refuses(() => plimsoll.metrics({ openmetrics: true }), "has no option 'openmetrics' (got true); it takes only, scope")
+  for (const value of ['some', true, null, ['latency']])
+    refuses(() => plimsoll.metrics({ histograms: value }), "metrics()'s histograms takes 'none' or 'latency' or 'all'")
+  for (const value of [[], 0.1, [0.2], [0.1, 0.1], ['0.1'], [Number.NaN], [null], new Set([0.1])])
+    refuses(() => plimsoll.metrics({ buckets: value }), "metrics()'s buckets takes an array", '0.001, 0.0025', 'got ')
+  refuses(
+    () => plimsoll.metrics({ histograms: 'none', buckets: [0.1] }),
+    "buckets takes nothing with histograms: 'none'"
+  )
 
   for (const [given, message] of [
     [{ only: 'all' }, /metrics\.text\(\)'s only takes 'plimsoll'; got 'all'/],
     [{ scope: 1 }, /metrics\.text\(\)'s scope takes 'all' or 'process'; got 1/],
     [{ openmetrics: 'yes' }, /metrics\.text\(\)'s openmetrics takes true or false; got 'yes'/],
+    [{ buckets: [3] }, /metrics\.text\(\)'s buckets takes an array .*; got \[ 3 \]/],
     [{ format: 'text' }, /metrics\.text\(\) has no option 'format'/],
     [null, /metrics\.text\(\) takes an object/]
   ]) {

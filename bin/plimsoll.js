@@ -5,6 +5,8 @@ const tty = require('node:tty')
 const { build, BuildError } = require('../lib/build')
 const { reasonOf } = require('../lib/no-binary')
 
+/** Where neither `COLUMNS` nor a terminal says it. */
+const WIDTH = 80
 const args = process.argv.slice(2)
 
 if (args[0] === 'build') {
@@ -26,12 +28,13 @@ function load() {
 }
 
 /**
- * Width and colours, which the native side cannot know. `process.stdout` is touched only if it is a terminal: for a pipe, Node makes the
+ * Width and colours, which the native side cannot know. `COLUMNS` is what the user wants, on a terminal or not. `process.stdout` is touched only if it is a terminal: for a pipe, Node makes the
  * file descriptor non-blocking, and writes to it from native code would then fail with EAGAIN.
  */
 function terminal() {
-  if (!tty.isatty(1)) return [80, false]
-  return [process.stdout.columns || 80, process.stdout.hasColors()]
+  const wanted = /^[1-9]\d{0,3}$/.test(process.env.COLUMNS ?? '') ? Number(process.env.COLUMNS) : 0
+  if (!tty.isatty(1)) return [wanted || WIDTH, false]
+  return [wanted || process.stdout.columns || WIDTH, process.stdout.hasColors()]
 }
 
 /** In JavaScript, since the app is. */
@@ -49,7 +52,7 @@ async function runBuild(rest) {
   if (rest.length > 0) {
     const help = rest[0] === '--help' || rest[0] === '-h'
     const usage =
-      'usage: plimsoll build\n\nBuilds the addon from source with cargo, for a platform without a published binary.\n'
+      'Usage: plimsoll build\n\nBuilds the addon from source with cargo, for a platform without a published\nbinary.\n'
     if (help) process.stdout.write(usage)
     else fail(`build takes no arguments, got ${rest.join(' ')}\n${usage}`)
     return
@@ -63,6 +66,11 @@ async function runBuild(rest) {
 }
 
 function fail(message) {
-  process.stderr.write(`plimsoll: ${message}\n`)
+  process.stderr.write(`${wrapped(`plimsoll: ${message}`)}\n`)
   process.exitCode = 1
+}
+
+/** Lines broken between words. What is printed with the addon is wrapped there. */
+function wrapped(text) {
+  return text.replaceAll(new RegExp(`(?![^\\n]{1,${WIDTH}}$)([^\\n]{1,${WIDTH}})\\s`, 'gm'), '$1\n')
 }

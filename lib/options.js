@@ -7,10 +7,21 @@
 
 const { inspect } = require('node:util')
 
-const UNITS = { b: 1, kb: 2 ** 10, mb: 2 ** 20, gb: 2 ** 30, tb: 2 ** 40 }
-const SIZE = /^(\d+(?:\.\d+)?) ?(b|kb|mb|gb|tb)$/i
+const UNITS = {
+  b: 1,
+  kb: 2 ** 10,
+  mb: 2 ** 20,
+  gb: 2 ** 30,
+  tb: 2 ** 40,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+  ti: 2 ** 40
+}
+/** `500M` of Kubernetes is refused: it is 500,000,000 bytes there, and next to `500mb` everyone would take it for more. */
+const SIZE = /^(\d+(?:\.\d+)?) ?(b|kb|mb|gb|tb|ki|mi|gi|ti)$/i
 const SIZE_TAKES =
-  "a whole number of bytes from 0, or a string like '512b', '100kb', '1.5mb', '2gb', '1tb' (1 kb is 1,024 bytes)"
+  "a whole number of bytes from 0, or a string like '512b', '100kb', '1.5mb', '2gb', '1tb', '512Mi' (1 kb and 1 Ki are 1,024 bytes)"
 
 function fail(where, value, takes) {
   throw new TypeError(`plimsoll: ${where} takes ${takes}; got ${shown(value)}`)

@@ -20,7 +20,7 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }
 
 /** Resolves to the exit code. `terminal`: the width of standard output, and whether it has colours. */
 async function command(args, binding, terminal) {
-  const { options, code } = binding.soakOptions(args, terminal[1])
+  const { options, code } = binding.soakOptions(args, ...terminal)
   if (options == null) return code
   for (const [signal, code] of Object.entries(SIGNALS)) {
     process.on(signal, () => {
@@ -30,6 +30,7 @@ async function command(args, binding, terminal) {
   }
   const call = JSON.parse(options)
   const progress = new Progress(process.stderr)
+  const fail = text => process.stderr.write(binding.soakError(text, terminal[0]))
   let outcome
   try {
     const settings = settingsOf(await given(call))
@@ -42,11 +43,11 @@ async function command(args, binding, terminal) {
   try {
     if (call.junit) writeFileSync(call.junit, binding.soakJunit(JSON.stringify(outcome)))
   } catch (error) {
-    process.stderr.write(`plimsoll: soak: ${call.junit} cannot be written: ${error.message}\n`)
+    fail(`${call.junit} cannot be written: ${error.message}`)
     return NO_VERDICT
   }
   if (outcome.verdict === 'error') {
-    process.stderr.write(`plimsoll: soak: ${outcome.error}\n`)
+    fail(outcome.error)
     if (call.json) process.stdout.write(`${JSON.stringify(outcome)}\n`)
     return NO_VERDICT
   }

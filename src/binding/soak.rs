@@ -136,8 +136,9 @@ pub struct SoakCall {
 
 /// Reads the arguments of `plimsoll soak`, `soak` itself included. Help goes to the process's standard output, what is wrong to standard error.
 #[napi(catch_unwind)]
-pub fn soak_options(arguments: Vec<String>, color: bool) -> SoakCall {
-    match cli::soak_options(&arguments, &mut stdout().lock(), &mut stderr(), color) {
+pub fn soak_options(arguments: Vec<String>, width: u32, color: bool) -> SoakCall {
+    let terminal = Terminal { width: width as usize, color, progress: false };
+    match cli::soak_options(&arguments, &mut stdout().lock(), &mut stderr(), terminal) {
         Ok(options) => SoakCall { options: Some(options), code: 0 },
         Err(code) => SoakCall { options: None, code },
     }
@@ -148,6 +149,13 @@ pub fn soak_options(arguments: Vec<String>, color: bool) -> SoakCall {
 pub fn soak_text(outcome: String, width: u32, color: bool) -> Result<String> {
     let terminal = Terminal { width: width as usize, color, progress: false };
     Ok(cli::soak::text(&read(&outcome)?, terminal.look()))
+}
+
+/// Why there is no result, for a person.
+#[napi(catch_unwind)]
+pub fn soak_error(text: String, width: u32) -> String {
+    let terminal = Terminal { width: width as usize, color: false, progress: false };
+    cli::soak::error(&text, terminal.look())
 }
 
 /// A result, as JSON, as JUnit's XML.

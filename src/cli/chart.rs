@@ -1,5 +1,7 @@
 //! A series over time as rows of blocks, with a scale on the left and times below.
 
+use jiff::tz::TimeZone;
+
 use super::units;
 
 const ROWS: usize = 6;
@@ -13,7 +15,7 @@ const STRETCH_MS: u64 = 3_000;
 
 /// The lines of a chart `width` columns wide of (time in epoch milliseconds, bytes), which need not be in order. Each column is
 /// the highest value of its span of time; a span without a sample stays empty. None if there is nothing to draw.
-pub fn lines(series: &[(u64, u64)], width: usize, unicode: bool) -> Option<Vec<String>> {
+pub fn lines(series: &[(u64, u64)], width: usize, unicode: bool, zone: &TimeZone) -> Option<Vec<String>> {
     let mut series = series.to_vec();
     series.sort_unstable();
     let ((first, _), (last, _)) = (*series.first()?, *series.last()?);
@@ -43,7 +45,7 @@ pub fn lines(series: &[(u64, u64)], width: usize, unicode: bool) -> Option<Vec<S
     }
     out.push(format!("{:>9} {corner}{}", "0", line.repeat(columns)));
     let span = units::duration((last - first) as f64);
-    let (from, to) = (units::clock(first), units::clock(last));
+    let (from, to) = (units::bare_clock(first, zone), units::bare_clock(last, zone));
     let between = columns.saturating_sub(from.len() + to.len());
     out.push(format!("{:MARGIN$}{from}{span:^between$}{to}", ""));
     Some(out)
@@ -64,7 +66,7 @@ mod tests {
     #[test]
     fn draws_a_rise_with_scale_and_times() {
         let series: Vec<_> = (0..30).map(|n| (n * 500, n << 20)).collect();
-        let chart = lines(&series, 41, true).unwrap();
+        let chart = lines(&series, 41, true, &TimeZone::UTC).unwrap();
         assert_eq!(chart.len(), ROWS + 2);
         assert_eq!(chart[0], " 29.0 MiB ┤                         ▁▃▅▆█");
         assert_eq!(chart[5], " 4.83 MiB ┤ ▂▃▅▇█████████████████████████");
@@ -74,22 +76,25 @@ mod tests {
 
     #[test]
     fn a_few_samples_are_one_stretch_and_a_long_silence_is_a_gap() {
-        let chart = lines(&[(0, 5), (500, 5), (1100, 5)], 41, true).unwrap();
+        let chart = lines(&[(0, 5), (500, 5), (1100, 5)], 41, true, &TimeZone::UTC).unwrap();
         assert_eq!(chart[0], "      5 B ┤██████████████████████████████");
-        let chart = lines(&[(100_000, 5), (0, 5)], 41, false).unwrap();
+        let chart = lines(&[(100_000, 5), (0, 5)], 41, false, &TimeZone::UTC).unwrap();
         assert_eq!(chart[0], "      5 B |#                            #");
     }
 
     #[test]
     fn has_nothing_to_draw_without_values() {
-        assert_eq!(lines(&[], 80, true), None);
-        assert_eq!(lines(&[(1, 0)], 80, true), None);
+        assert_eq!(lines(&[], 80, true, &TimeZone::UTC), None);
+        assert_eq!(lines(&[(1, 0)], 80, true, &TimeZone::UTC), None);
     }
 
     #[test]
     fn takes_any_times_and_values() {
         let odd = [(u64::MAX, u64::MAX), (0, 0), (7, 1)];
-        assert!(lines(&odd, usize::MAX, true).is_some_and(|chart| chart.iter().all(|line| line.chars().count() < 200)));
-        assert!(lines(&odd, 0, false).is_some());
+        assert!(
+            lines(&odd, usize::MAX, true, &TimeZone::UTC)
+                .is_some_and(|chart| chart.iter().all(|line| line.chars().count() < 200))
+        );
+        assert!(lines(&odd, 0, false, &TimeZone::UTC).is_some());
     }
 }

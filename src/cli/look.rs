@@ -45,7 +45,11 @@ impl Look {
     /// Text from a file, harmless and in characters that can be shown.
     pub fn plain(self, text: &str) -> String {
         let text = plain(text);
-        if self.unicode { text } else { text.replace('→', "->").replace(|c: char| !c.is_ascii(), "?") }
+        if self.unicode {
+            text
+        } else {
+            text.replace('→', "->").replace('…', "...").replace(|c: char| !c.is_ascii(), "?")
+        }
     }
 }
 

@@ -4,10 +4,12 @@
 //! * `show`: records as text for a person, or as JSON for a program.
 //! * `soak`: the arguments of a load test, and its result.
 //! * `look`: what the terminal can take.
+//! * `fit`: lines that fit the terminal.
 //! * `units`: sizes, durations and times as people read them.
 //! * `chart`: a series as rows of blocks.
 
 mod chart;
+mod fit;
 mod heap;
 pub mod look;
 pub mod show;
@@ -16,8 +18,9 @@ mod units;
 
 use std::io::{self, Write};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::fit::Fitting;
 use self::look::Look;
 use crate::probe::process::{self, smaps::Mappings};
 use crate::recorder::death::{self, Surroundings};
@@ -28,7 +31,7 @@ use crate::recorder::writer::epoch_ms;
 /// What standard output is.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal {
-    /// In columns; what is not a terminal is taken to be 80 wide.
+    /// In columns: `COLUMNS`, else the terminal's; 80 where there is neither.
     pub width: usize,
     pub color: bool,
     /// Whether standard error is a terminal, on which progress can be shown.
@@ -39,9 +42,13 @@ impl Terminal {
     /// For what goes there, by this process's locale.
     pub fn look(self) -> Look {
         let unicode = look::is_unicode(|name| std::env::var(name).ok());
-        Look { width: self.width, color: self.color, unicode }
+        Look { width: self.width.clamp(MIN_WIDTH, MAX_WIDTH), color: self.color, unicode }
     }
 }
+
+/// Columns in which tables still have room, and beyond which lines are hard to read.
+const MIN_WIDTH: usize = 40;
+const MAX_WIDTH: usize = 120;
 
 /// Found, and done.
 const OK: i32 = 0;
@@ -52,18 +59,20 @@ const USAGE: i32 = 2;
 #[derive(Parser)]
 #[command(
     name = "plimsoll",
+    bin_name = "plimsoll",
     version,
     no_binary_name = true,
     arg_required_else_help = true,
     about = "The load line for Express: see what a server's memory does, and what it did when it died",
     after_help = "Examples:
-  npx plimsoll show                 every record there is, the living first
-  npx plimsoll show shop            those of plimsoll({ name: 'shop' })
-  npx plimsoll show --json | jq .   for programs: one object a record, one a line
-  npx plimsoll heap summary a.heapsnapshot      what is on a heap, and what retains it
-  npx plimsoll heap diff a.heapsnapshot b.heapsnapshot     what grew
-  npx plimsoll soak app.js          drives the app's routes and says what each keeps a request
-  npx plimsoll build                builds the addon where no binary is published for the platform"
+  npx plimsoll show                 the newest living record, verdict first
+  npx plimsoll show shop            the newest of plimsoll({ name: 'shop' })
+  npx plimsoll show --all           every record there is, the living first
+  npx plimsoll show --json | jq .   for programs: one object a record and line
+  npx plimsoll heap summary a.heapsnapshot   what is on a heap, what retains it
+  npx plimsoll heap diff a.heapsnapshot b.heapsnapshot   what grew
+  npx plimsoll soak app.js          reports what each route of the app retains
+  npx plimsoll build                builds the addon from source"
 )]
 struct Command {
     #[command(subcommand)]
@@ -72,19 +81,28 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Show records: who is alive, who died and of what, memory, collections, routes, requests in flight, events
-    #[command(after_help = "Examples:
-  npx plimsoll show                           every record in /dev/shm and the temporary folder, or in PLIMSOLL_DIR
-  npx plimsoll show shop                      the records of one name
-  npx plimsoll show /var/lib/shop             the records in a folder
-  npx plimsoll show record.plimsoll --json    one record, as JSON on one line
+    /// Show a record: whether the process leaks or what it died of, memory, collections, routes, requests in flight, events
+    #[command(
+        after_help = "Without --all it shows the newest living record, or the newest if none lives, and says how many more there are. \
+Records are searched in PLIMSOLL_DIR, else in /dev/shm and the temporary folder. Times are local.
 
-Exits with 0 if a record was shown, 1 if there is none or none can be read, 2 if called wrongly.")]
+Examples:
+  npx plimsoll show                         the newest living record
+  npx plimsoll show shop                    the newest of one name
+  npx plimsoll show shop --all              all of that name, the dead too
+  npx plimsoll show /var/lib/shop           the newest in a folder
+  npx plimsoll show a.plimsoll --json       one record, as JSON on one line
+
+Exits with 0 if a record was shown, 1 if there is none or none can be read, 2 if called wrongly."
+    )]
     Show {
-        /// A record's file, a folder with records, or the name given to plimsoll(); all records there are if left out
+        /// A record's file, a folder with records, or the name given to plimsoll(); every record if left out
         #[arg(value_name = "FILE|FOLDER|NAME")]
         target: Option<String>,
-        /// One JSON object a record, one a line
+        /// Every record that was found, not only the newest
+        #[arg(long)]
+        all: bool,
+        /// One JSON object a record, one a line; every record that was found
         #[arg(long)]
         json: bool,
         /// How many rows of a list to show at most
@@ -109,12 +127,18 @@ Exits with 0 if a record was shown, 1 if there is none or none can be read, 2 if
 /// Runs the command with `args`, which do not include its name, and returns its exit code: 0, 1 if nothing was found or could
 /// be read, 2 if it was called wrongly.
 pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write, terminal: Terminal) -> i32 {
-    let task = match Command::try_parse_from(args) {
+    let task = match parse(args, terminal) {
         Ok(command) => command.task,
-        Err(error) => return usage(&error, out, err, terminal.color),
+        Err(error) => return usage(&error, args, out, err, terminal),
     };
+    let width = terminal.look().width;
+    let out = &mut Fitting::new(out, Some(width).filter(|_| !task.is_json()));
+    let err = &mut Fitting::new(err, Some(width));
     let done = match task {
-        Task::Show { target, json, limit } => show(target.as_deref(), json, limit, terminal, out, err),
+        Task::Show { target, all, json, limit } => {
+            let show = Show { target: target.as_deref(), all, json, limit };
+            show.run(terminal, out, err)
+        }
         Task::Heap(task) => heap::run(&task, terminal, out, err),
         Task::Soak(_) => {
             writeln!(err, "plimsoll: soak is run by the command itself: npx plimsoll soak").map(|()| USAGE)
@@ -123,71 +147,106 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write, terminal: 
             writeln!(err, "plimsoll: build is run by the command itself: npx plimsoll build").map(|()| USAGE)
         }
     };
-    match done.and_then(|code| out.flush().map(|()| code)) {
+    match done.and_then(|code| out.flush().and(err.flush()).map(|()| code)) {
         Ok(code) => code,
         // `plimsoll show | head` has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => OK,
         Err(error) => {
-            let _ = writeln!(err, "plimsoll: {error}");
+            let _ = writeln!(err, "plimsoll: {}", units::plain(&error.to_string()));
             NOTHING
         }
     }
 }
 
 /// The options of `plimsoll soak` as JSON, for lib/soak/; or, where help was asked for or the call is wrong, the exit code.
-pub fn soak_options(args: &[String], out: &mut dyn Write, err: &mut dyn Write, color: bool) -> Result<String, i32> {
-    match Command::try_parse_from(args) {
+pub fn soak_options(
+    args: &[String],
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    terminal: Terminal,
+) -> Result<String, i32> {
+    match parse(args, terminal) {
         Ok(Command { task: Task::Soak(arguments) }) => serde_json::to_string(&arguments).map_err(|_| USAGE),
         Ok(_) => Err(USAGE),
-        Err(error) => Err(usage(&error, out, err, color)),
+        Err(error) => Err(usage(&error, args, out, err, terminal)),
+    }
+}
+
+fn parse(args: &[String], terminal: Terminal) -> Result<Command, clap::Error> {
+    let mut command = Command::command().term_width(terminal.look().width);
+    let mut matches = command.try_get_matches_from_mut(args)?;
+    Command::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+impl Task {
+    fn is_json(&self) -> bool {
+        match self {
+            Self::Show { json, .. } => *json,
+            Self::Heap(task) => task.is_json(),
+            Self::Soak(_) | Self::Build => false,
+        }
     }
 }
 
 /// Help and version are answers; the rest is said on standard error.
-fn usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write, color: bool) -> i32 {
+fn usage(error: &clap::Error, args: &[String], out: &mut dyn Write, err: &mut dyn Write, terminal: Terminal) -> i32 {
     let text = error.render();
-    let text = if color { text.ansi().to_string() } else { text.to_string() };
+    let text = match terminal.color && !args.iter().any(|arg| arg.contains(units::steers)) {
+        true => text.ansi().to_string(),
+        false => text.to_string().split('\n').map(units::plain).collect::<Vec<_>>().join("\n"),
+    };
     let to: &mut dyn Write = if error.use_stderr() { err } else { out };
+    let to = &mut Fitting::new(to, Some(terminal.look().width));
     match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
         Ok(()) => error.exit_code(),
         Err(_) => USAGE,
     }
 }
 
-fn show(
-    target: Option<&str>,
+struct Show<'a> {
+    target: Option<&'a str>,
+    all: bool,
     json: bool,
     limit: usize,
-    terminal: Terminal,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> io::Result<i32> {
-    let found = match files::find(target) {
-        Ok(found) => found,
-        Err(error) => {
-            writeln!(err, "plimsoll: {}", units::plain(&error.to_string()))?;
-            return Ok(NOTHING);
-        }
-    };
-    let mut records = Vec::new();
-    for found in found {
-        match found.record {
-            Ok(record) => records.push(*record),
+}
+
+impl Show<'_> {
+    fn run(&self, terminal: Terminal, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<i32> {
+        let found = match files::find(self.target) {
+            Ok(found) => found,
             Err(error) => {
-                let path = found.path.display().to_string();
-                writeln!(err, "plimsoll: {}: {}", units::plain(&path), units::plain(&error.to_string()))?;
+                writeln!(err, "plimsoll: {}", units::plain(&error.to_string()))?;
+                return Ok(NOTHING);
+            }
+        };
+        let mut records = Vec::new();
+        for found in found {
+            match found.record {
+                Ok(record) => records.push(*record),
+                Err(error) => {
+                    let path = found.path.display().to_string();
+                    writeln!(err, "plimsoll: {}: {}", units::plain(&path), units::plain(&error.to_string()))?;
+                }
             }
         }
+        if records.is_empty() {
+            return Ok(NOTHING);
+        }
+        let options = show::Options {
+            all: self.all,
+            limit: self.limit,
+            now: epoch_ms(),
+            zone: units::local_zone(),
+            look: terminal.look(),
+            judge: &judge,
+            mappings: &mappings,
+        };
+        match self.json {
+            true => show::json(&records, &options, out)?,
+            false => show::text(&records, &options, out)?,
+        }
+        Ok(OK)
     }
-    if records.is_empty() {
-        return Ok(NOTHING);
-    }
-    let options = show::Options { limit, now: epoch_ms(), look: terminal.look(), judge: &judge, mappings: &mappings };
-    match json {
-        true => show::json(&records, &options, out)?,
-        false => show::text(&records, &options, out)?,
-    }
-    Ok(OK)
 }
 
 /// The cause of a death as far as the record and this machine tell.

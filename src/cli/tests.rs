@@ -64,3 +64,49 @@ fn shows_the_record_in_a_file() {
     assert_eq!((&record["pid"], &record["alive"]), (&4711.into(), &false.into()));
     assert!(record["death"]["cause"].is_string());
 }
+
+#[test]
+fn help_fits_eighty_columns_and_calls_the_command_by_its_name() {
+    let heap = ["summary", "diff", "path", "dominators", "object"];
+    let mut calls: Vec<Vec<&str>> = vec![vec![], vec!["show"], vec!["soak"], vec!["heap"], vec!["build"]];
+    calls.extend(heap.map(|task| vec!["heap", task]));
+    for mut args in calls {
+        let usage = [&["Usage:", "plimsoll"], &args[..]].concat().join(" ");
+        args.push("--help");
+        let (code, out, _) = call(&args);
+        assert_eq!(code, 0);
+        assert!(out.contains(&usage), "no {usage} in\n{out}");
+        let wide: Vec<&str> = out.lines().filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(wide, [""; 0], "{args:?}");
+    }
+}
+
+#[test]
+fn errors_fit_eighty_columns_and_show_escapes() {
+    let long = format!("{}\u{1b}[2J", "/a path".repeat(30));
+    // clap leaves escapes out.
+    for (args, shown) in [
+        (&["show", &long][..], true),
+        (&["heap", "summary", &long], true),
+        (&["show", "--limit", &long], false),
+        (&[&long], false),
+    ] {
+        let (code, _, err) = call(args);
+        assert_ne!(code, 0);
+        assert!(err.lines().all(|line| line.chars().count() <= 80), "{err}");
+        assert!(err.contains("\\x1b[2J") == shown && !err.contains('\u{1b}'), "{err}");
+    }
+}
+
+#[test]
+fn json_is_never_broken_into_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.plimsoll"), crate::export::sample::image()).unwrap();
+    std::fs::write(folder.path().join("b.plimsoll"), crate::export::sample::image()).unwrap();
+    let (_, out, _) = call(&["show", folder.path().to_str().unwrap(), "--json"]);
+    assert_eq!(out.lines().count(), 2, "one a record, all of them");
+    let (_, one, _) = call(&["show", folder.path().to_str().unwrap()]);
+    assert!(one.contains("1 more record: 0 alive, 1 dead"), "{one}");
+    let (_, all, _) = call(&["show", folder.path().to_str().unwrap(), "--all"]);
+    assert!(all.starts_with("2 records: 0 alive, 2 dead"), "{all}");
+}

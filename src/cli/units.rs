@@ -1,10 +1,28 @@
 //! Sizes, durations and times as people read them. Everything takes whatever an odd record holds.
 
-use std::fmt::Write;
+use jiff::Timestamp;
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Text from a file, made harmless: what steers a terminal or turns the direction of writing is replaced.
+/// Text from outside on one line, with everything visible: what steers a terminal or turns the direction of writing is
+/// shown as JavaScript escapes it.
 pub fn plain(text: &str) -> String {
-    text.replace(steers, "\u{fffd}")
+    if !text.contains(steers) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            _ if !steers(c) => out.push(c),
+            '\u{0}'..='\u{ff}' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            _ => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+        }
+    }
+    out
 }
 
 /// Control characters, and those that reorder, hide or break what stands around them.
@@ -70,46 +88,53 @@ pub fn count(value: u64) -> String {
     out
 }
 
-/// `2026-11-22 13:24:05` UTC.
-pub fn date_time(epoch_ms: u64) -> String {
-    let (days, seconds) = (epoch_ms / 86_400_000, epoch_ms / 1000 % 86_400);
-    // The last day of the year 9999: beyond it no record is right about the time.
-    if days > 2_932_896 {
-        return format!("{epoch_ms} ms after 1970");
-    }
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+/// `2026-11-22 14:24:05 CET`.
+pub fn date_time(epoch_ms: u64, zone: &TimeZone) -> String {
+    format(epoch_ms, zone, "%Y-%m-%d %H:%M:%S %Z")
 }
 
-/// `13:24:05` UTC.
-pub fn clock(epoch_ms: u64) -> String {
-    let seconds = epoch_ms / 1000 % 86_400;
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+/// `14:24:05 CET`.
+pub fn clock(epoch_ms: u64, zone: &TimeZone) -> String {
+    format(epoch_ms, zone, "%H:%M:%S %Z")
 }
 
-/// Year, month and day of a day since 1970, in the Gregorian calendar: Howard Hinnant's `civil_from_days`, for days not
-/// before 1970.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months counted from March, so that the leap day is a year's last.
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+/// `14:24:05`.
+pub fn bare_clock(epoch_ms: u64, zone: &TimeZone) -> String {
+    format(epoch_ms, zone, "%H:%M:%S")
 }
 
-/// Cut to `width` characters, the cut marked. Characters, not columns: paths are mostly of single-width ones, and a row that
-/// is a little too wide wraps.
+/// What the zone is called at that time.
+pub fn zone_name(epoch_ms: u64, zone: &TimeZone) -> String {
+    format(epoch_ms, zone, "%Z")
+}
+
+/// The zone of `TZ` or of the system; UTC where neither says.
+pub fn local_zone() -> TimeZone {
+    TimeZone::try_system().unwrap_or(TimeZone::UTC)
+}
+
+fn format(epoch_ms: u64, zone: &TimeZone, how: &str) -> String {
+    let at = i64::try_from(epoch_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let text = at.and_then(|at| strtime::format(how, &at.to_zoned_datetime(zone.clone())).ok());
+    // No record is right about a time beyond the year 9999.
+    text.map_or_else(|| format!("{epoch_ms} ms after 1970"), |text| plain(&text))
+}
+
+/// Cut to `width` columns, the cut marked.
 pub fn cut(text: &str, width: usize, unicode: bool) -> String {
-    if text.chars().count() <= width {
+    if text.width() <= width {
         return text.to_owned();
     }
     let mark = if unicode { "…" } else { "..." };
-    let mut out: String = text.chars().take(width.saturating_sub(mark.chars().count())).collect();
-    let _ = out.write_str(mark);
+    let mut left = width.saturating_sub(mark.width());
+    let fits = |c: &char| {
+        let columns = c.width().unwrap_or(0);
+        let fits = columns <= left;
+        left = left.saturating_sub(columns);
+        fits
+    };
+    let mut out: String = text.chars().take_while(fits).collect();
+    out.push_str(mark);
     out
 }
 
@@ -132,13 +157,18 @@ mod tests {
     }
 
     #[test]
-    fn times_are_utc() {
-        assert_eq!(date_time(0), "1970-01-01 00:00:00");
-        assert_eq!(date_time(951_782_400_000), "2000-02-29 00:00:00");
-        assert_eq!(date_time(1_795_353_845_123), "2026-11-22 13:24:05");
-        assert_eq!(date_time(253_402_300_799_999), "9999-12-31 23:59:59");
-        assert_eq!(date_time(u64::MAX), "18446744073709551615 ms after 1970");
-        assert_eq!(clock(1_795_353_845_123), "13:24:05");
+    fn times_are_local_and_say_of_which_zone() {
+        let utc = |at| date_time(at, &TimeZone::UTC);
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_782_400_000), "2000-02-29 00:00:00 UTC");
+        assert_eq!(utc(1_795_353_845_123), "2026-11-22 13:24:05 UTC");
+        assert_eq!(utc(u64::MAX), "18446744073709551615 ms after 1970");
+        let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        assert_eq!(date_time(1_795_353_845_123, &berlin), "2026-11-22 14:24:05 CET");
+        assert_eq!(date_time(1_782_000_000_000, &berlin), "2026-06-21 02:00:00 CEST");
+        assert_eq!(clock(1_795_353_845_123, &berlin), "14:24:05 CET");
+        assert_eq!(bare_clock(1_795_353_845_123, &berlin), "14:24:05");
+        assert_eq!(zone_name(1_795_353_845_123, &berlin), "CET");
     }
 
     #[test]
@@ -149,11 +179,14 @@ mod tests {
     #[test]
     fn nothing_from_a_file_steers_the_terminal() {
         let hostile = "a\u{1b}[31mb\rc\u{9b}2Jd\u{202e}e\u{200b}f\u{2028}g";
-        assert_eq!(plain(hostile), "a\u{fffd}[31mb\u{fffd}c\u{fffd}2Jd\u{fffd}e\u{fffd}f\u{fffd}g");
+        assert_eq!(plain(hostile), r"a\x1b[31mb\rc\x9b2Jd\u202ee\u200bf\u2028g");
+        assert_eq!(plain("a\nb\tc\u{0}"), r"a\nb\tc\x00");
     }
 
     #[test]
-    fn a_cut_is_marked_and_within_characters() {
+    fn a_cut_is_marked_and_within_columns() {
+        assert_eq!(cut("日本語日本語", 6, true), "日本…");
+        assert_eq!(cut("日本語", 6, true), "日本語");
         assert_eq!(cut("/überlang", 5, true), "/übe…");
         assert_eq!(cut("/überlang", 5, false), "/ü...");
         assert_eq!(cut("/ü", 5, true), "/ü");

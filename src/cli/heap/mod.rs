@@ -148,6 +148,10 @@ struct Reading {
 }
 
 impl Task {
+    pub fn is_json(&self) -> bool {
+        self.options().json
+    }
+
     fn options(&self) -> &Options {
         match self {
             Self::Diff { options, .. } => options,

@@ -5,22 +5,28 @@ mod rss;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::io::{self, Write};
 
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::look::Look;
-use super::units;
+use super::units::{self, between};
 use crate::probe::process::smaps::Mappings;
 use crate::recorder::record::Record;
 
 /// What to show, and to whom.
 pub struct Options<'a> {
+    /// Every record, not only the first; only for text.
+    pub all: bool,
     /// Rows of a list, and records, at most; only for text.
     pub limit: usize,
     /// Epoch milliseconds.
     pub now: u64,
+    /// Of the times in the text.
+    pub zone: TimeZone,
     pub look: Look,
     /// Says what a record died of; asked for dead ones only.
     pub judge: &'a dyn Fn(&Record) -> Judgement,
@@ -53,7 +59,7 @@ struct Line<'a> {
 /// What `out` answers.
 pub fn json(records: &[Record], options: &Options, out: &mut dyn Write) -> io::Result<()> {
     for record in records {
-        let death = (!record.alive).then(|| (options.judge)(record));
+        let death = judgement(record, options);
         let line = serde_json::to_string(&Line { record, death })?;
         writeln!(out, "{}", escape(line))?;
     }
@@ -75,27 +81,50 @@ pub(super) fn escape(json: String) -> String {
     out
 }
 
-/// An overview if there are several, then a page for each.
+/// The page of the first record, and how many more there are; with `all` an overview, then a page for each.
 ///
 /// # Errors
 /// What `out` answers.
 pub fn text(records: &[Record], options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    let judgements: Vec<Option<Judgement>> =
-        records.iter().map(|record| (!record.alive).then(|| (options.judge)(record))).collect();
-    if records.len() > 1 {
-        let alive = records.iter().filter(|record| record.alive).count();
-        let summary = format!("{} records: {alive} alive, {} dead", records.len(), records.len() - alive);
-        writeln!(out, "{}", options.look.bold(&summary))?;
-        tables::overview(records, &judgements, options, out)?;
+    if options.all && records.len() > 1 {
+        return every(records, options, out);
     }
+    let [first, others @ ..] = records else { return Ok(()) };
+    page::write(first, judgement(first, options).as_ref(), options, out)?;
+    more(others, options, out)
+}
+
+fn every(records: &[Record], options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    let judgements: Vec<Option<Judgement>> = records.iter().map(|record| judgement(record, options)).collect();
+    let alive = records.iter().filter(|record| record.alive).count();
+    let summary = format!("{} records: {alive} alive, {} dead", records.len(), records.len() - alive);
+    writeln!(out, "{}", options.look.bold(&summary))?;
+    tables::overview(records, &judgements, options, out)?;
     for (record, judgement) in records.iter().zip(&judgements).take(options.limit) {
-        if records.len() > 1 {
-            let rule = options.look.rule().to_string();
-            writeln!(out, "\n{}", rule.repeat(options.look.width.clamp(20, 120)))?;
-        }
+        let rule = options.look.rule().to_string();
+        writeln!(out, "\n{}", rule.repeat(options.look.width))?;
         page::write(record, judgement.as_ref(), options, out)?;
     }
     left_out(records.len(), options, "records", out)
+}
+
+/// Of those that are not shown, the newest death is what somebody may look for.
+fn more(others: &[Record], options: &Options, out: &mut dyn Write) -> io::Result<()> {
+    if others.is_empty() {
+        return Ok(());
+    }
+    let alive = others.iter().filter(|record| record.alive).count();
+    let records = if others.len() == 1 { "record" } else { "records" };
+    write!(out, "\n{} more {records}: {alive} alive, {} dead", others.len(), others.len() - alive)?;
+    let deaths = others.iter().filter_map(|record| judgement(record, options));
+    if let Some(last) = deaths.max_by_key(|judgement| judgement.at) {
+        write!(out, ", the last {} ago ({})", between(last.at, options.now), options.look.plain(&last.cause))?;
+    }
+    writeln!(out, ". --all shows them.")
+}
+
+fn judgement(record: &Record, options: &Options) -> Option<Judgement> {
+    (!record.alive).then(|| (options.judge)(record))
 }
 
 /// Says how many rows of a list are not shown.

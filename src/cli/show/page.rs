@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::super::units::{between, clock, count, cut, date_time, duration, size};
-use super::super::{chart, units};
+use super::super::chart;
+use super::super::fit::HANG;
+use super::super::units::{self, between, clock, count, cut, duration, size, zone_name};
+use super::verdict::verdict;
 use super::{Judgement, Options, left_out, rss, tables};
 use crate::recorder::findings::findings;
 use crate::recorder::record::{InFlight, Record, Sample, Trend};
@@ -44,7 +46,11 @@ impl Page<'_> {
     }
 
     fn fact(&mut self, name: &str, fact: &str) -> io::Result<()> {
-        writeln!(self.out, "  {name:<19} {fact}")
+        writeln!(self.out, "  {name:<19} {HANG}{fact}")
+    }
+
+    fn date_time(&self, at: u64) -> String {
+        units::date_time(at, &self.options.zone)
     }
 
     fn head(&mut self, judgement: Option<&Judgement>) -> io::Result<()> {
@@ -52,23 +58,14 @@ impl Page<'_> {
         let thread = if record.thread == 0 { String::new() } else { format!(", worker thread {}", record.thread) };
         let name = options.look.plain(&record.name);
         let who = format!("{}, pid {}{thread}: ", if name.is_empty() { "(no name)" } else { &name }, record.pid);
-        let state = match judgement {
-            None => options.look.good("alive"),
-            // A process that ended by itself is no alarm.
-            Some(judgement) if record.exit.as_ref().is_some_and(|exit| exit.code == 0) => {
-                format!("dead, {}", options.look.plain(&judgement.cause))
-            }
-            Some(judgement) => options.look.alarm(&format!("dead, {}", options.look.plain(&judgement.cause))),
-        };
-        writeln!(self.out, "{}{state}", options.look.bold(&who))?;
-        let heartbeat = format!("{} UTC", date_time(record.last_heartbeat));
+        let verdict = verdict(record, judgement, options);
+        writeln!(self.out, "{}{verdict}", options.look.bold(&who))?;
+        let heartbeat = self.date_time(record.last_heartbeat);
         let ago = between(record.last_heartbeat, options.now);
         match judgement {
             None => {
-                self.fact(
-                    "up",
-                    &format!("{}, since {} UTC", between(record.started_at, options.now), date_time(record.started_at)),
-                )?;
+                let up = between(record.started_at, options.now);
+                self.fact("up", &format!("{up}, since {}", self.date_time(record.started_at)))?;
                 self.fact("last heartbeat", &format!("{ago} ago, {heartbeat}"))?;
                 if options.now.saturating_sub(record.last_heartbeat) > HEARTBEAT_LATE_MS {
                     let late = options
@@ -79,7 +76,7 @@ impl Page<'_> {
             }
             Some(judgement) => {
                 self.fact("evidence", &options.look.plain(&judgement.evidence))?;
-                let died = format!("{} UTC, {} ago", date_time(judgement.at), between(judgement.at, options.now));
+                let died = format!("{}, {} ago", self.date_time(judgement.at), between(judgement.at, options.now));
                 self.fact("died", &format!("{died}, after {}", between(record.started_at, judgement.at)))?;
                 self.fact("last heartbeat", &format!("{heartbeat}, {ago} ago"))?;
             }
@@ -146,17 +143,18 @@ impl Page<'_> {
         let since = last.saturating_sub(CHART_MS);
         let recent = self.record.samples.iter().filter(|sample| sample.at >= since);
         let series: Vec<(u64, u64)> = recent.map(|sample| (sample.at, figure(sample))).collect();
-        let Some(lines) = chart::lines(&series, self.options.look.width.saturating_sub(2), self.options.look.unicode)
-        else {
+        let (look, zone) = (self.options.look, &self.options.zone);
+        let Some(lines) = chart::lines(&series, look.width.saturating_sub(2), look.unicode, zone) else {
             return Ok(());
         };
+        let zone = zone_name(last, zone);
         let value = |chosen: Option<&(u64, u64)>| chosen.map_or(0, |(_, value)| *value);
         let (first, last) = (value(series.iter().min_by_key(|at| at.0)), value(series.iter().max_by_key(|at| at.0)));
         let peak = value(series.iter().max_by_key(|at| at.1));
         let arrow = self.options.look.arrow();
         writeln!(
             self.out,
-            "\n  {name}: {} {arrow} {}, at most {} (times in UTC)",
+            "\n  {name}: {} {arrow} {}, at most {} (times in {zone})",
             bytes(first),
             bytes(last),
             bytes(peak)
@@ -174,9 +172,21 @@ impl Page<'_> {
             let state = trend.state.name();
             let state =
                 if trend.state == TrendState::Leaking { self.options.look.alarm(state) } else { state.to_owned() };
-            self.fact(quantity.name(), &format!("{state}{}", growth(trend)))?;
+            self.fact(quantity.name(), &format!("{state}{}", self.growth(trend)))?;
         }
         Ok(())
+    }
+
+    /// The figures behind a state, as far as there are any.
+    fn growth(&self, trend: &Trend) -> String {
+        let (Some(mean), Some(low), Some(high), Some(p)) = (trend.bytes_per_thousand, trend.low, trend.high, trend.p)
+        else {
+            return String::new();
+        };
+        let since = trend.since.map_or(String::new(), |at| format!(", since {}", self.date_time(at)));
+        let [mean, low, high] = [mean, low, high].map(|per_thousand| per_thousand / 1e3);
+        let samples = trend.samples;
+        format!(": {mean:.1} B a request ({low:.1} to {high:.1}) over {samples} collections, p {p:.1e}{since}")
     }
 
     fn findings(&mut self) -> io::Result<()> {
@@ -193,10 +203,10 @@ impl Page<'_> {
             let what = format!("{} {}{route}{origin}{times}", finding.severity, self.options.look.plain(&finding.kind));
             let what = if finding.severity == "info" { what } else { self.options.look.bold(&what) };
             writeln!(self.out, "  {what}")?;
-            writeln!(self.out, "    {}", self.options.look.plain(&finding.advice))?;
+            writeln!(self.out, "    {HANG}{}", self.options.look.plain(&finding.advice))?;
             if let (Some(class), Some(path)) = (&finding.class, &finding.path) {
                 let path = path.join(if self.options.look.unicode { " → " } else { " -> " });
-                writeln!(self.out, "    {}  {}", self.options.look.plain(class), self.options.look.plain(&path))?;
+                writeln!(self.out, "    {HANG}{}: {}", self.options.look.plain(class), self.options.look.plain(&path))?;
             }
         }
         left_out(findings.len(), self.options, "findings", self.out)
@@ -247,7 +257,11 @@ impl Page<'_> {
             let pause = duration(collection.pause_ms);
             self.fact(
                 label,
-                &format!("{} {}, {pause}: {before} {arrow} {after}", clock(collection.at), collection.kind),
+                &format!(
+                    "{} {}, {pause}: {before} {arrow} {after}",
+                    clock(collection.at, &self.options.zone),
+                    collection.kind
+                ),
             )?;
         }
         Ok(())
@@ -317,7 +331,7 @@ impl Page<'_> {
                 1 => "once".to_owned(),
                 grants => format!("{} times", count(grants)),
             };
-            let near = format!("V8 was granted a reserve {grants}, last at {} UTC", date_time(at));
+            let near = format!("V8 was granted a reserve {grants}, last at {}", self.date_time(at));
             self.fact("near heap limit", &near)?;
         }
         Ok(())
@@ -345,7 +359,7 @@ impl Page<'_> {
 
     fn events(&mut self) -> io::Result<()> {
         let record = self.record;
-        self.title("Events (UTC)")?;
+        self.title("Events")?;
         let shown = record.events.len().min(EVENTS.min(self.options.limit));
         if record.events.len() > shown {
             writeln!(self.out, "  the last {shown} of {}", record.events.len())?;
@@ -354,7 +368,7 @@ impl Page<'_> {
             let route =
                 event.route.as_ref().map_or(String::new(), |route| format!("{} ", self.options.look.plain(route)));
             let detail = cut(&self.options.look.plain(&event.detail), 400, self.options.look.unicode);
-            let line = format!("{}  {:<18} {route}{detail}", date_time(event.at), event.kind);
+            let line = format!("{}  {:<18} {HANG}{route}{detail}", self.date_time(event.at), event.kind);
             writeln!(self.out, "  {}", line.trim_end())?;
         }
         if record.events.is_empty() { writeln!(self.out, "  none") } else { Ok(()) }
@@ -379,15 +393,4 @@ fn bytes(bytes: u64) -> String {
 
 fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { String::new() } else { format!(" ({:.0} %)", part as f64 / whole as f64 * 100.0) }
-}
-
-/// The figures behind a state, as far as there are any.
-fn growth(trend: &Trend) -> String {
-    let (Some(mean), Some(low), Some(high), Some(p)) = (trend.bytes_per_thousand, trend.low, trend.high, trend.p)
-    else {
-        return String::new();
-    };
-    let since = trend.since.map_or(String::new(), |at| format!(", since {} UTC", date_time(at)));
-    let [mean, low, high] = [mean, low, high].map(|per_thousand| per_thousand / 1e3);
-    format!(": {mean:.1} B a request ({low:.1} to {high:.1}) over {} collections, p {p:.1e}{since}", trend.samples)
 }

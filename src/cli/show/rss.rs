@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::super::fit::HANG;
 use super::super::units::size;
 use super::Options;
 use crate::probe::memory::{Heap, Jemalloc, Name, Part, Readings, View};
@@ -26,11 +27,12 @@ pub fn write(record: &Record, options: &Options, out: &mut dyn Write) -> io::Res
     parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     for (part, bytes) in parts.iter().filter(|(_, bytes)| *bytes >= rss / 1000) {
         let share = *bytes as f64 / rss as f64 * 100.0;
-        let line = format!("{:<19} {:>9} {share:>5.1} %  {}", label(part.name), size(*bytes as f64), part.meaning);
+        let line =
+            format!("{:<19} {:>9} {share:>5.1} %  {HANG}{}", label(part.name), size(*bytes as f64), part.meaning);
         writeln!(out, "  {line}")?;
     }
     for advice in parts.iter().filter_map(|(part, _)| part.advice.as_ref()) {
-        writeln!(out, "  {} {advice}", options.look.arrow())?;
+        writeln!(out, "  {} {HANG}{advice}", options.look.arrow())?;
     }
     // The advice on malloc says it already.
     let said = parts.iter().any(|(part, _)| part.name == Name::MallocInUse && part.advice.is_some());

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 
-use super::super::units::{between, count, date_time, duration, size};
+use super::super::units::{between, count, duration, size};
 use super::{Judgement, Options};
 use crate::recorder::record::{Distribution, InFlight, Record, RouteStats};
 
@@ -50,7 +50,7 @@ pub fn overview(
         ("Name", Left),
         ("Pid", Right),
         ("State", Left),
-        ("Last heartbeat (UTC)", Left),
+        ("Last heartbeat", Left),
         ("RSS", Right),
         ("Heap used", Right),
         ("In flight", Right),
@@ -66,7 +66,7 @@ pub fn overview(
             options.look.plain(&record.name),
             format!("{}{thread}", record.pid),
             state,
-            date_time(record.last_heartbeat),
+            format!("{} ago", between(record.last_heartbeat, options.now)),
             size(record.process.rss_bytes as f64),
             size(record.heap.used_bytes as f64),
             count(record.in_flight.len() as u64),

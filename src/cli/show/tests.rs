@@ -3,9 +3,10 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cli::fit::Fitting;
 use crate::export::sample;
-use crate::recorder::record::{Event, InFlight, NearLimit};
-use crate::recorder::{FILE_BYTES, reader};
+use crate::recorder::record::{Event, Finding, InFlight, LayerStats, NearLimit, Trend};
+use crate::recorder::{FILE_BYTES, TrendState, reader};
 
 fn judge(_: &Record) -> Judgement {
     Judgement { cause: "cgroup OOM".into(), evidence: "The cgroup held 511 of 512 MiB.".into(), at: 1_795_353_845_123 }
@@ -14,13 +15,28 @@ fn judge(_: &Record) -> Judgement {
 const LOOK: Look = Look { width: 100, color: false, unicode: true };
 
 fn options() -> Options<'static> {
-    Options { limit: 100, now: 1_795_353_999_000, look: LOOK, judge: &judge, mappings: &|_| None }
+    Options {
+        all: false,
+        limit: 100,
+        now: 1_795_353_999_000,
+        zone: TimeZone::UTC,
+        look: LOOK,
+        judge: &judge,
+        mappings: &|_| None,
+    }
 }
 
 fn shown(records: &[Record], options: &Options) -> String {
     let mut out = Vec::new();
-    text(records, options, &mut out).unwrap();
+    let mut fitting = Fitting::new(&mut out, Some(options.look.width));
+    text(records, options, &mut fitting).unwrap();
+    fitting.flush().unwrap();
     String::from_utf8(out).unwrap()
+}
+
+/// What was said, however it is broken into lines.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn dead() -> Record {
@@ -63,7 +79,7 @@ fn tells_how_long_the_loop_is_blocked_and_on_which_request() {
 
 #[test]
 fn tells_what_was_allocated_and_what_of_it_is_attributed() {
-    let text = shown(&[dead()], &options());
+    let text = flat(&shown(&[dead()], &options()));
     assert!(
         text.contains(
             "900 MiB on the heap since the start (exact): 400 MiB attributed to requests, 500 MiB unattributed"
@@ -85,7 +101,7 @@ fn tells_where_the_rss_of_a_living_process_is_by_its_mappings() {
     let text = shown(&[alive], &Options { mappings: &mappings, ..options() });
     for part in [
         "Where the RSS is (390 MiB now)",
-        "  malloc                201 MiB  51.5 %  other memory from malloc, in use or held free",
+        "  malloc                201 MiB  51.5 %  other memory from malloc, in use or",
         "  V8 heap              90.0 MiB  23.1 %",
         "  buffers, external    30.0 MiB   7.7 %",
         "→ 201 MiB of native memory: in the process, plimsoll.memory() tells what of it is free",
@@ -111,9 +127,9 @@ fn tells_what_presses_and_whether_it_sheds() {
     record.requests.shed_reported = 3;
     record.near_limit = NearLimit { grants: 1, at: Some(1_795_353_845_000) };
     record.pressure.level = 0.43;
-    let text = shown(&[record], &options());
+    let text = flat(&shown(&[record], &options()));
     for part in [
-        "reported only       0 over a limit, 3 to relieve the process",
+        "reported only 0 over a limit, 3 to relieve the process",
         "shedding, pressed to 43 %; live heap ",
         "RSS 45 % of the cgroup's limit",
         "V8 was granted a reserve once, last at 2026-11-22 13:24:05 UTC",
@@ -150,7 +166,7 @@ fn a_limit_leaves_rows_out_and_says_how_many_but_not_the_one_that_was_running() 
 #[test]
 fn an_overview_comes_before_several() {
     let alive = Record { alive: true, pid: 4712, last_heartbeat: options().now - 400, ..sample::record() };
-    let text = shown(&[alive, dead()], &options());
+    let text = shown(&[alive, dead()], &Options { all: true, ..options() });
     assert!(text.starts_with("2 records: 1 alive, 1 dead\n"));
     assert!(text.contains("shop, pid 4712: alive"));
     assert!(text.contains("400 ms ago"));
@@ -164,7 +180,7 @@ fn a_living_process_without_heartbeat_is_pointed_out() {
 
 #[test]
 fn a_terminal_without_utf8_gets_ascii_and_no_colour_unless_asked() {
-    let text = shown(&[dead(), dead()], &Options { look: Look { unicode: false, ..LOOK }, ..options() });
+    let text = shown(&[dead(), dead()], &Options { all: true, look: Look { unicode: false, ..LOOK }, ..options() });
     let odd: Vec<char> = text.chars().filter(|c| !c.is_ascii()).collect();
     assert_eq!(odd, [], "{text}");
     assert!(text.contains("> RUNNING") && !text.contains('\u{1b}'));
@@ -175,12 +191,131 @@ fn a_terminal_without_utf8_gets_ascii_and_no_colour_unless_asked() {
 }
 
 #[test]
+fn one_record_is_shown_and_how_many_more_there_are() {
+    let alive = Record { alive: true, pid: 4712, ..sample::record() };
+    let text = shown(&[alive.clone(), alive.clone(), dead()], &options());
+    assert!(text.starts_with("shop, pid 4712: alive, "), "{text}");
+    assert_eq!(text.matches(", pid ").count(), 1);
+    assert!(
+        text.ends_with("\n2 more records: 1 alive, 1 dead, the last 2 min 34 s ago (cgroup OOM). --all shows them.\n"),
+        "{text}"
+    );
+    assert!(
+        shown(&[alive.clone(), alive.clone()], &options())
+            .ends_with("1 more record: 1 alive, 0 dead. --all shows them.\n")
+    );
+    assert!(!shown(&[alive], &options()).contains("--all"));
+}
+
+#[test]
+fn the_first_line_is_the_verdict() {
+    let first =
+        |record: &Record| flat(shown(std::slice::from_ref(record), &options()).split("\n  up ").next().unwrap());
+    let alive = Record { alive: true, ..sample::record() };
+    let mut record = Record { blocked_ms: 0.0, cgroup: Default::default(), findings: Vec::new(), ..alive };
+    assert_eq!(first(&record), "shop, pid 4711: alive, leaks 528 B a request");
+    let leak = Finding {
+        kind: "leak".into(),
+        route: Some("GET /users/:id".into()),
+        origin: Some("src/users.js:12".into()),
+        bytes_per_request: Some(1_692.0),
+        severity: "critical",
+        ..Finding::default()
+    };
+    record.findings = vec![leak.clone(), Finding { kind: "timer".into(), severity: "warning", ..Finding::default() }];
+    let all = "shop, pid 4711: alive, leaks 1692 B a request in GET /users/:id at src/users.js:12; 1 finding";
+    assert_eq!(first(&record), all);
+    record.findings = vec![Finding { withdrawn_at: Some(7), ..leak }];
+    for (state, verdict) in [
+        (TrendState::Steady, "steady"),
+        (TrendState::Suspicious, "uncertain: memory grows, but that may end"),
+        (TrendState::WarmingUp, "learning: too few collections to say whether it leaks"),
+    ] {
+        record.trend.heap = Some(Trend { state, ..Trend::default() });
+        assert_eq!(first(&record), format!("shop, pid 4711: alive, {verdict}"));
+    }
+    record.blocked_ms = 4500.0;
+    record.trend.heap = Some(Trend { state: TrendState::Steady, ..Trend::default() });
+    assert!(first(&record).ends_with("alive, steady; its event loop has been blocked for 4.5 s"));
+    let died = shown(&[dead()], &options());
+    assert!(died.starts_with("shop, pid 4711: dead, cgroup OOM; leaked 528 B a request\n"), "{died}");
+}
+
+#[test]
+fn times_are_those_of_the_zone() {
+    let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let text = shown(&[Record { last_heartbeat: 1_795_353_845_000, ..dead() }], &Options { zone, ..options() });
+    assert!(text.contains("2026-11-22 14:24:05 CET, 2 min 34 s ago") && text.contains("(times in CET)"), "{text}");
+    assert!(!text.contains("UTC"), "{text}");
+}
+
+fn widest(text: &str) -> (usize, &str) {
+    let width = |line| (textwrap::core::display_width(line), line);
+    text.lines().map(width).max_by_key(|(width, _)| *width).unwrap_or_default()
+}
+
+#[test]
 fn fits_the_width_of_the_terminal() {
-    for width in [80, 100, 160] {
-        let text = shown(&[dead()], &Options { look: Look { width, ..LOOK }, ..options() });
-        let tables = text.lines().filter(|line| line.contains("POST /") || line.contains('┤') || line.contains("───"));
-        for line in tables.filter(|line| !line.contains("blocked")) {
-            assert!(line.chars().count() <= width, "{width}: {line}");
+    for width in [40, 60, 80, 100, 120] {
+        let look = Look { width, ..LOOK };
+        let text = shown(&[dead(), dead()], &Options { all: true, look, ..options() });
+        let (widest, line) = widest(&text);
+        assert!(widest <= width, "{width}: {line}");
+    }
+}
+
+/// Of a user's choosing, a client's, or the app's author's.
+const TEXT: &str = "([a-z/:.-]{0,50}|[日本語é🚢]{0,30}|[\\x00-\\x1f\\x7f-\\x9f\u{202e}\u{200b}]{0,6}| ){0,12}";
+
+proptest! {
+    // A page takes tens of milliseconds unoptimised.
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn whatever_is_in_a_record_fits_and_steers_nothing(
+        texts in prop::collection::vec(TEXT, 12),
+        numbers in prop::collection::vec(any::<u64>(), 12),
+        advice in prop::collection::vec("[a-zé日]{1,16}", 1..120),
+        (alive, unicode) in any::<(bool, bool)>(),
+        width in prop_oneof![3 => Just(80usize), 1 => 40..120usize],
+    ) {
+        let mut record = Record { alive, ..dead() };
+        let text = |n: usize| texts[n].clone();
+        (record.name, record.script, record.node_version, record.platform) = (text(0), text(1), text(2), text(3));
+        record.path = Some(text(4));
+        (record.heap.used_bytes, record.heap.allocated_bytes, record.process.rss_bytes) = (numbers[0], numbers[1], numbers[2]);
+        (record.requests.total, record.faults, record.started_at) = (numbers[3], numbers[4], numbers[5]);
+        record.gc.iter_mut().for_each(|total| (total.count, total.pause_ms) = (numbers[6], numbers[7] as f64));
+        for (route, n) in record.routes.iter_mut().zip([5, 6, 7]) {
+            (route.route, route.method, route.count) = (text(n), text(n + 1), numbers[8]);
+            let layer = LayerStats { name: text(n + 2), origin: Some(text(n)), count: numbers[9], ..LayerStats::default() };
+            route.layers.push(layer);
+        }
+        record.in_flight.iter_mut().step_by(7).for_each(|request| (request.path, request.route) = (text(8), Some(text(9))));
+        record.events.push(Event { at: numbers[10], route: Some(text(10)), detail: text(11), ..Event::default() });
+        let words = advice.join(" ");
+        record.findings = vec![Finding {
+            kind: text(9),
+            route: Some(text(10)),
+            origin: Some(text(11)),
+            class: Some(text(0)),
+            path: Some(vec![text(1), text(2)]),
+            count: numbers[11],
+            severity: "warning",
+            advice: words,
+            ..Finding::default()
+        }];
+        let evidence = text(3);
+        let judge = |_: &Record| Judgement { cause: evidence.clone(), evidence: evidence.clone(), at: numbers[5] };
+        let look = Look { width, color: false, unicode };
+        let page = shown(&[record.clone(), record], &Options { all: true, look, judge: &judge, ..options() });
+        let (widest, line) = widest(&page);
+        prop_assert!(widest <= width, "{} of {}: {:?}", widest, width, line);
+        prop_assert_eq!(steering(&page), []);
+        // Every word of the advice is whole, and in order.
+        let mut shown = page.split_whitespace();
+        for word in advice.iter().map(|word| look.plain(word)) {
+            prop_assert!(shown.any(|shown| shown == word), "{} is missing or broken in\n{}", word, page);
         }
     }
 }
@@ -208,7 +343,7 @@ fn steering(text: &str) -> Vec<char> {
 #[test]
 fn strings_from_files_do_not_steer_the_terminal() {
     let judge = |record: &Record| Judgement { cause: record.name.clone(), evidence: record.name.clone(), at: 0 };
-    let options = Options { judge: &judge, ..options() };
+    let options = Options { all: true, judge: &judge, ..options() };
     assert_eq!(steering(&shown(&[hostile(), hostile()], &options)), []);
     let mut out = Vec::new();
     json(&[hostile()], &options, &mut out).unwrap();
@@ -246,7 +381,7 @@ fn everything(bytes: &[u8]) -> Result<usize, reader::ReadError> {
     let record = reader::read(bytes)?;
     let records = [record.clone(), Record { alive: true, ..record }];
     let mut out = Vec::new();
-    text(&records, &options(), &mut out).unwrap();
+    text(&records, &Options { all: true, ..options() }, &mut out).unwrap();
     let odd = Options { look: Look { unicode: false, color: true, width: 0 }, limit: usize::MAX, ..options() };
     text(&records[..1], &odd, &mut out).unwrap();
     json(&records[..1], &options(), &mut out).unwrap();

@@ -7,21 +7,23 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub use junit::junit;
-pub use text::text;
+pub use text::{error, text};
 
 pub const EXAMPLES: &str = "Examples:
-  npx plimsoll soak app.js                                 the GET routes of the Express app that app.js exports
-  npx plimsoll soak server.js --route 'GET /users/:id' --route 'POST /carts' --body '{\"id\":1}'
-  npx plimsoll soak server.js --har session.har            what a browser sent
-  npx plimsoll soak server.js --from shop --max 100b       the routes in the record of plimsoll({ name: 'shop' })
+  npx plimsoll soak app.js             the GET routes of the Express app it exports
+  npx plimsoll soak server.js --route 'GET /users/:id' --route 'POST /carts' \\
+      --body '{\"id\":1}'
+  npx plimsoll soak server.js --har session.har       what a browser sent
+  npx plimsoll soak server.js --from shop --max 100b  the routes in the record of
+      plimsoll({ name: 'shop' })
   npx plimsoll soak app.ts --node-arg --import --node-arg tsx --junit soak.xml
-  npx plimsoll soak server.js --json -- --config test.yml  what stands behind -- is the app's
+  npx plimsoll soak server.js --json -- --config test.yml   the app's own arguments
 
-The app runs in a process of its own, with PORT=0. It exports an Express app, a function (req, res), an http.Server, or a function or promise that
-makes one, or it listens by itself. Parameters of a route are filled with numbers, a new one for each request; {1..100} in a path counts up to
+The app runs in a process of its own, with PORT=0. It exports an Express app, a function (req, res), an http.Server, or a function or promise that \
+makes one, or it listens by itself. Parameters of a route are filled with numbers, a new one for each request; {1..100} in a path counts up to \
 100 and begins again.
 
-Exits with 0 if no route leaks, 1 if one does or keeps more than --max, 2 if there is no verdict: wrongly called, no server, an answer that was not
+Exits with 0 if no route leaks, 1 if one does or keeps more than --max, 2 if there is no verdict: wrongly called, no server, an answer that was not \
 expected, a crash, or not decided within --rounds.";
 
 #[derive(Args, Serialize)]
@@ -50,7 +52,7 @@ pub struct Arguments {
     /// A status that is right for each --route, where 2xx and 3xx are not all; again for each
     #[arg(long = "status", value_name = "CODE", requires = "route")]
     pub status: Vec<u16>,
-    /// Bytes that a request may keep, as 100b or 1kb [default: 48 of the heap, 256 of malloc]
+    /// Bytes that a request may keep, as 100b, 1kb or 1Ki [default: 48 of the heap, 256 of malloc]
     #[arg(long, value_name = "SIZE")]
     pub max: Option<String>,
     /// Requests in a block [default: 25 to 150, by how slow they are and what they keep]

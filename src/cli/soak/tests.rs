@@ -38,7 +38,7 @@ fn a_page_names_the_route_its_bytes_where_they_come_from_and_what_holds_them() {
         "    +1,000 User, which retain 4,184,000 B",
         "      global → cache: Map",
         "    +100 socket",
-        "  \u{fffd}[31mred",
+        "  \\x1b[31mred",
     ] {
         assert!(page.lines().any(|found| found == line), "{line}\n{page}");
     }
@@ -61,4 +61,14 @@ fn junit_has_a_case_a_route_and_nothing_that_breaks_xml() {
 fn numbers_say_no_more_than_they_know() {
     assert_eq!([0.1, 1.0, 0.002, -0.0001, 12.3456].map(number), ["0.1", "1", "0.002", "0", "12.346"]);
     assert_eq!([4183.4, -0.2, -3.0, 0.0].map(bytes), ["4,183 B", "0 B", "-3 B", "0 B"]);
+}
+
+#[test]
+fn an_error_fits_and_shows_what_the_app_has_printed_with_its_escapes() {
+    let look = Look { width: 40, color: false, unicode: true };
+    let said = "the app ended before it listened. Its last words:\n  | \u{1b}[31mError: cannot listen on that port of yours\u{1b}[0m\r";
+    let text = error(said, look);
+    assert!(text.starts_with("plimsoll: soak: the app ended before it\n"), "{text}");
+    assert!(text.contains("\n  | \\x1b[31mError: cannot listen on that\n    port of yours\\x1b[0m\\r\n"), "{text}");
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
 }

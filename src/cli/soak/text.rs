@@ -5,6 +5,7 @@ use std::fmt::Write;
 use comfy_table::CellAlignment::{Left, Right};
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 
+use super::super::fit::{HANG, fit_all};
 use super::super::look::Look;
 use super::super::units::{count, cut, duration};
 use super::{Outcome, Rate, Route, bytes, more, reasons};
@@ -12,12 +13,25 @@ use super::{Outcome, Rate, Route, bytes, more, reasons};
 /// Of a path that is longer, the end tells who holds the object.
 const PATH_CHARS: usize = 400;
 
+/// What lib/soak/server.js puts in front of the app's output.
+const OUTPUT: &str = "  | ";
+
 /// The page for a result.
 pub fn text(outcome: &Outcome, look: Look) -> String {
     let mut out = String::new();
     // A String takes everything.
     let _ = write(outcome, look, &mut out);
-    out
+    fit_all(&out, look.width)
+}
+
+/// Why there is no verdict: several lines where the app's last output is among them.
+pub fn error(text: &str, look: Look) -> String {
+    let line = |line: &str| match line.strip_prefix(OUTPUT) {
+        Some(output) => format!("{OUTPUT}{HANG}{}", look.plain(output)),
+        None => look.plain(line),
+    };
+    let text = text.split('\n').map(line).collect::<Vec<_>>().join("\n");
+    fit_all(&format!("plimsoll: soak: {text}\n"), look.width)
 }
 
 fn write(outcome: &Outcome, look: Look, out: &mut String) -> std::fmt::Result {
@@ -45,7 +59,7 @@ fn table(routes: &[Route], look: Look, out: &mut String) -> std::fmt::Result {
     table
         .load_style(TableStyle::new().header_separator(LineStyle::none().fill(rule).junction(rule)))
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(look.width.saturating_sub(2).clamp(60, 240) as u16)
+        .set_width(look.width.saturating_sub(2) as u16)
         .set_header(["Route", "Verdict", "Kept a request", "95 % interval", "Requests", "Rounds"]);
     for (index, alignment) in [Left, Left, Right, Right, Right, Right].into_iter().enumerate() {
         let column = table.column_mut(index).expect("the header makes its columns");
@@ -70,7 +84,7 @@ fn table(routes: &[Route], look: Look, out: &mut String) -> std::fmt::Result {
 fn details(route: &Route, look: Look, out: &mut String) -> std::fmt::Result {
     writeln!(out, "\n{}", look.bold(&format!("{}: {}", look.plain(&route.route), route.verdict)))?;
     for reason in reasons(route) {
-        writeln!(out, "  {}", look.plain(&reason))?;
+        writeln!(out, "  {HANG}{}", look.plain(&reason))?;
     }
     if !route.sites.is_empty() {
         writeln!(out, "  Allocated in")?;

@@ -1,0 +1,74 @@
+//! The first line of a page: does it leak, is it steady, is it too early to say, or how did it die?
+
+use super::super::units::duration;
+use super::{Judgement, Options};
+use crate::recorder::TrendState;
+use crate::recorder::findings::findings;
+use crate::recorder::record::{Finding, Record};
+
+/// From here on a blocked loop is part of the verdict.
+const BLOCKED_MS: f64 = 1000.0;
+
+pub fn verdict(record: &Record, judgement: Option<&Judgement>, options: &Options) -> String {
+    let look = options.look;
+    let Some(judgement) = judgement else {
+        let mut parts = vec![format!("{}, {}", look.good("alive"), state(record, options))];
+        if record.blocked_ms >= BLOCKED_MS {
+            parts.push(look.alarm(&format!("its event loop has been blocked for {}", duration(record.blocked_ms))));
+        }
+        parts.extend(others(record));
+        return parts.join("; ");
+    };
+    let cause = format!("dead, {}", look.plain(&judgement.cause));
+    // A process that ended by itself is no alarm.
+    let ended = record.exit.as_ref().is_some_and(|exit| exit.code == 0);
+    let cause = if ended { cause } else { look.alarm(&cause) };
+    match leak(record, options, "leaked") {
+        Some(leak) => format!("{cause}; {leak}"),
+        None => cause,
+    }
+}
+
+fn state(record: &Record, options: &Options) -> String {
+    if let Some(leak) = leak(record, options, "leaks") {
+        return options.look.alarm(&leak);
+    }
+    match record.trend.each().map(|(_, trend)| trend.state).max_by_key(|state| *state as u64) {
+        Some(TrendState::Steady) => "steady".to_owned(),
+        Some(TrendState::Suspicious) => "uncertain: memory grows, but that may end".to_owned(),
+        Some(_) => "learning: too few collections to say whether it leaks".to_owned(),
+        None if record.heap.exact => "learning: no major collection yet".to_owned(),
+        None => "leaks not judged: V8's exact counter is off".to_owned(),
+    }
+}
+
+/// `leaks 528 B a request in GET /users/:id`
+fn leak(record: &Record, options: &Options, leaks: &str) -> Option<String> {
+    let finding = standing(record).find(|finding| finding.kind == "leak");
+    let trend = record.trend.each().find(|(_, trend)| trend.state == TrendState::Leaking);
+    if finding.is_none() && trend.is_none() {
+        return None;
+    }
+    let by_trend = trend.and_then(|(_, trend)| trend.bytes_per_thousand).map(|bytes| bytes / 1e3);
+    let bytes = finding.as_ref().and_then(|finding| finding.bytes_per_request).or(by_trend);
+    let bytes = bytes.map_or(String::new(), |bytes| format!(" {bytes:.0} B a request"));
+    let place = |name: &str, text: Option<String>| {
+        text.map_or(String::new(), |text| format!(" {name} {}", options.look.plain(&text)))
+    };
+    let (route, origin) = finding.map_or((None, None), |finding| (finding.route, finding.origin));
+    Some(format!("{leaks}{bytes}{}{}", place("in", route), place("at", origin)))
+}
+
+/// What is worth reading beside the leak.
+fn others(record: &Record) -> Option<String> {
+    let many = standing(record).filter(|finding| finding.kind != "leak" && finding.severity != "info").count();
+    match many {
+        0 => None,
+        1 => Some("1 finding".to_owned()),
+        _ => Some(format!("{many} findings")),
+    }
+}
+
+fn standing(record: &Record) -> impl Iterator<Item = Finding> {
+    findings(record).into_iter().filter(|finding| finding.withdrawn_at.is_none())
+}
