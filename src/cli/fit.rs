@@ -2,8 +2,11 @@
 
 use std::io::{self, Write};
 
-use textwrap::core::display_width;
+use textwrap::core::{Word, display_width};
 use textwrap::{Options, WordSeparator, WordSplitter};
+
+/// A word of more columns may be broken behind a `/`.
+const LONG_WORD: usize = 30;
 
 /// Marks where the continuation lines of a line begin. No text from outside has one: [`super::units::plain`] makes it visible.
 pub const HANG: char = '\t';
@@ -27,9 +30,18 @@ pub fn fit(line: &str, width: usize) -> String {
     let options = Options::new(width)
         .initial_indent(&head)
         .subsequent_indent(&indent)
-        .word_separator(WordSeparator::AsciiSpace)
+        .word_separator(WordSeparator::Custom(words))
         .word_splitter(WordSplitter::NoHyphenation);
     textwrap::fill(&text, options)
+}
+
+/// Words, and the parts of long paths: `/dev/shm/` `plimsoll-0/` `2ee0b2e963390079.plimsoll`.
+fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
+    let parts = line.split_inclusive(' ').flat_map(|word| {
+        let long = display_width(word) > LONG_WORD;
+        word.split_inclusive(move |c: char| long && c == '/')
+    });
+    Box::new(parts.map(Word::from))
 }
 
 /// The same of several lines.
@@ -84,7 +96,9 @@ mod tests {
         assert_eq!(fit("  one two three four", 14), "  one two\n    three four");
         assert_eq!(fit("  name  \tone two three", 16), "  name  one two\n        three");
         assert_eq!(fit("a --max-old-space-size=3072 b", 27), "a --max-old-space-size=3072\n  b");
-        assert_eq!(fit("/a/long/path/that/has/no/space", 20), "/a/long/path/that/\n  has/no/space");
+        let path = "/dev/shm/plimsoll-1000/2ee0b2e963390079.plimsoll";
+        assert_eq!(fit(path, 40), "/dev/shm/plimsoll-1000/\n  2ee0b2e963390079.plimsoll");
+        assert_eq!(fit("so and/or b", 10), "so and/or\n  b");
     }
 
     #[test]

@@ -50,10 +50,10 @@ pub fn overview(
         ("Name", Left),
         ("Pid", Right),
         ("State", Left),
-        ("Last heartbeat", Left),
+        ("Last\nheartbeat", Left),
         ("RSS", Right),
-        ("Heap used", Right),
-        ("In flight", Right),
+        ("Heap\nused", Right),
+        ("In\nflight", Right),
     ];
     let mut table = table(&header, &[0, 2], options);
     for (record, judgement) in records.iter().zip(judgements).take(options.limit) {

@@ -10,14 +10,15 @@ pub use junit::junit;
 pub use text::{error, text};
 
 pub const EXAMPLES: &str = "Examples:
-  npx plimsoll soak app.js             the GET routes of the Express app it exports
+  npx plimsoll soak app.js          the GET routes of the Express app it exports
   npx plimsoll soak server.js --route 'GET /users/:id' --route 'POST /carts' \\
       --body '{\"id\":1}'
-  npx plimsoll soak server.js --har session.har       what a browser sent
-  npx plimsoll soak server.js --from shop --max 100b  the routes in the record of
-      plimsoll({ name: 'shop' })
+  npx plimsoll soak server.js --har session.har    what a browser sent
+  npx plimsoll soak server.js --from shop --max 100b
+      the routes in the record of plimsoll({ name: 'shop' })
   npx plimsoll soak app.ts --node-arg --import --node-arg tsx --junit soak.xml
-  npx plimsoll soak server.js --json -- --config test.yml   the app's own arguments
+  npx plimsoll soak server.js --json -- --config test.yml
+      arguments of the app come after --
 
 The app runs in a process of its own, with PORT=0. It exports an Express app, a function (req, res), an http.Server, or a function or promise that \
 makes one, or it listens by itself. Parameters of a route are filled with numbers, a new one for each request; {1..100} in a path counts up to \
