@@ -143,7 +143,7 @@ for (const [version, express] of Object.entries(versions)) {
         () => '10m',
         () => -1,
         () => undefined,
-        async () => 1000
+        () => Promise.resolve(1000)
       ]
       for (const [index, limit] of failing.entries()) {
         const before = faults.seen.count

@@ -167,7 +167,7 @@ test('priority() tells who is who', async t => {
 })
 
 for (const [what, priority, message] of [
-  ['that throws', () => Object.nothing.at, /priority function.*TypeError/s],
+  ['that throws', () => Object.nothing.at, /function of shed\(\)'s priority.*TypeError/s],
   ['that returns what there is not', () => 'urgent', /'low' or 'normal' or 'high'; got 'urgent'/]
 ]) {
   test(`a priority function ${what} is counted, reported once, and its requests are normal`, async t => {
@@ -183,7 +183,10 @@ for (const [what, priority, message] of [
     assert.equal(plimsoll.stats().faults, before + 3)
     // One place is reported once, whatever its fault.
     assert.ok(said.length <= reported + 1)
-    assert.match(said.join('\n'), message === undefined ? /./ : reported === 0 ? message : /priority function/)
+    assert.match(
+      said.join('\n'),
+      message === undefined ? /./ : reported === 0 ? message : /function of shed\(\)'s priority/
+    )
   })
 }
 

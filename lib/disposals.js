@@ -6,7 +6,7 @@
  * for, and one that throws is reported at once.
  */
 
-const { isNativeError } = require('node:util/types')
+const describe = require('./describe.js')
 const faults = require('./faults.js')
 const { find } = require('./findings.js')
 
@@ -95,8 +95,7 @@ function nowhere() {
 
 /** The message may hold what belongs to a user: name and code are enough to find it. */
 function thrown(error) {
-  const name = isNativeError(error) || error instanceof Error ? error.name : typeof error
-  return `failed with ${name}${error?.code ? ` ${error.code}` : ''}`
+  return `failed with ${describe.kind(error)}`
 }
 
 module.exports = { Disposals }

@@ -4,6 +4,7 @@
  * Faults of plimsoll's own: counted, reported once a place, swallowed. The user's server must not feel them.
  */
 
+const describe = require('./describe.js')
 const { native } = require('./native.js')
 
 const reported = new Set()
@@ -11,8 +12,9 @@ const reported = new Set()
 const seen = { count: 0, last: null }
 let log = null
 
+/** Never throws, whatever was thrown. */
 function report(where, error) {
-  const detail = `${where}: ${error?.stack ?? error}`
+  const detail = `${where}: ${describe.stack(error)}`
   seen.count += 1
   seen.last = detail
   native?.fault(detail.slice(0, 270))

@@ -31,7 +31,7 @@ function settings(where, given = false) {
   if (given !== true && !options.isObject(given)) {
     options.fail(where, given, 'true, false, or an object with ratio, threshold')
   }
-  const { ratio, threshold } = options.object(where, given === true ? {} : given, ['ratio', 'threshold'])
+  const { ratio, threshold } = options.object(where, given === true ? undefined : given, ['ratio', 'threshold'])
   const checked = {
     ratio: ratio === undefined ? DEFAULTS.ratio : atLeastOne(`${where}.ratio`, ratio),
     threshold: threshold === undefined ? DEFAULTS.threshold : options.size(`${where}.threshold`, threshold)

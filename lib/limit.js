@@ -110,7 +110,7 @@ function limit(value) {
 function settingsOf(value) {
   const where = "limit()'s"
   const plain = options.isObject(value) && !limits.isByType(value)
-  const given = plain ? options.object('limit()', value, OPTIONS) : { limit: value }
+  const given = plain ? options.object('limit()', value, OPTIONS) : { __proto__: null, limit: value }
   const { routes, fallback, defer = false, budget, minRate, report = false } = given
   if (fallback !== undefined && !usesFunction(given)) {
     options.fail(`${where} fallback`, fallback, 'a size, beside a function')

@@ -7,7 +7,7 @@
 
 const { METHODS } = require('node:http')
 const url = require('node:url')
-const faults = require('./faults.js')
+const hook = require('./hook.js')
 const options = require('./options.js')
 
 const LIMIT_TAKES = `${options.SIZE_TAKES}; or sizes by content type, or a function`
@@ -34,27 +34,19 @@ function compile(where, { limit, routes, fallback }) {
 }
 
 function compileOne(where, given, fallback) {
-  if (typeof given === 'function') return byFunction(where, given, fallback)
+  if (typeof given === 'function') {
+    return hook(where, given, result => options.size(`what the function of ${where} returns`, result), fallback)
+  }
   if (options.isObject(given)) return byType(where, given)
   const bytes = options.size(where, given, LIMIT_TAKES)
   return () => bytes
 }
 
-function byFunction(where, limitOf, fallback) {
-  return req => {
-    try {
-      return options.size(`what the function of ${where} returns`, limitOf(req))
-    } catch (error) {
-      faults.report(`in the function of ${where}`, error)
-      return fallback
-    }
-  }
-}
-
 function byType(where, given) {
   const exact = new Map()
   const families = new Map()
-  for (const [type, size] of Object.entries(given)) {
+  const sizes = { __proto__: null, ...given }
+  for (const [type, size] of Object.entries(sizes)) {
     const bytes = options.size(`${where} for ${JSON.stringify(type)}`, size)
     if (type === 'default') continue
     if (!TYPE.test(type))
@@ -63,8 +55,8 @@ function byType(where, given) {
     if (name.endsWith('/*')) families.set(name.slice(0, -1), bytes)
     else exact.set(name, bytes)
   }
-  if (given.default === undefined) options.fail(where, given, "a 'default' beside the content types, for all others")
-  const general = options.size(where, given.default)
+  if (sizes.default === undefined) options.fail(where, given, "a 'default' beside the content types, for all others")
+  const general = options.size(where, sizes.default)
   return req => {
     const header = req.headers['content-type'] ?? ''
     const end = header.indexOf(';')

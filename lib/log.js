@@ -4,6 +4,8 @@
  * The app's logger, as plimsoll calls it: what it throws becomes a warning of the process, with what it was told, and never reaches the server.
  */
 
+const describe = require('./describe.js')
+
 const CODE = 'PLIMSOLL_LOG'
 
 /** `{ info, warn, error }`, which do not throw. */
@@ -16,7 +18,7 @@ function guarded(logger) {
       failed(error)
     }
     function failed(error) {
-      process.emitWarning(message, { code: CODE, detail: `log.${name}() failed: ${error?.message ?? error}` })
+      process.emitWarning(message, { code: CODE, detail: `log.${name}() failed: ${describe.message(error)}` })
     }
   }
   return { info: method('info'), warn: method('warn'), error: method('error') }

@@ -42,7 +42,7 @@ function metrics(given) {
 /** The same as text, for a registry of one's own. Rejects without a binary. */
 metrics.text = async function text(given) {
   const settings = settingsOf('metrics.text()', given, [...OPTIONS, 'openmetrics'])
-  const { openmetrics = false } = given ?? {}
+  const { openmetrics = false } = { __proto__: null, ...given }
   options.oneOf("metrics.text()'s openmetrics", openmetrics, [true, false])
   if (!runtime.start()) throw new Error(`plimsoll: no metrics: ${reason}`)
   return (await rendered({ ...settings, openmetrics })).toString()

@@ -6,6 +6,8 @@
  */
 
 const { inspect } = require('node:util')
+const { isAsyncFunction } = require('node:util/types')
+const { shown } = require('./describe.js')
 
 const UNITS = {
   b: 1,
@@ -25,12 +27,6 @@ const SIZE_TAKES =
 
 function fail(where, value, takes) {
   throw new TypeError(`plimsoll: ${where} takes ${takes}; got ${shown(value)}`)
-}
-
-/** A value on one line, and no more of it than tells what it is. */
-function shown(value) {
-  const line = { compact: true, breakLength: Number.POSITIVE_INFINITY }
-  return inspect(value, { ...line, depth: 0, maxStringLength: 60, maxArrayLength: 3 })
 }
 
 /** A size in bytes. */
@@ -59,7 +55,11 @@ function oneOf(where, value, choices) {
 
 /** False for arrays, maps, promises (an `await` was forgotten): their options would be looked for in vain. */
 function isObject(value) {
-  return Object.prototype.toString.call(value) === '[object Object]'
+  try {
+    return Object.prototype.toString.call(value) === '[object Object]'
+  } catch {
+    return false
+  }
 }
 
 /** Of whatever global: jsdom and `vm` contexts bring URL classes of their own. */
@@ -67,17 +67,26 @@ function isUrl(value) {
   return typeof value?.href === 'string' && typeof value.protocol === 'string'
 }
 
-/** An object with no other keys than `known`; undefined is an empty one. */
+/**
+ * A copy of an object with no other keys than `known`; undefined is an empty one. The copy has no prototype: options that somebody has
+ * put on `Object.prototype` are not read.
+ */
 function object(where, value, known) {
-  if (value === undefined) return {}
+  if (value === undefined) return { __proto__: null }
   if (!isObject(value)) fail(where, value, `an object with ${known.join(', ')}`)
-  for (const key of Object.keys(value)) {
+  const own = { __proto__: null, ...value }
+  for (const key of Object.keys(own)) {
     if (!known.includes(key)) {
-      const got = `${inspect(key)} (got ${shown(value[key])})`
+      const got = `${inspect(key)} (got ${shown(own[key])})`
       throw new TypeError(`plimsoll: ${where} has no option ${got}; it takes ${known.join(', ')}`)
     }
   }
-  return value
+  return own
+}
+
+/** A function of the request whose result is needed at once. */
+function synchronous(where, value) {
+  return isAsyncFunction(value) ? fail(where, value, 'a function that returns its result, not a promise of it') : value
 }
 
 /** No arguments: one that is given would be ignored. */
@@ -91,4 +100,4 @@ function logger(where, value) {
   return fail(where, value, 'an object with the functions info, warn and error (console, pino, winston)')
 }
 
-module.exports = { SIZE_TAKES, fail, size, integer, string, oneOf, isObject, isUrl, object, none, logger }
+module.exports = { SIZE_TAKES, fail, size, integer, string, oneOf, isObject, isUrl, object, synchronous, none, logger }

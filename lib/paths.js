@@ -88,7 +88,7 @@ function isSea() {
 }
 
 function reasonOf(error) {
-  return `${error?.message ?? error}`.replace(/^plimsoll: /, '')
+  return describe.message(error).replace(/^plimsoll: /, '')
 }
 
 module.exports = { turn }

@@ -73,9 +73,16 @@ function grow(place, layer, index, text) {
 
 function join(prefix, pattern) {
   if (isRegExp(pattern)) return (prefix + pattern.source).slice(0, LABEL_LENGTH)
-  const path = String(pattern).replace(/\/+$/, '')
+  const path = withoutSlashes(String(pattern))
   const slash = prefix !== '' && path !== '' && path[0] !== '/' ? '/' : ''
   return (prefix + slash + path).slice(0, LABEL_LENGTH)
+}
+
+/** Without the slashes at its end. A regular expression would take quadratic time for a URL full of slashes. */
+function withoutSlashes(path) {
+  let end = path.length
+  while (end > 0 && path[end - 1] === '/') end -= 1
+  return path.slice(0, end)
 }
 
 function entryOf(root, prefix) {

@@ -19,10 +19,13 @@ let lookedAt = 0
 
 function rateOf(where, given) {
   if (given === undefined) return null
-  const object = options.isObject(given) ? options.object(where, given, ['bytes', 'graceMs']) : { bytes: given }
-  const bytes = options.size(`${where}${object === given ? '.bytes' : ''}`, object.bytes)
+  const several = options.isObject(given)
+  const { bytes: rate, graceMs = GRACE_MS } = several
+    ? options.object(where, given, ['bytes', 'graceMs'])
+    : { __proto__: null, bytes: given }
+  const bytes = options.size(several ? `${where}.bytes` : where, rate)
   if (bytes === 0) options.fail(where, given, 'a rate of at least one byte a second')
-  return { bytes, graceMs: options.integer(`${where}.graceMs`, object.graceMs ?? GRACE_MS, 1, 3_600_000) }
+  return { bytes, graceMs: options.integer(`${where}.graceMs`, graceMs, 1, 3_600_000) }
 }
 
 /** Calls `slow()` once if the body of `req` comes more slowly than `rate`. */

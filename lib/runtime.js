@@ -12,6 +12,7 @@ const v8 = require('node:v8')
 const { isMainThread, threadId } = require('node:worker_threads')
 const channels = require('./channels.js')
 const { workingDirectory } = require('./cwd.js')
+const describe = require('./describe.js')
 const faults = require('./faults.js')
 const findings = require('./findings.js')
 const heapOptions = require('./heap-options.js')
@@ -232,8 +233,8 @@ function sayLastWords() {
   let uncaught = null
   process.on('uncaughtExceptionMonitor', (error, origin) => {
     // The message may hold what belongs to a user: name, code and place are enough to find it.
-    const frame = /\n\s+at (.*)/.exec(error?.stack ?? '')?.[1] ?? ''
-    uncaught = `${origin}: ${error?.name ?? typeof error}${error?.code ? ` ${error.code}` : ''}${frame && ` at ${frame}`}`
+    const frame = describe.frame(error)
+    uncaught = `${origin}: ${describe.kind(error)}${frame && ` at ${frame}`}`
     native.event('uncaught-exception', null, uncaught)
   })
   process.on('exit', code => {

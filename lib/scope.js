@@ -11,6 +11,7 @@ const http = require('node:http')
 const { Http2ServerRequest } = require('node:http2')
 const stream = require('node:stream')
 const { isPromise } = require('node:util/types')
+const describe = require('./describe.js')
 const errors = require('./errors.js')
 const { definitionOf } = require('./layers.js')
 const { anyLifeOf, lastingLife } = require('./lifetime.js')
@@ -193,7 +194,7 @@ class Scope {
     const piped = new Promise((resolve, reject) => {
       stream.pipeline(streams, error => {
         // Whether the client is gone does not tell: a pipeline that fails destroys the response, which may close first.
-        if (error && !CLOSED.has(error.code)) reject(error)
+        if (error && !CLOSED.has(describe.property(error, 'code'))) reject(error)
         else resolve()
       })
     })

@@ -2,7 +2,7 @@
 
 const channels = require('./channels.js')
 const { overloaded } = require('./errors.js')
-const faults = require('./faults.js')
+const hook = require('./hook.js')
 const { lifeOf } = require('./lifetime.js')
 const { native } = require('./native.js')
 const options = require('./options.js')
@@ -36,8 +36,8 @@ function shed(given) {
 
   return function plimsollShed(req, res, next) {
     const level = native.level(guard)
-    if (level === 0 || isExempt(settings, req)) return next()
-    const priority = priorityOf(settings, req)
+    if (level === 0 || settings.isExempt(req)) return next()
+    const priority = settings.priorityOf(req)
     if (Math.random() >= chance(level, priority)) return next()
     const [from, to] = settings.retryAfterS
     const retryAfterS = from + Math.floor(Math.random() * (to - from + 1))
@@ -58,32 +58,6 @@ function chance(level, priority) {
   return priority === 'high' ? 0 : level
 }
 
-function isExempt(settings, req) {
-  const { exempt } = settings
-  if (typeof exempt !== 'function') {
-    const url = req.originalUrl ?? req.url
-    const query = url.indexOf('?')
-    return exempt.has(query === -1 ? url : url.slice(0, query))
-  }
-  try {
-    return Boolean(exempt(req))
-  } catch (error) {
-    faults.report("in shed()'s exempt function", error)
-    return false
-  }
-}
-
-function priorityOf(settings, req) {
-  const { priority } = settings
-  if (typeof priority !== 'function') return priority
-  try {
-    return options.oneOf("what shed()'s priority function returns", priority(req), PRIORITIES)
-  } catch (error) {
-    faults.report("in shed()'s priority function", error)
-    return 'normal'
-  }
-}
-
 function note(req, guard, { priority, level, retryAfterS, reported }) {
   const life = lifeOf(req)
   if (life !== undefined && !reported) life.refused = true
@@ -97,20 +71,15 @@ function note(req, guard, { priority, level, retryAfterS, reported }) {
 
 function settingsOf(given) {
   const where = 'shed()'
-  const {
-    exempt = EXEMPT,
-    priority = 'normal',
-    retryAfterS = [1, 5],
-    report = false,
-    ...rest
-  } = options.object(where, given, OPTIONS)
+  const own = options.object(where, given, OPTIONS)
+  const { exempt = EXEMPT, priority = 'normal', retryAfterS = [1, 5], report = false } = own
   const marks = Object.fromEntries(
-    Object.entries(MARKS).map(([name, defaults]) => [name, marksOf(`${where}'s ${name}`, name, rest[name] ?? defaults)])
+    Object.entries(MARKS).map(([name, defaults]) => [name, marksOf(`${where}'s ${name}`, name, own[name] ?? defaults)])
   )
   return {
     policy: { heap: marks.heap, rss: marks.rss, delayMs: marks.delayMs, nativeBytes: marks.native },
-    exempt: exemptOf(`${where}'s exempt`, exempt),
-    priority: typeof priority === 'function' ? priority : options.oneOf(`${where}'s priority`, priority, PRIORITIES),
+    isExempt: exemptOf(`${where}'s exempt`, exempt),
+    priorityOf: priorityOf(`${where}'s priority`, priority),
     retryAfterS: secondsOf(`${where}'s retryAfterS`, retryAfterS),
     report: options.oneOf(`${where}'s report`, report, [true, false])
   }
@@ -129,12 +98,26 @@ function markOf(name, mark) {
   return typeof mark === 'number' ? mark : Number.NaN
 }
 
+/** A function that says whether a request is exempt. */
 function exemptOf(where, given) {
-  if (typeof given === 'function') return given
+  if (typeof given === 'function') return hook(where, given, Boolean, false)
   const paths = typeof given === 'string' ? [given] : given
-  if (Array.isArray(paths) && paths.every(path => typeof path === 'string' && path.startsWith('/')))
-    return new Set(paths)
-  return options.fail(where, given, "a path like '/healthz', an array of such, or a function of the request")
+  if (!Array.isArray(paths) || !paths.every(path => typeof path === 'string' && path.startsWith('/')))
+    options.fail(where, given, "a path like '/healthz', an array of such, or a function of the request")
+  const exempt = new Set(paths)
+  return req => {
+    const url = req.originalUrl ?? req.url
+    const query = url.indexOf('?')
+    return exempt.has(query === -1 ? url : url.slice(0, query))
+  }
+}
+
+/** A function that gives the priority of a request. */
+function priorityOf(where, given) {
+  const checked = priority => options.oneOf(where, priority, PRIORITIES)
+  if (typeof given === 'function') return hook(where, given, checked, 'normal')
+  checked(given)
+  return () => given
 }
 
 function secondsOf(where, given) {

@@ -5,6 +5,7 @@
  * kept here.
  */
 
+const describe = require('./describe.js')
 const faults = require('./faults.js')
 const { definitionOf, unwrapped } = require('./layers.js')
 const { native } = require('./native.js')
@@ -40,7 +41,7 @@ function turn() {
     else if (step === PROFILE) timed(() => profile(false))
     else if (step === STOP) drop()
   } catch (error) {
-    native.siteFailed(`${error?.message ?? error}`)
+    native.siteFailed(describe.message(error))
     faults.report('when allocation sites were looked for', error)
     drop()
   }
@@ -50,7 +51,7 @@ function start() {
   try {
     state.profiler = new Profiler()
   } catch (error) {
-    return native.siteFailed(error.message)
+    return native.siteFailed(describe.message(error))
   }
   state.unlook = routes.lookWith(pass)
   state.profiler.sample(CALLERS_INTERVAL, { all: true })
@@ -76,7 +77,7 @@ function profile(ofCallers) {
   try {
     tree = state.profiler.take()
   } catch (error) {
-    native.siteFailed(error.message)
+    native.siteFailed(describe.message(error))
     drop()
     return false
   }

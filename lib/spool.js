@@ -5,6 +5,7 @@ const os = require('node:os')
 const path = require('node:path')
 const createError = require('http-errors')
 const { atEnd } = require('./lifetime.js')
+const hook = require('./hook.js')
 const limit = require('./limit.js')
 const { native, reason } = require('./native.js')
 const options = require('./options.js')
@@ -52,7 +53,8 @@ function settingsOf(given) {
 
 /** A function of the request that tells whether its body is of one of these types: `image/png`, `image/*`, `*` + `/*`. */
 function matcher(where, given) {
-  if (typeof given === 'function') return given
+  // A body that may have been meant is spooled: it stays bounded, and the app finds it in req.body.
+  if (typeof given === 'function') return hook(where, given, Boolean, true)
   const types = Array.isArray(given) ? given : [given]
   const takes = "a type like 'image/png' or 'image/*', an array of such, or a function of the request"
   for (const type of types) {

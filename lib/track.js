@@ -104,7 +104,7 @@ function auditOf(where, given) {
   if (given === undefined || given === false) return null
   if (given !== true && !options.isObject(given))
     options.fail(where, given, "true, false or an object like { over: '1mb' }")
-  const { over = AUDIT_OVER } = given === true ? {} : options.object(where, given, ['over'])
+  const { over = AUDIT_OVER } = options.object(where, given === true ? undefined : given, ['over'])
   return options.size(`${where}.over`, over)
 }
 

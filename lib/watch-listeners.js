@@ -11,6 +11,7 @@
 
 const { EventEmitter } = require('node:events')
 const net = require('node:net')
+const describe = require('./describe.js')
 const faults = require('./faults.js')
 const { find } = require('./findings.js')
 const { Tallies } = require('./growth.js')
@@ -22,6 +23,7 @@ const owners = require('./owners.js')
 const runtime = require('./runtime.js')
 
 const ENOUGH = 60
+const NAME_CHARS = 64
 /**
  * On one socket, of one place, as many may stay without being counted: who marks each connection once leaves one, and there are as
  * many as there are connections. On a signal: a request's own die with it, uncounted.
@@ -81,7 +83,9 @@ function byName(given) {
 const has = (object, ...methods) => methods.every(method => typeof object?.[method] === 'function')
 
 function nameOf(emitter) {
-  return emitter === process ? 'process' : (emitter?.constructor?.name ?? 'an emitter')
+  return emitter === process
+    ? 'process'
+    : describe.text(describe.property(emitter, 'constructor'), 'name', NAME_CHARS) || 'an emitter'
 }
 
 /** A connection's socket, and the server that it came to, when its first request comes. */

@@ -14,7 +14,7 @@ function settingsOf(where, given) {
   if (given === undefined || given === false) return null
   const all = given === true
   if (!all && !options.isObject(given)) options.fail(where, given, `true, false or an object with ${KNOWN.join(', ')}`)
-  const wanted = all ? {} : options.object(where, given, KNOWN)
+  const wanted = options.object(where, all ? undefined : given, KNOWN)
   const settings = {}
   for (const name of ['retained', 'timers', 'streams'])
     settings[name] = options.oneOf(`${where}.${name}`, wanted[name] ?? all, [true, false])

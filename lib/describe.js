@@ -1,0 +1,90 @@
+'use strict'
+
+/*
+ * Any value as text. A thrown value, an option or the result of a hook may be a Symbol, a null-prototype object, a Proxy or an object
+ * whose getters throw. Nothing here throws, and no result is longer than stated. The time is linear in the text that is read.
+ */
+
+const { inspect } = require('node:util')
+const { isNativeError } = require('node:util/types')
+
+/** Characters of a stack or message that are read. */
+const READ_CHARS = 8192
+const WORD_CHARS = 64
+const SHOWN_CHARS = 200
+const KEYS = 20
+/** How V8, and the tools that rewrite its stacks, begin a frame. */
+const FRAME = '\n    at '
+const LINE = { compact: true, breakLength: Number.POSITIVE_INFINITY, depth: 0, maxStringLength: 60, maxArrayLength: 3 }
+const UNREADABLE = 'a value that cannot be read'
+
+/** A property; undefined if it cannot be read. */
+function property(value, key) {
+  try {
+    return value?.[key]
+  } catch {
+    return undefined
+  }
+}
+
+/** A string or number property as text of at most `chars` characters; '' for anything else. */
+function text(value, key, chars = READ_CHARS) {
+  const found = property(value, key)
+  return typeof found === 'string' || typeof found === 'number' ? String(found).slice(0, chars) : ''
+}
+
+/** `TypeError ERR_INVALID_ARG_TYPE`: the name and code of a thrown value, without its message, which may hold a user's data. */
+function kind(thrown) {
+  const name = text(thrown, 'name', WORD_CHARS) || typeName(thrown)
+  const code = text(thrown, 'code', WORD_CHARS)
+  return code === '' ? name : `${name} ${code}`
+}
+
+/** The first frame of a stack, at most 200 characters; '' if there is none. */
+function frame(thrown) {
+  const stack = text(thrown, 'stack')
+  const at = stack.indexOf(FRAME)
+  if (at === -1) return ''
+  const begin = at + FRAME.length
+  const end = stack.indexOf('\n', begin)
+  return stack.slice(begin, end === -1 ? undefined : end).slice(0, SHOWN_CHARS)
+}
+
+/** The message of a thrown value; the value itself if it has none. */
+function message(thrown) {
+  return text(thrown, 'message') || shown(thrown)
+}
+
+/** The stack of a thrown value, or what else says most. */
+function stack(thrown) {
+  return text(thrown, 'stack') || message(thrown)
+}
+
+/** A value on one line of at most 200 characters. */
+function shown(value) {
+  try {
+    if (isNativeError(value)) return cut(`${kind(value)}: ${text(value, 'message', WORD_CHARS)}`)
+    if (typeof value === 'object' && !Array.isArray(value) && hasManyKeys(value))
+      return `an object with more than ${KEYS} keys`
+    return cut(inspect(value, LINE))
+  } catch {
+    return UNREADABLE
+  }
+}
+
+function hasManyKeys(object) {
+  let keys = 0
+  for (const _key in object) if (++keys > KEYS) return true
+  return false
+}
+
+function cut(given) {
+  const line = given.slice(0, SHOWN_CHARS + 1).replaceAll('\n', ' ')
+  return line.length > SHOWN_CHARS ? `${line.slice(0, SHOWN_CHARS)}\u2026` : line
+}
+
+function typeName(value) {
+  return value === null ? 'null' : typeof value
+}
+
+module.exports = { property, text, kind, frame, message, stack, shown }
