@@ -28,6 +28,8 @@ const MOST = 256
 const LOOK_EVERY_MS = 100
 /** While something comes: who sends all before it reads is not to wait for us. */
 const LOOK_SOON_MS = 5
+/** What a parser's `onIncoming` returns for a request that is no upgrade. */
+const PARSE_BODY = 0
 /** What `native.discard` says of a socket that must be read. */
 const UNSUPPORTED = -2
 
@@ -127,10 +129,17 @@ function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
   const small = !awaited && tap.remaining(req) <= caps.drain
   const { shouldKeepAlive } = res
   const refused = new Refused(req, caps, giveUp)
-  if (!small) res.shouldKeepAlive = false
+  let restore = nothing
+  if (!small) {
+    res.shouldKeepAlive = false
+    restore = dropPipelined(socket)
+  }
   tap.whenDrained(req, () => {
     unwatch(refused)
-    if (!res.headersSent) res.shouldKeepAlive = shouldKeepAlive
+    // An answer that says `Connection: close` is the last of its connection.
+    if (res.headersSent) return
+    res.shouldKeepAlive = shouldKeepAlive
+    restore()
   })
   watch(refused)
   // The connection stays, the request must not.
@@ -149,6 +158,31 @@ function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
   // In front of the server's own listener, which closes the connection or waits on it for the next request.
   if (res.writableFinished) answered()
   else res.prependListener('finish', answered)
+}
+
+/**
+ * From here on requests that are pipelined on the socket are dropped: the answer to the refused one closes the connection, so theirs
+ * could not be sent. Returns a function that serves them again.
+ */
+function dropPipelined(socket) {
+  const { parser } = socket
+  if (!parser) return nothing
+  const { onIncoming } = parser
+  parser.onIncoming = dropped
+  return () => {
+    if (parser.onIncoming === dropped) parser.onIncoming = onIncoming
+  }
+}
+
+/** As the server's own listener: gets a request whose headers have been parsed. */
+function dropped(req) {
+  req.upgrade = false
+  req.push = dropChunk
+  return PARSE_BODY
+}
+
+function dropChunk() {
+  return true
 }
 
 /** HTTP/2: tells the client to stop once it has its answer, and that this is no error (RFC 9113, 8.1). */

@@ -6,17 +6,22 @@
 
 const WAITING = Symbol('plimsoll.waiting')
 
-/** Calls `asked(req)` once, when somebody begins to read the body. Of several, the last to come is called first. */
+/**
+ * Calls `asked(req)` once, when a consumer begins to read the body. Of several, the last to come is called first. Both methods are
+ * watched: a stream that has ended, or that has enough in its buffer, is read without `_read`; a guard may call `_read` alone.
+ */
 function onFirstRead(req, asked) {
   if (req[WAITING] !== undefined) {
     req[WAITING].unshift(asked)
     return
   }
   req[WAITING] = [asked]
-  const { _read } = req
-  req._read = function (size) {
-    begins(this)
-    return _read.call(this, size)
+  for (const name of ['read', '_read']) {
+    const original = req[name]
+    req[name] = function (size) {
+      begins(this)
+      return original.call(this, size)
+    }
   }
 }
 

@@ -79,6 +79,7 @@ function tapOf(req, res, slot = 0) {
     atEnd(req, res, close)
     // What an asynchronous middleware in front has let the stream buffer was never seen by the tap.
     if (req.readableLength > 0) count(tap, req.readableLength)
+    tap.whole = req._readableState?.ended === true
   }
   return tap
 }
