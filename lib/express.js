@@ -8,6 +8,7 @@
 const faults = require('./faults.js')
 const { passive } = require('./native.js')
 const { study, attempt } = require('./pattern.js')
+const { pathname } = require('./target.js')
 
 const MOUNTED_APP = 'mounted_app' // what Express calls the closure in which it keeps one
 const MOUNT_DEPTH = 16 // a router may be mounted on itself
@@ -128,12 +129,6 @@ function hidesNext(handle, name) {
 
 function pathOf(req) {
   return (req.baseUrl || '') + pathname(req.url)
-}
-
-function pathname(url) {
-  const path = url[0] === '/' ? url : url.replace(/^[^/?#]+:\/\/[^/?#]*/, '')
-  const end = path.search(/[?#]/)
-  return (end === -1 ? path : path.slice(0, end)) || '/'
 }
 
 // The pattern of a layer
