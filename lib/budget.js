@@ -23,9 +23,13 @@ function reserve(req, res, { length, grows, budget }, over) {
 function refusal(budget, detail) {
   // What is larger than all of the budget would be asked to come again for ever.
   if (Math.max(detail.length ?? 0, detail.received ?? 0) > budget) return tooLarge({ limit: budget, ...detail })
-  const [from, to] = RETRY_AFTER_S
-  const retryAfterS = from + Math.floor(Math.random() * (to - from + 1))
-  return overBudget({ limit: budget, inFlight: tap.inFlight(), retryAfterS, ...detail })
+  return overBudget({ limit: budget, inFlight: tap.inFlight(), retryAfterS: retryAfterS(), ...detail })
 }
 
-module.exports = { reserve }
+/** When a refused client may come again: spread, or all would come at once. */
+function retryAfterS() {
+  const [from, to] = RETRY_AFTER_S
+  return from + Math.floor(Math.random() * (to - from + 1))
+}
+
+module.exports = { reserve, retryAfterS }

@@ -11,7 +11,8 @@
  * `Transfer-Encoding: chunked`, by which type-is (body-parser, multer) sees that there is a body at all.
  */
 
-const { encodingInvalid, encodingUnsupported, tooLarge, windowTooLarge } = require('./errors.js')
+const { retryAfterS } = require('./budget.js')
+const { encodingInvalid, encodingUnsupported, overBudget, tooLarge, windowTooLarge } = require('./errors.js')
 const faults = require('./faults.js')
 const { atEnd } = require('./lifetime.js')
 const { native } = require('./native.js')
@@ -20,21 +21,22 @@ const reading = require('./reading.js')
 const refuse = require('./refuse.js')
 const tap = require('./tap.js')
 
-const DEFAULTS = { ratio: 100, threshold: 2 ** 20 }
+const DEFAULTS = { ratio: 100, threshold: 2 ** 20, memory: 64 * 2 ** 20 }
 /** What is handed to native code at once, and copied there. */
 const PIECE_BYTES = 2 ** 16
 let warned = false
 
-/** `limit()`'s option, checked: `{ ratio, threshold }`, or null where nothing is to be inflated. */
+/** `limit()`'s option, checked: `{ ratio, threshold, memory }`, or null where nothing is to be inflated. */
 function settings(where, given = false) {
   if (given === false) return null
   if (given !== true && !options.isObject(given)) {
-    options.fail(where, given, 'true, false, or an object with ratio, threshold')
+    options.fail(where, given, 'true, false, or an object with ratio, threshold, memory')
   }
-  const { ratio, threshold } = options.object(where, given === true ? undefined : given, ['ratio', 'threshold'])
+  const { ratio, threshold, memory } = options.object(where, given === true ? undefined : given, Object.keys(DEFAULTS))
   const checked = {
     ratio: ratio === undefined ? DEFAULTS.ratio : atLeastOne(`${where}.ratio`, ratio),
-    threshold: threshold === undefined ? DEFAULTS.threshold : options.size(`${where}.threshold`, threshold)
+    threshold: threshold === undefined ? DEFAULTS.threshold : options.size(`${where}.threshold`, threshold),
+    memory: memory === undefined ? DEFAULTS.memory : options.size(`${where}.memory`, memory)
   }
   if (native !== null) return checked
   warn()
@@ -70,17 +72,18 @@ function applies(given, req, length) {
  * From here on who reads the request reads an identity body. Returns the error of one that cannot be inflated, else null. `caps` are those
  * of a refused connection. `grew` is told of a body that grows too much; without it, that one is refused, and noted.
  */
-function begin(given, req, res, length, { caps, note, grew }) {
+function begin(given, req, res, length, { caps, note, grew, budget }) {
   if (!applies(given, req, length)) return null
   if (length === 0) {
     deleteHeader(req, 'content-encoding')
     return null
   }
   const encoding = encodingOf(req)
-  const body = native.inflateOpen(encoding, given.ratio, given.threshold)
+  const { ratio, threshold, memory } = given
+  const body = native.inflateOpen({ encoding, ratio, threshold, memory, budget: budget ?? undefined })
   if (body === null) return encodingUnsupported(encoding)
   const own = tap.tapOf(req, res)
-  own.inflating = new Inflating(req, own, body, { encoding, ratio: given.ratio, caps, note, grew })
+  own.inflating = new Inflating(req, own, body, { encoding, ratio, memory, caps, note, grew })
   deleteHeader(req, 'content-encoding')
   deleteHeader(req, 'content-length')
   if (req.headers['transfer-encoding'] === undefined) {
@@ -103,13 +106,14 @@ function deleteHeader(req, name) {
 
 /** One body. */
 class Inflating {
-  constructor(req, own, body, { encoding, ratio, caps, note, grew }) {
+  constructor(req, own, body, { encoding, ratio, memory, caps, note, grew }) {
     this.req = req
     this.tap = own
     /** The native half; its memory is freed by `close`. */
     this.body = body
     this.encoding = encoding
     this.ratio = ratio
+    this.memory = memory
     this.caps = caps
     this.note = note
     this.grew = grew
@@ -302,7 +306,9 @@ class Inflating {
 
   fail(state) {
     const { encoding } = this
-    if (state === 'window') {
+    if (state === 'memory') {
+      this.outOfMemory()
+    } else if (state === 'window') {
       this.refuse(windowTooLarge(encoding))
     } else if (state === 'truncated') {
       this.refuse(encodingInvalid(encoding, 'unexpected end of file', 'Z_BUF_ERROR'))
@@ -310,6 +316,18 @@ class Inflating {
       const message = state === 'trailing' ? `garbage after the ${encoding} data` : `invalid ${encoding} data`
       this.refuse(encodingInvalid(encoding, message, 'Z_DATA_ERROR'))
     }
+  }
+
+  /** All decoders together hold what they may. */
+  outOfMemory() {
+    const error = overBudget({
+      limit: this.memory,
+      inFlight: native.decodersInFlight(),
+      received: tap.received(this.req),
+      retryAfterS: retryAfterS()
+    })
+    this.note(this.req, error)
+    this.refuse(error)
   }
 
   refuse(error) {

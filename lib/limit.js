@@ -57,7 +57,7 @@ function limit(value) {
   function beginInflating(req, res, length) {
     if (inflating === null) return null
     const grew = report ? grown => note(req, tooLarge({ limit: limitOf(req), ...grown }), true) : null
-    return inflate.begin(inflating, req, res, length, { caps, note, grew })
+    return inflate.begin(inflating, req, res, length, { caps, note, grew, budget })
   }
 
   /** Why this body is refused, by what is known of it now; null if it is not. From here on it is bounded. */

@@ -72,7 +72,7 @@ enum End {
 }
 
 fn inflate(encoding: Encoding, body: &[u8], sizes: &[u8], room: usize) -> End {
-    let mut inflation = Inflation::new(encoding, Ratio { max: 1000.0, threshold: LIMIT });
+    let mut inflation = Inflation::new(encoding, Ratio { max: 1000.0, threshold: LIMIT }, Vec::new());
     let mut output = vec![0; room];
     let mut made = Vec::new();
     let mut sizes = sizes.iter().cycle();

@@ -8,6 +8,7 @@ use napi::{Env, Error, Result, Task};
 use napi_derive::napi;
 
 use super::body::limit_of;
+use crate::payload::budget::{Charge, DECODERS, POOL};
 use crate::payload::inflate::{Encoding, Fault, Inflation, Ratio, State};
 
 /// What a step makes: a fifth of a millisecond of gzip.
@@ -52,6 +53,7 @@ fn fault_word(fault: Fault) -> &'static str {
         Fault::Truncated => "truncated",
         Fault::Trailing => "trailing",
         Fault::Window => "window",
+        Fault::Memory => "memory",
     }
 }
 
@@ -69,12 +71,27 @@ pub struct BodyInflation {
     shared: Shared,
 }
 
+/// How a body is inflated, sizes in bytes.
+#[napi(object, object_to_js = false)]
+pub struct InflateOptions {
+    pub encoding: String,
+    pub ratio: f64,
+    pub threshold: f64,
+    /// What all decoders of the process may hold.
+    pub memory: f64,
+    /// What all bodies in flight may hold, decoders included.
+    pub budget: Option<f64>,
+}
+
 /// Null for an encoding that is not known.
 #[napi(catch_unwind)]
-pub fn inflate_open(encoding: String, ratio: f64, threshold: f64) -> Option<BodyInflation> {
-    let encoding = Encoding::named(&encoding)?;
+pub fn inflate_open(options: InflateOptions) -> Option<BodyInflation> {
+    let encoding = Encoding::named(&options.encoding)?;
+    let ratio = Ratio { max: options.ratio, threshold: limit_of(options.threshold) };
+    let mut charges = vec![Charge::new(&DECODERS, limit_of(options.memory))];
+    charges.extend(options.budget.map(|budget| Charge::new(&POOL, limit_of(budget))));
     let work = Work {
-        inflation: Inflation::new(encoding, Ratio { max: ratio, threshold: limit_of(threshold) }),
+        inflation: Inflation::new(encoding, ratio, charges),
         inline_bytes: if encoding.works_ahead() { 0 } else { INLINE_BYTES },
         output: Vec::new(),
     };
@@ -84,7 +101,7 @@ pub fn inflate_open(encoding: String, ratio: f64, threshold: f64) -> Option<Body
 #[napi]
 impl BodyInflation {
     /// Takes a chunk, once the last one is used up, and runs a step if it is small. What comes next: `hungry` for another chunk, `more`
-    /// to be made; `over limit`, `over ratio`; or what is wrong: `corrupt`, `trailing`, `window`, `closed`.
+    /// to be made; `over limit`, `over ratio`; or what is wrong: `corrupt`, `trailing`, `window`, `memory`, `closed`.
     #[napi(catch_unwind)]
     pub fn feed(&self, chunk: &[u8], limit: f64) -> &'static str {
         let fed = with(&self.shared, |work| {
@@ -161,4 +178,10 @@ impl Task for Step {
     fn resolve(&mut self, _env: Env, output: Self::Output) -> Result<Self::JsValue> {
         Ok(output.to_owned())
     }
+}
+
+/// Bytes that the decoders of all threads hold.
+#[napi(catch_unwind)]
+pub fn decoders_in_flight() -> f64 {
+    DECODERS.in_flight() as f64
 }

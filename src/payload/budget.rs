@@ -1,4 +1,5 @@
-//! One budget for all bodies in flight, of all threads: what a thread holds of it is given back when the thread ends, however it ends.
+//! Bounds on what all requests of the process hold together, in all threads. What a thread or a decoder holds is given back when it ends,
+//! however it ends.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,10 +9,16 @@ pub struct Pool {
     in_flight: AtomicU64,
 }
 
-/// The process's. Worker threads load the same addon, so they share it.
-pub static POOL: Pool = Pool { in_flight: AtomicU64::new(0) };
+/// Of the bodies. Worker threads load the same addon, so they share it.
+pub static POOL: Pool = Pool::new();
+/// Of the decoders of compressed bodies: windows, tables and buffers.
+pub static DECODERS: Pool = Pool::new();
 
 impl Pool {
+    pub const fn new() -> Self {
+        Self { in_flight: AtomicU64::new(0) }
+    }
+
     // Relaxed: the figure guards no other memory.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
@@ -66,9 +73,53 @@ impl Drop for Share<'_> {
     }
 }
 
+/// What one decoder holds of a pool, which all of them together keep within `bound`.
+#[derive(Debug)]
+pub struct Charge<'a> {
+    pool: &'a Pool,
+    bound: u64,
+    held: u64,
+}
+
+impl<'a> Charge<'a> {
+    pub const fn new(pool: &'a Pool, bound: u64) -> Self {
+        Self { pool, bound, held: 0 }
+    }
+
+    /// Holds exactly `bytes` from here on; false if there is no room for more, and then what it held before.
+    pub fn hold(&mut self, bytes: u64) -> bool {
+        if bytes > self.held && !self.pool.take(bytes - self.held, self.bound) {
+            return false;
+        }
+        self.pool.give_back(self.held.saturating_sub(bytes));
+        self.held = bytes;
+        true
+    }
+}
+
+impl Drop for Charge<'_> {
+    fn drop(&mut self) {
+        self.pool.give_back(self.held);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_charge_grows_within_its_bound_shrinks_and_is_given_back() {
+        let pool = Pool::default();
+        let mut one = Charge::new(&pool, 100);
+        let mut other = Charge::new(&pool, 100);
+        assert!(one.hold(60) && other.hold(40) && !other.hold(41));
+        assert!(one.hold(10) && other.hold(90) && !one.hold(11));
+        assert_eq!(pool.in_flight(), 100);
+        drop(one);
+        assert_eq!(pool.in_flight(), 90);
+        drop(other);
+        assert_eq!(pool.in_flight(), 0);
+    }
 
     #[test]
     fn exactly_the_budget_is_granted_and_one_byte_more_is_not() {
@@ -98,7 +149,7 @@ mod tests {
 
     #[test]
     fn threads_together_never_hold_more_than_the_budget() {
-        static SHARED: Pool = Pool { in_flight: AtomicU64::new(0) };
+        static SHARED: Pool = Pool::new();
         let thread = || {
             let mut share = Share::new(&SHARED);
             for round in 0..20_000_u64 {

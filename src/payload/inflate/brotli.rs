@@ -1,16 +1,142 @@
 //! br (RFC 7932).
+//!
+//! The decoder writes to its window before it hands anything out, and may fill all of it in one call. So the window is mapped memory, which
+//! is committed as it is written and given back to the system at once (malloc would hand out, zeroed, what others have committed), and
+//! the whole window is charged for the time of a call.
 
-use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use brotli_decompressor::{
+    Allocator, BrotliDecompressStream, BrotliResult, BrotliState, SliceWrapper, SliceWrapperMut,
+};
+use memmap2::MmapMut;
 
 use super::{Fault, Inflater, MAX_WINDOW_BITS, Progress};
 
-type Decoder = BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>;
+type Decoder = BrotliState<Bytes, Tables, Tables>;
+
+/// Bytes from this size on are mapped.
+const MAPPED_BYTES: usize = 256 << 10;
 
 #[derive(Default)]
 pub struct Brotli {
     /// None before the first byte, and after the end.
     decoder: Option<Box<Decoder>>,
+    allocated: Allocated,
     ended: bool,
+}
+
+/// Bytes that a decoder has allocated, but for mapped memory.
+#[derive(Clone, Default)]
+struct Allocated(Arc<AtomicUsize>);
+
+impl Allocated {
+    // Relaxed: one thread at a time runs the decoder.
+    fn add<T>(&self, cells: &[T]) {
+        self.0.fetch_add(size_of_val(cells), Ordering::Relaxed);
+    }
+
+    fn remove<T>(&self, cells: &[T]) {
+        self.0.fetch_sub(size_of_val(cells), Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The decoder's tables.
+struct Tables(Allocated);
+
+#[derive(Default)]
+struct Table<T>(Vec<T>);
+
+impl<T: Clone + Default> Allocator<T> for Tables {
+    type AllocatedMemory = Table<T>;
+
+    fn alloc_cell(&mut self, length: usize) -> Table<T> {
+        let table = vec![T::default(); length];
+        self.0.add(&table);
+        Table(table)
+    }
+
+    fn free_cell(&mut self, table: Table<T>) {
+        self.0.remove(&table.0);
+    }
+}
+
+impl<T> SliceWrapper<T> for Table<T> {
+    fn slice(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T> SliceWrapperMut<T> for Table<T> {
+    fn slice_mut(&mut self) -> &mut [T] {
+        &mut self.0
+    }
+}
+
+/// The decoder's window, and small bytes.
+struct Bytes(Allocated);
+
+enum Memory {
+    Allocated(Vec<u8>),
+    Mapped(MmapMut),
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::Allocated(Vec::new())
+    }
+}
+
+impl Allocator<u8> for Bytes {
+    type AllocatedMemory = Memory;
+
+    fn alloc_cell(&mut self, length: usize) -> Memory {
+        if length < MAPPED_BYTES {
+            let bytes = vec![0; length];
+            self.0.add(&bytes);
+            return Memory::Allocated(bytes);
+        }
+        // Of no bytes the decoder makes an error.
+        MmapMut::map_anon(length).map(Memory::Mapped).unwrap_or_default()
+    }
+
+    fn free_cell(&mut self, memory: Memory) {
+        if let Memory::Allocated(bytes) = memory {
+            self.0.remove(&bytes);
+        }
+    }
+}
+
+impl SliceWrapper<u8> for Memory {
+    fn slice(&self) -> &[u8] {
+        match self {
+            Self::Allocated(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+impl SliceWrapperMut<u8> for Memory {
+    fn slice_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Allocated(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
+}
+
+/// Bytes of a decoder's mapped window that have been written.
+fn committed(decoder: &Decoder) -> usize {
+    match &decoder.ringbuffer {
+        Memory::Allocated(_) => 0,
+        Memory::Mapped(map) if decoder.rb_roundtrips > 0 => map.len(),
+        Memory::Mapped(map) => usize::try_from(decoder.pos).unwrap_or(0).min(map.len()),
+    }
 }
 
 /// The window's bits (RFC 7932, 9.1); none for the large windows that the RFC does not know.
@@ -38,8 +164,8 @@ impl Inflater for Brotli {
                 if window_bits(first).is_none_or(|bits| bits > MAX_WINDOW_BITS) {
                     return Err(Fault::Window);
                 }
-                let heap = StandardAlloc::default;
-                none.insert(Box::new(Decoder::new_strict(heap(), heap(), heap())))
+                let own = || self.allocated.clone();
+                none.insert(Box::new(Decoder::new_strict(Bytes(own()), Tables(own()), Tables(own()))))
             }
         };
         let (mut available_in, mut read) = (input.len(), 0);
@@ -58,6 +184,7 @@ impl Inflater for Brotli {
             BrotliResult::ResultFailure => return Err(Fault::Corrupt),
             BrotliResult::ResultSuccess => {
                 self.decoder = None;
+                self.allocated = Allocated::default();
                 self.ended = true;
             }
             BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
@@ -67,6 +194,23 @@ impl Inflater for Brotli {
 
     fn is_whole(&self) -> bool {
         self.ended
+    }
+
+    fn memory(&self) -> u64 {
+        let Some(decoder) = &self.decoder else { return 0 };
+        (size_of::<Decoder>() + self.allocated.bytes() + committed(decoder)) as u64
+    }
+
+    fn ahead(&self, input: &[u8]) -> u64 {
+        match (&self.decoder, input.first()) {
+            (None, None) => 0,
+            (None, Some(&first)) => window_bits(first).map_or(0, |bits| 1 << bits),
+            // Before its window is made, the decoder knows how large it may be.
+            (Some(decoder), _) if decoder.ringbuffer.slice().is_empty() => {
+                1 << MAX_WINDOW_BITS.min(decoder.window_bits)
+            }
+            (Some(decoder), _) => (decoder.ringbuffer.slice().len() - committed(decoder)) as u64,
+        }
     }
 }
 

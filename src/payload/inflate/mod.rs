@@ -5,6 +5,9 @@
 //! whether there is another one. What has been inflated is never more than one step ahead of who reads it, and
 //! never more than one byte beyond the limit.
 //!
+//! A decoder's memory is bounded too: 53 bytes of br make a window of 8 MiB. What a decoder has committed is charged to bounds that all
+//! decoders share ([`Charge`]); one that has no room fails.
+//!
 //! Rejected: the crates' own `Read` and `Write` adapters. A writer pushes all that a chunk holds, a gigabyte if need be, before it
 //! returns; a reader blocks for input, or takes its lack for the end.
 
@@ -15,6 +18,8 @@ mod zlib;
 mod zstd;
 
 use thiserror::Error;
+
+use super::budget::Charge;
 
 /// Of br and zstd, as RFC 9659 has it for zstd. A window is allocated before much of a body has come.
 pub const MAX_WINDOW_BITS: u32 = 23;
@@ -36,6 +41,14 @@ pub trait Inflater: Send {
 
     /// Whether a body may end here.
     fn is_whole(&self) -> bool;
+
+    /// Bytes of memory that it has committed: windows as far as they have been written, tables, buffers.
+    fn memory(&self) -> u64;
+
+    /// Bytes that the next call may commit beside those, whatever it makes.
+    fn ahead(&self, _input: &[u8]) -> u64 {
+        0
+    }
 }
 
 /// Why a body cannot be inflated.
@@ -52,6 +65,9 @@ pub enum Fault {
     /// It wants a larger window than it gets.
     #[error("window")]
     Window,
+    /// All decoders together would hold too much memory.
+    #[error("memory")]
+    Memory,
 }
 
 /// The encodings of RFC 9110 and 8878.
@@ -114,6 +130,8 @@ pub enum State {
 /// One body.
 pub struct Inflation {
     inflater: Box<dyn Inflater>,
+    /// Each holds the decoder's memory.
+    charges: Vec<Charge<'static>>,
     ratio: Ratio,
     /// The chunk that is being read, and how far.
     input: Vec<u8>,
@@ -125,9 +143,9 @@ pub struct Inflation {
 }
 
 impl Inflation {
-    pub fn new(encoding: Encoding, ratio: Ratio) -> Self {
+    pub fn new(encoding: Encoding, ratio: Ratio, charges: Vec<Charge<'static>>) -> Self {
         let inflater = encoding.inflater();
-        Self { inflater, ratio, input: Vec::new(), at: 0, taken: 0, made: 0, full: false }
+        Self { inflater, charges, ratio, input: Vec::new(), at: 0, taken: 0, made: 0, full: false }
     }
 
     /// Bytes read so far.
@@ -169,7 +187,7 @@ impl Inflation {
             if written == room || (self.waiting() == 0 && !self.full) {
                 break;
             }
-            let progress = self.inflater.feed(&self.input[self.at..], &mut output[written..room])?;
+            let progress = self.feed(&mut output[written..room])?;
             self.at += progress.read;
             self.taken += progress.read as u64;
             written += progress.written;
@@ -185,6 +203,14 @@ impl Inflation {
             self.at = 0;
         }
         Ok((written, self.state(limit)))
+    }
+
+    fn feed(&mut self, output: &mut [u8]) -> Result<Progress, Fault> {
+        let input = &self.input[self.at..];
+        hold(&mut self.charges, self.inflater.memory() + self.inflater.ahead(input))?;
+        let progress = self.inflater.feed(input, output)?;
+        hold(&mut self.charges, self.inflater.memory())?;
+        Ok(progress)
     }
 
     fn state(&self, limit: u64) -> State {
@@ -203,4 +229,8 @@ impl Inflation {
     pub fn finish(&self) -> Result<(), Fault> {
         if self.taken == 0 || self.inflater.is_whole() { Ok(()) } else { Err(Fault::Truncated) }
     }
+}
+
+fn hold(charges: &mut [Charge<'static>], bytes: u64) -> Result<(), Fault> {
+    if charges.iter_mut().all(|charge| charge.hold(bytes)) { Ok(()) } else { Err(Fault::Memory) }
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use zstd_safe::{CCtx, CParameter};
 
 use super::*;
+use crate::payload::budget::Pool;
 
 const NO_RATIO: Ratio = Ratio { max: f64::INFINITY, threshold: 0 };
 const STEP: usize = 64 << 10;
@@ -82,7 +83,7 @@ enum End {
 
 /// All of a body, in pieces of these sizes (over and over), with outputs of one size.
 fn inflate(encoding: Encoding, body: &[u8], sizes: &[usize], room: usize, limit: u64, ratio: Ratio) -> End {
-    let mut inflation = Inflation::new(encoding, ratio);
+    let mut inflation = Inflation::new(encoding, ratio, Vec::new());
     let mut output = vec![0; room];
     let mut made = Vec::new();
     let mut sizes = sizes.iter().cycle();
@@ -289,7 +290,7 @@ fn the_ratio_counts_from_its_threshold_on() {
     for kind in KINDS {
         for (size, ok) in [(1 << 20, true), ((1 << 20) + 1, false), (20 << 20, false)] {
             let sent = encode(kind, &vec![0; size]);
-            let mut inflation = Inflation::new(kind.encoding(), ratio);
+            let mut inflation = Inflation::new(kind.encoding(), ratio, Vec::new());
             inflation.take_in(&sent);
             let mut output = vec![0; STEP];
             let last = loop {
@@ -310,7 +311,7 @@ fn the_ratio_counts_from_its_threshold_on() {
 #[test]
 fn a_step_ends_though_it_makes_nothing() {
     for kind in [Kind::Gzip, Kind::Zstd] {
-        let mut inflation = Inflation::new(kind.encoding(), NO_RATIO);
+        let mut inflation = Inflation::new(kind.encoding(), NO_RATIO, Vec::new());
         inflation.take_in(&encode(kind, b"").repeat(1000));
         let mut steps = 1;
         while inflation.step(u64::MAX, &mut [0; 10]).unwrap() == (0, State::More) {
@@ -323,8 +324,71 @@ fn a_step_ends_though_it_makes_nothing() {
 
 #[test]
 fn a_limit_that_is_lowered_holds_at_once() {
-    let mut inflation = Inflation::new(Encoding::Gzip, NO_RATIO);
+    let mut inflation = Inflation::new(Encoding::Gzip, NO_RATIO, Vec::new());
     inflation.take_in(&encode(Kind::Gzip, &[1; 1000]));
     assert_eq!(inflation.step(1000, &mut [0; 100]), Ok((100, State::More)));
     assert_eq!(inflation.step(99, &mut [0; 100]), Ok((0, State::OverLimit)));
+}
+
+/// What decoders of `count` bodies hold of a pool of `bound` bytes when each has made its first step, and how many were refused.
+fn held_by(encoding: Encoding, body: &[u8], count: usize, bound: u64) -> (u64, usize) {
+    let pool: &'static Pool = Box::leak(Box::default());
+    let mut output = vec![0; STEP];
+    let mut refused = 0;
+    let mut kept = Vec::new();
+    for _ in 0..count {
+        let mut inflation = Inflation::new(encoding, NO_RATIO, vec![Charge::new(pool, bound)]);
+        inflation.take_in(body);
+        match inflation.step(1 << 20, &mut output) {
+            Ok(_) => kept.push(inflation),
+            Err(fault) => {
+                assert_eq!(fault, Fault::Memory);
+                refused += 1;
+            }
+        }
+        assert!(pool.in_flight() <= bound);
+    }
+    let held = pool.in_flight();
+    drop(kept);
+    assert_eq!(pool.in_flight(), 0);
+    (held, refused)
+}
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn decoders_of_bombs_hold_no_more_than_their_bound() {
+    let bomb = vec![0; 32 << 20];
+    for (encoding, body) in [
+        (Encoding::Brotli, brotli_of(&bomb, 23, false)),
+        (Encoding::Zstd, zstd_of(&bomb, &[CParameter::WindowLog(23), CParameter::ContentSizeFlag(false)])),
+        (Encoding::Gzip, encode(Kind::Gzip, &bomb)),
+    ] {
+        let (held, refused) = held_by(encoding, &body, 300, 16 * MIB);
+        assert!(held > 0 && held <= 16 * MIB, "{encoding:?}: {held}");
+        assert!(refused > 0 || encoding == Encoding::Gzip, "{encoding:?}");
+    }
+}
+
+#[test]
+fn a_small_body_is_charged_what_it_has_written_and_not_its_window() {
+    let body = b"{\"name\":\"value\"},".repeat(1000);
+    let (held, refused) = held_by(Encoding::Brotli, &brotli_of(&body, 22, false), 100, 64 * MIB);
+    assert_eq!(refused, 0);
+    assert!(held < 100 * (MIB / 4), "{held}");
+}
+
+#[test]
+fn a_decoder_without_room_leaves_the_others_alone() {
+    let pool: &'static Pool = Box::leak(Box::default());
+    let body = encode(Kind::Gzip, &vec![7; 100_000]);
+    let mut output = vec![0; STEP];
+    let mut first = Inflation::new(Encoding::Gzip, NO_RATIO, vec![Charge::new(pool, 100_000)]);
+    first.take_in(&body);
+    assert!(first.step(u64::MAX, &mut output).is_ok());
+    let mut second = Inflation::new(Encoding::Gzip, NO_RATIO, vec![Charge::new(pool, 100_000)]);
+    second.take_in(&body);
+    assert_eq!(second.step(u64::MAX, &mut output), Err(Fault::Memory));
+    drop(second);
+    assert!(first.step(u64::MAX, &mut output).is_ok());
 }

@@ -6,6 +6,8 @@ use super::{Fault, Inflater, Progress};
 
 const WINDOW_BITS: u8 = 15;
 const GZIP_MAGIC: u8 = 0x1f;
+/// A window of 32 KiB and what zlib-rs has beside it.
+const DECODER_BYTES: u64 = 64 << 10;
 
 /// What `inner` did, and whether its stream has ended.
 fn run(inner: &mut Decompress, input: &[u8], output: &mut [u8]) -> Result<(Progress, bool), Fault> {
@@ -57,6 +59,10 @@ impl Inflater for Gzip {
 
     fn is_whole(&self) -> bool {
         self.ended && self.member.is_none()
+    }
+
+    fn memory(&self) -> u64 {
+        if self.member.is_some() { DECODER_BYTES } else { 0 }
     }
 }
 
@@ -113,5 +119,9 @@ impl Inflater for Deflate {
 
     fn is_whole(&self) -> bool {
         self.ended
+    }
+
+    fn memory(&self) -> u64 {
+        if self.stream.is_some() { DECODER_BYTES } else { 0 }
     }
 }

@@ -52,4 +52,10 @@ impl Inflater for Zstd {
     fn is_whole(&self) -> bool {
         self.between
     }
+
+    /// All that zstd has allocated: it takes its window, as large as the frame declares it, from malloc, where memory that others have
+    /// written to may lie.
+    fn memory(&self) -> u64 {
+        self.decoder.as_ref().map_or(0, |decoder| decoder.sizeof() as u64)
+    }
 }
