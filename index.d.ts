@@ -27,8 +27,8 @@ declare namespace plimsoll {
 
   interface Options {
     /**
-     * Processes of one name belong together: metrics cover all that live, and a start reports the last one that died.
-     * 1 to 64 bytes. Default: `PLIMSOLL_NAME`, else the name of the current folder.
+     * Processes of one name that were started from the same script belong together: metrics cover all that live, and a server reports the last one
+     * that died. 1 to 64 bytes. Default: `PLIMSOLL_NAME`, else the `name` in the nearest package.json above the script, else the current folder's name.
      */
     name?: string
     /** Where plimsoll speaks: `console`, pino, winston. Default: warnings go to `process.emitWarning`, nothing else. */
@@ -441,7 +441,10 @@ declare namespace plimsoll {
   interface MetricsOptions {
     /** Leaves out the names that prom-client exports already. Default: all. */
     only?: 'plimsoll'
-    /** `'all'`: every live process of the same `name` (cluster, PM2), read from their records; `'process'`: this one. Default: `'all'`. */
+    /**
+     * `'all'`: every live server of the same `name` and script (cluster, PM2), read from their records, with what replaced workers had counted;
+     * `'process'`: this one. Default: `'all'`.
+     */
     scope?: 'process' | 'all'
     /**
      * What has buckets by route: `'latency'`, `http_request_duration_seconds` alone; `'all'`, also heap, body and response bytes; `'none'`,
@@ -461,8 +464,9 @@ declare namespace plimsoll {
   }
 
   /**
-   * The newest death of a process of the same name that no start had reported before this one, read from the record that it
-   * left; `null` if there is none, in worker threads, and without a binary.
+   * The newest death of a server of the same name and script that no start had reported before this one, read from the record that it
+   * left; `null` if there is none, in worker threads, and without a binary. In a process that serves nobody it only looks: the death stays to be
+   * reported by the next server. An ordinary stop (`cause: 'stop'`) is returned where there is nothing worse.
    */
   function lastDeath(): Death | null
 

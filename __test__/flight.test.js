@@ -73,7 +73,8 @@ for (const [kind, base] of places) {
     assert.equal(death.cause, 'blocked loop')
     assert.match(death.evidence, /busy/)
     assert.equal(death.inFlightTotal, 50)
-    assert.match(next.output(), /died: blocked loop/)
+    await until(() => /died: blocked loop/.test(next.output()), 'the warning')
+    assert.match(next.output(), /Read more: npx plimsoll show flight/)
     const third = await start('flight', { env: { PLIMSOLL_DIR: dir } })
     t.after(() => third.stop())
     assert.equal(await third.ask('lastDeath'), null, 'a death is reported once')
@@ -98,6 +99,12 @@ test('reads the record of a process that ran out of heap, and says so at the nex
   t.after(() => next.stop())
   const death = await next.ask('lastDeath')
   assert.equal(death.cause, 'heap limit', death.evidence)
+  assert.equal(death.heaviest.route, '/grow/:id')
+  await until(() => /PLIMSOLL_LAST_DEATH/.test(next.output()), 'the warning')
+  assert.match(
+    next.output(),
+    /died: heap limit\. .* Heaviest route: GET \/grow\/:id \(.*\)\. Read more: npx plimsoll show flight/
+  )
 })
 
 test('tells a plain exit, an exit code, a signal and an uncaught exception apart', async t => {
@@ -123,7 +130,7 @@ test('tells a plain exit, an exit code, a signal and an uncaught exception apart
         fly(server.port, ['/throw/1'])
       })
     ).cause,
-    'signal'
+    'stop'
   )
   const thrown = await run(server => {
     server.ask('exit', 0)

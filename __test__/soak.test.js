@@ -151,8 +151,10 @@ describe('soak', { concurrency: 2 }, () => {
       ['GET /users/:id passed'],
       String(result)
     )
-    const seen = await plimsoll.soak(app('recorded.js'), { routes: ['GET /users/:id', 'GET /seen'], ...SHORT })
+    const env = { RECORDER: cli.folder(t) }
+    const seen = await plimsoll.soak(app('recorded.js'), { routes: ['GET /users/:id', 'GET /seen'], env, ...SHORT })
     assert.equal(seen.verdict, 'passed', String(seen))
+    assert.deepEqual(fs.readdirSync(env.RECORDER), [], 'it leaves no record that would be a death')
     await assert.rejects(
       plimsoll.soak(app('recorded.js'), { from: 'nobody-is-called-so' }),
       /no record nobody-is-called-so/

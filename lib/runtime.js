@@ -5,17 +5,18 @@
  * middleware that needs it, and never holds the process open.
  */
 
+const cluster = require('node:cluster')
 const { METHODS } = require('node:http')
-const path = require('node:path')
 const { PerformanceObserver, constants, performance } = require('node:perf_hooks')
 const v8 = require('node:v8')
 const { isMainThread, threadId } = require('node:worker_threads')
 const channels = require('./channels.js')
-const { workingDirectory } = require('./cwd.js')
+const deaths = require('./deaths.js')
 const describe = require('./describe.js')
 const faults = require('./faults.js')
 const findings = require('./findings.js')
 const heapOptions = require('./heap-options.js')
+const { identity } = require('./identity.js')
 const leaks = require('./leaks.js')
 const lifetime = require('./lifetime.js')
 const { native, passive, reason } = require('./native.js')
@@ -24,6 +25,10 @@ const sites = require('./sites.js')
 const spans = require('./spans.js')
 
 const TICK_MS = 250
+/** Ordinary stops. */
+const STOPS = new Set(['SIGTERM', 'SIGINT', 'SIGHUP'])
+/** Set where a process is run to be measured, as `soak` does: its record is nobody's. */
+const UNRECORDED = Symbol.for('plimsoll.unrecorded')
 /** `new Array(1000)` on every V8 that the probe knows: 1,000 pointers and the array's own header, less the reading's own garbage. */
 const KNOWN_ARRAY_BYTES = 8048
 
@@ -33,7 +38,8 @@ const state = {
   settings: null,
   exact: false,
   reason,
-  lastDeath: null,
+  /** Whether the process has listened, or had a request: the last death is a server's to report. */
+  serves: false,
   /** Words by which V8's figures are read beside their place: a test's, to see that it is found out. */
   layoutShift: 0
 }
@@ -87,7 +93,7 @@ function comparable({ name, paths, recorder, stats, async, layers, nearLimit, le
 function defaults() {
   return {
     explicit: false,
-    name: process.env.PLIMSOLL_NAME || path.basename(workingDirectory() ?? '') || 'app',
+    name: process.env.PLIMSOLL_NAME || identity().name,
     paths: 'masked',
     recorder: { dir: process.env.PLIMSOLL_DIR || undefined },
     stats: undefined,
@@ -107,8 +113,11 @@ function begin(settings) {
   state.started = native.start({
     name: settings.name,
     dir: settings.recorder.dir,
-    inMemory: settings.recorder.inMemory === true,
-    script: process.argv[1] ?? '',
+    inMemory: settings.recorder.inMemory === true || globalThis[UNRECORDED] === true,
+    script: identity().script,
+    entry: identity().entry,
+    // A cluster's worker, or who else was forked: replaced, it is the same run.
+    led: isMainThread && (cluster.isWorker || process.channel !== undefined),
     nodeVersion: process.version,
     platform: `${process.platform}-${process.arch}`,
     thread: isMainThread ? 0 : threadId,
@@ -124,22 +133,36 @@ function begin(settings) {
   })
   state.exact = state.started.exact && standsTheTest()
   state.reason = state.exact ? null : (state.reason ?? state.started.reason ?? null)
-  state.lastDeath = state.started.lastDeath ? JSON.parse(state.started.lastDeath) : null
   if (state.started.warning) warn(settings.log, `plimsoll: ${state.started.warning}`, 'PLIMSOLL_RECORDER')
-  const death = state.lastDeath
-  if (death !== null && death.cause !== 'exit') {
-    warn(
-      settings.log,
-      `plimsoll: the last process of "${settings.name}" died: ${death.cause}. ${death.evidence}`,
-      'PLIMSOLL_LAST_DEATH'
-    )
-  }
   if (!state.exact) watchCollections()
   // Without the exact probe there is nothing to charge: the figures are those of the last tick.
   spans.start(state.exact && settings.async)
   lifetime.meetAll()
   outside(keepTime)
   sayLastWords()
+  // Most listen in the same turn.
+  setImmediate(look).unref()
+}
+
+/** From when it serves, the process is a server: then it reports how the last one ended. */
+function look() {
+  if (state.serves || !serves()) return
+  state.serves = true
+  const found = native.serve()
+  if (found && isMainThread) deaths.tell(JSON.parse(found), state.settings, warn)
+}
+
+function serves() {
+  // A worker of a cluster has no listening handle of its own.
+  return cluster.isWorker || native.hasRequests() || process.getActiveResourcesInfo().includes('TCPServerWrap')
+}
+
+/** The newest death that no server has reported before; of a process that is none it stays to be reported. */
+function lastDeath() {
+  if (!start()) return null
+  look()
+  const found = native.lastDeath()
+  return found ? JSON.parse(found) : null
 }
 
 /** What `v8.getHeapStatistics()` says, in the words of the binding. */
@@ -197,6 +220,7 @@ function keepTime() {
     if (leaks.sites) sites.turn()
     if (leaks.snapshots !== null) paths().turn(leaks.snapshots)
     announce()
+    look()
     if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
     spans.turn()
     last = now
@@ -237,11 +261,18 @@ function sayLastWords() {
     uncaught = `${origin}: ${describe.kind(error)}${frame && ` at ${frame}`}`
     native.event('uncaught-exception', null, uncaught)
   })
+  if (isMainThread) {
+    // libuv has put the default back by now.
+    process.on('removeListener', name => {
+      if (STOPS.has(name)) native.recordStops()
+    })
+  }
   process.on('exit', code => {
+    if (!state.serves && serves()) native.served()
     const crashed = uncaught !== null && code !== 0
     const kind = crashed ? 'uncaught-exception' : isMainThread ? 'exit' : 'worker-end'
     native.finish(kind, code ?? 0, crashed ? uncaught : '')
   })
 }
 
-module.exports = { state, start, defaults, announce, announceMissingBinary, heapFigures, warn }
+module.exports = { state, start, lastDeath, defaults, announce, announceMissingBinary, heapFigures, warn }

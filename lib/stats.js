@@ -48,10 +48,4 @@ function fromNode() {
   }
 }
 
-/** The newest death of a process of the same name that no start had reported before this one; null if there is none. */
-function lastDeath() {
-  runtime.start()
-  return runtime.state.lastDeath
-}
-
-module.exports = { stats, lastDeath }
+module.exports = { stats, lastDeath: runtime.lastDeath }

@@ -106,7 +106,10 @@ export interface Record {
   /** With `processStartTicks`, what tells processes apart: a pid is used again. */
   bootId: string
   processStartTicks: number
-  /** How it ended, where it could say so itself; null else. `kind`: `exit`, `uncaught-exception` or `worker-end`. */
+  /**
+   * How it ended, where it could say so itself; null else. `kind`: `exit`, `uncaught-exception`, `signal` (SIGTERM, SIGINT or SIGHUP: `detail`) or
+   * `worker-end`.
+   */
   exit: { kind: string; code: number; at: number; detail: string } | null
   /** The verdict on a dead process; absent while it lives. */
   death?: Pick<Death, 'cause' | 'evidence' | 'at'>
@@ -173,8 +176,8 @@ export interface Record {
 
 /** How a process ended, by the record that it left. */
 export interface Death {
-  /** The probable cause. */
-  cause: 'heap limit' | 'cgroup OOM' | 'signal' | 'blocked loop' | 'exit' | 'uncaught exception' | 'reboot'
+  /** The probable cause. `stop` is an ordinary stop, by SIGTERM, SIGINT or SIGHUP. */
+  cause: 'heap limit' | 'cgroup OOM' | 'signal' | 'blocked loop' | 'exit' | 'uncaught exception' | 'reboot' | 'stop'
   /** What speaks for it, in a sentence. */
   evidence: string
   pid: number
@@ -190,6 +193,12 @@ export interface Death {
   cgroupLimitBytes: number | null
   /** Null if it could not say. */
   exitCode: number | null
+  /** The signal of an ordinary stop; null else. */
+  signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP' | null
+  /** The leak that had been found, and had not stopped; of several the largest. */
+  finding: Finding | null
+  /** What allocated most on the heap for one request: a route on average, or one request that was in flight. */
+  heaviest: { method: string; route: string; heapBytes: number; requests: number; inFlight: boolean } | null
   /** What Node was started with. */
   script: string
   /** The record's file, for `npx plimsoll show`. */

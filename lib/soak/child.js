@@ -2,7 +2,8 @@
 
 /*
  * In the process of the app that is soaked, in front of its own code (`--require`): finds its server, answers questions about memory, and
- * ends with the parent. It starts nothing of plimsoll's, so that the app's own `plimsoll()` finds all as it would elsewhere.
+ * ends with the parent. It starts nothing of plimsoll's, so that the app's own `plimsoll()` finds all as it would elsewhere;
+ * but the app's record stays in memory: the process is killed, and that is no death.
  */
 
 const fs = require('node:fs')
@@ -27,6 +28,7 @@ function begin({ token, folder, startMs, hooks }) {
       })
     : Promise.resolve()
   delete process.env.PLIMSOLL_SOAK
+  globalThis[Symbol.for('plimsoll.unrecorded')] = true
   const own = arg => arg === __filename || arg?.endsWith('/soak/imported.mjs')
   process.execArgv = process.execArgv.filter((arg, i, all) => !own(arg) && !own(all[i + 1]))
   for (const flag of FLAGS) v8.setFlagsFromString(flag)

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use napi::{Env, Error, Result};
@@ -20,9 +20,10 @@ use crate::ledger::{Ledger, Meter, PathMode};
 use crate::probe::process::{self, Cgroup};
 use crate::probe::v8::{Collection, HeapStatistics, Layout, Probe};
 use crate::recorder::death::{Death, Surroundings};
-use crate::recorder::files::{self, Recorder};
-use crate::recorder::writer::{ExitKind, HeapFigures, Identity, Writer, epoch_ms};
-use crate::recorder::{EventKind, GcKind, Quantity};
+use crate::recorder::files::{self, Recorder, Service};
+use crate::recorder::reader;
+use crate::recorder::writer::{ExitKind, HeapFigures, Identity, Run, Writer, epoch_ms};
+use crate::recorder::{EventKind, GcKind, Quantity, stops};
 use crate::trend::cadence::Cadence;
 use crate::trend::quantities::News;
 
@@ -30,10 +31,16 @@ use crate::trend::quantities::News;
 pub struct Environment {
     pub ledger: Ledger,
     pub recorder: Arc<Recorder>,
-    pub name: String,
+    /// Whose records are read with this one, and where they are.
+    pub service: Service,
+    pub bases: Vec<PathBuf>,
     /// Why the exact probe is off.
     pub reason: Option<String>,
+    /// None before the process serves.
     pub last_death: Option<Death>,
+    surroundings: Surroundings,
+    places: files::Options,
+    served: bool,
     pub pressure: Pressure,
     /// Blocks of the event loop that are over, as the sampler thread saw them.
     pub blocks: Receiver<Block>,
@@ -107,7 +114,12 @@ pub struct StartOptions {
     pub dir: Option<String>,
     /// No file at all.
     pub in_memory: bool,
+    /// What was started, as a path.
     pub script: String,
+    /// The same as it is told apart from others: within its package, if it has one.
+    pub entry: String,
+    /// Whether the parent leads the run: the primary of a cluster, or who else forked this process.
+    pub led: bool,
     pub node_version: String,
     pub platform: String,
     /// 0 for the main thread.
@@ -134,8 +146,6 @@ pub struct Started {
     pub warning: Option<String>,
     pub exact: bool,
     pub reason: Option<String>,
-    /// JSON of the newest unreported death of the same name.
-    pub last_death: Option<String>,
 }
 
 /// Starts recording in this environment. A second start changes nothing and tells how it was started.
@@ -175,23 +185,22 @@ impl Environment {
             boot_id: surroundings.boot_id,
             cgroup_oom_kills: surroundings.cgroup_oom_kills,
             mirrored: false,
+            entry: entry(&options.entry),
+            run: run(options.led, surroundings.boot_id),
         };
         let places = files::Options {
             name: options.name.clone(),
             dir: options.dir.map(PathBuf::from),
             in_memory: options.in_memory,
+            start_ticks_of: process::start_ticks_of,
             ..Default::default()
         };
+        let service = Service::new(&places, &identity);
         let (recorder, writer) = Recorder::create(&places, identity);
-        let last_death = recorder.folder().filter(|_| main_thread).and_then(|folder| {
-            let death = files::last_death(folder, &options.name, &surroundings);
-            files::prune(folder, &options.name, places.max_dead_bytes);
-            death
-        });
-        writer.event(EventKind::Start, None, recorder.warning().unwrap_or(""));
-        if let Some(death) = &last_death {
-            writer.event(EventKind::LastDeath, None, &death.evidence);
+        if main_thread {
+            recorder.record_stops();
         }
+        writer.event(EventKind::Start, None, recorder.warning().unwrap_or(""));
 
         let limit = options.heap.limit.max(0.0) as u64;
         let mut pressure = Pressure::new(&writer, &options.heap_options, &options.node_version, limit);
@@ -237,9 +246,14 @@ impl Environment {
         Self {
             ledger,
             recorder,
-            name: options.name,
+            service,
+            // A record that is to be in memory alone is of no service's.
+            bases: if options.in_memory { Vec::new() } else { places.bases() },
             reason,
-            last_death,
+            last_death: None,
+            surroundings,
+            places,
+            served: false,
             pressure,
             blocks,
             leaks,
@@ -261,8 +275,33 @@ impl Environment {
             warning: self.recorder.warning().map(str::to_owned),
             exact: self.ledger.meter().exact(),
             reason: self.reason.clone(),
-            last_death: self.last_death.as_ref().and_then(|death| serde_json::to_string(death).ok()),
         }
+    }
+
+    /// The process serves: from here on its end is a death, and that of the one before is its to report.
+    fn serve(&mut self) {
+        if std::mem::replace(&mut self.served, true) {
+            return;
+        }
+        let writer = self.ledger.writer();
+        writer.served();
+        if self.main_thread {
+            self.last_death = files::last_death(&self.bases, &self.service, &self.surroundings, true);
+            files::prune(&self.bases, &self.service, &self.places);
+        }
+        if let Some(death) = &self.last_death {
+            writer.event(EventKind::LastDeath, None, &death.evidence);
+        }
+        // A copy on a disk that does not say so yet would be taken for a script's.
+        self.recorder.flush();
+    }
+
+    /// That which is this process's to report; of one that does not serve what a server would find, which is left to it.
+    fn death(&self) -> Option<String> {
+        let unserved = !self.served && self.main_thread;
+        let found =
+            unserved.then(|| files::last_death(&self.bases, &self.service, &self.surroundings, false)).flatten();
+        serde_json::to_string(self.last_death.as_ref().or(found.as_ref())?).ok()
     }
 
     /// The next trouble that a thread of ours has reported.
@@ -284,6 +323,10 @@ impl Environment {
             stats.stop();
         }
         self.recorder.flush();
+        let served = reader::read_head(&**self.recorder.map()).is_ok_and(|head| head.served);
+        if self.main_thread && !served {
+            self.recorder.discard();
+        }
     }
 
     fn close(mut self) {
@@ -296,6 +339,19 @@ impl Environment {
             recorder.close(keep);
         }
     }
+}
+
+/// What was started is one thing in a process, whatever file a worker thread runs.
+fn entry(script: &str) -> u64 {
+    static ENTRY: OnceLock<u64> = OnceLock::new();
+    *ENTRY.get_or_init(|| files::entry_of(script))
+}
+
+fn run(led: bool, boot_id: u128) -> Run {
+    // The first process of a container sees no parent.
+    let parent = process::parent_id().filter(|parent| led && *parent != 0);
+    let pid = parent.unwrap_or_else(std::process::id);
+    Run { pid, ticks: process::start_ticks_of(pid), boot_id }
 }
 
 fn figures(truth: &HeapTruth) -> HeapFigures {
@@ -366,6 +422,9 @@ pub fn tick(env: Env, lag_ms: f64, utilization: f64) -> Option<String> {
         environment.ledger.tick((lag_ms.max(0.0) * 1e6) as u64, utilization);
         pressure::ticked(environment, lag_ms.max(0.0));
         trend::ticked(environment, &env);
+        if environment.main_thread {
+            stops::arm();
+        }
         environment.trouble()
     })
     .flatten()
@@ -384,6 +443,41 @@ pub fn finish(kind: String, code: i32, detail: String) -> Result<()> {
     };
     with(|environment| environment.finish(kind, i64::from(code), &detail));
     Ok(())
+}
+
+/// The process listens, or has had a request: its record is a server's. JSON of the newest death of its service that no server has reported; none if
+/// there is none. The same at each further call.
+#[napi(catch_unwind)]
+pub fn serve() -> Option<String> {
+    with(|environment| {
+        environment.serve();
+        environment.death()
+    })
+    .flatten()
+}
+
+/// The process ends as a server that had no time yet to ask for the last death: that is left to the next one.
+#[napi(catch_unwind)]
+pub fn served() {
+    with(|environment| environment.ledger.writer().served());
+}
+
+/// Whether there has been a request.
+#[napi(catch_unwind)]
+pub fn has_requests() -> bool {
+    with(|environment| reader::requests(&**environment.recorder.map()) > 0).unwrap_or(false)
+}
+
+/// The same without being a server: the death is left to the next one.
+#[napi(catch_unwind)]
+pub fn last_death() -> Option<String> {
+    with(|environment| environment.death()).flatten()
+}
+
+/// A listener of a signal has gone: the signal's end is recorded again.
+#[napi(catch_unwind)]
+pub fn record_stops() {
+    stops::arm();
 }
 
 /// Puts an event into the record; kinds are those of `EventKind`.

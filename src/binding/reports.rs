@@ -10,7 +10,8 @@ use napi_derive::napi;
 use super::beside::beside;
 use super::environment::{Environment, with};
 use crate::export::{prometheus, stats};
-use crate::recorder::map::Map;
+use crate::recorder::death::is_ordinary;
+use crate::recorder::files::{Recorder, Service};
 use crate::recorder::record::Record;
 use crate::recorder::writer::Evidence;
 use crate::recorder::{Severity, files, reader};
@@ -84,45 +85,47 @@ pub struct MetricsOptions {
 /// What a rendering needs of the environment.
 struct Rendering {
     options: prometheus::Options,
-    map: Arc<Map>,
-    name: String,
-    folder: Option<PathBuf>,
-    path: Option<PathBuf>,
+    recorder: Arc<Recorder>,
+    service: Service,
+    /// Where others may be; none where they are not asked for.
+    bases: Vec<PathBuf>,
 }
 
 impl Rendering {
     fn new(environment: &Environment, options: MetricsOptions) -> Self {
-        let last_death = environment.last_death.as_ref().map(|death| (death.cause.to_string(), death.at));
+        let deaths = environment.last_death.iter().filter(|death| !is_ordinary(&death.record));
+        let last_death = deaths.map(|death| (death.cause.to_string(), death.at)).next();
         Self {
             options: prometheus::Options {
                 openmetrics: options.openmetrics,
                 only_plimsoll: options.only_plimsoll,
                 last_death,
+                past: Vec::new(),
                 histograms: prometheus::Histograms::from_name(&options.histograms).unwrap_or_default(),
                 buckets: options.buckets,
             },
-            map: Arc::clone(environment.recorder.map()),
-            name: environment.name.clone(),
-            folder: environment.recorder.folder().filter(|_| options.all).map(PathBuf::from),
-            path: environment.recorder.path().map(PathBuf::from),
+            recorder: Arc::clone(&environment.recorder),
+            service: environment.service.clone(),
+            bases: if options.all { environment.bases.clone() } else { Vec::new() },
         }
     }
 
-    fn records(&self) -> std::result::Result<Vec<Record>, reader::ReadError> {
-        let mut own = reader::read(&*self.map)?;
+    /// Those that live; what others of the run had counted when they ended goes into the options.
+    fn records(&mut self) -> std::result::Result<Vec<Record>, reader::ReadError> {
+        let mut own = reader::read(&**self.recorder.map())?;
         own.alive = true;
-        let mut records = vec![own];
-        if let Some(folder) = &self.folder {
-            records.extend(files::live(folder, &self.name, self.path.as_deref()));
-        }
-        Ok(records)
+        // What is shown now, a sibling must find in the file if this process is killed: or the sums would fall.
+        self.recorder.flush();
+        let members = files::members(&self.bases, &self.service, self.recorder.path());
+        self.options.past = members.past;
+        Ok([own].into_iter().chain(members.living).collect())
     }
 }
 
 /// Prometheus text or OpenMetrics. Rendered on a thread of its own: it takes as long as 50 ms, and libuv's pool is the application's.
 #[napi(catch_unwind, ts_return_type = "Promise<Buffer>")]
 pub fn metrics(env: &Env, options: MetricsOptions) -> Result<Object<'_>> {
-    let rendering = with(|environment| Rendering::new(environment, options)).ok_or_else(not_started)?;
+    let mut rendering = with(|environment| Rendering::new(environment, options)).ok_or_else(not_started)?;
     beside(env, "plimsoll-scrape", move || {
         let records = rendering.records().map_err(|error| error.to_string())?;
         Ok(Buffer::from(prometheus::render(&records, &rendering.options)))

@@ -60,6 +60,14 @@ pub fn start_ticks() -> u64 {
     start_ticks_in("/proc/self/stat")
 }
 
+/// The parent's pid: 0 where it is not seen; none where the platform does not tell.
+pub fn parent_id() -> Option<u32> {
+    #[cfg(unix)]
+    return Some(std::os::unix::process::parent_id());
+    #[cfg(not(unix))]
+    None
+}
+
 /// The same of another process; 0 where there is none of this pid.
 pub fn start_ticks_of(pid: u32) -> u64 {
     start_ticks_in(&format!("/proc/{pid}/stat"))

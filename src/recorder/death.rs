@@ -11,7 +11,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::GcKind;
-use super::record::{Collection, Event, InFlight, Record};
+use super::record::{Collection, Event, Finding, InFlight, Record};
 
 /// A blocked loop shorter than this is a slow request, not what a watchdog kills for.
 const BLOCKED_MS: f64 = 3_000.0;
@@ -19,6 +19,8 @@ const BLOCKED_MS: f64 = 3_000.0;
 const NEAR_LIMIT_MS: u64 = 10_000;
 /// How many requests of each kind, heaviest and oldest, a death names.
 const NAMED_REQUESTS: usize = 10;
+/// The kind of an end by a signal that its handler has recorded.
+const SIGNAL: &str = "signal";
 const MIB: u64 = 1 << 20;
 
 /// What is so now, at the start that looks back.
@@ -46,6 +48,9 @@ pub enum Cause {
     UncaughtException,
     #[serde(rename = "reboot")]
     Reboot,
+    /// An ordinary stop: SIGTERM, SIGINT or SIGHUP.
+    #[serde(rename = "stop")]
+    Stop,
 }
 
 impl fmt::Display for Cause {
@@ -58,6 +63,7 @@ impl fmt::Display for Cause {
             Self::Exit => "exit",
             Self::UncaughtException => "uncaught exception",
             Self::Reboot => "reboot",
+            Self::Stop => "stop",
         })
     }
 }
@@ -99,10 +105,51 @@ impl Death {
     }
 }
 
+impl Death {
+    /// The leak that was found and had not stopped; of several the largest.
+    fn open_leak(&self) -> Option<&Finding> {
+        let open = |finding: &&Finding| finding.kind == "leak" && finding.withdrawn_at.is_none();
+        let bytes = |finding: &Finding| finding.bytes_per_request.unwrap_or(0.0);
+        self.record.findings.iter().filter(open).max_by(|a, b| bytes(a).total_cmp(&bytes(b)))
+    }
+
+    /// What allocated most on the heap for one request: a route on average, or one request that was still in flight.
+    fn heaviest(&self) -> Option<Heaviest<'_>> {
+        let routes = self.record.routes.iter().map(|row| Heaviest {
+            method: &row.method,
+            route: &row.route,
+            heap_bytes: row.heap_bytes.mean,
+            requests: row.heap_bytes.count,
+            in_flight: false,
+        });
+        let in_flight = self.record.in_flight.iter().map(|request| Heaviest {
+            method: &request.method,
+            route: request.route.as_deref().unwrap_or(&request.path),
+            heap_bytes: request.heap_bytes as f64,
+            requests: 1,
+            in_flight: true,
+        });
+        let all = routes.chain(in_flight).filter(|each| each.heap_bytes > 0.0);
+        all.max_by(|a, b| a.heap_bytes.total_cmp(&b.heap_bytes))
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Heaviest<'a> {
+    method: &'a str,
+    route: &'a str,
+    /// Allocated for a request, on average.
+    heap_bytes: f64,
+    requests: u64,
+    in_flight: bool,
+}
+
 impl Serialize for Death {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let record = &self.record;
-        let mut out = serializer.serialize_struct("Death", 14)?;
+        let exit = record.exit.as_ref();
+        let mut out = serializer.serialize_struct("Death", 17)?;
         out.serialize_field("cause", &self.cause)?;
         out.serialize_field("evidence", &self.evidence)?;
         out.serialize_field("pid", &record.pid)?;
@@ -112,13 +159,25 @@ impl Serialize for Death {
         out.serialize_field("heapUsedBytes", &record.heap.used_bytes)?;
         out.serialize_field("heapLimitBytes", &record.heap.limit_bytes)?;
         out.serialize_field("cgroupLimitBytes", &record.cgroup.limit_bytes)?;
-        out.serialize_field("exitCode", &record.exit.as_ref().map(|exit| exit.code))?;
+        out.serialize_field("exitCode", &exit.filter(|exit| exit.kind != SIGNAL).map(|exit| exit.code))?;
+        out.serialize_field("signal", &exit.filter(|exit| exit.kind == SIGNAL).map(|exit| &exit.detail))?;
+        out.serialize_field("finding", &self.open_leak())?;
+        out.serialize_field("heaviest", &self.heaviest())?;
         out.serialize_field("script", &record.script)?;
         out.serialize_field("path", &record.path)?;
         out.serialize_field("inFlight", &self.in_flight())?;
         out.serialize_field("inFlightTotal", &record.in_flight.len())?;
         out.end()
     }
+}
+
+/// Whether the process ended as it was meant to: by itself without an error, or by a signal of whoever runs it.
+pub fn is_ordinary(record: &Record) -> bool {
+    record.exit.as_ref().is_some_and(|exit| match exit.kind.as_str() {
+        SIGNAL => record.blocked_ms < BLOCKED_MS,
+        "exit" => exit.code == 0,
+        _ => false,
+    })
 }
 
 /// The end that was recorded, else the latest time in the record, epoch milliseconds. The heartbeat comes twice a second;
@@ -158,12 +217,26 @@ fn exit(record: &Record) -> Verdict {
     let exit = record.exit.as_ref()?;
     let detail = if exit.detail.is_empty() { String::new() } else { format!(": {}", exit.detail) };
     Some(match exit.kind.as_str() {
+        SIGNAL => stopped(record, &exit.detail),
         "uncaught-exception" => (
             Cause::UncaughtException,
             format!("An exception that nothing caught ended it with exit code {}{detail}.", exit.code),
         ),
         _ => (Cause::Exit, format!("It ended by itself with exit code {}{detail}.", exit.code)),
     })
+}
+
+/// A probe that gets no answer has the process stopped like anybody else.
+fn stopped(record: &Record, signal: &str) -> (Cause, String) {
+    if record.blocked_ms < BLOCKED_MS {
+        return (Cause::Stop, format!("{signal} ended it: an ordinary stop."));
+    }
+    let seconds = record.blocked_ms / 1e3;
+    let evidence = format!(
+        "{signal} ended it, after the event loop had been blocked for {seconds:.1} s {}: a watchdog or a liveness probe that got no answer is the likely sender.",
+        blocker(record)
+    );
+    (Cause::BlockedLoop, evidence)
 }
 
 fn reboot(record: &Record, now: &Surroundings) -> Verdict {
@@ -344,12 +417,7 @@ fn blocked_loop(record: &Record) -> Verdict {
     if record.blocked_ms < BLOCKED_MS {
         return None;
     }
-    let slot = record.event_loop.blocked_slot;
-    let request = record.in_flight.iter().find(|request| slot != 0 && request.handle == slot);
-    let request = request.or_else(|| record.in_flight.iter().find(|request| request.running));
-    let running = request.map_or("outside of any request".into(), |request| {
-        format!("in {} {}", request.method, request.route.as_deref().unwrap_or(&request.path))
-    });
+    let running = blocker(record);
     let evidence = format!(
         "No end was recorded, and at the last heartbeat the event loop had been blocked for {:.1} s {running}: a watchdog or a liveness probe that got no answer is the likely end.",
         record.blocked_ms / 1e3
@@ -357,9 +425,19 @@ fn blocked_loop(record: &Record) -> Verdict {
     Some((Cause::BlockedLoop, evidence))
 }
 
+/// The request whose code blocks the event loop.
+fn blocker(record: &Record) -> String {
+    let slot = record.event_loop.blocked_slot;
+    let request = record.in_flight.iter().find(|request| slot != 0 && request.handle == slot);
+    let request = request.or_else(|| record.in_flight.iter().find(|request| request.running));
+    request.map_or("outside of any request".into(), |request| {
+        format!("in {} {}", request.method, request.route.as_deref().unwrap_or(&request.path))
+    })
+}
+
 fn signal(record: &Record) -> (Cause, String) {
     let evidence = format!(
-        "No end was recorded and nothing points to a limit (heap {} of {}, {}): SIGKILL, a signal without a handler, or a crash in native code.",
+        "No end was recorded and nothing points to a limit (heap {} of {}, {}): SIGKILL, another signal without a handler, or a crash in native code.",
         mib(record.heap.used_bytes),
         mib(record.heap.limit_bytes),
         cgroup_figures(record)

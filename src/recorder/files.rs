@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::map::Map;
-use super::writer::{Identity, Writer};
+use super::record::Record;
+use super::writer::{Identity, Run, Writer};
 
 #[cfg(unix)]
 mod dead;
@@ -27,6 +28,8 @@ mod reading;
 #[cfg(test)]
 mod tests;
 #[cfg(unix)]
+mod totals;
+#[cfg(unix)]
 mod unix;
 
 #[cfg(not(unix))]
@@ -38,7 +41,7 @@ use unix as system;
 pub use dead::{last_death, prune};
 #[cfg(not(unix))]
 pub use elsewhere::{last_death, prune};
-pub use reading::{FindError, Found, find, live, open};
+pub use reading::{FindError, Found, Members, find, members, open};
 
 #[cfg(not(unix))]
 use elsewhere::Held;
@@ -53,13 +56,57 @@ pub struct Options {
     pub dir: Option<PathBuf>,
     /// No file is wanted.
     pub in_memory: bool,
-    /// Dead records of the name are removed beyond this, oldest first; 32 MiB by default.
+    /// Dead records of the folder are removed beyond this, oldest first; 32 MiB by default.
     pub max_dead_bytes: u64,
+    /// When the process of a pid was started, in clock ticks since boot; 0 where there is none.
+    pub start_ticks_of: fn(u32) -> u64,
+}
+
+impl Options {
+    /// Where a writer of these options may have written: readers look there.
+    pub fn bases(&self) -> Vec<PathBuf> {
+        match &self.dir {
+            Some(dir) => vec![dir.clone()],
+            None => readable_folders(),
+        }
+    }
+}
+
+/// Whose records belong together: those of one name that were started from the same script.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub name: String,
+    pub entry: u64,
+    /// The one that the asking process belongs to.
+    pub run: Run,
+    start_ticks_of: fn(u32) -> u64,
+}
+
+impl Service {
+    pub fn new(options: &Options, identity: &Identity) -> Self {
+        let (name, start_ticks_of) = (options.name.clone(), options.start_ticks_of);
+        Self { name, entry: identity.entry, run: identity.run, start_ticks_of }
+    }
+
+    fn owns(&self, record: &Record) -> bool {
+        record.entry == self.entry && reading::is_named(record, &self.name)
+    }
+
+    /// Whether the run may get new members: its leader lives. A leader in another container is not seen.
+    fn goes_on(&self, run: &Run) -> bool {
+        let here = run.boot_id == self.run.boot_id && run.ticks != 0;
+        *run == self.run || here && (self.start_ticks_of)(run.pid) == run.ticks
+    }
+}
+
+/// A short name for a script: FNV-1a, the same in each process and version.
+pub fn entry_of(script: &str) -> u64 {
+    script.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { name: String::new(), dir: None, in_memory: false, max_dead_bytes: 32 << 20 }
+        Self { name: String::new(), dir: None, in_memory: false, max_dead_bytes: 32 << 20, start_ticks_of: |_| 0 }
     }
 }
 
@@ -157,8 +204,23 @@ impl Recorder {
         ))
     }
 
+    /// From here on the signal of an ordinary stop is written to the file. What fails is an end that is not recorded.
+    pub fn record_stops(&self) {
+        #[cfg(unix)]
+        if let Some(held) = &self.held {
+            let _ = held.record_stops();
+        }
+    }
+
+    /// Removes the file: the record goes on in memory.
+    pub fn discard(&self) {
+        if let Some(held) = &self.held {
+            held.discard();
+        }
+    }
+
     /// Flushes, stops the thread that mirrors, and gives up the lock: from then on the record is a dead one. Without `keep` the
-    /// file is removed. Maps that others still hold stay valid.
+    /// file is removed, and what a server's thread has counted is added to its run's totals. Maps that others still hold stay valid.
     pub fn close(mut self, keep: bool) {
         self.shut(keep);
     }
@@ -180,4 +242,16 @@ impl Drop for Recorder {
 fn default_folders() -> Vec<PathBuf> {
     let memory = cfg!(target_os = "linux").then(|| PathBuf::from("/dev/shm"));
     memory.into_iter().chain([std::env::temp_dir()]).collect()
+}
+
+/// Where records may be if nobody says otherwise: the temporary folder of another process is `/tmp`, if it is not this one's.
+fn readable_folders() -> Vec<PathBuf> {
+    let mut folders = default_folders();
+    if cfg!(unix) {
+        folders.push("/tmp".into());
+    }
+    // By what they are: a folder that is read twice counts twice.
+    let mut seen = std::collections::HashSet::new();
+    folders.retain(|folder| seen.insert(folder.canonicalize().unwrap_or_else(|_| folder.clone())));
+    folders
 }

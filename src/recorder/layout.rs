@@ -69,11 +69,18 @@ pub mod header {
     pub const MIRRORED: usize = 13;
     /// The cgroup's count of OOM kills at the start; `u64::MAX` where unknown.
     pub const CGROUP_OOM_KILLS: usize = 14;
+    /// Hash of what was started, see `files::entry_of`: records of one name and one entry belong together.
+    pub const ENTRY: usize = 15;
     pub const NAME: Text = Text { offset: 16, words: 9 };
     pub const SCRIPT: Text = Text { offset: 25, words: 33 };
     pub const NODE_VERSION: Text = Text { offset: 58, words: 5 };
     pub const EXIT_DETAIL: Text = Text { offset: 63, words: 33 };
     pub const PLATFORM: Text = Text { offset: 96, words: 5 };
+    /// 1 once the process has listened or had a request: only the end of a server is a death.
+    pub const SERVED: usize = 101;
+    /// The process that leads the run, and its start in clock ticks: the primary of a cluster, else the process itself.
+    pub const RUN_PID: usize = 102;
+    pub const RUN_TICKS: usize = 103;
     pub const END: usize = 128;
 }
 
@@ -391,7 +398,10 @@ pub mod leak {
     pub const ADVICE: Text = Text { offset: 84, words: 257 };
 }
 
-pub const WORDS: usize = LEAKS.end();
+/// The signal that ended the process, see `stops`; 0: none. In a block of its own, which is never mirrored: its handler writes it to the file.
+pub const STOP: usize = LEAKS.end().next_multiple_of(4096 / 8);
+
+pub const WORDS: usize = STOP + 1;
 /// Size of a recorder file: whole pages.
 pub const FILE_BYTES: usize = (WORDS * 8).next_multiple_of(4096);
 
@@ -401,7 +411,7 @@ const _: () = {
         text.offset + text.words
     }
     assert!(FILE_BYTES < 7 << 20);
-    assert!(end(header::PLATFORM) <= header::END);
+    assert!(end(header::PLATFORM) <= header::SERVED && header::RUN_TICKS < header::END);
     assert!(end(METHOD_TEXT) <= METHODS.row_words);
     assert!(end(event::DETAIL) <= EVENTS.row_words);
     assert!(end(slot::PATH) <= SLOTS.row_words);

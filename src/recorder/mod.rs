@@ -9,6 +9,7 @@
 //! * `layout`: where everything lies; nobody outside this module knows an offset. `kinds`: numbers that have names outside.
 //! * `map`: the memory: a mapped file, or anonymous memory with a thread that mirrors it.
 //! * `files`: folders, names, locks, pruning: whose record it is, and whether its process lives.
+//! * `stops`: the handler that records the signal of an ordinary stop.
 //! * `writer`, `reader`: the two sides; `record`: what a reader gets, plain data.
 //! * `distribution`: the histogram that a route keeps of each quantity.
 
@@ -22,6 +23,7 @@ pub mod map;
 pub mod reader;
 pub mod record;
 pub mod shorten;
+pub mod stops;
 pub mod writer;
 
 pub use kinds::{EventKind, GcKind, Quantity, Severity, StatusClass, TrendState};

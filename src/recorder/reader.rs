@@ -12,18 +12,18 @@ use thiserror::Error;
 
 use super::layout::{
     EVENTS, FINDINGS, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, LEAKS, LIVES, MAGIC, METHOD_TEXT,
-    METHODS, Quantity, ROUTES, SAMPLER_EVENTS, SAMPLES, SLOTS, TRENDS, Table, Text, VERSION, WINDOW_LIVES, WINDOW_ROWS,
-    WINDOWS, WORDS, finding, gauge, header, layer, layer_row, route, slot,
+    METHODS, Quantity, ROUTES, SAMPLER_EVENTS, SAMPLES, SLOTS, STOP, TRENDS, Table, Text, VERSION, WINDOW_LIVES,
+    WINDOW_ROWS, WINDOWS, WORDS, finding, gauge, header, layer, layer_row, route, slot,
 };
 use super::map::Map;
 use super::record::{
     AsyncSpans, Cgroup, EventLoop, Finding, Heap, InFlight, LayerStats, Live, Native, NearLimit, Process, Record,
     Requests, RouteStats, Trend, Trends,
 };
-use super::writer::row_of;
+use super::writer::{Run, row_of};
 use rows::{
     Names, collection_of, event_of, exit_of, finding_of, gc_total_of, in_flight_of, known, leak_of, live_of, ms,
-    pressure_of, route_stats, sample_of, text, trend_of,
+    pressure_of, route_stats, sample_of, stop_of, text, trend_of,
 };
 
 /// How often a row that is being written is read again before it is called torn.
@@ -154,6 +154,7 @@ struct Reader<'a, S: Source + ?Sized> {
     source: &'a S,
     /// Header and gauges, read once.
     head: Vec<u64>,
+    stop: u64,
     torn: u32,
 }
 
@@ -181,9 +182,11 @@ fn open<S: Source + ?Sized>(source: &S) -> Result<Reader<'_, S>, ReadError> {
     if head[header::VERSION] != VERSION || head[header::WORDS] != WORDS as u64 {
         return Err(ReadError::Version { found: head[header::VERSION] });
     }
-    source.read(WORDS - 1, &mut [0])?;
+    let mut stop = [0];
+    // Nearly the last word: what is cut short has none.
+    source.read(STOP, &mut stop)?;
     source.read(0, &mut head)?;
-    Ok(Reader { source, head, torn: 0 })
+    Ok(Reader { source, head, stop: stop[0], torn: 0 })
 }
 
 impl<'a, S: Source + ?Sized> Reader<'a, S> {
@@ -254,8 +257,9 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         let mut layers = self.layers()?;
         let mut routes = Vec::new();
         for index in 0..(self.head[gauge::ROUTES_USED] as usize).min(ROUTES.rows) {
-            let (row, torn) = self.row(ROUTES, index)?;
-            if !torn && row[route::COUNT] > 0 {
+            // A row that its writer was killed in is whole but for parts of one request; without it the counters would fall.
+            let (row, _) = self.row(ROUTES, index)?;
+            if row[route::COUNT] > 0 {
                 let stats = route_stats(&row, names.method(row[route::METHOD]), names.label(row[route::LABEL]));
                 routes.push(RouteStats { layers: layers.remove(&index).unwrap_or_default(), ..stats });
             }
@@ -346,7 +350,10 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
             platform: text(head, header::PLATFORM),
             boot_id: format!("{boot_id:032x}"),
             process_start_ticks: head[header::PROCESS_START_TICKS],
-            exit: exit_of(head),
+            exit: exit_of(head).or_else(|| stop_of(self.stop, head)),
+            entry: head[header::ENTRY],
+            run: Run { pid: head[header::RUN_PID] as u32, ticks: head[header::RUN_TICKS], boot_id },
+            served: head[header::SERVED] != 0 || head[gauge::REQUESTS_TOTAL] != 0,
             reported: head[header::REPORTED] != 0,
             mirrored: head[header::MIRRORED] != 0,
             torn_rows: self.torn,

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::kinds::{Quantity, TrendState};
+use super::writer::Run;
 
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +29,14 @@ pub struct Record {
     /// How it ended, where it could say so itself.
     pub exit: Option<Exit>,
     pub reported: bool,
+    /// Hash of what was started; and who leads the run that it belongs to.
+    #[serde(skip)]
+    pub entry: u64,
+    #[serde(skip)]
+    pub run: Run,
+    /// It has listened, or had a request.
+    #[serde(skip)]
+    pub served: bool,
     pub mirrored: bool,
     /// Rows that were being written whenever they were read; they are left out or shown marked.
     pub torn_rows: u32,
@@ -122,7 +131,7 @@ pub struct Finding {
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exit {
-    /// `exit`, `uncaught-exception` or `worker-end`.
+    /// `exit`, `uncaught-exception`, `signal` (then `detail` is its name) or `worker-end`.
     pub kind: String,
     pub code: i64,
     pub at: u64,

@@ -127,6 +127,18 @@ pub struct Identity {
     pub boot_id: u128,
     pub cgroup_oom_kills: Option<u64>,
     pub mirrored: bool,
+    /// Hash of what was started.
+    pub entry: u64,
+    pub run: Run,
+}
+
+/// The process whose children belong together, or the process itself: its counters go on when one of them is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Run {
+    pub pid: u32,
+    /// Clock ticks since boot; 0 where unknown.
+    pub ticks: u64,
+    pub boot_id: u128,
 }
 
 /// How a process said that it ended.
@@ -204,6 +216,9 @@ impl Writer {
             (header::BOOT_ID + 1, identity.boot_id as u64),
             (header::STARTED_AT, epoch_ms()),
             (header::MIRRORED, u64::from(identity.mirrored)),
+            (header::ENTRY, identity.entry),
+            (header::RUN_PID, u64::from(identity.run.pid)),
+            (header::RUN_TICKS, identity.run.ticks),
             (header::CGROUP_OOM_KILLS, identity.cgroup_oom_kills.unwrap_or(UNKNOWN)),
             (gauge::HEAP_LIVE, UNKNOWN),
             (gauge::CGROUP_LIMIT, UNKNOWN),
@@ -472,6 +487,11 @@ impl Writer {
 
     pub fn event(&self, kind: EventKind, route: Option<&str>, detail: &str) {
         push_event(&self.map, EVENTS, gauge::EVENTS_NEXT, kind, route, detail);
+    }
+
+    /// The process serves: its end will be a death.
+    pub fn served(&self) {
+        set(&self.map, header::SERVED, 1);
     }
 
     /// The first end recorded stays: an uncaught exception is followed by an exit.

@@ -3,6 +3,7 @@
 use super::super::units::duration;
 use super::{Judgement, Options};
 use crate::recorder::TrendState;
+use crate::recorder::death::is_ordinary;
 use crate::recorder::findings::findings;
 use crate::recorder::record::{Finding, Record};
 
@@ -21,8 +22,7 @@ pub fn verdict(record: &Record, judgement: Option<&Judgement>, options: &Options
     };
     let cause = format!("dead, {}", look.plain(&judgement.cause));
     // A process that ended by itself is no alarm.
-    let ended = record.exit.as_ref().is_some_and(|exit| exit.code == 0);
-    let cause = if ended { cause } else { look.alarm(&cause) };
+    let cause = if is_ordinary(record) { cause } else { look.alarm(&cause) };
     match leak(record, options, "leaked") {
         Some(leak) => format!("{cause}; {leak}"),
         None => cause,

@@ -26,17 +26,21 @@ pub fn fill(families: &mut Families, records: &[Record], options: &Options) {
     if records.is_empty() {
         return;
     }
+    // What counts, counts on.
+    let counted: Vec<&Record> = records.iter().chain(&options.past).collect();
+    faults(families, &counted);
+    cpu_time(families, &counted);
     process(families, &processes);
     surroundings(families, &processes);
     event_loop(families, records);
     heap(families, records);
-    allocation(families, records);
-    collections(families, records);
-    requests(families, records);
+    allocation(families, records, &counted);
+    collections(families, &counted);
+    requests(families, records, &counted);
     findings_by_kind(families, records);
     trend(families, records);
-    pressure(families, records);
-    routes::fill(families, records, options);
+    pressure(families, records, &counted);
+    routes::fill(families, &counted, options);
 }
 
 fn recorder(families: &mut Families, records: &[Record], processes: usize) {
@@ -59,17 +63,38 @@ fn recorder(families: &mut Families, records: &[Record], processes: usize) {
         stalest,
         "Last heartbeat of the record that has gone longest without one.",
     );
-    let faults = sum(records, |record| record.faults);
+}
+
+fn faults(families: &mut Families, counted: &[&Record]) {
+    let faults = total(counted, |record| record.faults);
     families.counter("plimsoll_faults_total", faults, "Faults within plimsoll that it kept from the application.");
+}
+
+/// Of each process once; in microseconds.
+fn cpu_time(families: &mut Families, counted: &[&Record]) {
+    let processes = merged::processes(counted.iter().copied());
+    let us = |figure: fn(&Record) -> f64| total(&processes, |record| merged::units(figure(record), 1e3));
+    let (user, system) = (us(|record| record.process.cpu_user_ms), us(|record| record.process.cpu_system_ms));
+    let seconds = |us: u64| us as f64 / 1e6;
+    families.counter("process_cpu_user_seconds_total", seconds(user), "User CPU time spent, all processes together.");
+    families.counter(
+        "process_cpu_system_seconds_total",
+        seconds(system),
+        "System CPU time spent, all processes together.",
+    );
+    families.counter(
+        "process_cpu_seconds_total",
+        seconds(user.saturating_add(system)),
+        "CPU time spent, all processes together.",
+    );
+}
+
+fn total(counted: &[&Record], figure: impl Fn(&Record) -> u64) -> u64 {
+    sum(counted.iter().copied(), figure)
 }
 
 fn process(families: &mut Families, processes: &[&Record]) {
     let each = || processes.iter().copied();
-    let user: f64 = each().map(|record| record.process.cpu_user_ms / 1e3).sum();
-    let system: f64 = each().map(|record| record.process.cpu_system_ms / 1e3).sum();
-    families.counter("process_cpu_user_seconds_total", user, "User CPU time spent, all processes together.");
-    families.counter("process_cpu_system_seconds_total", system, "System CPU time spent, all processes together.");
-    families.counter("process_cpu_seconds_total", user + system, "CPU time spent, all processes together.");
     let start = each().map(|record| record.started_at).min().map(|at| at as f64 / 1e3);
     families.known("process_start_time_seconds", start, "When plimsoll started in the oldest process, Unix time.");
     let rss = sum(each(), |record| record.process.rss_bytes);
@@ -187,23 +212,23 @@ fn heap(families: &mut Families, records: &[Record]) {
     );
 }
 
-fn allocation(families: &mut Families, records: &[Record]) {
-    let allocated = sum(records, |record| record.heap.allocated_bytes);
+fn allocation(families: &mut Families, records: &[Record], counted: &[&Record]) {
+    let allocated = |record: &Record| record.heap.allocated_bytes;
+    let attributed = |record: &Record| record.heap.attributed_bytes.max(0) as u64;
     families.counter(
         "plimsoll_heap_allocated_bytes_total",
-        allocated,
+        total(counted, allocated),
         "Bytes allocated on V8's heaps since the start, whether collected since or not.",
     );
-    let attributed = sum(records, |record| record.heap.attributed_bytes.max(0) as u64);
     families.counter(
         "plimsoll_heap_attributed_bytes_total",
-        attributed,
+        total(counted, attributed),
         "Bytes allocated on V8's heaps by code that ran for a request.",
     );
     // No counter: what a running request allocates counts here until its span ends, and then no longer.
     families.gauge(
         "plimsoll_heap_unattributed_bytes",
-        allocated.saturating_sub(attributed),
+        sum(records, allocated).saturating_sub(sum(records, attributed)),
         "Bytes allocated since the start and not attributed to a request; those of running code are until it returns.",
     );
     families.known(
@@ -215,23 +240,23 @@ fn allocation(families: &mut Families, records: &[Record]) {
     families.gauge("plimsoll_heap_exact", u64::from(exact), "1 if every isolate counts allocation exactly, else 0.");
 }
 
-fn collections(families: &mut Families, records: &[Record]) {
+fn collections(families: &mut Families, counted: &[&Record]) {
     // prom-client's names of the kinds; a scavenge and a minor mark-sweep both collect the young generation.
-    let mut kinds: BTreeMap<&str, (f64, Vec<u64>)> = BTreeMap::new();
-    for total in records.iter().flat_map(|record| &record.gc) {
+    let mut kinds: BTreeMap<&str, (u64, Vec<u64>)> = BTreeMap::new();
+    for total in counted.iter().flat_map(|record| &record.gc) {
         let kind = match total.kind {
             "scavenge" | "minor-mark-sweep" => "minor",
             "mark-sweep-compact" => "major",
             "incremental-marking" => "incremental",
             _ => "weakcb",
         };
-        let (pause_ms, counts) = kinds.entry(kind).or_default();
-        *pause_ms += total.pause_ms;
+        let (pause_ns, counts) = kinds.entry(kind).or_default();
+        *pause_ns = pause_ns.saturating_add(merged::units(total.pause_ms, 1e6));
         merged::add_counts(counts, &total.buckets);
     }
     let bounds = GC_PAUSE_BOUNDS_NS.map(|ns| ns as f64 / 1e9);
-    let rows = kinds.iter().map(|(kind, (pause_ms, counts))| {
-        let histogram = Histogram::new(pause_ms / 1e3, bounds, counts);
+    let rows = kinds.iter().map(|(kind, (pause_ns, counts))| {
+        let histogram = Histogram::new(*pause_ns as f64 / 1e9, bounds, counts);
         (labels([("kind", kind)]), histogram)
     });
     families.histograms(
@@ -302,14 +327,15 @@ fn per_request(per_thousand: f64) -> f64 {
     per_thousand / 1e3
 }
 
-fn requests(families: &mut Families, records: &[Record]) {
-    let each = |figure: fn(&Record) -> u64| sum(records, figure);
+fn requests(families: &mut Families, records: &[Record], counted: &[&Record]) {
+    let each = |figure: fn(&Record) -> u64| total(counted, figure);
+    let now = |figure: fn(&Record) -> u64| sum(records, figure);
     families.counter(
         "plimsoll_http_requests_total",
         each(|record| record.requests.total),
         "Requests that have come in.",
     );
-    families.gauge("plimsoll_http_requests_in_flight", each(|record| record.requests.in_flight), "Requests in flight.");
+    families.gauge("plimsoll_http_requests_in_flight", now(|record| record.requests.in_flight), "Requests in flight.");
     families.counter(
         "plimsoll_http_requests_untracked_total",
         each(|record| record.requests.untracked),
@@ -332,7 +358,7 @@ fn requests(families: &mut Families, records: &[Record]) {
     );
     families.gauge(
         "plimsoll_http_body_held_bytes",
-        each(|record| record.requests.body_held_bytes),
+        now(|record| record.requests.body_held_bytes),
         "Bytes that bodies in flight hold of the budget.",
     );
     families.counter(
@@ -352,8 +378,8 @@ fn requests(families: &mut Families, records: &[Record]) {
     );
 }
 
-fn pressure(families: &mut Families, records: &[Record]) {
-    let each = |figure: fn(&Record) -> u64| sum(records, figure);
+fn pressure(families: &mut Families, records: &[Record], counted: &[&Record]) {
+    let each = |figure: fn(&Record) -> u64| total(counted, figure);
     families.counter(
         "plimsoll_http_requests_shed_reported_total",
         each(|record| record.requests.shed_reported),

@@ -1,7 +1,7 @@
 //! Several records as one.
 //!
-//! * Counters and histograms add up. They fall when a worker ends and its record is no longer among those given, which
-//!   Prometheus takes for a restart, as with every exporter that sums over workers.
+//! * Counters and histograms add up, over those that have ended too, while others of their run live: a sum that falls is a restart to Prometheus.
+//!   Sums are of integers (nanoseconds, microseconds, bytes), since floats that are added in another order may be less by a bit.
 //! * What each isolate has for itself (heap, requests, collections) adds up over all records; what a process has once
 //!   (RSS, CPU time, descriptors, the addon's own allocator) counts once a process, from the record whose sampler wrote
 //!   last: threads of one process each keep a record, and each sees the whole process.
@@ -18,7 +18,7 @@ use crate::recorder::record::{Distribution, Record};
 #[derive(Debug, Default)]
 pub struct Route {
     pub aborted: u64,
-    pub duration_ms: Distribution,
+    pub duration_ns: u64,
     pub heap_bytes: Distribution,
     pub body_bytes: Distribution,
     pub response_bytes: Distribution,
@@ -27,12 +27,12 @@ pub struct Route {
 }
 
 /// In the order of method, route, status: the same from scrape to scrape.
-pub fn routes(records: &[Record]) -> BTreeMap<(&str, &str, &str), Route> {
+pub fn routes<'a>(records: impl IntoIterator<Item = &'a Record>) -> BTreeMap<(&'a str, &'a str, &'a str), Route> {
     let mut routes: BTreeMap<_, Route> = BTreeMap::new();
-    for row in records.iter().flat_map(|record| &record.routes) {
+    for row in records.into_iter().flat_map(|record| &record.routes) {
         let route = routes.entry((row.method.as_str(), row.route.as_str(), row.status)).or_default();
         route.aborted = route.aborted.saturating_add(row.aborted);
-        distribution::merge(&mut route.duration_ms, &row.duration_ms);
+        route.duration_ns = route.duration_ns.saturating_add(units(row.duration_ms.sum, 1e6));
         distribution::merge(&mut route.heap_bytes, &row.heap_bytes);
         distribution::merge(&mut route.body_bytes, &row.body_bytes);
         distribution::merge(&mut route.response_bytes, &row.response_bytes);
@@ -41,13 +41,18 @@ pub fn routes(records: &[Record]) -> BTreeMap<(&str, &str, &str), Route> {
     routes
 }
 
+/// A figure in the whole units that it was recorded in.
+pub fn units(figure: f64, per_unit: f64) -> u64 {
+    (figure * per_unit).round() as u64
+}
+
 pub fn add_counts(into: &mut Vec<u64>, counts: &[u64]) {
     into.resize(into.len().max(counts.len()), 0);
     into.iter_mut().zip(counts).for_each(|(sum, count)| *sum = sum.saturating_add(*count));
 }
 
 /// One record a process: that of the thread whose sampler wrote last.
-pub fn processes(records: &[Record]) -> Vec<&Record> {
+pub fn processes<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<&'a Record> {
     let mut newest: HashMap<_, &Record> = HashMap::new();
     for record in records {
         let process = (record.pid, record.process_start_ticks, record.boot_id.as_str());

@@ -56,6 +56,8 @@ pub struct Options {
     pub only_plimsoll: bool,
     /// Cause and time (epoch milliseconds) of the last death that a start has found.
     pub last_death: Option<(String, u64)>,
+    /// Records of ended members of a run that goes on: they count in counters and histograms, in nothing else.
+    pub past: Vec<Record>,
 }
 
 /// All metrics of `records`, taken together. Without a record what remains is that there are none.

@@ -40,8 +40,9 @@ const SIZE_BOUNDS: [f64; 12] = {
     bounds
 };
 
-pub fn fill(families: &mut Families, records: &[Record], options: &Options) {
-    let routes = merged::routes(records);
+/// `counted`: the records that live, and those of ended members of their run.
+pub fn fill(families: &mut Families, counted: &[&Record], options: &Options) {
+    let routes = merged::routes(counted.iter().copied());
     latency(families, &routes, options);
     sizes(families, &by_path(&routes), options.histograms);
 }
@@ -54,7 +55,7 @@ fn latency(families: &mut Families, routes: &BTreeMap<(&str, &str, &str), Route>
     };
     let rows = routes.iter().map(|((method, path, status), route)| {
         let counts = coarser(&route.latency, bounds);
-        let histogram = Histogram::new(route.duration_ms.sum / 1e3, bounds.iter().copied(), &counts);
+        let histogram = Histogram::new(route.duration_ns as f64 / 1e9, bounds.iter().copied(), &counts);
         (labels([("method", method), ("path", path), ("status_code", status)]), histogram)
     });
     let name = "http_request_duration_seconds";

@@ -60,7 +60,7 @@ fn promtool_has_no_complaint() {
     for records in [vec![], vec![sample::record()], three(), hostile(), vec![Record::default()]] {
         for (only_plimsoll, histograms) in [(false, Latency), (true, Latency), (false, Histograms::None), (false, All)]
         {
-            let options = Options { only_plimsoll, histograms, last_death: last_death.clone(), ..Default::default() };
+            let options = Options { only_plimsoll, histograms, last_death: last_death.clone(), ..Options::default() };
             let mut promtool = Command::new("promtool");
             let Some((ok, said)) = check(promtool.args(["check", "metrics"]), &text(&records, &options)) else {
                 assert!(std::env::var_os("CI").is_none(), "promtool is missing (Debian package prometheus)");

@@ -1,4 +1,4 @@
-use super::super::record::{Exit, Sample};
+use super::super::record::{Distribution, Exit, RouteStats, Sample};
 use super::*;
 
 const NOW: Surroundings = Surroundings { boot_id: 7, cgroup_oom_kills: Some(2) };
@@ -382,4 +382,48 @@ fn a_death_tells_the_heaviest_and_the_oldest_requests_each_once() {
     assert_eq!((json["pid"].as_u64(), json["script"].as_str()), (Some(1), Some("server.js")));
     assert_eq!(json["path"], "/dev/shm/plimsoll-0/x.plimsoll");
     assert_eq!(serde_json::to_value(Cause::CgroupOom).unwrap(), Cause::CgroupOom.to_string());
+}
+
+#[test]
+fn an_ordinary_stop_is_one_unless_the_loop_was_blocked() {
+    let mut record = exit("signal", 143, "SIGTERM");
+    assert_judged(&record, Cause::Stop, &["SIGTERM", "ordinary"]);
+    assert!(is_ordinary(&record));
+    record.heap.live_bytes = Some(record.heap.limit_bytes);
+    assert_judged(&record, Cause::Stop, &[]);
+    record.blocked_ms = 9_000.0;
+    assert_judged(&record, Cause::BlockedLoop, &["SIGTERM", "9.0 s"]);
+    assert!(!is_ordinary(&record));
+    assert!(is_ordinary(&exit("exit", 0, "")) && !is_ordinary(&exit("exit", 1, "")) && !is_ordinary(&healthy()));
+}
+
+#[test]
+fn a_death_names_the_open_leak_and_what_weighs_most() {
+    let mut record = healthy();
+    let leak = |route: &str, bytes, withdrawn_at| Finding {
+        kind: "leak".into(),
+        route: Some(route.into()),
+        bytes_per_request: Some(bytes),
+        withdrawn_at,
+        ..Finding::default()
+    };
+    record.findings = vec![leak("/small", 10.0, None), leak("/large", 90.0, None), leak("/over", 900.0, Some(5))];
+    let row = |route: &str, mean| RouteStats {
+        method: "GET".into(),
+        route: route.into(),
+        heap_bytes: Distribution { mean, count: 7, ..Distribution::default() },
+        ..RouteStats::default()
+    };
+    record.routes = vec![row("/light", 1e3), row("/heavy", 5e6)];
+    let json = |record: &Record| serde_json::to_value(Death::new(Box::new(record.clone()), &NOW)).unwrap();
+    let death = json(&record);
+    assert_eq!(death["finding"]["route"], "/large");
+    assert_eq!((&death["heaviest"]["route"], &death["heaviest"]["requests"]), (&"/heavy".into(), &7.into()));
+    assert_eq!(death["signal"], serde_json::Value::Null);
+    record.in_flight = vec![request("/grow", 1, 60_000_000, END - 5)];
+    assert_eq!(json(&record)["heaviest"]["route"], "/grow");
+    record.findings.truncate(0);
+    assert_eq!(json(&record)["finding"], serde_json::Value::Null);
+    let stopped = json(&exit("signal", 143, "SIGTERM"));
+    assert_eq!((&stopped["signal"], &stopped["exitCode"]), (&"SIGTERM".into(), &serde_json::Value::Null));
 }

@@ -3,69 +3,129 @@
 //! Both happen under the lock of the folder, not under the records' own: those are only ever held by the living, so that nobody who
 //! looks is taken for an owner.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::death::{Death, Surroundings, last_sign_of_life};
+use super::super::death::{Death, Surroundings, is_ordinary, last_sign_of_life};
 use super::super::layout::header;
 use super::super::reader;
 use super::super::record::Record;
-use super::reading::{head, read_opened};
+use super::super::writer::Run;
+use super::reading::read_opened;
+use super::totals;
 use super::unix::{self, Folder};
+use super::{Options, Service};
 
 /// A file that nobody can read (of another version, cut short) may be someone's evidence for this long.
 const UNREADABLE_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// A temporary file is without its lock for an instant after it is made.
 const TEMPORARY_FOR: Duration = Duration::from_secs(60);
+/// Of a file system, the dead records of a folder take at most one part in this many.
+const SHARE: u64 = 4;
 
-/// The newest death of `name` in the private folder `folder` that has not been reported, marked as reported together with all older ones:
-/// of all processes that ask, one gets it. Waits at most half a second for another that is asking.
-pub fn last_death(folder: &Path, name: &str, now: &Surroundings) -> Option<Death> {
-    let folder = Folder::private(folder).ok()?;
-    let lock = folder.lock()?;
-    let mut unreported = dead(&folder, name, true);
-    unreported.retain(|dead| !dead.head.reported);
+/// The newest death of `service` that has not been reported, in any folder that its processes may have written to. With `consume` it is marked
+/// as reported, together with all older ones: of all processes that ask, one gets it. An ordinary stop hides no death. Waits at most half a second
+/// for another that is asking.
+pub fn last_death(bases: &[PathBuf], service: &Service, now: &Surroundings, consume: bool) -> Option<Death> {
+    let folders: Vec<Folder> = bases.iter().filter_map(|base| Folder::private(&unix::private(base)).ok()).collect();
+    // In the same order in each process.
+    let locks: Vec<_> = folders.iter().map(|folder| Some((folder, folder.lock()?))).collect();
+    let locked = locks.iter().flatten().map(|(folder, _)| *folder);
+    let mut unreported: Vec<(&Folder, Dead)> =
+        locked.flat_map(|folder| dead(folder, consume).into_iter().map(move |dead| (folder, dead))).collect();
+    unreported.retain(|(_, dead)| service.owns(&dead.head) && dead.head.served && !dead.head.reported);
     // Of one process, the main thread's record tells more than its workers'.
-    unreported.sort_by_key(|dead| (last_sign_of_life(&dead.head), std::cmp::Reverse(dead.head.thread)));
+    let rank = |head: &Record| (!is_ordinary(head), last_sign_of_life(head), std::cmp::Reverse(head.thread));
+    unreported.sort_by_key(|(_, dead)| rank(&dead.head));
     let mut newest = None;
-    for dead in unreported {
-        let marked = dead.file.write_all_at(&1u64.to_le_bytes(), header::REPORTED as u64 * 8).is_ok();
+    for (folder, dead) in unreported {
+        let marked = !consume || dead.file.write_all_at(&1u64.to_le_bytes(), header::REPORTED as u64 * 8).is_ok();
         // A worker thread that ended is not the process's end; and what cannot be marked would be told again and again.
         let ended_worker = dead.head.exit.as_ref().is_some_and(|exit| exit.kind == "worker-end");
         if marked && !ended_worker {
-            newest = Some(dead);
+            newest = Some((folder, dead));
         }
     }
-    drop(lock);
-    let newest = newest?;
+    let (folder, newest) = newest?;
     let record = read_opened(&newest.file, &folder.path().join(&newest.file_name)).ok()?;
+    drop(locks);
     Some(Death::new(Box::new(record), now))
 }
 
-/// Removes dead records of `name` from the private folder `folder`, oldest first, until those left have at most `max_bytes` together;
-/// also what creators left behind unfinished, and files of a record's name that nobody could read for a day. The newest that
-/// has not been reported stays whatever the bound: it is the next start's last death.
-pub fn prune(folder: &Path, name: &str, max_bytes: u64) {
-    if let Ok(folder) = Folder::private(folder) {
-        prune_in(&folder, name, max_bytes);
+/// Removes dead records from the folders, oldest first, until those left in each take at most `options.max_dead_bytes` and a quarter of the file
+/// system; also what creators left behind unfinished, and files of a record's name that nobody could read for a day. The newest
+/// death of `service` that has not been reported stays whatever the bound: it is the next start's last death. What belongs to a run that goes on
+/// leaves its totals behind.
+pub fn prune(bases: &[PathBuf], service: &Service, options: &Options) {
+    for base in bases {
+        if let Ok(folder) = Folder::private(&unix::private(base)) {
+            prune_in(&folder, service, options);
+        }
     }
 }
 
-pub(super) fn prune_in(folder: &Folder, name: &str, max_bytes: u64) {
+pub(super) fn prune_in(folder: &Folder, service: &Service, options: &Options) {
     let Some(_lock) = folder.lock() else { return };
-    let mut dead = dead(folder, name, false);
-    dead.sort_by_key(|dead| std::cmp::Reverse(last_sign_of_life(&dead.head)));
+    let share = folder.file_system_bytes().map_or(u64::MAX, |bytes| bytes / SHARE);
+    let bound = options.max_dead_bytes.min(share);
+    let (mut left, of_scripts): (Vec<Dead>, Vec<Dead>) =
+        dead(folder, false).into_iter().partition(|dead| dead.head.served);
+    let spared = order(&mut left, service);
+    let runs = living_runs(folder);
     let mut kept = 0u64;
-    let mut spared = false;
-    for dead in dead {
-        let spare = !dead.head.reported && !std::mem::replace(&mut spared, true);
+    for (index, dead) in left.iter().enumerate() {
         kept = kept.saturating_add(dead.file.metadata().map_or(0, |file| file.len()));
-        if kept > max_bytes && !spare {
+        if kept <= bound || spared && index == 0 {
+            continue;
+        }
+        let goes_on = runs.contains(&dead.head.run) || service.goes_on(&dead.head.run);
+        let alone =
+            || !left.iter().any(|other| other.file_name != dead.file_name && same_process(&other.head, &dead.head));
+        if !goes_on || totals::keep(folder, &dead.file, dead.head.thread == 0 || alone()).is_ok() {
             let _ = folder.remove(&dead.file_name);
         }
     }
+    // Nobody will ask of what a script died.
+    of_scripts.iter().for_each(|dead| drop(folder.remove(&dead.file_name)));
+    totals::prune(folder, |run| runs.contains(run) || service.goes_on(run));
+    remove_unfinished(folder);
+}
+
+/// What is to be kept first: the newest unreported death of the service (true if there is one), that of each other service, then the newest.
+fn order(dead: &mut [Dead], service: &Service) -> bool {
+    dead.sort_by_key(|dead| std::cmp::Reverse(last_sign_of_life(&dead.head)));
+    let mut services = HashSet::new();
+    let ranks: Vec<(String, u8)> = dead
+        .iter()
+        .map(|dead| {
+            let awaited = !dead.head.reported && services.insert((dead.head.name.clone(), dead.head.entry));
+            (dead.file_name.clone(), if !awaited { 2 } else { u8::from(!service.owns(&dead.head)) })
+        })
+        .collect();
+    let rank = |dead: &Dead| ranks.iter().find(|(name, _)| *name == dead.file_name).map_or(2, |(_, rank)| *rank);
+    dead.sort_by_key(rank);
+    dead.first().is_some_and(|dead| rank(dead) == 0)
+}
+
+fn same_process(one: &Record, other: &Record) -> bool {
+    (one.pid, one.process_start_ticks, &one.boot_id) == (other.pid, other.process_start_ticks, &other.boot_id)
+}
+
+/// Runs of which a record lives here.
+fn living_runs(folder: &Folder) -> HashSet<Run> {
+    let names = folder.names().unwrap_or_default();
+    let records = names.into_iter().filter(|name| unix::is_ours(name, "plimsoll"));
+    let living = records.filter_map(|name| {
+        let file = folder.open(&name, false).ok()?;
+        unix::is_held(&file).unwrap_or(true).then(|| reader::read_head(&file).ok()).flatten()
+    });
+    living.map(|head| head.run).collect()
+}
+
+fn remove_unfinished(folder: &Folder) {
     for name in folder.names().unwrap_or_default() {
         let unreadable = unix::is_ours(&name, "plimsoll");
         if !unreadable && !unix::is_ours(&name, "tmp") {
@@ -87,8 +147,8 @@ struct Dead {
     head: Record,
 }
 
-/// Readable records of `name` whose owner is certainly gone.
-fn dead(folder: &Folder, name: &str, write: bool) -> Vec<Dead> {
+/// Readable records whose owner is certainly gone.
+fn dead(folder: &Folder, write: bool) -> Vec<Dead> {
     let names = folder.names().unwrap_or_default();
     let ours = names.into_iter().filter(|name| unix::is_ours(name, "plimsoll"));
     ours.filter_map(|file_name| {
@@ -96,7 +156,7 @@ fn dead(folder: &Folder, name: &str, write: bool) -> Vec<Dead> {
         if unix::is_held(&file).unwrap_or(true) {
             return None;
         }
-        let head = head(&file, name)?;
+        let head = reader::read_head(&file).ok()?;
         Some(Dead { file_name, file, head })
     })
     .collect()

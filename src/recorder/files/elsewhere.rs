@@ -11,8 +11,8 @@ use super::super::death::{Death, Surroundings};
 use super::super::map::Map;
 use super::super::reader::{self, ReadError};
 use super::super::record::Record;
-use super::super::writer::{Identity, Writer};
-use super::Options;
+use super::super::writer::{Identity, Run, Writer};
+use super::{Options, Service};
 
 pub struct Held(Infallible);
 
@@ -38,18 +38,31 @@ impl Held {
     pub fn take_mirror_error(&self) -> Option<io::Error> {
         match self.0 {}
     }
+    pub fn discard(&self) {
+        match self.0 {}
+    }
     pub fn close(self, _: bool) {
         match self.0 {}
     }
 }
 
 /// There are no dead records here.
-pub fn last_death(_: &Path, _: &str, _: &Surroundings) -> Option<Death> {
+pub fn last_death(_: &[PathBuf], _: &Service, _: &Surroundings, _: bool) -> Option<Death> {
     None
 }
 
 /// There are no dead records here.
-pub fn prune(_: &Path, _: &str, _: u64) {}
+pub fn prune(_: &[PathBuf], _: &Service, _: &Options) {}
+
+/// Nobody writes here.
+pub fn totals(_: &Folder, _: &Service, _: impl Fn(&Run) -> bool) -> Vec<Record> {
+    Vec::new()
+}
+
+/// Where a record would be.
+pub fn private(base: &Path) -> PathBuf {
+    base.to_owned()
+}
 
 pub struct Folder(PathBuf);
 
@@ -57,8 +70,15 @@ impl Folder {
     pub fn any(path: &Path) -> io::Result<Self> {
         path.read_dir().map(|_| Self(path.to_owned()))
     }
+    pub fn private(path: &Path) -> io::Result<Self> {
+        Self::any(path)
+    }
     pub fn path(&self) -> &Path {
         &self.0
+    }
+    /// Nobody changes what is here.
+    pub fn lock(&self) -> Option<()> {
+        Some(())
     }
     pub fn names(&self) -> io::Result<Vec<String>> {
         Ok(self.0.read_dir()?.flatten().flat_map(|entry| entry.file_name().into_string()).collect())

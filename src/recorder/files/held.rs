@@ -9,10 +9,11 @@ use std::time::{Instant, SystemTime};
 
 use super::super::FILE_BYTES;
 use super::super::map::Map;
+use super::super::stops;
 use super::super::writer::{Identity, Writer};
 use super::mirror::Mirror;
 use super::unix::{self, Folder, doing};
-use super::{Options, dead};
+use super::{Options, Service, dead, reading, totals};
 
 /// Cleaners of temporary folders delete by age, of days at least.
 const TOUCH_EVERY_S: u64 = 60;
@@ -32,7 +33,7 @@ impl Held {
     /// A new record in the private folder inside `base`. What is dead there makes room first.
     pub fn create(base: &Path, options: &Options, identity: &Identity) -> io::Result<(Self, Arc<Map>, Writer)> {
         let folder = Folder::private_in(base)?;
-        dead::prune_in(&folder, &options.name, options.max_dead_bytes);
+        dead::prune_in(&folder, &Service::new(options, identity), options);
         let id = unix::random();
         let [temporary, name] = ["tmp", "plimsoll"].map(|extension| format!("{id:016x}.{extension}"));
         let file = Arc::new(folder.create(&temporary).map_err(doing("making a file"))?);
@@ -83,14 +84,38 @@ impl Held {
         }
     }
 
+    pub fn record_stops(&self) -> io::Result<()> {
+        stops::record_to(&self.file)
+    }
+
+    pub fn discard(&self) {
+        let _ = self.folder.remove(&self.name);
+    }
+
     pub fn close(mut self, keep: bool) {
         // With its last flush.
         drop(self.mirror.take());
         if !keep {
             // Before the lock is gone, so that it is never seen as dead.
-            let _ = self.folder.remove(&self.name);
+            self.retire();
         }
         unix::release(&self.file);
+    }
+
+    /// Removes the file of a thread that has ended; what it has counted stays in the totals of its run.
+    fn retire(&self) {
+        let lock = self.folder.lock();
+        let record = reading::read_opened(&self.file, &self.path);
+        let kept = match record.ok().filter(|record| record.served) {
+            // Its process lives on, and counts its own CPU time.
+            Some(record) => totals::add(&self.folder, &record, false),
+            None => Ok(()),
+        };
+        // What could not be added stays as a dead record, until there is room.
+        if kept.is_ok() {
+            self.discard();
+        }
+        drop(lock);
     }
 }
 

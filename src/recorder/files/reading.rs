@@ -11,8 +11,10 @@ use super::super::death::last_sign_of_life;
 use super::super::layout::header;
 use super::super::reader::ReadError;
 use super::super::record::Record;
+use super::super::writer::Run;
 use super::super::writer::epoch_ms;
-use super::default_folders;
+use super::Service;
+use super::readable_folders;
 use super::system::{self, Folder};
 
 const EXTENSION: &str = ".plimsoll";
@@ -84,11 +86,12 @@ impl fmt::Display for Names<'_> {
 /// Nothing was found; it says where that was looked for.
 pub fn find(target: Option<&str>) -> Result<Vec<Found>, FindError> {
     let folder = std::env::var_os("PLIMSOLL_DIR").filter(|folder| !folder.is_empty());
-    find_in(target, &folder.map_or_else(default_folders, |folder| vec![folder.into()]))
+    find_in(target, &folder.map_or_else(readable_folders, |folder| vec![folder.into()]))
 }
 
 pub(super) fn find_in(target: Option<&str>, bases: &[PathBuf]) -> Result<Vec<Found>, FindError> {
     let mut places = Vec::new();
+    let mut unreadable = None;
     if let Some(target) = target {
         let path = Path::new(target);
         match path.metadata() {
@@ -101,10 +104,9 @@ pub(super) fn find_in(target: Option<&str>, bases: &[PathBuf]) -> Result<Vec<Fou
                 }
             }
             Ok(_) => return Ok(vec![Found { path: path.to_owned(), record: open(path).map(Box::new) }]),
-            Err(source) if names_a_path(target) => return Err(FindError::Unreadable { path: path.to_owned(), source }),
-            Err(_) => {}
+            Err(source) => unreadable = Some(FindError::Unreadable { path: path.to_owned(), source }),
         }
-        if names_a_path(target) {
+        if unreadable.is_none() && names_a_path(target) {
             return Err(FindError::Nothing { places });
         }
     }
@@ -116,6 +118,10 @@ pub(super) fn find_in(target: Option<&str>, bases: &[PathBuf]) -> Result<Vec<Fou
         let mut names: Vec<String> =
             found.iter().flat_map(|found| found.record.as_ref().ok()).map(|r| r.name.clone()).collect();
         found.retain(|found| found.record.as_ref().is_ok_and(|record| is_named(record, target)));
+        // Names of packages may have a slash in them.
+        if let Some(unreadable) = unreadable.filter(|_| found.is_empty() && names_a_path(target)) {
+            return Err(unreadable);
+        }
         if found.is_empty() {
             names.sort();
             names.dedup();
@@ -146,34 +152,49 @@ fn records(places: &[PathBuf]) -> Vec<Found> {
     found
 }
 
-/// The living records of `name` in the private folder `folder`, newest first, but for the one at `except`.
-pub fn live(folder: &Path, name: &str, except: Option<&Path>) -> Vec<Record> {
-    let Ok(folder) = Folder::any(folder) else { return Vec::new() };
-    let names = folder.names().unwrap_or_default().into_iter();
-    // Names are random: the last part of the path is enough, however the folder is written.
-    let except = except.and_then(Path::file_name);
-    let others = names.filter(|name| name.ends_with(EXTENSION) && Some(name.as_ref()) != except);
-    let mut records: Vec<Record> = others
-        .filter_map(|file_name| {
-            let file = folder.open(&file_name, false).ok()?;
-            if !system::is_held(&file).unwrap_or(false) {
-                return None;
-            }
-            head(&file, name)?;
-            read_opened(&file, &folder.path().join(file_name)).ok()
-        })
-        .collect();
-    records.sort_by_key(|record| std::cmp::Reverse(record.started_at));
-    records
+/// The records that metrics are made of.
+#[derive(Debug, Default)]
+pub struct Members {
+    /// Of servers that live, newest first.
+    pub living: Vec<Record>,
+    /// Of ended members of the runs that go on: what they have counted stays in the sums.
+    pub past: Vec<Record>,
 }
 
-/// The head of a record of this name; its lists are not read.
-pub(super) fn head(file: &File, name: &str) -> Option<Record> {
-    system::read_head(file).ok().filter(|record| is_named(record, name))
+/// The records of `service` in all folders that its processes may have written to, but for the one at `except`.
+pub fn members(bases: &[PathBuf], service: &Service, except: Option<&Path>) -> Members {
+    // Another user's, under this one's name, is none.
+    let folders: Vec<Folder> = bases.iter().flat_map(|base| Folder::private(&system::private(base))).collect();
+    // So that no record becomes a part of totals between two looks.
+    let locks: Vec<_> = folders.iter().map(Folder::lock).collect();
+    let mut found = Members::default();
+    let mut ended = Vec::new();
+    // Names are random: the last part of the path is enough, however the folder is written.
+    let except = except.and_then(Path::file_name);
+    for folder in &folders {
+        let names = folder.names().unwrap_or_default().into_iter();
+        for file_name in names.filter(|name| name.ends_with(EXTENSION) && Some(name.as_ref()) != except) {
+            let Ok(file) = folder.open(&file_name, false) else { continue };
+            let head = system::read_head(&file).ok().filter(|head| head.served && service.owns(head));
+            let Some(head) = head else { continue };
+            let path = folder.path().join(file_name);
+            match system::is_held(&file).unwrap_or(false) {
+                true => found.living.extend(read_opened(&file, &path)),
+                false => ended.push((head.run, file, path)),
+            }
+        }
+    }
+    let goes_on = |run: &Run| *run == service.run || found.living.iter().any(|record| record.run == *run);
+    let ended = ended.iter().filter(|(run, ..)| goes_on(run));
+    found.past = ended.filter_map(|(_, file, path)| read_opened(file, path).ok()).collect();
+    found.past.extend(folders.iter().flat_map(|folder| system::totals(folder, service, goes_on)));
+    drop(locks);
+    found.living.sort_by_key(|record| std::cmp::Reverse(record.started_at));
+    found
 }
 
 /// Names are cut to their field when they are written, and cleared of control characters when they are read.
-fn is_named(record: &Record, name: &str) -> bool {
+pub(super) fn is_named(record: &Record, name: &str) -> bool {
     let fits = name.len().min(header::NAME.max_bytes());
     let end = (0..=fits).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
     let end = name[..end].find('\0').unwrap_or(end);

@@ -5,6 +5,7 @@ mod dead;
 #[cfg(target_os = "linux")]
 mod disks;
 mod keeping;
+mod members;
 mod processes;
 mod reading;
 
@@ -17,17 +18,39 @@ use rustix::process::geteuid;
 use tempfile::TempDir;
 
 use super::super::FILE_BYTES;
-use super::super::layout::gauge;
+use super::super::death::{Death, Surroundings};
+use super::super::layout::{gauge, header};
+use super::super::writer::Run;
 use super::super::writer::{Identity, UNKNOWN, Writer};
-use super::{Options, Recorder, unix};
+use super::{Options, Recorder, Service, unix};
 
 fn options(dir: &Path, name: &str) -> Options {
     Options { name: name.into(), dir: Some(dir.to_owned()), ..Options::default() }
 }
 
 fn identity() -> Identity {
-    Identity { pid: std::process::id(), script: "server.js".into(), boot_id: 7, ..Identity::default() }
+    let run = Run { pid: std::process::id(), ticks: 5, boot_id: 7 };
+    Identity { pid: std::process::id(), script: "server.js".into(), boot_id: 7, run, ..Identity::default() }
 }
+
+/// As a process of this name asks.
+fn service(name: &str) -> Service {
+    Service::new(&Options { name: name.into(), ..Options::default() }, &identity())
+}
+
+fn bases(dir: &Path) -> Vec<PathBuf> {
+    vec![dir.to_owned()]
+}
+
+fn prune(dir: &Path, name: &str, max_dead_bytes: u64) {
+    super::prune(&bases(dir), &service(name), &Options { max_dead_bytes, ..Options::default() });
+}
+
+fn last_death(dir: &Path, name: &str) -> Option<Death> {
+    super::last_death(&bases(dir), &service(name), &NOW, true)
+}
+
+const NOW: Surroundings = Surroundings { boot_id: 7, cgroup_oom_kills: None };
 
 fn create(dir: &Path, name: &str) -> (Recorder, Writer) {
     let (recorder, writer) = Recorder::create(&options(dir, name), identity());
@@ -64,9 +87,12 @@ fn set(recorder: &Recorder, word: usize, value: u64) {
     recorder.map().touch(word, 1);
 }
 
-/// A record whose process is gone, with its last heartbeat at `at`.
+/// A server's record whose process is gone, as its run is, with its last heartbeat at `at`.
 fn dead(dir: &Path, name: &str, at: u64) -> PathBuf {
     let (recorder, _) = create(dir, name);
+    for word in [header::SERVED, header::RUN_PID, header::RUN_TICKS] {
+        set(&recorder, word, 1);
+    }
     for word in [gauge::HEARTBEAT_AT, gauge::LOOP_TICK_AT] {
         set(&recorder, word, at);
     }

@@ -14,6 +14,8 @@ use rustix::process::{Resource, geteuid, getrlimit};
 use super::super::FILE_BYTES;
 use super::super::reader::{self, ReadError};
 use super::super::record::Record;
+use super::super::writer::Run;
+use super::{Service, totals};
 
 const PREFIX: &str = "plimsoll-";
 /// Non-blocking, so that a FIFO of a recorder's name hangs nobody.
@@ -23,6 +25,15 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 /// Puts what was being done before what went wrong.
 pub fn doing(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+fn private_name() -> String {
+    format!("{PREFIX}{}", geteuid().as_raw())
+}
+
+/// Where the effective user's records are in `base`.
+pub fn private(base: &Path) -> PathBuf {
+    base.join(private_name())
 }
 
 pub struct Folder {
@@ -38,7 +49,7 @@ impl Folder {
     pub fn private_in(base: &Path) -> io::Result<Self> {
         let base_fd =
             open(base, FOLDER, Mode::empty()).map_err(io::Error::from).map_err(doing("opening the folder"))?;
-        let name = format!("{PREFIX}{}", geteuid().as_raw());
+        let name = private_name();
         match mkdirat(&base_fd, &name, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(doing(format_args!("making {name} in it"))(error.into())),
@@ -50,6 +61,12 @@ impl Folder {
         // Absolute, for the process may change its working directory later.
         let path = std::path::absolute(base)?.join(name);
         Self { fd, path }.checked()
+    }
+
+    /// Size of the file system that it lies on; none where that is not told.
+    pub fn file_system_bytes(&self) -> Option<u64> {
+        let fs = rustix::fs::fstatvfs(&self.fd).ok()?;
+        Some(fs.f_blocks.saturating_mul(fs.f_frsize)).filter(|bytes| *bytes > 0)
     }
 
     /// A private folder whose files are to be changed.
@@ -180,7 +197,7 @@ fn checked(file: &Metadata) -> io::Result<()> {
 pub fn private_folders(base: &Path) -> Vec<PathBuf> {
     let user = geteuid();
     if !user.is_root() {
-        return vec![base.join(format!("{PREFIX}{}", user.as_raw()))];
+        return vec![private(base)];
     }
     let Ok(names) = Folder::any(base).and_then(|folder| folder.names()) else { return Vec::new() };
     let is_its_owners = |name: &String| {
@@ -284,4 +301,9 @@ pub fn read(file: &File) -> Result<Record, ReadError> {
 
 pub fn read_head(file: &File) -> Result<Record, ReadError> {
     reader::read_head(file)
+}
+
+/// What the ended members of runs that go on have left behind.
+pub fn totals(folder: &Folder, service: &Service, goes_on: impl Fn(&Run) -> bool) -> Vec<Record> {
+    totals::of(folder, service, goes_on)
 }

@@ -8,6 +8,7 @@ use super::super::layout::{
 use super::super::record::{
     Collection, Event, Exit, Finding, GcTotal, InFlight, Live, Pressure, RouteStats, Sample, Trend,
 };
+use super::super::stops;
 use super::super::writer::UNKNOWN;
 
 pub fn ms(nanoseconds: u64) -> f64 {
@@ -70,6 +71,19 @@ pub fn exit_of(head: &[u64]) -> Option<Exit> {
         code: head[header::EXIT_CODE] as i64,
         at: head[header::EXIT_AT],
         detail: text(head, header::EXIT_DETAIL),
+    })
+}
+
+/// The end by a signal that its handler has written. A process that has shown life since has survived the signal.
+pub fn stop_of(word: u64, head: &[u64]) -> Option<Exit> {
+    let (signal, at) = stops::read(word)?;
+    let seen = [gauge::HEARTBEAT_AT, gauge::LOOP_TICK_AT, gauge::PUBLISHED_AT].map(|gauge| head[gauge]);
+    let survived = seen.iter().any(|seen| *seen > at.saturating_add(stops::SURVIVED_MS));
+    (!survived).then(|| Exit {
+        kind: "signal".into(),
+        code: 128 + i64::from(signal.number()),
+        at,
+        detail: signal.name().into(),
     })
 }
 

@@ -3,14 +3,11 @@ use std::os::unix::fs::symlink;
 use std::sync::Barrier;
 use std::time::{Duration, SystemTime};
 
-use super::super::super::death::Surroundings;
 use super::super::super::writer::ExitKind;
-use super::super::{last_death, open, prune};
+use super::super::open;
 use super::*;
 
-const NOW: Surroundings = Surroundings { boot_id: 7, cgroup_oom_kills: None };
-
-fn path_of(death: Option<super::super::super::death::Death>) -> Option<PathBuf> {
+fn path_of(death: Option<Death>) -> Option<PathBuf> {
     Some(death?.record.path.unwrap().into())
 }
 
@@ -22,16 +19,16 @@ fn the_newest_death_of_the_name_is_told_once_and_the_older_are_done_with() {
         let between = dead(dir.path(), "api", 2_000);
         let others = dead(dir.path(), "batch", 9_000);
         let (living, _writer) = create(dir.path(), "api");
-        let folder = living.folder().unwrap();
-        let death = last_death(folder, "api", &NOW).unwrap();
+        let folder = dir.path();
+        let death = last_death(folder, "api").unwrap();
         assert_eq!((death.at, death.record.alive), (3_000, false));
         assert_eq!(path_of(Some(death)), Some(newest.clone()));
-        assert!(last_death(folder, "api", &NOW).is_none());
+        assert!(last_death(folder, "api").is_none());
         for path in [older, between, newest] {
             assert!(open(&path).unwrap().reported);
         }
         assert!(!open(living.path().unwrap()).unwrap().reported);
-        assert_eq!(path_of(last_death(folder, "batch", &NOW)), Some(others));
+        assert_eq!(path_of(last_death(folder, "batch")), Some(others));
     }
 }
 
@@ -40,49 +37,116 @@ fn the_end_of_a_worker_thread_is_no_death() {
     let dir = memory();
     let process = dead(dir.path(), "api", 1_000);
     let (worker, writer) = create(dir.path(), "api");
+    writer.served();
     writer.exit(ExitKind::WorkerEnd, 1, "");
     worker.close(true);
-    assert_eq!(path_of(last_death(&private(dir.path()), "api", &NOW)), Some(process));
-    assert!(last_death(&private(dir.path()), "api", &NOW).is_none());
+    assert_eq!(path_of(last_death(dir.path(), "api")), Some(process));
+    assert!(last_death(dir.path(), "api").is_none());
 }
 
 #[test]
 fn of_many_threads_that_ask_at_once_one_is_told() {
     let dir = memory();
-    let folder = private(dir.path());
+    let folder = dir.path();
     for round in 1..20 {
         dead(dir.path(), "api", round * 1_000);
         dead(dir.path(), "api", round * 1_000 + 1);
         let start = Barrier::new(8);
         let ask = || {
             start.wait();
-            last_death(&folder, "api", &NOW)
+            last_death(folder, "api")
         };
         let told: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
             threads.into_iter().filter_map(|thread| thread.join().unwrap()).map(|death| death.at).collect()
         });
         assert_eq!(told, [round * 1_000 + 1]);
-        prune(&folder, "api", 0);
+        prune(folder, "api", 0);
     }
 }
 
 #[test]
-fn dead_records_are_bounded_in_bytes_oldest_first() {
+fn dead_records_are_bounded_in_all_oldest_first() {
     let dir = memory();
     let dead: Vec<_> = (1..=5).map(|at| dead(dir.path(), "api", at * 1_000)).collect();
     let other = super::dead(dir.path(), "batch", 1);
     let (living, _writer) = create(dir.path(), "api");
-    let folder = living.folder().unwrap();
-    prune(folder, "api", 2 * FILE_BYTES as u64 + 1);
+    prune(dir.path(), "api", 3 * FILE_BYTES as u64 + 1);
     let kept: Vec<_> = dead.iter().map(|path| path.exists()).collect();
     assert_eq!(kept, [false, false, false, true, true]);
-    prune(folder, "api", 0);
+    assert!(other.exists(), "the death that another service is still to hear of goes before what has no news");
+    prune(dir.path(), "api", FILE_BYTES as u64);
+    assert_eq!([other.exists(), dead[3].exists(), dead[4].exists()], [false, false, true]);
+    prune(dir.path(), "api", 0);
     assert!(dead[4].exists(), "what nobody was told of yet stays");
-    last_death(folder, "api", &NOW).unwrap();
-    prune(folder, "api", 0);
+    last_death(dir.path(), "api").unwrap();
+    prune(dir.path(), "api", 0);
     assert!(!dead[4].exists());
-    assert!(other.exists() && living.path().unwrap().exists());
+    assert!(living.path().unwrap().exists());
+}
+
+#[test]
+fn of_many_services_none_takes_more_room_than_all_may() {
+    let dir = memory();
+    let paths: Vec<_> = (1..=12).map(|at| dead(dir.path(), &format!("release-{at}"), at)).collect();
+    prune(dir.path(), "release-13", 2 * FILE_BYTES as u64);
+    let kept: Vec<_> = paths.iter().map(|path| path.exists()).collect();
+    assert_eq!(kept, [vec![false; 10], vec![true; 2]].concat());
+}
+
+#[test]
+fn an_ordinary_stop_hides_no_death() {
+    let dir = memory();
+    let killed = dead(dir.path(), "api", 1_000);
+    let (stopped, writer) = create(dir.path(), "api");
+    writer.served();
+    writer.exit(ExitKind::Exit, 0, "");
+    stopped.close(true);
+    assert_eq!(path_of(last_death(dir.path(), "api")), Some(killed));
+    assert!(last_death(dir.path(), "api").is_none());
+}
+
+#[test]
+fn who_only_looks_leaves_the_death_to_a_server() {
+    let dir = memory();
+    let path = dead(dir.path(), "api", 1_000);
+    for _ in 0..2 {
+        let seen = super::super::last_death(&bases(dir.path()), &service("api"), &NOW, false);
+        assert_eq!(path_of(seen), Some(path.clone()));
+    }
+    assert_eq!(path_of(last_death(dir.path(), "api")), Some(path));
+}
+
+#[test]
+fn a_script_that_served_nobody_dies_no_death_and_leaves_no_record() {
+    let dir = memory();
+    let (script, _writer) = create(dir.path(), "api");
+    let path = script.path().unwrap().to_owned();
+    script.close(true);
+    assert!(last_death(dir.path(), "api").is_none());
+    prune(dir.path(), "api", u64::MAX);
+    assert!(!path.exists());
+}
+
+#[test]
+fn deaths_are_found_wherever_a_process_may_have_written() {
+    let (one, other) = (memory(), disk());
+    let older = dead(other.path(), "api", 1_000);
+    let newest = dead(one.path(), "api", 2_000);
+    let bases = [one.path().to_owned(), other.path().to_owned(), one.path().join("missing")];
+    let death = super::super::last_death(&bases, &service("api"), &NOW, true);
+    assert_eq!(path_of(death), Some(newest));
+    assert!(open(&older).unwrap().reported);
+}
+
+#[test]
+fn another_script_of_the_same_name_is_another_service() {
+    let dir = memory();
+    dead(dir.path(), "app", 1_000);
+    let identity = Identity { entry: super::super::entry_of("blog/server.js"), ..identity() };
+    let blog = Service::new(&Options { name: "app".into(), ..Options::default() }, &identity);
+    assert!(super::super::last_death(&bases(dir.path()), &blog, &NOW, true).is_none());
+    assert!(last_death(dir.path(), "app").is_some());
 }
 
 #[test]
@@ -106,7 +170,7 @@ fn what_creators_left_behind_goes_and_what_is_not_ours_stays() {
     let copied = file("crash of tuesday.plimsoll", 9999).0;
     let link = folder.join("50112233aabbccdd.plimsoll");
     symlink(&foreign, &link).unwrap();
-    prune(folder, "api", 0);
+    prune(dir.path(), "api", 0);
     assert_eq!([stale, unreadable].map(|path| path.exists()), [false; 2]);
     assert_eq!([fresh, locked, foreign, lately, copied, link].map(|path| path.exists()), [true; 6]);
     assert!(living.path().unwrap().exists());
@@ -116,10 +180,10 @@ fn what_creators_left_behind_goes_and_what_is_not_ours_stays() {
 fn a_folder_that_is_not_private_is_neither_pruned_nor_marked() {
     let dir = memory();
     let path = dead(dir.path(), "api", 1_000);
-    let link = dir.path().join("link");
-    symlink(private(dir.path()), &link).unwrap();
-    prune(&link, "api", 0);
-    assert!(last_death(&link, "api", &NOW).is_none());
+    let linked = memory();
+    symlink(private(dir.path()), private(linked.path())).unwrap();
+    prune(linked.path(), "api", 0);
+    assert!(last_death(linked.path(), "api").is_none());
     assert!(!open(&path).unwrap().reported);
-    assert!(last_death(&dir.path().join("missing"), "api", &NOW).is_none());
+    assert!(last_death(&dir.path().join("missing"), "api").is_none());
 }

@@ -177,7 +177,8 @@ fn its_age_is_renewed_once_a_minute() {
 fn a_name_longer_than_its_field_still_finds_its_records() {
     let dir = memory();
     let name = "a service with quite a long name, of which the header holds the first 64 bytes\n";
-    let (recorder, _writer) = create(dir.path(), name);
-    assert_eq!(super::super::live(recorder.folder().unwrap(), name, None).len(), 1);
-    assert_eq!(super::super::live(recorder.folder().unwrap(), "a service", None).len(), 0);
+    let (_recorder, writer) = create(dir.path(), name);
+    writer.served();
+    let living = |name: &str| super::super::members(&bases(dir.path()), &service(name), None).living.len();
+    assert_eq!((living(name), living("a service")), (1, 0));
 }

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::super::super::death::{Cause, Surroundings};
-use super::super::{Recorder, last_death, open};
+use super::super::super::death::Cause;
+use super::super::{Recorder, open};
 use super::*;
 
-const NOW: Surroundings = Surroundings { boot_id: 7, cgroup_oom_kills: None };
 const NOBODY: u32 = 65534;
 
 /// Not a test: what the children do.
@@ -34,7 +33,7 @@ fn child_process() {
             while !dir.join("go").exists() {
                 std::thread::yield_now();
             }
-            if last_death(&private(&dir), "api", &NOW).is_some() {
+            if last_death(&dir, "api").is_some() {
                 fs::write(dir.join(format!("claimed-{}", std::process::id())), "").unwrap();
             }
         }
@@ -103,10 +102,10 @@ fn a_killed_process_is_dead_at_once_and_its_requests_are_named() {
         let (mut child, path) = holder(dir.path());
         let record = open(&path).unwrap();
         assert_eq!((record.alive, record.pid), (true, child.id()));
-        assert!(last_death(path.parent().unwrap(), "api", &NOW).is_none());
+        assert!(last_death(dir.path(), "api").is_none());
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9));
-        let death = last_death(path.parent().unwrap(), "api", &NOW).unwrap();
+        let death = last_death(dir.path(), "api").unwrap();
         assert_eq!((death.cause, death.record.pid, death.record.alive), (Cause::Signal, child.id(), false));
         let request = &death.record.in_flight[0];
         assert_eq!((request.method.as_str(), request.path.as_str(), request.running), ("GET", "/report", true));
@@ -125,15 +124,15 @@ fn life_is_the_lock_and_nothing_else() {
     let Ok(mut flock) = flock else { return skip("no flock(1)") };
     wait_for(|| marker.exists());
     assert!(open(&path).unwrap().alive);
-    assert!(last_death(&private(dir.path()), "api", &NOW).is_none());
-    super::super::prune(&private(dir.path()), "api", 0);
+    assert!(last_death(dir.path(), "api").is_none());
+    prune(dir.path(), "api", 0);
     assert!(path.exists());
     // The command that flock(1) became holds the lock too; both go.
     let _ = Command::new("sh").args(["-c", &format!("kill $(ps -o pid= --ppid {})", flock.id())]).status();
     let _ = flock.kill();
     let _ = flock.wait();
     wait_for(|| !open(&path).unwrap().alive);
-    assert!(last_death(&private(dir.path()), "api", &NOW).is_some());
+    assert!(last_death(dir.path(), "api").is_some());
 }
 
 #[test]
@@ -143,7 +142,7 @@ fn those_who_look_are_not_taken_for_owners() {
     let looking = fs::File::open(&path).unwrap();
     flock(&looking, FlockOperation::NonBlockingLockShared).unwrap();
     assert!(!open(&path).unwrap().alive);
-    assert!(last_death(&private(dir.path()), "api", &NOW).is_some());
+    assert!(last_death(dir.path(), "api").is_some());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::super::super::layout::header;
 use super::super::super::reader::ReadError;
 use super::super::super::writer::epoch_ms;
 use super::super::reading::find_in;
-use super::super::{FindError, find, live, open};
+use super::super::{FindError, find, open};
 use super::*;
 
 #[test]
@@ -158,16 +158,9 @@ fn says_where_it_looked_in_vain() {
 }
 
 #[test]
-fn living_siblings_are_those_of_the_name_but_oneself() {
+fn a_name_may_look_like_a_path() {
     let dir = memory();
-    let (own, _a) = create(dir.path(), "api");
-    let (sibling, _b) = create(dir.path(), "api");
-    let (_other, _c) = create(dir.path(), "batch");
-    dead(dir.path(), "api", 1);
-    let folder = own.folder().unwrap();
-    let paths = |except| live(folder, "api", except).into_iter().map(|record| record.path.unwrap()).collect::<Vec<_>>();
-    assert_eq!(paths(own.path()), [sibling.path().unwrap().to_str().unwrap()]);
-    assert_eq!(paths(None).len(), 2);
-    assert!(live(folder, "api", None).iter().all(|record| record.alive));
-    assert!(live(Path::new("/nowhere"), "api", None).is_empty());
+    let path = dead(dir.path(), "@shop/api", 1);
+    let found = find_in(Some("@shop/api"), &[dir.path().to_owned()]).unwrap();
+    assert_eq!(found.iter().map(|found| &found.path).collect::<Vec<_>>(), [&path]);
 }
