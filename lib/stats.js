@@ -24,6 +24,7 @@ function fromNode() {
       externalBytes: heap.external_memory,
       attributedBytes: 0,
       unattributedBytes: 0,
+      uncertainRequests: 0,
       exact: false,
       reason: runtime.state.reason
     },

@@ -132,6 +132,8 @@ export interface Record {
     liveAt: number | null
     allocatedBytes: number
     attributedBytes: number
+    /** Requests left out of their routes' `heapBytes`: V8's own work has blurred the figure. */
+    uncertainRequests: number
     exact: boolean
     /** When the JavaScript thread published these figures. */
     at: number

@@ -21,7 +21,7 @@ export interface Distribution {
 export interface Usage {
   /**
    * Bytes allocated on the V8 heap in its spans (garbage included): its synchronous code, and what runs behind promises and
-   * callbacks where that is metered. One reading may be off by a page, or negative.
+   * callbacks where that is metered. One reading may be off by a page. Never negative: see `heap.uncertainRequests`.
    */
   heapBytes: number
   /** Growth of memory held outside the heap (Buffers, ArrayBuffers) in its spans; negative if they freed more. */
@@ -144,6 +144,11 @@ export interface Stats {
     attributedBytes: number
     /** The rest: the app's own work, Node, and what was not metered behind promises and callbacks. */
     unattributedBytes: number
+    /**
+     * Requests left out of their routes' `heapBytes`, because V8's own work has blurred the figure: a background compiler took or returned
+     * memory, or V8 reused part of a young page. Their `count` is counted, so `heapBytes.count` may be less.
+     */
+    uncertainRequests: number
     /** Whether V8's own allocation counter is read, and was verified at the start. */
     exact: boolean
     /** Why it is not; absent if it is. */

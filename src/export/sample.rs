@@ -77,7 +77,7 @@ fn routes(writer: &Writer) {
     writer.layer(1, "getUsers", "src/users.js:12");
     for (row, layer) in [0, 1].into_iter().enumerate() {
         writer.open_layer_row(row, 0, layer);
-        writer.layer_use(row, &LayerUse { heap_bytes: 41_000 << layer, time_ns: 80_000 });
+        writer.layer_use(row, &LayerUse { heap_bytes: 41_000 << layer, time_ns: 80_000 }, true);
     }
     for (index, label) in ["/api/users/:id", "/upload/:id", "/api/report"].into_iter().enumerate() {
         writer.label(index, label);
@@ -89,7 +89,7 @@ fn routes(writer: &Writer) {
             let ended = Ended {
                 duration_ns: 900_000 + request * request * 3_000 * (row as u64 * 40 + 1),
                 // A single reading may be negative.
-                heap_bytes: if request % 50 == 7 { -300 } else { 7_592 + (request % 7 * 16) as i64 },
+                heap_bytes: (request % 50 != 7).then_some(7_592 + (request % 7 * 16) as i64),
                 external_bytes: Some(1024),
                 body_bytes: if method == 1 { 5 * MIB } else { 0 },
                 response_bytes: 312,

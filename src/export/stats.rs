@@ -58,6 +58,7 @@ struct Heap<'a> {
     malloced_bytes: u64,
     attributed_bytes: i64,
     unattributed_bytes: i64,
+    uncertain_requests: u64,
     exact: bool,
     /// Why the exact probe is off; absent while it is on.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,6 +175,7 @@ pub fn stats<'a>(record: &'a Record, own: Own<'a>) -> impl Serialize + use<'a> {
             malloced_bytes: heap.malloced_bytes,
             attributed_bytes: heap.attributed_bytes,
             unattributed_bytes: unattributed.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
+            uncertain_requests: heap.uncertain_requests,
             exact: heap.exact,
             reason: own.exact_reason.filter(|_| !heap.exact),
         },

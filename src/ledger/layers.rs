@@ -59,7 +59,7 @@ impl Layers {
     }
 
     /// The request in `slot` is over: its layers' figures go to the rows of its route. Rows are bounded; what has none is not kept.
-    pub fn end(&mut self, writer: &Writer, slot: usize, route: usize) {
+    pub fn end(&mut self, writer: &Writer, slot: usize, route: usize, certain: bool) {
         let Some(uses) = self.uses.get_mut(slot) else { return };
         for (layer, used) in uses.drain(..) {
             let next = self.rows.len();
@@ -72,7 +72,7 @@ impl Layers {
                 }
                 None => continue,
             };
-            writer.layer_use(row, &used);
+            writer.layer_use(row, &used, certain);
         }
     }
 }

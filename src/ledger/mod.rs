@@ -4,6 +4,7 @@
 //! a stack and are exclusive: at each switch the meter is read once, and the difference goes to whom it belonged. A slot's handle
 //! carries a generation, so that a stale handle (a request that ended twice, a late settle) is ignored.
 
+mod charge;
 mod findings;
 mod layers;
 mod meter;
@@ -20,6 +21,7 @@ use crate::probe::process;
 use crate::recorder::writer::{Ended, Evidence, HeapFigures, Writer, epoch_ms};
 use crate::recorder::{EventKind, StatusClass};
 
+use charge::Charge;
 use findings::Findings;
 pub use layers::LayerId;
 use layers::Layers;
@@ -220,12 +222,12 @@ impl Ledger {
         let now = self.meter.read();
         if let Some((span, index)) = self.stack.last().and_then(|span| Some((*span, self.slots.index(span.handle)?))) {
             let slot = &mut self.slots[index];
-            // Without the exact probe a collection shows as a negative difference, and the span is left out.
-            let heap = now.allocated - self.mark.allocated;
-            let heap = if self.meter.exact() || heap >= 0 { heap } else { 0 };
-            slot.heap += heap;
-            self.attributed += heap;
-            self.in_flight_bytes += heap;
+            let Charge { bytes, certain } = Charge::between(&self.mark, &now);
+            slot.heap += bytes;
+            // Without the exact probe a collection shows as a negative difference: nothing is charged for that span.
+            slot.certain &= certain || !self.meter.exact();
+            self.attributed += if self.meter.exact() { now.allocated - self.mark.allocated } else { bytes };
+            self.in_flight_bytes += bytes;
             slot.external = slot
                 .external
                 .filter(|_| now.collections == self.mark.collections)
@@ -236,7 +238,7 @@ impl Ledger {
             self.writer.slot_bytes(index, slot.heap, slot.external.unwrap_or(0), slot.native.held, slot.spans);
             if span.layer != 0 {
                 let time_ns = self.mark_at.map_or(0, |since| since.elapsed().as_nanos() as u64);
-                self.layers.charge(index, span.layer, heap, time_ns);
+                self.layers.charge(index, span.layer, bytes, time_ns);
             }
         }
         self.mark = now;
@@ -365,7 +367,7 @@ impl Ledger {
         // What the span that asks has allocated so far is not charged yet.
         if self.runs(handle) {
             let now = self.meter.read();
-            usage.heap_bytes += now.allocated - self.mark.allocated;
+            usage.heap_bytes += Charge::between(&self.mark, &now).bytes;
             usage.native_bytes += now.native - self.mark.native;
             usage.native_peak_bytes = usage.native_peak_bytes.max(usage.native_bytes);
             usage.native_total_bytes += now.native_total.wrapping_sub(self.mark.native_total);
@@ -393,7 +395,7 @@ impl Ledger {
         let row = self.routes.row(&self.writer, slot.method, label, status);
         let ended = Ended {
             duration_ns: slot.started.elapsed().as_nanos() as u64,
-            heap_bytes: slot.heap,
+            heap_bytes: slot.certain.then_some(slot.heap),
             external_bytes: slot.external,
             body_bytes: slot.body,
             response_bytes: end.response_bytes,
@@ -404,7 +406,7 @@ impl Ledger {
             whole,
         };
         self.writer.end_request(row, status, &ended);
-        self.layers.end(&self.writer, index, row);
+        self.layers.end(&self.writer, index, row, slot.certain);
         self.writer.free_slot(index);
         self.slots.free(index);
         self.writer.in_flight(self.slots.taken());

@@ -16,7 +16,10 @@ pub struct Slot {
     pub handle: Handle,
     pub started: Instant,
     pub method: usize,
+    /// Bytes charged; never falls.
     pub heap: i64,
+    /// False once V8's own work has blurred a span of it (see `charge`).
+    pub certain: bool,
     /// None once a collection fell into one of its spans.
     pub external: Option<i64>,
     pub native: NativeUse,
@@ -41,6 +44,7 @@ impl Slots {
             started: now,
             method: 0,
             heap: 0,
+            certain: true,
             external: Some(0),
             native: NativeUse::default(),
             body: 0,

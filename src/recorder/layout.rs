@@ -159,6 +159,8 @@ pub mod gauge {
     pub const WINDOWS_NEXT: usize = G + 46;
     pub const WINDOWS_WARM_UP: usize = G + 47;
     pub const WINDOWS_REQUESTS: usize = G + 48;
+    /// Requests whose heap figure is in no distribution, because V8's own work has blurred it.
+    pub const HEAP_UNCERTAIN: usize = G + 63;
     pub const END: usize = G + 64;
 
     // From here on the sampler thread writes.

@@ -375,6 +375,7 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
                 live_at: known(head[gauge::HEAP_LIVE]).map(|_| head[gauge::HEAP_LIVE_AT]),
                 allocated_bytes: head[gauge::ALLOCATED],
                 attributed_bytes: head[gauge::ATTRIBUTED] as i64,
+                uncertain_requests: head[gauge::HEAP_UNCERTAIN],
                 exact: head[gauge::EXACT] != 0,
                 at: head[gauge::PUBLISHED_AT],
             },

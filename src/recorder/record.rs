@@ -163,6 +163,8 @@ pub struct Heap {
     pub live_at: Option<u64>,
     pub allocated_bytes: u64,
     pub attributed_bytes: i64,
+    /// Requests whose heap figure was left out: V8's own work has blurred it.
+    pub uncertain_requests: u64,
     pub exact: bool,
     /// When these figures were published by the JS thread.
     pub at: u64,

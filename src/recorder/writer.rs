@@ -65,6 +65,10 @@ impl Row<'_> {
     fn add(&self, word: usize, value: u64) {
         self.set(word, self.get(word).wrapping_add(value));
     }
+    /// Of a sum and a count; 0 without any.
+    fn mean(&self, sum: usize, count: usize) -> i64 {
+        self.get(sum) as i64 / self.get(count).max(1) as i64
+    }
     fn text(&self, text: Text, value: &str) {
         set_text(self.0, text, value);
     }
@@ -165,7 +169,8 @@ pub struct HeapFigures {
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
     pub duration_ns: u64,
-    pub heap_bytes: i64,
+    /// None if V8's own work has blurred one of its spans.
+    pub heap_bytes: Option<i64>,
     /// None if a collection fell into one of its spans.
     pub external_bytes: Option<i64>,
     pub body_bytes: u64,
@@ -285,7 +290,7 @@ impl Writer {
     }
 
     /// Total bytes allocated on the heap, and those charged to requests. What is published never falls, as readers expect of a
-    /// counter, while a single reading may (sweeping goes on beside it).
+    /// counter, while a single reading may (see `ledger/charge.rs`).
     pub fn allocation(&self, allocated: i64, attributed: i64) {
         for (word, value) in [(gauge::ALLOCATED, allocated), (gauge::ATTRIBUTED, attributed)] {
             if value > self.gauge(word) as i64 {
@@ -406,17 +411,21 @@ impl Writer {
             row.add(route::NATIVE_HELD_SUM, ended.native.held as u64);
             row.add(route::NATIVE_TOTAL_SUM, ended.native.total);
             row.set(route::NATIVE_PEAK, row.get(route::NATIVE_PEAK).max(ended.native.peak.max(0) as u64));
+            if let Some(heap) = ended.heap_bytes {
+                distribution::record(&row.0[route::HEAP..], HEAP, heap);
+            }
             if ended.whole {
+                let heap = ended.heap_bytes.unwrap_or_else(|| row.mean(route::WHOLE_HEAP_SUM, route::WHOLE_COUNT));
                 row.add(route::WHOLE_COUNT, 1);
-                row.add(route::WHOLE_HEAP_SUM, ended.heap_bytes as u64);
+                row.add(route::WHOLE_HEAP_SUM, heap as u64);
             }
             row.add(route::LATENCY + LATENCY_BOUNDS_NS.partition_point(|bound| *bound < ended.duration_ns), 1);
             distribution::record(&row.0[route::DURATION..], DURATION, ended.duration_ns as i64);
-            distribution::record(&row.0[route::HEAP..], HEAP, ended.heap_bytes);
             distribution::record(&row.0[route::BODY..], WIRE, ended.body_bytes as i64);
             distribution::record(&row.0[route::RESPONSE..], WIRE, ended.response_bytes as i64);
         });
         self.add_gauge(gauge::REQUESTS_WHOLE, u64::from(ended.whole));
+        self.add_gauge(gauge::HEAP_UNCERTAIN, u64::from(ended.heap_bytes.is_none()));
     }
 
     /// Asynchronous spans: the share of time in which they are metered, 0 to 1, and what that adds to a request's CPU time, as a
@@ -445,10 +454,12 @@ impl Writer {
         self.used(gauge::LAYER_ROWS_USED, index);
     }
 
-    pub fn layer_use(&self, index: usize, used: &LayerUse) {
+    /// What a layer used in a request. Where its heap figure is not certain, it counts as the mean of those before.
+    pub fn layer_use(&self, index: usize, used: &LayerUse, certain: bool) {
         write_row(&self.map, LAYER_ROWS, index, |row| {
+            let heap = if certain { used.heap_bytes } else { row.mean(layer_row::HEAP_SUM, layer_row::COUNT) };
             row.add(layer_row::COUNT, 1);
-            row.add(layer_row::HEAP_SUM, used.heap_bytes as u64);
+            row.add(layer_row::HEAP_SUM, heap as u64);
             row.add(layer_row::TIME_NS, used.time_ns);
         });
     }

@@ -5,7 +5,7 @@
 //! [`Probe::install`] has compared it with what `v8.getHeapStatistics()` says.
 //!
 //! `allocated = used + Σ over collections (used before − used after)`: a difference of two readings is what the code between
-//! them allocated. Sums are exact; one reading may be off by up to a page, or negative while sweeping goes on beside it.
+//! them allocated. Sums are exact; one reading may be off by up to a page, and V8's own work may blur it (`ledger/charge.rs`).
 
 pub mod marking;
 mod near_limit;
