@@ -44,7 +44,10 @@ for (const version of [20, 22, 24, 26]) {
 
     assert.equal(stats.heap.exact, true, stats.heap.reason)
     assert.ok(stats.gc['mark-sweep-compact'].count > 0 && stats.gc.scavenge.count > 0, 'V8 has collected')
-    assert.ok(Math.min(...means) > 1000, `a request allocates some kilobytes; a block of ${PER_BLOCK} shows ${Math.min(...means)} each`)
+    assert.ok(
+      Math.min(...means) > 1000,
+      `a request allocates some kilobytes; a block of ${PER_BLOCK} shows ${Math.min(...means)} each`
+    )
     assert.ok(small(stats).heapBytes.min > 0)
     assert.equal(await server.ask('least'), 0, 'usage() is never negative')
 

@@ -15,7 +15,10 @@ export interface ShedOptions {
   heap?: readonly [lower: number, upper: number] | false
   /** Marks on the resident set, as shares of the cgroup's memory limit; without one it is not looked at. Default: `[0.85, 0.95]`. */
   rss?: readonly [lower: number, upper: number] | false
-  /** Marks on how late the event loop last came round. Default: `[250, 1000]`. */
+  /**
+   * Marks on how late the event loop is, in milliseconds, while it stays late for at least three ticks in a row (a tick is due every 250 ms).
+   * One block of any length, and the first three seconds, do not count. Default: `[250, 1000]`.
+   */
   delayMs?: readonly [lower: number, upper: number] | false
   /** Marks on the memory that the addon has allocated. Default: false. */
   native?: readonly [lower: Size, upper: Size] | false

@@ -8,6 +8,7 @@
 //! level held until the lower mark is passed (a cache that fills the heap to between the marks would never be let go); no way
 //! back from a figure that nobody renews (a server that refuses everything allocates too little for V8 to collect).
 
+pub mod delay;
 pub mod heap;
 pub mod semi_space;
 pub mod watch;
@@ -48,6 +49,7 @@ pub struct Policy {
 pub struct Readings {
     pub heap: Option<heap::Estimate>,
     pub rss: Option<f64>,
+    /// The event loop's delay, where it is sustained.
     pub delay_ms: f64,
     pub native_bytes: Option<f64>,
     /// V8's reserve has been granted, and nothing has shown since that there is room.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::delay::Delay;
 use super::heap::Heap;
 use super::{Guard, Millis, PPM, Policy, Readings, near_limit};
 use crate::recorder::writer::Writer;
@@ -16,7 +17,7 @@ pub struct Watch {
     started: Instant,
     heap: Heap,
     guards: Vec<(Policy, Guard)>,
-    delay_ms: f64,
+    delay: Delay,
     granted_at: Option<Millis>,
     /// The same, until `shed()` may let go.
     near_limit: Option<Millis>,
@@ -32,7 +33,7 @@ impl Watch {
             started: Instant::now(),
             heap: Heap::new(capacity),
             guards,
-            delay_ms: 0.0,
+            delay: Delay::default(),
             granted_at: None,
             near_limit: None,
         }
@@ -99,7 +100,7 @@ impl Watch {
     /// so a late event loop alone is no reason.
     pub fn ticked(&mut self, delay_ms: f64) -> bool {
         let now = self.now();
-        self.delay_ms = delay_ms;
+        self.delay.ticked(delay_ms, now);
         self.judge();
         let short = self.guards.iter().any(|(_, guard)| guard.memory() > 0.0);
         (short || self.near_limit.is_some()) && self.heap.wants_collection(now)
@@ -116,7 +117,7 @@ impl Watch {
         Readings {
             heap: self.heap.estimate(now),
             rss: surroundings.cgroup_limit.map(|limit| surroundings.rss as f64 / limit.max(1) as f64),
-            delay_ms: self.delay_ms,
+            delay_ms: self.delay.sustained_ms(),
             native_bytes: surroundings.native_allocated.map(|bytes| bytes as f64),
             near_limit: self.near_limit.is_some(),
         }
@@ -147,7 +148,7 @@ impl Watch {
         if let Some(rss) = readings.rss {
             parts.push(format!("RSS {:.0} % of the cgroup's limit", rss * 100.0));
         }
-        parts.push(format!("event loop {:.0} ms late", readings.delay_ms));
+        parts.push(format!("event loop late by {:.0} ms for long", readings.delay_ms));
         parts.join(", ")
     }
 }
