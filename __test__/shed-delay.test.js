@@ -18,7 +18,7 @@ test('one block refuses nothing: neither what waited behind it nor what comes af
     for (let i = 0; i < 50; i++) assert.equal((await request(server.port, '/small')).status, 200)
     // The loop must be punctual in between: so far apart are blocks of a healthy server.
     const { eventLoop } = await server.ask('stats')
-    await until(async () => (await server.ask('stats')).eventLoop.at > eventLoop.at, 'the next tick')
+    await until(async () => (await server.ask('stats')).eventLoop.lastTick > eventLoop.lastTick, 'the next tick')
   }
   assert.equal((await server.ask('stats')).requests.shed, 0)
 })
