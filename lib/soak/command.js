@@ -7,6 +7,7 @@
 const { writeFileSync } = require('node:fs')
 const path = require('node:path')
 const { pathToFileURL } = require('node:url')
+const { message, shown } = require('../describe.js')
 const { SoakError } = require('./error.js')
 const { run } = require('./index.js')
 const { appOf, settingsOf } = require('./options.js')
@@ -99,9 +100,12 @@ async function exportedBy(file) {
   try {
     module = await import(pathToFileURL(path.resolve(file)))
   } catch (error) {
-    throw new SoakError(`${file} cannot be loaded: ${error.message}`)
+    // A module may throw anything.
+    throw new SoakError(`${file} cannot be loaded: ${message(error)}`)
   }
-  return module.default?.routes ?? module.routes ?? module.default
+  const routes = module.default?.routes ?? module.routes ?? module.default
+  if (Array.isArray(routes)) return routes
+  throw new SoakError(`${file} exports no routes: it takes an array, or an object with routes; got ${shown(routes)}`)
 }
 
 module.exports = { command }
