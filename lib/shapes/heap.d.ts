@@ -88,8 +88,10 @@ export interface HeapPath {
   text: string
   /** The parts of that; what says nothing to who wrote the code is left out. */
   parts: string[]
-  /** Each step, root first. */
+  /** At most 200 steps, root first. Of a longer path the first 100 and the last 100 are here. */
   steps: { edge: string; edgeType: string; object: HeapObject }[]
+  /** How many steps in the middle are not in `steps`. */
+  stepsLeftOut: number
 }
 
 /** A row of the dominator tree: each node comes before what it dominates. */

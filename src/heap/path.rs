@@ -14,6 +14,8 @@ const CONTEXT: &[u8] = b"system / Context";
 const NAME_CHARS: usize = 60;
 /// Of the parts that are told; the middle says least.
 const MOST_PARTS: usize = 40;
+/// Of the steps that are described. A linked list can have millions.
+const MOST_STEPS: usize = 200;
 
 /// A step of a path: an edge, and what it leads to.
 #[derive(Clone, Debug, Serialize)]
@@ -33,7 +35,18 @@ pub struct RetainingPath {
     pub text: String,
     /// The parts of that: fewer than there are steps.
     pub parts: Vec<String>,
+    /// At most 200: of a longer path the first 100 and the last 100.
     pub steps: Vec<Step>,
+    /// Steps in the middle that are not described.
+    #[serde(rename = "stepsLeftOut")]
+    pub left_out: usize,
+}
+
+impl RetainingPath {
+    /// The steps before and after those that are left out.
+    pub fn ends(&self) -> (&[Step], &[Step]) {
+        self.steps.split_at(if self.left_out == 0 { self.steps.len() } else { MOST_STEPS / 2 })
+    }
 }
 
 impl Heap {
@@ -46,17 +59,22 @@ impl Heap {
     pub(super) fn path_of(&self, node: Ordinal) -> RetainingPath {
         let Some(edges) = self.edges_to(node) else { return RetainingPath::default() };
         let start = self.start_of(&edges, node);
-        let mut steps = vec![Step { edge: String::new(), edge_kind: String::new(), object: self.describe(start) }];
-        for edge in &edges {
-            let edge = *edge as usize;
-            steps.push(Step {
-                edge: self.edge_name(edge),
-                edge_kind: self.snapshot.meta.edge_types[usize::from(self.snapshot.edges.kind(edge))].clone(),
-                object: self.describe(self.snapshot.edges.to[edge]),
-            });
-        }
+        let root = Step { edge: String::new(), edge_kind: String::new(), object: self.describe(start) };
+        let left_out = (edges.len() + 1).saturating_sub(MOST_STEPS);
+        // The root is one of the first half.
+        let first = if left_out == 0 { edges.len() } else { MOST_STEPS / 2 - 1 };
+        let described = edges[..first].iter().chain(&edges[first + left_out..]);
+        let steps = std::iter::once(root).chain(described.map(|edge| self.step_of(*edge as usize))).collect();
         let (parts, _) = self.tell(&edges, node);
-        RetainingPath { text: parts.join(" → "), parts, steps }
+        RetainingPath { text: parts.join(" → "), parts, steps, left_out }
+    }
+
+    fn step_of(&self, edge: usize) -> Step {
+        Step {
+            edge: self.edge_name(edge),
+            edge_kind: self.snapshot.meta.edge_types[usize::from(self.snapshot.edges.kind(edge))].clone(),
+            object: self.describe(self.snapshot.edges.to[edge]),
+        }
     }
 
     /// A path as it is told, without its steps, and the file of the module in it; empty if there is none.

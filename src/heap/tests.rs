@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Write};
 
+use super::path::Step;
 use super::sample::{CLOSURE, ELEMENT, Graph, OBJECT, PROPERTY, STRING, SYNTHETIC, Style, leak};
 use super::source::Source;
 use super::tree::Cut;
@@ -326,7 +327,7 @@ fn the_path_to_the_end_of_a_long_list_leaves_its_middle_out() {
     }
     let path = open(&graph).path(graph.nodes[last].id).unwrap();
     let parts: Vec<&str> = path.parts.iter().map(String::as_str).collect();
-    assert_eq!(path.steps.len(), 5001);
+    assert_eq!((path.steps.len(), path.left_out), (200, 4801));
     let end = format!("next: Item @{}", graph.nodes[last].id);
     assert_eq!(parts, ["global", "list: Item", "next: Item", "… 4997 more", &end]);
 }
@@ -341,6 +342,28 @@ fn a_long_path_that_is_no_list_leaves_its_middle_out_too() {
         last = next;
     }
     let path = open(&graph).path(graph.nodes[last].id).unwrap();
-    assert_eq!((path.steps.len(), path.parts.len()), (5001, 41));
+    assert_eq!((path.steps.len(), path.parts.len()), (200, 41));
     assert_eq!((path.parts[1].as_str(), path.parts[20].as_str()), ("p0: Item", "… 4961 more"));
+}
+
+#[test]
+fn a_path_of_any_length_has_its_first_and_its_last_steps() {
+    for length in [1, 2, 99, 100, 101, 198, 199, 200, 201, 398, 399, 1000] {
+        let mut graph = Graph::with_global();
+        let mut last = 2;
+        for n in 0..length {
+            let next = graph.node(OBJECT, "Item", 10);
+            graph.edge(last, PROPERTY, &format!("p{n}"), next);
+            last = next;
+        }
+        let path = open(&graph).path(graph.nodes[last].id).unwrap();
+        let whole: Vec<String> = std::iter::once(String::new()).chain((0..length).map(|n| format!("p{n}"))).collect();
+        let (first, second) = path.ends();
+        assert_eq!(path.steps.len() + path.left_out, length + 1);
+        assert_eq!(path.left_out, (length + 1).saturating_sub(200));
+        let edges = |steps: &[Step]| steps.iter().map(|step| step.edge.clone()).collect::<Vec<_>>();
+        assert_eq!(edges(first), whole[..first.len()], "{length}");
+        assert_eq!(edges(second), whole[whole.len() - second.len()..], "{length}");
+        assert_eq!(path.left_out > 0, !second.is_empty());
+    }
 }

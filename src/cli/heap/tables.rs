@@ -9,7 +9,7 @@ use super::super::units::{count, cut, size};
 use super::{Page, Reading};
 use crate::heap::diff::{ClassDiff, Diff};
 use crate::heap::object::{Detail, HeapObject, Reference};
-use crate::heap::path::RetainingPath;
+use crate::heap::path::{RetainingPath, Step};
 use crate::heap::summary::{Duplicates, Summary};
 use crate::heap::tree::Branch;
 
@@ -182,15 +182,18 @@ pub fn paths(paths: &[RetainingPath], page: &Page, out: &mut dyn Write) -> io::R
     let [path] = paths else { return Ok(()) };
     let header = [("Reference", Left), ("Object", Left), ("Shallow", Right), ("Retained", Right)];
     let mut table = table(&header, page);
-    for step in &path.steps {
-        let row = [
-            page.name(&step.edge),
-            page.object(&step.object),
-            bytes(step.object.self_bytes),
-            bytes(step.object.retained_bytes),
-        ];
-        table.add_row(row);
+    let row = |step: &Step| {
+        let object = &step.object;
+        [page.name(&step.edge), page.object(object), bytes(object.self_bytes), bytes(object.retained_bytes)]
+    };
+    let (first, last) = path.ends();
+    table.add_rows(first.iter().map(row));
+    if path.left_out > 0 {
+        let dots = page.look.ellipsis();
+        let more = format!("{dots} {} more {dots}", count(path.left_out as u64));
+        table.add_row([String::new(), more, String::new(), String::new()]);
     }
+    table.add_rows(last.iter().map(row));
     writeln!(out)?;
     write(&table, out)
 }

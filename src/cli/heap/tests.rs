@@ -1,5 +1,5 @@
 use super::super::{Terminal, run};
-use crate::heap::sample::{Style, leak};
+use crate::heap::sample::{Graph, OBJECT, PROPERTY, Style, leak};
 
 fn call(args: &[&str]) -> (i32, String, String) {
     let args: Vec<String> = args.iter().map(ToString::to_string).collect();
@@ -66,6 +66,29 @@ fn paths_are_found_by_id_and_by_class() {
     assert_eq!(code, 1);
     assert!(err.contains("There are: LeakedSession"), "{err}");
     assert_eq!(call(&["heap", "path", &files[0], "@2"]).0, 1);
+}
+
+#[test]
+fn the_output_for_a_long_chain_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chain.heapsnapshot");
+    let mut graph = Graph::with_global();
+    let mut last = 2;
+    for _ in 0..100_000 {
+        let next = graph.node(OBJECT, "Item", 10);
+        graph.edge(last, PROPERTY, "next", next);
+        last = next;
+    }
+    std::fs::write(&file, graph.write(Style::Dense)).unwrap();
+    let (file, target) = (file.to_str().unwrap(), format!("@{}", graph.nodes[last].id));
+    let (code, out, _) = call(&["heap", "path", file, &target]);
+    assert_eq!((code, out.contains("99,801 more")), (0, true), "{out}");
+    assert!(out.len() < 64 << 10, "{} bytes", out.len());
+    assert!(out.contains(&target));
+    let (code, out, _) = call(&["heap", "path", file, &target, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, json[0]["stepsLeftOut"].as_u64()), (0, Some(99_801)));
+    assert!(out.len() < 64 << 10, "{} bytes", out.len());
 }
 
 #[test]
