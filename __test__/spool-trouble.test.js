@@ -76,6 +76,16 @@ test(`descriptors and native memory are back after ${UPLOADS} uploads, each cut 
   t.diagnostic(`${after.errors['request.aborted']} aborted, native memory ${growth} bytes more`)
 })
 
+test('native memory does not hold what streams have delivered, however much that is', async t => {
+  const server = await started(t, onDisk(t))
+  const [size, streams] = [24 * 2 ** 20, 50]
+  const { json } = await upload(server.port, `/read?streams=${streams}`, { pieces: [Buffer.alloc(size, 'plimsoll')] })
+  assert.equal(json.size, size * streams)
+  // A chunk a stream is 3 MiB.
+  assert.ok(json.growth < 16 * 2 ** 20, `native memory grew by ${json.growth} bytes`)
+  t.diagnostic(`native memory grew by ${json.growth} bytes`)
+})
+
 for (const express of ['express', 'express4']) {
   for (const kind of ['tmpfs', 'ext4']) {
     test(`${express}: a full disk (${kind}) is a 507 that the client hears, and the next upload works`, async t => {

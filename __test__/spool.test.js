@@ -157,6 +157,39 @@ test('a stream reads no further ahead than its consumer takes', async t => {
   assert.deepEqual(json, { size: 2_000_000 })
 })
 
+test('what a consumer keeps stays as it was, whatever the size and the pace', async t => {
+  const dir = onDisk(t)
+  const next = random(11)
+  const pause = () => new Promise(resolve => (next() < 0.5 ? setImmediate(resolve) : setTimeout(resolve, next() * 3)))
+  const kept = async (stream, slow) => {
+    const chunks = []
+    for await (const chunk of stream) {
+      chunks.push(chunk)
+      if (slow) await pause()
+    }
+    return Buffer.concat(chunks)
+  }
+  for (const memory of [0, '10mb']) {
+    let body
+    const app = appOf(versions['express 5'], plimsoll.spool({ memory, dir }), async req => {
+      const cut = req.body.stream()
+      const readers = Array.from({ length: 6 }, (_, i) => kept(req.body.stream(), i % 2 === 0))
+      // One that goes away in the middle of a read.
+      cut.once('readable', () => cut.destroy())
+      for (const whole of await Promise.all([...readers, req.body.buffer()])) assert.ok(whole.equals(body))
+      assert.equal(cut.destroyed, true)
+      return { size: req.body.size }
+    })
+    const { port } = await served(t, app)
+    for (const size of [1, 65_535, 65_536, 65_537, 131_072, 1_048_577, 2_500_000, Math.floor(next() * 3_000_000)]) {
+      body = bytes(size, size)
+      const { json } = await upload(port, '/', { pieces: [body] })
+      assert.deepEqual(json, { size })
+    }
+    await until(() => descriptors(dir).length === 0, 'every descriptor is closed')
+  }
+})
+
 test('what is no JSON is the 400 of express.json()', async t => {
   const { port } = await served(
     t,

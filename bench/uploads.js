@@ -29,6 +29,12 @@ const SCENARIOS = [
     title: '100 MiB, to disk',
     size: 100 * MIB,
     servers: ['spool', 'multer-disk']
+  },
+  {
+    name: 'read',
+    title: '100 MiB, to disk, and all read back at once',
+    size: 100 * MIB,
+    servers: ['spool', 'spool-stream', 'spool-file']
   }
 ]
 
@@ -36,6 +42,8 @@ const TITLES = {
   limit: '`plimsoll.limit()`',
   spool: '`plimsoll.spool()`',
   'spool-memory': "`plimsoll.spool({ memory: '16mb' })`",
+  'spool-stream': '`req.body.stream()`',
+  'spool-file': '`req.body.moveTo()`, `fs.createReadStream()`',
   'express-raw': '`express.raw()`',
   'express-json': '`express.json()`',
   'multer-memory': 'multer, memory',
@@ -160,4 +168,9 @@ function render({ uploads, tables, rounds }) {
   ].join('\n\n')
 }
 
-module.exports = { name: 'uploads', about: 'memory of many uploads at once: refused, held, spooled', run, render }
+module.exports = {
+  name: 'uploads',
+  about: 'memory of many uploads at once: refused, held, spooled, read back',
+  run,
+  render
+}

@@ -14,7 +14,10 @@ const createError = require('http-errors')
 const { native } = require('./native.js')
 const options = require('./options.js')
 
+/** Of a stream; also how far it reads ahead. */
 const CHUNK = 64 * 1024
+/** Of a body that is read whole: native memory holds no more of it at a time. */
+const STEP = 1024 * 1024
 
 /** Who waits for a body, by its handle; who waits for a read or a move, by its ticket. */
 const bodies = new Map()
@@ -27,14 +30,14 @@ let listening = false
 function listen() {
   if (listening) return
   listening = true
-  native.spoolListen((handle, ticket, failure, part) => {
+  native.spoolListen((handle, ticket, failure) => {
     if (ticket === 0) return bodies.get(handle)?.()
     const waiting = moves.has(ticket) ? moves : reads
     const settle = waiting.get(ticket)
     // A read whose request has ended was told so then.
     if (settle === undefined) return
     waiting.delete(ticket)
-    settle(failure, part)
+    settle(failure)
   })
 }
 
@@ -89,7 +92,7 @@ class Spooled {
   }
 
   stream() {
-    const stream = new SpooledStream((at, length) => this.#read(at, length), this.#size)
+    const stream = new SpooledStream((at, into) => this.#read(at, into), this.#size)
     if (this.#over) {
       stream.destroy(over())
     } else {
@@ -103,7 +106,10 @@ class Spooled {
     if (this.#size > constants.MAX_LENGTH) {
       throw new RangeError(`plimsoll: a body of ${this.#size} bytes does not fit into a buffer: use stream()`)
     }
-    return this.#read(0, this.#size)
+    if (this.#over) throw over()
+    const whole = Buffer.allocUnsafeSlow(this.#size)
+    for (let at = 0; at < this.#size; at += STEP) await this.#read(at, whole.subarray(at, at + STEP))
+    return whole
   }
 
   async text() {
@@ -132,17 +138,18 @@ class Spooled {
     })
   }
 
-  #read(at, length) {
-    if (this.#over) return Promise.reject(over())
+  /** Fills a Buffer of the caller's. Nothing but this thread writes to it, so it may be dropped at any time. */
+  async #read(at, into) {
+    if (this.#over) throw over()
     const ticket = nextTicket()
-    const part = native.spoolRead(this.#handle, ticket, at, length)
-    if (part !== null) return Promise.resolve(part)
+    if (native.spoolRead(this.#handle, ticket, at, into)) return
     this.#tickets.add(ticket)
-    return new Promise((resolve, reject) => {
-      reads.set(ticket, (failure, part) => {
+    await new Promise((resolve, reject) => {
+      reads.set(ticket, (failure, ended = false) => {
         this.#tickets.delete(ticket)
-        if (part) resolve(part)
-        else reject(failure ? systemError('reading a spooled body', failure) : over())
+        if (failure) reject(systemError('reading a spooled body', failure))
+        else if (ended || !native.spoolTake(into)) reject(over())
+        else resolve()
       })
     })
   }
@@ -153,7 +160,7 @@ class Spooled {
     for (const ticket of this.#tickets) {
       const settle = reads.get(ticket)
       reads.delete(ticket)
-      settle()
+      settle(null, true)
     }
     native.spoolClose(this.#handle)
   }
@@ -178,10 +185,12 @@ class SpooledStream extends Readable {
   _read() {
     const length = Math.min(CHUNK, this.#size - this.#at)
     if (length === 0) return this.push(null)
-    this.#read(this.#at, length).then(
-      part => {
-        this.#at += part.length
-        this.push(part)
+    // A new one each time: a consumer may keep what it was given.
+    const chunk = Buffer.allocUnsafeSlow(length)
+    this.#read(this.#at, chunk).then(
+      () => {
+        this.#at += length
+        this.push(chunk)
       },
       error => this.destroy(error)
     )

@@ -23,6 +23,22 @@ app.post('/', plimsoll.spool({ memory: process.env.SPOOL_MEMORY ?? '16kb', dir }
   if (req.query.to) await req.body.moveTo(req.query.to)
   res.json({ size: req.body.size, descriptors: descriptors(dir).length })
 })
+/** Reads a body through `?streams=` streams at once, and says by how much native memory had grown at the most. */
+app.post('/read', plimsoll.spool({ memory: 0, dir }), async ({ body, query }, res) => {
+  const nativeBytes = () => plimsoll.stats().native.allocatedBytes
+  const before = nativeBytes()
+  let chunks = 0
+  let size = 0
+  let growth = 0
+  const read = async () => {
+    for await (const chunk of body.stream()) {
+      size += chunk.length
+      if (++chunks % 500 === 0) growth = Math.max(growth, nativeBytes() - before)
+    }
+  }
+  await Promise.all(Array.from({ length: Number(query.streams) }, read))
+  res.json({ size, growth })
+})
 app.use((error, _req, res, _next) => {
   const { status, type, code, message } = error
   seen.errors[type ?? message] = (seen.errors[type ?? message] ?? 0) + 1

@@ -5,17 +5,19 @@
 
 const fs = require('node:fs')
 const http = require('node:http')
+const path = require('node:path')
 const readline = require('node:readline')
 
 const { kind, scenario, dir } = JSON.parse(process.argv[2])
 const LIMIT = scenario === 'refused' ? 1 << 20 : 2 ** 31
+const TOGETHER = ['held', 'read']
 
 const held = []
 
 // The answer of an upload whose body is all there; what it is held with is in the closure.
 function whenAll(req, answer) {
   held.push(answer)
-  if (scenario === 'held' && held.length < Number(req.headers['x-together'])) return
+  if (TOGETHER.includes(scenario) && held.length < Number(req.headers['x-together'])) return
   for (const each of held.splice(0)) each()
 }
 
@@ -45,6 +47,32 @@ function multer(app, options) {
   )
 }
 
+// Answers with how much a stream had, once all bodies have come.
+const readBack = open => (req, res, next) =>
+  whenAll(req, async () => {
+    try {
+      let size = 0
+      for await (const chunk of await open(req)) size += chunk.length
+      res.json({ size })
+    } catch (error) {
+      next(error)
+    }
+  })
+
+// The same bytes in a file with a name, which is gone once it is open.
+async function fileStream(req) {
+  const file = path.join(dir, `upload-${process.pid}-${++files}`)
+  await req.body.moveTo(file)
+  const stream = fs.createReadStream(file)
+  stream.once('open', () => fs.unlink(file, () => {}))
+  return stream
+}
+let files = 0
+
+function spooled(handler) {
+  return express(app => app.post('/', require('../..').spool({ dir }), handler))
+}
+
 const KINDS = {
   limit: () =>
     express(app => {
@@ -52,14 +80,9 @@ const KINDS = {
       app.use(plimsoll.limit(LIMIT))
       app.post('/', (req, res) => req.resume().on('end', () => res.json({ size: 0 })))
     }),
-  spool: () =>
-    express(app =>
-      app.post(
-        '/',
-        require('../..').spool({ dir }),
-        size(req => req.body.size)
-      )
-    ),
+  spool: () => spooled(size(req => req.body.size)),
+  'spool-stream': () => spooled(readBack(req => req.body.stream())),
+  'spool-file': () => spooled(readBack(fileStream)),
   'spool-memory': () =>
     express(app =>
       app.post(
@@ -95,10 +118,11 @@ const KINDS = {
   }
 }
 
-const PACKAGES = { limit: 'plimsoll', spool: 'plimsoll', 'spool-memory': 'plimsoll', fastify: 'fastify' }
+const PACKAGES = { limit: 'plimsoll', spool: 'plimsoll' }
 
 function versions() {
-  const name = PACKAGES[kind] ?? kind.split('-')[0]
+  const [first] = kind.split('-')
+  const name = PACKAGES[first] ?? first
   return { [name]: require(name === 'plimsoll' ? '../../package.json' : `${name}/package.json`).version }
 }
 

@@ -300,37 +300,40 @@ impl Drop for Spool {
 }
 
 impl Content {
-    /// A part of the body from memory; none if it has to be read, see [`Content::read`].
-    pub fn at_hand(&self, offset: u64, length: usize) -> Option<Vec<u8>> {
-        let Self::Memory(blocks) = self else { return None };
-        let mut part = Vec::with_capacity(length);
+    /// Fills `into` from a body in memory; false if the body is in a file, see [`Content::read`]. What is beyond the body's end is zero.
+    pub fn copy_at_hand(&self, offset: u64, into: &mut [u8]) -> bool {
+        let Self::Memory(blocks) = self else { return false };
+        let mut filled = 0;
         let mut skip = offset as usize % BLOCK;
-        for block in &blocks[(offset as usize / BLOCK).min(blocks.len())..] {
-            let rest = &block[skip.min(block.len())..];
-            part.extend_from_slice(&rest[..rest.len().min(length - part.len())]);
-            skip = 0;
-            if part.len() == length {
+        for block in blocks.iter().skip(offset as usize / BLOCK) {
+            if filled == into.len() {
                 break;
             }
+            let rest = &block[skip.min(block.len())..];
+            let bytes = rest.len().min(into.len() - filled);
+            into[filled..filled + bytes].copy_from_slice(&rest[..bytes]);
+            filled += bytes;
+            skip = 0;
         }
-        Some(part)
+        into[filled..].fill(0);
+        true
     }
 
     /// Reads a part of the body, on the calling thread.
     ///
     /// # Errors
-    /// A fault of the disk, more than there is, or more than there is memory for.
+    /// A fault of the disk, more than there is in the file, or more than there is memory for.
     pub fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut part = Vec::new();
+        part.try_reserve_exact(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        part.resize(length, 0);
         match self {
-            Self::Memory(_) => Ok(self.at_hand(offset, length).unwrap_or_default()),
-            Self::File(file) => {
-                let mut part = Vec::new();
-                part.try_reserve_exact(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-                part.resize(length, 0);
-                file.read_at(&mut part, offset)?;
-                Ok(part)
+            Self::Memory(_) => {
+                self.copy_at_hand(offset, &mut part);
             }
+            Self::File(file) => file.read_at(&mut part, offset)?,
         }
+        Ok(part)
     }
 
     /// Puts the body at `path`: by a link where that is possible, else by a copy, a step at a time on the pool's threads. `done` is
