@@ -139,7 +139,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
 
   after(() => temporary && fs.rmSync(temporary, { recursive: true, force: true, maxRetries: 3 }))
 
-  test('holds the binary, the sources that it is built from, the types and the licence, and nothing of the repository', () => {
+  test('holds the binary, the sources that it is built from, the types and the licences, and nothing of the repository', () => {
     const files = packed.files.map(file => file.path)
     const name = require('../lib/build').platformName()
     for (const wanted of [
@@ -156,6 +156,8 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
       'Cargo.lock',
       'build.rs',
       'LICENSE',
+      'SECURITY.md',
+      'THIRD-PARTY-NOTICES',
       'package.json'
     ]) {
       assert.ok(files.includes(wanted), `${wanted} is not in the tarball`)

@@ -14,6 +14,8 @@ const path = require('node:path')
 /** In `plimsoll` itself: servers run on it, and lockfiles written on another platform may leave optional packages out. */
 const INCLUDED = 'linux-x64-gnu'
 const GLIBC = '2.28'
+/** With each binary. npm packs a LICENSE whatever `files` says. */
+const LICENSES = ['LICENSE', 'THIRD-PARTY-NOTICES']
 
 const root = path.join(__dirname, '..')
 const out = path.join(root, 'target', 'release-npm')
@@ -91,7 +93,9 @@ function addOptionalPackages(stage, optional, binaries) {
   for (const { platform } of optional) {
     const folder = path.join(stage, 'npm', platform)
     fs.copyFileSync(binaries.get(platform), path.join(folder, `plimsoll.${platform}.node`))
-    fs.copyFileSync(path.join(root, 'LICENSE'), path.join(folder, 'LICENSE'))
+    for (const file of LICENSES) fs.copyFileSync(path.join(root, file), path.join(folder, file))
+    const made = manifest(folder)
+    save(folder, { ...made, files: [...made.files, 'THIRD-PARTY-NOTICES'] })
   }
   // Writes optionalDependencies; without the last option it would publish, too.
   napi(['pre-publish', '--tag-style', 'npm', '--skip-optional-publish'], stage)

@@ -1,0 +1,157 @@
+'use strict'
+
+// npm run notices [-- --check]
+//
+// Writes THIRD-PARTY-NOTICES: the licence texts of all that is linked into the addon, on any platform. The texts are those of the crates' own
+// sources in cargo's registry. With --check nothing is written: it fails if the file is not what it would be.
+
+const { execFileSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+
+const root = path.join(__dirname, '..')
+const file = path.join(root, 'THIRD-PARTY-NOTICES')
+
+/** One of these is enough, the first that a crate offers. A crate that offers none of them is an error: somebody has to decide. */
+const ACCEPTED = [
+  'MIT',
+  'MIT-0',
+  '0BSD',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  'Zlib',
+  'ISC',
+  'Unicode-3.0',
+  'Unlicense',
+  'CC0-1.0',
+  'Apache-2.0'
+]
+/** C code in a crate, which has a licence of its own. */
+const VENDORED = {
+  'tikv-jemalloc-sys': [{ name: 'jemalloc', license: 'BSD-2-Clause', file: 'jemalloc/COPYING' }],
+  'zstd-sys': [{ name: 'zstd', license: 'BSD-3-Clause', file: 'zstd/LICENSE' }]
+}
+/** Crates without a file, and one of the same repository that has it. */
+const NEIGHBOURS = { 'alloc-stdlib': 'alloc-no-stdlib' }
+const LICENSE_FILE = /^(licen[cs]e|copying|unlicense|notice|copyright)/i
+/** How a file's name, or a folder's, says which of several licences it has. */
+const NAMED = {
+  MIT: /mit/i,
+  'Apache-2.0': /apache/i,
+  Zlib: /zlib/i,
+  'BSD-3-Clause': /bsd/i,
+  '0BSD': /0bsd/i,
+  Unlicense: /unlicense/i
+}
+
+const RULE = '-'.repeat(100)
+
+main()
+
+function main() {
+  const text = render(linked())
+  if (!process.argv.includes('--check')) return fs.writeFileSync(file, text)
+  const committed = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : ''
+  if (committed === text) return
+  console.error("THIRD-PARTY-NOTICES is not what the dependencies' licences are: run npm run notices, and commit it")
+  process.exitCode = 1
+}
+
+/** The packages that are linked into the addon: not those that only build it, or only expand its macros. */
+function linked() {
+  const args = ['metadata', '--format-version', '1', '--locked']
+  const { packages, resolve } = JSON.parse(
+    execFileSync('cargo', args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 })
+  )
+  const packageOf = new Map(packages.map(each => [each.id, each]))
+  const nodeOf = new Map(resolve.nodes.map(each => [each.id, each]))
+  const found = new Set()
+  const visit = id => {
+    for (const { pkg, dep_kinds: kinds } of nodeOf.get(id).deps) {
+      const isMacro = packageOf.get(pkg).targets.some(target => target.kind.includes('proc-macro'))
+      if (found.has(pkg) || isMacro || !kinds.some(({ kind }) => kind === null)) continue
+      found.add(pkg)
+      visit(pkg)
+    }
+  }
+  visit(resolve.root)
+  // Crates of this repository have its licence.
+  const foreign = [...found].map(id => packageOf.get(id)).filter(each => each.source !== null)
+  return foreign.sort((a, b) => compare(a.name, b.name) || compare(a.version, b.version))
+}
+
+function compare(a, b) {
+  return a < b ? -1 : Number(a > b)
+}
+
+/** Packages with the same text stand above it together. */
+function render(packages) {
+  const texts = new Map()
+  for (const { title, text } of packages.flatMap(crate => partsOf(crate, packages))) {
+    if (!texts.has(text)) texts.set(text, [])
+    texts.get(text).push(title)
+  }
+  const head = [
+    'Plimsoll is under the MIT license: see LICENSE. Its native code contains the software below, whose licenses ask for these notices.',
+    'The Rust standard library is in it too, under the MIT license: https://www.rust-lang.org/policies/licenses',
+    'Made by npm run notices.'
+  ]
+  const sections = [...texts].map(([text, titles]) => `${RULE}\n${titles.join('\n')}\n${RULE}\n\n${text}\n`)
+  return `${head.join('\n')}\n\n${sections.join('\n')}`
+}
+
+function partsOf(crate, crates) {
+  const folder = path.dirname(crate.manifest_path)
+  const chosen = choice(crate)
+  const own = licenseFiles(folder, chosen).map(text => ({ title: `${crate.name} ${crate.version} (${chosen})`, text }))
+  if (own.length === 0)
+    own.push({ title: `${crate.name} ${crate.version} (${chosen})`, text: withoutFile(crate, chosen, crates) })
+  const vendored = (VENDORED[crate.name] ?? []).map(({ name, license, file }) => ({
+    title: `${name}, in ${crate.name} ${crate.version} (${license})`,
+    text: tidy(fs.readFileSync(path.join(folder, file), 'utf8'))
+  }))
+  return [...own, ...vendored]
+}
+
+/** The licence under which a crate is used. All of an `AND` hold. */
+function choice({ name, license }) {
+  const all = (license ?? '').split(/\s+AND\s+/).map(part => {
+    const offered = part
+      .replace(/[()]/g, '')
+      .split(/\s+OR\s+|\//)
+      .map(each => each.trim())
+    return ACCEPTED.find(accepted => offered.includes(accepted))
+  })
+  if (all.includes(undefined))
+    throw new Error(`${name} is under ${license}: is that one to accept? See scripts/third-party-notices.js`)
+  return all.join(' AND ')
+}
+
+/** The texts of the chosen licence; all that there are where no file's name says which it is. */
+function licenseFiles(folder, chosen) {
+  const names = fs
+    .readdirSync(folder)
+    .filter(name => LICENSE_FILE.test(name) && fs.statSync(path.join(folder, name)).isFile())
+  const patterns = chosen.split(' AND ').map(license => NAMED[license])
+  const right = names.filter(name => patterns.some(pattern => pattern?.test(name)))
+  const others = names.filter(name => !Object.values(NAMED).some(pattern => pattern.test(name)))
+  const wanted = right.length > 0 ? right : others.length > 0 ? others : names
+  return wanted.sort(compare).map(name => tidy(fs.readFileSync(path.join(folder, name), 'utf8')))
+}
+
+/** Where a crate has no file: the text of its neighbour in the same repository, or MIT's own words below the authors in its manifest. */
+function withoutFile({ name, authors }, chosen, crates) {
+  const neighbour = crates.find(crate => crate.name === NEIGHBOURS[name])
+  if (neighbour !== undefined) return licenseFiles(path.dirname(neighbour.manifest_path), chosen).join('\n\n')
+  if (chosen !== 'MIT') throw new Error(`${name} has no license file: see NEIGHBOURS in scripts/third-party-notices.js`)
+  const own = fs.readFileSync(path.join(root, 'LICENSE'), 'utf8')
+  return tidy(own.replace(/^Copyright .*$/m, `Copyright (c) ${authors.join(', ') || `the authors of ${name}`}`))
+}
+
+function tidy(text) {
+  const lines = text.replaceAll('\r\n', '\n').split('\n')
+  return lines
+    .map(line => line.trimEnd())
+    .join('\n')
+    .trim()
+}
