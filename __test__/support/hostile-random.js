@@ -112,9 +112,11 @@ function deface(object, choices, depth) {
   const key = pick(KEYS)
   const enumerable = chance(0.5)
   const property = pick([{ value }, { value: answer }, { get: answer }])
-  if (key === 'length' && Array.isArray(object)) return
-  // Some are fixed: it says so.
-  Reflect.defineProperty(object, key, { ...property, enumerable, configurable: true })
+  try {
+    Reflect.defineProperty(object, key, { ...property, enumerable, configurable: true })
+  } catch {
+    // Some values do not fit there: an array's length, an element of a Buffer.
+  }
 }
 
 function proxyOf(value, choices, depth) {
