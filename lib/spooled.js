@@ -92,7 +92,7 @@ class Spooled {
   }
 
   stream() {
-    const stream = new SpooledStream((at, into) => this.#read(at, into), this.#size)
+    const stream = new SpooledStream((at, length, make) => this.#read(at, length, make), this.#size)
     if (this.#over) {
       stream.destroy(over())
     } else {
@@ -108,7 +108,10 @@ class Spooled {
     }
     if (this.#over) throw over()
     const whole = Buffer.allocUnsafeSlow(this.#size)
-    for (let at = 0; at < this.#size; at += STEP) await this.#read(at, whole.subarray(at, at + STEP))
+    for (let at = 0; at < this.#size; at += STEP) {
+      const length = Math.min(STEP, this.#size - at)
+      await this.#read(at, length, () => whole.subarray(at, at + length))
+    }
     return whole
   }
 
@@ -138,18 +141,25 @@ class Spooled {
     })
   }
 
-  /** Fills a Buffer of the caller's. Nothing but this thread writes to it, so it may be dropped at any time. */
-  async #read(at, into) {
+  /**
+   * Fills what `make(length)` returns, which is called when the bytes are there. The promise does not have the part: one that has waited
+   * for two scavenges is in V8's old generation, and would retain it until the next major collection.
+   */
+  async #read(at, length, make) {
     if (this.#over) throw over()
     const ticket = nextTicket()
-    if (native.spoolRead(this.#handle, ticket, at, into)) return
+    if (native.spoolRead(this.#handle, ticket, at, length)) return void native.spoolCopy(this.#handle, at, make(length))
     this.#tickets.add(ticket)
     await new Promise((resolve, reject) => {
       reads.set(ticket, (failure, ended = false) => {
         this.#tickets.delete(ticket)
-        if (failure) reject(systemError('reading a spooled body', failure))
-        else if (ended || !native.spoolTake(into)) reject(over())
-        else resolve()
+        try {
+          if (failure) throw systemError('reading a spooled body', failure)
+          if (ended || !native.spoolTake(make(length))) throw over()
+          resolve()
+        } catch (error) {
+          reject(error)
+        }
       })
     })
   }
@@ -175,6 +185,13 @@ class SpooledStream extends Readable {
   #read
   #at = 0
   #size
+  /** What was read and is not pushed yet. */
+  #chunk = null
+  /** A new Buffer each time: a consumer may keep what it was given. */
+  #make = length => {
+    this.#chunk = Buffer.allocUnsafeSlow(length)
+    return this.#chunk
+  }
 
   constructor(read, size) {
     super({ highWaterMark: CHUNK })
@@ -185,10 +202,10 @@ class SpooledStream extends Readable {
   _read() {
     const length = Math.min(CHUNK, this.#size - this.#at)
     if (length === 0) return this.push(null)
-    // A new one each time: a consumer may keep what it was given.
-    const chunk = Buffer.allocUnsafeSlow(length)
-    this.#read(this.#at, chunk).then(
+    this.#read(this.#at, length, this.#make).then(
       () => {
+        const chunk = this.#chunk
+        this.#chunk = null
         this.#at += length
         this.push(chunk)
       },

@@ -186,15 +186,16 @@ fn whole(handle: u32) -> Option<(Arc<Listener>, Content, u64)> {
     })
 }
 
-/// Fills `into` with the part of a body that begins at `offset`: at once where the body is in memory, and then it is true. Else the listener
-/// gets the ticket when the part has been read, and calls `spool_take`.
+/// Reads a part of a body. True where the body is in memory: `spool_copy` has the part now. Else the listener gets the ticket when the part has
+/// been read, and calls `spool_take`. JavaScript allocates only then: a Buffer that waits for its bytes would outlive scavenges, and gather in
+/// V8's old generation.
 #[napi(catch_unwind)]
-pub fn spool_read(handle: u32, ticket: u32, offset: f64, mut into: BufferSlice) -> bool {
+pub fn spool_read(handle: u32, ticket: u32, offset: f64, length: f64) -> bool {
     let Some((listener, content, _)) = whole(handle) else { return false };
-    let (offset, length) = (offset.max(0.0) as u64, into.len());
-    if content.copy_at_hand(offset, &mut into) {
+    if matches!(content, Content::Memory(_)) {
         return true;
     }
+    let (offset, length) = (offset.max(0.0) as u64, length.max(0.0) as usize);
     Pool::of_process().run(move || {
         let part = content.read(offset, length);
         // The descriptor goes before anybody can think that it has gone.
@@ -202,6 +203,12 @@ pub fn spool_read(handle: u32, ticket: u32, offset: f64, mut into: BufferSlice) 
         tell(&listener, handle, ticket, part.map(Some));
     });
     false
+}
+
+/// Fills `into` with the part of a body in memory that begins at `offset`; false if the body is not in memory.
+#[napi(catch_unwind)]
+pub fn spool_copy(handle: u32, offset: f64, mut into: BufferSlice) -> bool {
+    whole(handle).is_some_and(|(_, content, _)| content.copy_at_hand(offset.max(0.0) as u64, &mut into))
 }
 
 /// Fills `into` with what was read under the ticket of which the listener hears now, and frees that; false if it has another length.
