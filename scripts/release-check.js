@@ -4,7 +4,7 @@
 //
 // What must hold of the dependencies before a release: no known vulnerability, a licence that is accepted, no foreign registry, and notices
 // that are up to date. Runs every check, then fails if one did. With --offline the advisories are those that cargo deny fetched last
-// (ADVISORY_DB names another folder), and npm audit, which asks the registry, is left out and named.
+// (in $CARGO_HOME/advisory-dbs), and npm audit, which asks the registry, is left out and named.
 
 const { spawnSync } = require('node:child_process')
 const path = require('node:path')
