@@ -34,8 +34,9 @@ declare namespace plimsoll {
     /** Where plimsoll speaks: `console`, pino, winston. Default: warnings go to `process.emitWarning`, nothing else. */
     log?: Log
     /**
-     * What of a request's URL is recorded until its route is known: `'masked'` is the path, long and token-like segments replaced
-     * by `*`, without the query string; `'full'` is the whole URL. Default: `'masked'`.
+     * What of a request's URL is recorded until its route is known. `'masked'`: the path without the query string. A segment stays
+     * if it looks like a word of a route: at most 32 lower-case letters, digits, `-`, `_` and `.`, at most 3 of them digits, and at most
+     * 16 letters a word. Other segments become `*`. `'full'`: the whole URL. Default: `'masked'`.
      */
     paths?: 'masked' | 'full'
     /**

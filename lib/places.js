@@ -8,12 +8,12 @@
 const { isRegExp } = require('node:util/types')
 const { probe, decode, MOUNT, PLAIN } = require('./pattern.js')
 const express = require('./express.js')
+const isRouteWord = require('./route-word.js')
 const { describe, match, pathOf, topOf, stackOf, routerWithin, MOUNT_DEPTH } = express
 
 const LABEL_LENGTH = 200
 const LABELS_PER_APP = 1024
 const STRAYS_PER_APP = 64
-const ID_SEGMENT = /^(?!v\d+(\.\d+)*$).*\d|.{32}/ // an id or a token, as far as one can tell
 
 const UNMATCHED = { label: '(unmatched)', id: -1 }
 
@@ -116,7 +116,7 @@ function masked(path, params) {
   }
   const segments = path.split('/').map(segment => {
     const name = names.get(decode(segment))
-    return name !== undefined && segment !== '' ? `:${name}` : ID_SEGMENT.test(segment) ? '*' : segment
+    return name !== undefined && segment !== '' ? `:${name}` : isRouteWord(segment) ? segment : '*'
   })
   return segments.join('/')
 }
