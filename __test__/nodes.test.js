@@ -17,7 +17,7 @@ const FILES = [
   'layers.test.js',
   'shed.test.js',
   'near-limit.test.js',
-  'layout.test.js',
+  'probe.test.js',
   'scope.test.js',
   'watch-listeners.test.js'
 ]

@@ -8,6 +8,7 @@
  * what is an error handler, and instrumentation looks for its own function there (opentelemetry-js-contrib#2271).
  */
 
+const { runInThisContext } = require('node:vm')
 const faults = require('./faults.js')
 const { native } = require('./native.js')
 const { bounded, nearest, placeOf } = require('./origin.js')
@@ -17,6 +18,7 @@ const spans = require('./spans.js')
 const LAYER_UNIT = 2 ** 31
 /** Wrappers in wrappers, as instrumentation makes them. */
 const WRAPPED_DEPTH = 8
+const KNOWN_LINES = [3, 41]
 
 const OWN_NAME = /^plimsoll[A-Z]/
 /** Express 4's `query`, `expressInit`, routers, mounted apps; routers of Express 5. */
@@ -24,7 +26,7 @@ const EXPRESS =
   /[\\/](?:express[^\\/]*[\\/]lib[\\/](?:middleware[\\/](?:init|query)|application|express|router[\\/]index)|router[\\/]index)\.js$/
 
 const ids = new WeakMap() // function -> the id of its layer
-let placed = null // whether places of functions can be had
+let placed = null // whether V8 names the right places of functions; null until it has been asked
 
 /** Keeps the request's span open behind middleware that goes on asynchronously; layers are not told apart. */
 const plain = {
@@ -131,15 +133,31 @@ function scriptOf(handle) {
   return originOf(handle)?.script ?? ''
 }
 
+/** A function's script and line, from V8; null where they are not known. */
 function originOf(handle) {
   return isPlaced() ? native.functionOrigin(handle) : null
 }
 
-/** Whether V8's answers can be believed: that of a function whose place is known was right. */
+/** Whether V8's answers can be believed: those of functions whose places are known were right. */
 function isPlaced() {
   if (native === null) return false
-  placed ??= native.functionOrigin(isPlaced)?.script === __filename
+  if (placed === null) {
+    const own = native.functionOrigin(isPlaced)
+    // Nothing was asked: the recording has not begun, or the probe is off.
+    if (!own) return false
+    placed = own.script === __filename && knowsPlaces()
+  }
   return placed
+}
+
+/** Whether V8 finds functions at the places where they were put. */
+function knowsPlaces() {
+  return KNOWN_LINES.every(line => {
+    const filename = `plimsoll-known-${line}.js`
+    const known = runInThisContext(`${'\n'.repeat(line - 1)}(function () {})`, { filename })
+    const found = native.functionOrigin(known)
+    return found?.script === filename && found.line === line
+  })
 }
 
 /**
@@ -159,4 +177,4 @@ function placeOfHandler(handler) {
   return place === '' ? null : bounded(place, name === '' ? '' : ` (function ${name})`)
 }
 
-module.exports = { plain, each, nameOf, definitionOf, unwrapped, placeOfCode }
+module.exports = { plain, each, nameOf, definitionOf, originOf, unwrapped, placeOfCode }

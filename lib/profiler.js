@@ -13,6 +13,32 @@ const { moduleOf, placeOf, sourceOf } = require('./origin.js')
 
 const OWN_URL = pathToFileURL(__dirname).href
 
+/** Of the trial: bytes between samples, and arrays of about this size. */
+const KNOWN_INTERVAL = 256
+const KNOWN_ARRAYS = 32
+const KNOWN_BYTES = 8016
+
+/** Whether V8's own function starts the sampler as it should; null until it has been tried. */
+let trusted = null
+
+function knownArrays() {
+  const arrays = []
+  while (arrays.length < KNOWN_ARRAYS) arrays.push(new Array(1000).fill(0))
+  return arrays
+}
+
+/** What a profile has at a function of this file. */
+function bytesAt(head, name) {
+  let bytes = 0
+  const work = [head]
+  for (let node = work.pop(); node !== undefined; node = work.pop()) {
+    const { functionName, url } = node.callFrame
+    if (functionName === name && url.endsWith(__filename)) bytes += node.selfSize
+    work.push(...node.children)
+  }
+  return bytes
+}
+
 class Profiler {
   /** @throws where there is no inspector, or somebody has the profiler. */
   constructor() {
@@ -32,8 +58,28 @@ class Profiler {
    */
   sample(interval, { all = false } = {}) {
     this.stop()
-    this.sampling = native.siteSample(interval, all) ?? this.sampleByInspector(interval, all)
+    this.sampling = (this.trusts() ? native.siteSample(interval, all) : null) ?? this.sampleByInspector(interval, all)
     if (!this.sampling) throw new Error('another sampling heap profiler is on')
+  }
+
+  /** Whether V8's own function starts the sampler as it should. A collection may have come between, so a trial that fails is repeated once. */
+  trusts() {
+    trusted ??= this.finds() || this.finds()
+    return trusted === true
+  }
+
+  /** Whether a profile holds arrays at the function that makes them, at their size, and is read without a collection; null where it cannot be tried. */
+  finds() {
+    const majors = native.majorCollections()
+    if (native.siteSample(KNOWN_INTERVAL, false) !== true) return null
+    this.sampling = true
+    const held = knownArrays()
+    const { profile } = this.ask('HeapProfiler.getSamplingProfile')
+    this.stop()
+    // A collection of V8's own, or the one that the profile is to do without.
+    if (profile === undefined || native.majorCollections() !== majors) return false
+    const share = bytesAt(profile.head, knownArrays.name) / (held.length * KNOWN_BYTES)
+    return share > 0.5 && share < 2
   }
 
   sampleByInspector(samplingInterval, all) {

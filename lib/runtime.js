@@ -21,9 +21,11 @@ const leaks = require('./leaks.js')
 const lifetime = require('./lifetime.js')
 const { native, passive, reason } = require('./native.js')
 const { outside } = require('./outside.js')
+const probe = require('./probe.js')
 const sites = require('./sites.js')
 const spans = require('./spans.js')
 
+const { heapFigures } = probe
 const TICK_MS = 250
 /** Ordinary stops. */
 const STOPS = new Set(['SIGTERM', 'SIGINT', 'SIGHUP'])
@@ -39,9 +41,7 @@ const state = {
   exact: false,
   reason,
   /** Whether the process has listened, or had a request: the last death is a server's to report. */
-  serves: false,
-  /** Words by which V8's figures are read beside their place: a test's, to see that it is found out. */
-  layoutShift: 0
+  serves: false
 }
 
 let announced = false
@@ -109,6 +109,8 @@ function defaults() {
 
 function begin(settings) {
   state.settings = settings
+  const ignored = probe.warning()
+  if (ignored !== null) warn(settings.log, `plimsoll: ${ignored}`, 'PLIMSOLL_OPTIONS')
   if (settings.log) faults.logTo(settings.log)
   state.started = native.start({
     name: settings.name,
@@ -123,10 +125,9 @@ function begin(settings) {
     thread: isMainThread ? 0 : threadId,
     methods: METHODS,
     fullPaths: settings.paths === 'full',
-    probe: process.env.PLIMSOLL_PROBE !== 'off',
+    probe: probe.examine(),
     heap: heapFigures(),
     heapOptions: heapOptions.forNative(settings.nearLimit),
-    layoutShift: state.layoutShift,
     stats: settings.stats,
     trend: settings.leaks.trend,
     snapshots: settings.leaks.snapshots !== null
@@ -163,20 +164,6 @@ function lastDeath() {
   look()
   const found = native.lastDeath()
   return found ? JSON.parse(found) : null
-}
-
-/** What `v8.getHeapStatistics()` says, in the words of the binding. */
-function heapFigures() {
-  const heap = v8.getHeapStatistics()
-  return {
-    total: heap.total_heap_size,
-    executable: heap.total_heap_size_executable,
-    physical: heap.total_physical_size,
-    used: heap.used_heap_size,
-    limit: heap.heap_size_limit,
-    malloced: heap.malloced_memory,
-    external: heap.external_memory
-  }
 }
 
 /** Whether the probe sees a known allocation as its size. */

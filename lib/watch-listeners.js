@@ -15,8 +15,8 @@ const describe = require('./describe.js')
 const faults = require('./faults.js')
 const { find } = require('./findings.js')
 const { Tallies } = require('./growth.js')
-const { placeOfCode } = require('./layers.js')
-const { native, passive } = require('./native.js')
+const { originOf, placeOfCode } = require('./layers.js')
+const { passive } = require('./native.js')
 const options = require('./options.js')
 const origins = require('./origin.js')
 const owners = require('./owners.js')
@@ -196,8 +196,8 @@ class Listening {
 
 /** Node's own, which it removes itself, and plimsoll's. */
 function isInternal(listener) {
-  if (native === null || typeof listener !== 'function') return false
-  const script = native.functionOrigin(listener)?.script
+  if (typeof listener !== 'function') return false
+  const script = originOf(listener)?.script
   return script !== undefined && (script.startsWith('node:') || script.startsWith(__dirname))
 }
 

@@ -18,7 +18,7 @@ use crate::export::ndjson::{StatsFile, StatsWriter};
 use crate::ledger::sampler::{Block, Sampler};
 use crate::ledger::{Ledger, Meter, PathMode};
 use crate::probe::process::{self, Cgroup};
-use crate::probe::v8::{Collection, HeapStatistics, Layout, Probe};
+use crate::probe::v8::{Collection, HeapStatistics, Probe, Round, unverified, versions};
 use crate::recorder::death::{Death, Surroundings};
 use crate::recorder::files::{self, Recorder, Service};
 use crate::recorder::reader;
@@ -85,6 +85,21 @@ pub struct HeapTruth {
     pub external: f64,
 }
 
+impl From<HeapStatistics> for HeapTruth {
+    fn from(read: HeapStatistics) -> Self {
+        let HeapStatistics { total, executable, physical, used, limit, malloced, external } = read;
+        Self {
+            total: total as f64,
+            executable: executable as f64,
+            physical: physical as f64,
+            used: used as f64,
+            limit: limit as f64,
+            malloced: malloced as f64,
+            external: external as f64,
+        }
+    }
+}
+
 impl HeapTruth {
     fn statistics(&self) -> HeapStatistics {
         HeapStatistics {
@@ -97,6 +112,33 @@ impl HeapTruth {
             external: self.external as u64,
         }
     }
+}
+
+/// What [`read_heap`] has read, or why it has not.
+#[napi(object)]
+pub struct HeapReading {
+    pub figures: Option<HeapTruth>,
+    pub reason: Option<String>,
+}
+
+/// A reading between two of `v8.getHeapStatistics()`.
+#[napi(object)]
+pub struct HeapRound {
+    pub before: HeapTruth,
+    pub read: HeapTruth,
+    pub after: HeapTruth,
+    /// Its other figures.
+    pub others: Vec<f64>,
+}
+
+/// What the exact probe is verified by.
+#[napi(object)]
+pub struct ProbeOptions {
+    /// Why it is off.
+    pub reason: Option<String>,
+    pub rounds: Vec<HeapRound>,
+    /// V8's `GCType` as `perf_hooks` has it: minor, major, incremental, weak callbacks.
+    pub gc_types: Vec<u32>,
 }
 
 #[napi(object)]
@@ -126,12 +168,9 @@ pub struct StartOptions {
     pub thread: u32,
     pub methods: Vec<String>,
     pub full_paths: bool,
-    /// False leaves V8's symbols alone.
-    pub probe: bool,
+    pub probe: ProbeOptions,
     pub heap: HeapTruth,
     pub heap_options: HeapOptions,
-    /// Words by which V8's figures are read beside their place; 0 but in tests.
-    pub layout_shift: u32,
     pub stats: Option<StatsFileOptions>,
     /// Whether it is watched if memory grows with requests.
     pub trend: bool,
@@ -204,8 +243,7 @@ impl Environment {
 
         let limit = options.heap.limit.max(0.0) as u64;
         let mut pressure = Pressure::new(&writer, &options.heap_options, &options.node_version, limit);
-        let layout = Layout::V8.shifted(options.layout_shift as usize);
-        let (meter, reason) = meter(options.probe, layout, &options.heap, &writer, &pressure);
+        let (meter, reason) = meter(options.probe, &writer, &pressure);
         pressure.arm(&writer, &options.heap_options, reason.as_deref());
         let paths = if options.full_paths { PathMode::Full } else { PathMode::Masked };
         let mut ledger = Ledger::new(writer, meter, &options.methods, paths);
@@ -359,15 +397,9 @@ fn figures(truth: &HeapTruth) -> HeapFigures {
     HeapFigures { used, total, limit, external, malloced, executable, physical }
 }
 
-fn meter(
-    probe: bool,
-    layout: Layout,
-    truth: &HeapTruth,
-    writer: &Writer,
-    pressure: &Pressure,
-) -> (Meter, Option<String>) {
-    if !probe {
-        return (Meter::supplied(), Some("switched off by PLIMSOLL_PROBE=off".into()));
+fn meter(probe: ProbeOptions, writer: &Writer, pressure: &Pressure) -> (Meter, Option<String>) {
+    if probe.reason.is_some() {
+        return (Meter::supplied(), probe.reason);
     }
     // The callback has a writer of its own: it runs inside collections, while the environment may be borrowed.
     let writer = writer.clone();
@@ -382,10 +414,37 @@ fn meter(
             watch.collected(*kind == GcKind::MarkSweepCompact, after.used, collection.pause_ns);
         }
     };
-    match Probe::install(layout, &truth.statistics(), Box::new(on_collection)) {
+    let rounds: Vec<Round> = probe.rounds.iter().map(HeapRound::round).collect();
+    match Probe::install(&rounds, &probe.gc_types, Box::new(on_collection)) {
         Ok(probe) => (Meter::exact_with(probe), None),
         Err(error) => (Meter::supplied(), Some(error.to_string())),
     }
+}
+
+impl HeapRound {
+    fn round(&self) -> Round {
+        Round {
+            before: self.before.statistics(),
+            read: self.read.statistics(),
+            after: self.after.statistics(),
+            others: self.others.iter().map(|other| *other as u64).collect(),
+        }
+    }
+}
+
+/// V8's figures as the probe reads them, not to be believed yet; nothing of a V8 that may not be called. `v8`: the text of
+/// `process.versions.v8`; `wish`: the value of `PLIMSOLL_PROBE`.
+#[napi(catch_unwind)]
+pub fn read_heap(v8: String, wish: Option<String>) -> HeapReading {
+    match versions::permit(&v8, wish.as_deref()).and_then(|()| unverified()) {
+        Ok(read) => HeapReading { figures: Some(read.into()), reason: None },
+        Err(error) => HeapReading { figures: None, reason: Some(error.to_string()) },
+    }
+}
+
+/// Whether V8's functions may be called in this environment: it has begun, and the probe has stood its tests.
+pub fn trusts_v8() -> bool {
+    with(|environment| environment.reason.is_none()).unwrap_or(false)
 }
 
 /// Bytes allocated on this heap since the start, as the exact probe counts them; none without it.

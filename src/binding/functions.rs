@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use napi::bindgen_prelude::{FromNapiValue, Function, JsValue, Unknown};
 use napi_derive::napi;
 
+use super::environment::trusts_v8;
 use crate::probe::function::Functions;
 
 thread_local! {
@@ -23,6 +24,9 @@ pub struct FunctionOrigin {
 /// believed as `functionOrigin`.
 #[napi(catch_unwind)]
 pub fn bound_function<'env>(of: Function<'env, Unknown<'env>, Unknown<'env>>) -> Option<Unknown<'env>> {
+    if !trusts_v8() {
+        return None;
+    }
     let functions = FUNCTIONS.with(|functions| *functions.get_or_init(Functions::find))?;
     // SAFETY: as in `function_origin`.
     let target = unsafe { functions.bound(of.raw().cast_const().cast()) }?;
@@ -30,10 +34,13 @@ pub fn bound_function<'env>(of: Function<'env, Unknown<'env>, Unknown<'env>>) ->
     unsafe { Unknown::from_napi_value(of.value().env, target.cast_mut().cast()) }.ok()
 }
 
-/// None for functions that are not written in JavaScript, for bound ones, and where V8 does not export what it takes. To be
-/// believed after it has found a function whose place is known.
+/// None for functions that are not written in JavaScript, for bound ones, where V8 does not export what it takes, and where the
+/// probe is off. To be believed after it has found a function whose place is known.
 #[napi(catch_unwind)]
 pub fn function_origin(of: Function<'_, Unknown<'_>, Unknown<'_>>) -> Option<FunctionOrigin> {
+    if !trusts_v8() {
+        return None;
+    }
     let functions = FUNCTIONS.with(|functions| *functions.get_or_init(Functions::find))?;
     // SAFETY: Node-API hands over a live function of the environment's isolate, which is this thread's, and keeps a handle
     // scope open for the call.

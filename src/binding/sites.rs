@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use napi::bindgen_prelude::{Float64Array, Int32Array, Uint32Array};
 use napi_derive::napi;
 
-use super::environment::{Environment, with};
+use super::environment::{Environment, trusts_v8, with};
 use super::trend::is_suspicious;
 use crate::probe::v8::sampling;
 use crate::recorder::writer::epoch_ms;
@@ -135,7 +135,7 @@ fn step(environment: &mut Environment) -> Step {
 #[napi(catch_unwind)]
 pub fn site_sample(interval: u32, all: bool) -> Option<bool> {
     // Not within the environment: V8 is called.
-    sampling::start(u64::from(interval), all)
+    if trusts_v8() { sampling::start(u64::from(interval), all) } else { None }
 }
 
 /// The sampler is not to be had, or was lost: `reason` goes into the record.

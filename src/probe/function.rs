@@ -1,8 +1,8 @@
 //! Where a JavaScript function is defined, and which function a bound one calls: V8's `Function::GetScriptOrigin`,
 //! `GetScriptLineNumber` and `GetBoundFunction`, which Node-API has not.
 //!
-//! Looked up at run time like the heap's figures (see `v8.rs`), and like them not believed before a function whose place is known
-//! was found there: the binding sees to that.
+//! Looked up at run time like the heap's figures (see `v8`). How V8 returns a struct cannot be checked before the call, so only a V8 is
+//! called whose heap figures were verified. The answer is believed once it is right for functions whose place is known (`lib/layers.js`).
 
 use std::ffi::c_void;
 

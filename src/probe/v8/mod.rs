@@ -1,16 +1,18 @@
 //! V8's own heap counter and garbage-collection callbacks, through the C++ symbols that the `node` executable exports.
 //!
 //! Node-API has neither. The symbols and the leading words of `HeapStatistics` are the same on Node 20 to 26 (linux-x64,
-//! tried); they are looked up at run time, so one binary serves all, and nothing here is believed before
-//! [`Probe::install`] has compared it with what `v8.getHeapStatistics()` says.
+//! tried); they are looked up at run time, so one binary serves all. Versions that were not tried are not called ([`versions`]), and nothing is
+//! believed before [`Probe::install`] has verified it ([`layout`]).
 //!
 //! `allocated = used + Σ over collections (used before − used after)`: a difference of two readings is what the code between
 //! them allocated. Sums are exact; one reading may be off by up to a page, and V8's own work may blur it (`ledger/charge.rs`).
 
+pub mod layout;
 pub mod marking;
 mod near_limit;
 pub mod sampling;
 pub(super) mod symbols;
+pub mod versions;
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
@@ -20,20 +22,10 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+pub use layout::{HeapStatistics, Round};
+use layout::{STATISTICS_WORDS, verify};
 pub use near_limit::{Grant, NearLimit};
 use symbols::{IsolatePointer, Symbols};
-
-/// Figures of one isolate's heap, bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct HeapStatistics {
-    pub total: u64,
-    pub executable: u64,
-    pub physical: u64,
-    pub used: u64,
-    pub limit: u64,
-    pub malloced: u64,
-    pub external: u64,
-}
 
 /// One finished collection; `kind` is the index of V8's `GCType` bit.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +38,10 @@ pub struct Collection {
 
 #[derive(Debug, Error, PartialEq)]
 pub enum ProbeError {
+    #[error("switched off by PLIMSOLL_PROBE=off")]
+    Off,
+    #[error("V8 {0} has not been tested: set PLIMSOLL_PROBE=on to try, or update plimsoll")]
+    Untested(String),
     #[error("this platform has no V8 symbols that plimsoll knows")]
     Platform,
     #[error("the node executable does not export {0}")]
@@ -64,82 +60,10 @@ const ALL_GC_TYPES: i32 = 31;
 const MARK_SWEEP_COMPACT: i32 = 4;
 /// Its callbacks are called when a marking beside the program begins; what ends it is a mark-sweep-compact.
 const INCREMENTAL_MARKING: i32 = 8;
-/// Words of the buffer for `HeapStatistics`; V8 writes 14 to 16 of them, newer versions append.
-const STATISTICS_WORDS: usize = 64;
 /// `MemoryPressureLevel::kModerate`.
 const MODERATE_PRESSURE: i32 = 1;
 /// Collections inside collections (weak callbacks inside a mark-sweep).
 const MAX_DEPTH: usize = 4;
-
-/// At which word of V8's `HeapStatistics` each figure stands.
-#[derive(Clone, Copy, Debug)]
-pub struct Layout {
-    total: usize,
-    executable: usize,
-    physical: usize,
-    used: usize,
-    limit: usize,
-    malloced: usize,
-    external: usize,
-}
-
-impl Layout {
-    pub const V8: Layout = Layout { total: 0, executable: 1, physical: 2, used: 4, limit: 5, malloced: 6, external: 7 };
-
-    /// Each figure so many words further on: a layout that is wrong, to see that it is found out.
-    pub fn shifted(self, words: usize) -> Self {
-        let by = |word: usize| (word + words) % STATISTICS_WORDS;
-        Self {
-            total: by(self.total),
-            executable: by(self.executable),
-            physical: by(self.physical),
-            used: by(self.used),
-            limit: by(self.limit),
-            malloced: by(self.malloced),
-            external: by(self.external),
-        }
-    }
-
-    fn read(&self, words: &[u64; STATISTICS_WORDS]) -> HeapStatistics {
-        HeapStatistics {
-            total: words[self.total],
-            executable: words[self.executable],
-            physical: words[self.physical],
-            used: words[self.used],
-            limit: words[self.limit],
-            malloced: words[self.malloced],
-            external: words[self.external],
-        }
-    }
-}
-
-/// What the young generation may change by in between; bytes.
-const YOUNG_GENERATION: u64 = 64 << 20;
-
-/// Compares what was read with what V8's public API says (taken beside it).
-pub fn verify(read: &HeapStatistics, truth: &HeapStatistics) -> Result<(), ProbeError> {
-    let wrong = |what: &str, read: u64, truth: u64| {
-        Err(ProbeError::Layout(format!("{what} reads {read} where v8.getHeapStatistics() says {truth}")))
-    };
-    if read.limit != truth.limit {
-        return wrong("heap_size_limit", read.limit, truth.limit);
-    }
-    // The limit alone stands still. Between the two readings a scavenge may have emptied the young generation and doubled it (seen
-    // once in ten starts of a busy machine), and code may have been compiled. That `used` is what it should be is seen
-    // from a known allocation later.
-    let near = |read: u64, truth: u64| read.abs_diff(truth) <= truth / 20 + YOUNG_GENERATION;
-    for (what, read, truth) in [
-        ("total_heap_size_executable", read.executable, truth.executable),
-        ("used_heap_size", read.used, truth.used),
-        ("total_heap_size", read.total, truth.total),
-        ("external_memory", read.external, truth.external),
-    ] {
-        if !near(read, truth) {
-            return wrong(what, read, truth);
-        }
-    }
-    Ok(())
-}
 
 /// True in a process whose collections are nobody's business.
 static SILENT: AtomicBool = AtomicBool::new(false);
@@ -150,10 +74,30 @@ pub fn fall_silent() {
     SILENT.store(true, Ordering::Relaxed);
 }
 
+/// # Safety
+/// `isolate` is the isolate of this thread, and lives.
+unsafe fn statistics(symbols: &Symbols, isolate: IsolatePointer) -> HeapStatistics {
+    let mut words = [0u64; STATISTICS_WORDS];
+    // SAFETY: as this function's own. V8 writes fewer words than the buffer has.
+    unsafe { (symbols.get_heap_statistics)(isolate, words.as_mut_ptr()) };
+    HeapStatistics::of_words(&words)
+}
+
+/// One reading that is not to be believed before [`Probe::install`] has verified some. To be called of a V8 that is permitted (`versions`).
+pub fn unverified() -> Result<HeapStatistics, ProbeError> {
+    let symbols = Symbols::find()?;
+    // SAFETY: takes nothing and returns this thread's isolate or null.
+    let isolate = unsafe { (symbols.get_current)() };
+    if isolate.is_null() {
+        return Err(ProbeError::Isolate);
+    }
+    // SAFETY: the isolate of this thread, whose JavaScript is what calls.
+    Ok(unsafe { statistics(&symbols, isolate) })
+}
+
 /// What the callbacks need; at a fixed address for as long as they are installed. Only ever touched on the isolate's thread.
 struct State {
     symbols: Symbols,
-    layout: Layout,
     isolate: IsolatePointer,
     /// Σ (used before − used after) over collections.
     freed: Cell<i64>,
@@ -170,11 +114,9 @@ struct State {
 
 impl State {
     fn statistics(&self) -> HeapStatistics {
-        let mut words = [0u64; STATISTICS_WORDS];
         // SAFETY: `isolate` is the isolate of this thread (neither State nor Probe is Send) and lives: the probe is dropped by the
-        // environment's cleanup hook, before it. V8 writes fewer words than the buffer has.
-        unsafe { (self.symbols.get_heap_statistics)(self.isolate, words.as_mut_ptr()) };
-        self.layout.read(&words)
+        // environment's cleanup hook, before it.
+        unsafe { statistics(&self.symbols, self.isolate) }
     }
 
     fn prologue(&self, gc_type: i32) {
@@ -224,9 +166,10 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Finds V8, checks its figures against `truth` (what `v8.getHeapStatistics()` said just before), and installs the
+    /// Verifies what was read in `rounds`, and V8's kinds of collections (`gc_types`, see [`verify`]), and installs the
     /// callbacks. `on_collection` runs inside the collection: it must not touch V8, block or take long.
-    pub fn install(layout: Layout, truth: &HeapStatistics, on_collection: OnCollection) -> Result<Self, ProbeError> {
+    pub fn install(rounds: &[Round], gc_types: &[u32], on_collection: OnCollection) -> Result<Self, ProbeError> {
+        verify(rounds, gc_types)?;
         let symbols = Symbols::find()?;
         // SAFETY: takes nothing and returns this thread's isolate or null.
         let isolate = unsafe { (symbols.get_current)() };
@@ -235,7 +178,6 @@ impl Probe {
         }
         let state = Box::new(State {
             symbols,
-            layout,
             isolate,
             freed: Cell::new(0),
             collections: Cell::new(0),
@@ -248,7 +190,6 @@ impl Probe {
             on_collection: UnsafeCell::new(on_collection),
         });
         let statistics = state.statistics();
-        verify(&statistics, truth)?;
         let data = std::ptr::from_ref::<State>(&state).cast_mut().cast::<c_void>();
         // SAFETY: on the isolate's thread; the callbacks have V8's signature; `data` points into the box, which `Drop` keeps
         // until after the callbacks are removed.
@@ -332,42 +273,8 @@ fn guarded(state: &State, work: impl FnOnce()) {
 mod tests {
     use super::*;
 
-    const TRUTH: HeapStatistics = HeapStatistics {
-        total: 6 << 20,
-        executable: 262_144,
-        physical: 6 << 20,
-        used: 5 << 20,
-        limit: 4 << 30,
-        malloced: 1 << 18,
-        external: 2 << 20,
-    };
-
-    #[test]
-    fn believes_figures_that_agree() {
-        assert_eq!(verify(&HeapStatistics { used: TRUTH.used + 4000, ..TRUTH }, &TRUTH), Ok(()));
-    }
-
-    #[test]
-    fn disbelieves_each_shifted_layout() {
-        let mut words = [0; STATISTICS_WORDS];
-        for (word, value) in
-            [(0, TRUTH.total), (1, TRUTH.executable), (4, TRUTH.used), (5, TRUTH.limit), (7, TRUTH.external)]
-        {
-            words[word] = value;
-        }
-        assert_eq!(verify(&Layout::V8.read(&words), &TRUTH), Ok(()));
-        for shift in 1..8 {
-            let mut shifted = words;
-            shifted.rotate_right(shift);
-            assert!(verify(&Layout::V8.read(&shifted), &TRUTH).is_err(), "shifted by {shift}");
-        }
-    }
-
     #[test]
     fn says_so_where_there_is_no_v8() {
-        assert!(matches!(
-            Probe::install(Layout::V8, &TRUTH, Box::new(|_| ())),
-            Err(ProbeError::Symbol(_) | ProbeError::Platform)
-        ));
+        assert!(matches!(unverified(), Err(ProbeError::Symbol(_) | ProbeError::Platform)));
     }
 }

@@ -43,7 +43,9 @@ struct State {
 /// The limit to be: `current` where nothing (more) may be granted.
 fn granted(current: usize, initial: usize, reserve: usize, since_last: Option<Duration>) -> usize {
     let too_soon = since_last.is_some_and(|since| since < AGAIN_AFTER);
-    if too_soon { current } else { current.max(initial.saturating_add(reserve)) }
+    // V8's limit is never below the one that it began with: these are not what they should be.
+    let absurd = initial == 0 || initial > current;
+    if too_soon || absurd { current } else { current.max(initial.saturating_add(reserve)) }
 }
 
 impl State {
@@ -161,6 +163,12 @@ mod tests {
     fn never_grants_on_top_of_a_grant() {
         assert_eq!(granted(210 * MIB, 200 * MIB, 10 * MIB, Some(Duration::from_secs(3600))), 210 * MIB);
         assert_eq!(granted(300 * MIB, 200 * MIB, 10 * MIB, None), 300 * MIB, "somebody else has raised it further");
+    }
+
+    #[test]
+    fn grants_nothing_where_the_limits_are_not_what_they_should_be() {
+        assert_eq!(granted(200 * MIB, 300 * MIB, 10 * MIB, None), 200 * MIB);
+        assert_eq!(granted(200 * MIB, 0, 500 * MIB, None), 200 * MIB);
     }
 
     #[test]
