@@ -106,6 +106,6 @@ test('a blocked event loop is published once it turns again, with who blocked it
     async () => (await server.ask('announced')).find(each => each.channel === 'blocked'),
     'the message'
   )
-  assert.deepEqual([message.method, message.path, message.route], ['GET', '/block/2500', '/block/:ms'])
+  assert.deepEqual([message.method, message.path, message.route], ['GET', '/block/*', '/block/:ms'])
   assert.ok(message.blockedMs >= 1000 && message.blockedMs < 60_000, `${message.blockedMs}`)
 })
