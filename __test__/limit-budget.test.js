@@ -13,6 +13,7 @@ const { promisify } = require('node:util')
 const { Worker } = require('node:worker_threads')
 const multer = require('multer')
 const plimsoll = require('..')
+const { addressOf } = require('../lib/budget.js')
 const { native } = require('../lib/native.js')
 const { serve, request, connect, until } = require('./support/http.js')
 const { errorPage, upload, wire, chunk, LAST_CHUNK, random } = require('./support/uploads.js')
@@ -255,6 +256,142 @@ for (const [version, express] of Object.entries(versions)) {
     })
   })
 }
+
+// A claim costs nothing
+
+/** An app like the README's: large uploads at one route, small bodies elsewhere. */
+async function shop(t, options) {
+  const express = versions['express 5']
+  const app = express()
+  app.use(plimsoll())
+  app.use(plimsoll.limit({ limit: '1mb', routes: { 'POST /uploads/:id': '1gb' }, ...options }))
+  const read = (req, res, next) => {
+    let bytes = 0
+    req.on('data', data => {
+      bytes += data.length
+    })
+    req.on('error', next).on('end', () => res.json({ bytes }))
+  }
+  app.post('/uploads/:id', read)
+  app.post('/json', express.json(), (_req, res) => res.json({}))
+  app.use(errorPage([]))
+  const server = await serve(app)
+  t.after(() => server.close())
+  return server
+}
+
+const json = port =>
+  request(port, '/json', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"a":1}' })
+const GIGABYTE = 2 ** 30
+
+test('slow uploads that claim more than the budget take no room from honest ones, small or large', async t => {
+  const { port } = await shop(t, { budget: '2gb', minRate: '1kb' })
+  const slow = await Promise.all(Array.from({ length: 100 }, () => wire(port)))
+  t.after(() => slow.forEach(client => void client.socket.destroy()))
+  const head = `POST /uploads/1 HTTP/1.1\r\nHost: x\r\nContent-Length: ${GIGABYTE}\r\n\r\n`
+  for (const client of slow) client.write(head, Buffer.alloc(1200))
+  await until(() => inFlight() >= 100 * 1200, 'they have come')
+  for (let i = 0; i < 50; i++) {
+    for (const client of slow) client.write(Buffer.alloc(100))
+    assert.equal((await json(port)).status, 200)
+  }
+  const pieces = Array.from({ length: 320 }, () => Buffer.alloc(65_536))
+  const large = await Promise.all(
+    Array.from({ length: 4 }, () => upload(port, '/uploads/2', { headers: { 'content-length': 320 * 65_536 }, pieces }))
+  )
+  assert.deepEqual(
+    large.map(({ json }) => json),
+    Array(4).fill({ bytes: 320 * 65_536 })
+  )
+  assert.ok(inFlight() <= 100 * (65_536 + 1200 + 5000), `the slow hold ${inFlight()}`)
+  for (const client of slow) client.socket.destroy()
+  await allReleased()
+})
+
+test('large bodies that hold all they may leave room for small ones', async t => {
+  const { port } = await shop(t, { budget: '8mb' })
+  const large = await Promise.all(Array.from({ length: 20 }, () => wire(port)))
+  t.after(() => large.forEach(client => void client.socket.destroy()))
+  for (const client of large) client.write('POST /uploads/1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n')
+  const alive = () => large.filter(client => client.text() === '')
+  for (let i = 0; i < 20; i++) for (const client of alive()) client.write(chunk(Buffer.alloc(50_000)))
+  await until(() => alive().length < 20, 'they hold all they may')
+  for (let i = 0; i < 20; i++) assert.equal((await json(port)).status, 200)
+  for (const client of large) client.socket.destroy()
+  await allReleased()
+})
+
+test('of bodies that together are too large some come through, and none waits', async t => {
+  const { port } = await shop(t, { budget: '4mb' })
+  const clients = await Promise.all(Array.from({ length: 8 }, () => wire(port)))
+  t.after(() => clients.forEach(client => void client.socket.destroy()))
+  const half = Buffer.alloc(800_000)
+  for (const client of clients)
+    client.write('POST /uploads/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1600000\r\n\r\n', half)
+  await until(() => clients.some(client => client.text() !== '') || inFlight() >= 3_000_000, 'they have come')
+  for (const client of clients) if (client.text() === '') client.write(half)
+  const statuses = await Promise.all(clients.map(async client => (await client.responses(1))[0].status))
+  assert.ok(statuses.includes(200) && statuses.includes(503), statuses.join())
+  for (const client of clients) client.socket.destroy()
+  await allReleased()
+})
+
+test('perClient bounds what the bodies of one client hold, by its address or as the app names it', async t => {
+  const byAddress = await shop(t, { budget: { bytes: '10mb', perClient: '100kb' } })
+  const byName = await shop(t, {
+    budget: { bytes: '10mb', perClient: '100kb', client: req => req.headers['x-client'] }
+  })
+  const open = async (port, name) => {
+    const client = await wire(port)
+    client.write(
+      `POST /uploads/1 HTTP/1.1\r\nHost: x\r\nX-Client: ${name}\r\nContent-Length: 90000\r\n\r\n`,
+      Buffer.alloc(89_999)
+    )
+    return client
+  }
+  const ask = (port, name) =>
+    request(port, '/json', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-client': name },
+      body: JSON.stringify({ a: 'x'.repeat(20_000) })
+    })
+  for (const { port } of [byAddress, byName]) {
+    const client = await open(port, 'one')
+    await until(() => inFlight() === 90_000, 'it has come')
+    assert.equal((await ask(port, 'one')).status, 503)
+    assert.equal((await ask(port, 'other')).status, port === byName.port ? 200 : 503)
+    client.socket.destroy()
+    await allReleased()
+    assert.equal((await ask(port, 'one')).status, 200)
+  }
+  await allReleased()
+})
+
+test('a client is its address, and of IPv6 its network', () => {
+  for (const [address, client] of [
+    ['127.0.0.1', '127.0.0.1'],
+    ['::ffff:192.0.2.7', '192.0.2.7'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+    ['2001:db8:1:2::9', '2001:db8:1:2'],
+    ['2001:db8::9', '2001:db8:0:0'],
+    ['::1', '0:0:0:0'],
+    [undefined, '']
+  ]) {
+    const named = addressOf({ socket: { remoteAddress: address } })
+    assert.equal(named.replace(/^:/, '0:').replace(/^0?:/, '0:'), client.replace(/^0?:/, '0:'), address)
+  }
+})
+
+test('what is no client or share is a TypeError', () => {
+  for (const [budget, message] of [
+    [{ bytes: 1, perClient: '1m' }, /budget\.perClient takes a whole number of bytes/],
+    [{ bytes: 1, client: () => 'x' }, /budget\.client takes a function beside perClient/],
+    [{ bytes: 1, perClient: 1, client: 'ip' }, /budget\.client takes a function of the request/],
+    [{ perClient: 1 }, /budget\.bytes takes a whole number of bytes/],
+    [{ bytes: 1, share: 1 }, /budget has no option 'share'/]
+  ])
+    assert.throws(() => plimsoll.limit({ limit: 1, budget }), message)
+})
 
 test('is shared by all worker threads, and given back when one is ended with requests in flight', async t => {
   const express = require('express')

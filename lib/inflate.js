@@ -80,7 +80,7 @@ function begin(given, req, res, length, { caps, note, grew, budget }) {
   }
   const encoding = encodingOf(req)
   const { ratio, threshold, memory } = given
-  const body = native.inflateOpen({ encoding, ratio, threshold, memory, budget: budget ?? undefined })
+  const body = native.inflateOpen({ encoding, ratio, threshold, memory, budget })
   if (body === null) return encodingUnsupported(encoding)
   const own = tap.tapOf(req, res)
   own.inflating = new Inflating(req, own, body, { encoding, ratio, memory, caps, note, grew })

@@ -15,6 +15,8 @@ const tap = require('./tap.js')
 const { slotOf, routeOf } = require('./track.js')
 
 const OPTIONS = ['limit', 'routes', 'fallback', 'defer', 'budget', 'minRate', 'linger', 'inflate', 'report']
+/** From this budget on, decoders of compressed bodies count in it: a smaller one has no room for any. */
+const DECODERS_FROM = 2 ** 20
 /** What a refusal is by, for those who count. */
 const BY = { 'entity.too.large': 'size', 'budget.exceeded': 'budget', 'request.too.slow': 'rate' }
 
@@ -25,6 +27,7 @@ const BY = { 'entity.too.large': 'size', 'budget.exceeded': 'budget', 'request.t
  */
 function limit(value) {
   const { limitOf, defer, budget, rate, caps, inflating, report } = settingsOf(value)
+  const decoderBudget = budget !== null && budget.bytes >= DECODERS_FROM ? budget.bytes : undefined
   runtime.announceMissingBinary()
 
   return function plimsollLimit(req, res, next) {
@@ -57,7 +60,7 @@ function limit(value) {
   function beginInflating(req, res, length) {
     if (inflating === null) return null
     const grew = report ? grown => note(req, tooLarge({ limit: limitOf(req), ...grown }), true) : null
-    return inflate.begin(inflating, req, res, length, { caps, note, grew, budget })
+    return inflate.begin(inflating, req, res, length, { caps, note, grew, budget: decoderBudget })
   }
 
   /** Why this body is refused, by what is known of it now; null if it is not. From here on it is bounded. */
@@ -86,7 +89,7 @@ function limit(value) {
 
   function reserve(req, res, length, grows) {
     const refused = report ? (req, _res, error) => note(req, error, true) : over
-    return budgets.reserve(req, res, { length, grows, budget }, refused)
+    return budgets.reserve(req, res, { length, inflated: grows && length !== -1, budget }, refused)
   }
 
   function watchRate(req, res, length) {
@@ -122,7 +125,7 @@ function settingsOf(value) {
       fallback: fallback === undefined ? 0 : options.size(`${where} fallback`, fallback)
     }),
     defer: options.oneOf(`${where} defer`, defer, [true, false]),
-    budget: budget === undefined ? null : options.size(`${where} budget`, budget),
+    budget: budgets.settings(`${where} budget`, budget),
     rate: rates.rateOf(`${where} minRate`, minRate),
     caps: linger.capsOf(`${where} linger`, given.linger),
     inflating: inflate.settings(`${where} inflate`, given.inflate),

@@ -12,6 +12,8 @@ const tap = require('./tap.js')
 
 const LOOK_EVERY_MS = 250
 const GRACE_MS = 10_000
+/** Up to what a body may hold of a budget without having to be faster than the rate. */
+const HOLDS_BYTES = 2 ** 20
 
 const watched = new Set()
 let timer = null
@@ -38,6 +40,11 @@ function watch(req, res, rate, slow) {
   timer = outside(() => setInterval(look, LOOK_EVERY_MS).unref())
 }
 
+/** Bytes a second that a body must bring which holds `reserved` bytes of a budget: from 1 MiB on more, by the square root. */
+function wanted(rate, reserved) {
+  return rate.bytes * Math.max(1, Math.sqrt(reserved / HOLDS_BYTES))
+}
+
 function look() {
   const now = performance.now()
   // A loop that was blocked has not read what may have come meanwhile.
@@ -45,7 +52,8 @@ function look() {
   lookedAt = now
   for (const body of watched) {
     const progress = tap.progress(body.req, body.res)
-    const { bytes, graceMs } = body.rate
+    const { graceMs } = body.rate
+    const bytes = wanted(body.rate, progress.reserved)
     body.hand = Math.min(graceMs, body.hand + ((progress.bytes - body.arrived) / bytes) * 1000)
     body.arrived = progress.bytes
     if (progress.heldUp) continue

@@ -36,10 +36,8 @@ class Tap {
     /** How many of them wait for the first read, and whether the body's end is held back until then. */
     this.waiting = 0
     this.endHeld = false
-    /** What it holds of the budget; `grown()` is called where it has no length and the budget has no more room. */
-    this.held = 0
-    this.budget = Number.POSITIVE_INFINITY
-    this.grown = null
+    /** What it holds of the budget (budget.js): `held` bytes; `grow(bytes)` takes more, `grown()` is called when there is none. */
+    this.room = null
     /** Whether all of the body has come, and whether the request is over. */
     this.whole = false
     this.ended = false
@@ -132,25 +130,20 @@ function decideLate(req, res, decide) {
   })
 }
 
-/**
- * Takes room for a body of `length` bytes (-1: unknown) from the budget; false if there is none. Calls `grown()` when the room for one that
- * `grows` (it has no length, or is inflated) runs out; neither that chunk nor anything after it reaches a consumer.
- */
-function reserve(req, res, { length, grows, budget, grown }) {
+/** The room of a body in the budget, made by `make()` if need be; null once the request is over. */
+function room(req, res, make) {
   const tap = tapOf(req, res)
-  if (tap.ended) return true
-  if (grows) tap.budget = Math.min(tap.budget, budget)
-  const hasRoom = hold(tap, length === -1 ? received(req) : length, grows ? tap.budget : budget)
-  if (grows) tap.grown = hasRoom ? grown : null
-  return hasRoom
+  if (tap.ended) return null
+  tap.room ??= make()
+  return tap.room
 }
 
-function hold(tap, bytes, budget) {
-  const more = bytes - tap.held
-  if (more <= 0) return true
-  if (!counters.budgetReserve(more, budget)) return false
-  tap.held = bytes
-  return true
+function take(bytes, bound) {
+  return counters.budgetReserve(bytes, bound)
+}
+
+function giveBack(bytes) {
+  counters.budgetRelease(bytes)
 }
 
 /** Bytes that all bodies in flight hold of the budget. */
@@ -241,7 +234,11 @@ function progress(req, res) {
   const tap = existing(req)
   const full = req.readableLength > 0 && req.readableLength >= req.readableHighWaterMark
   const untold = res._expect_continue === true && res._sent100 !== true
-  return { bytes: arrived(tap), heldUp: full || untold || tap.inflating?.isBehind() === true }
+  return {
+    bytes: arrived(tap),
+    reserved: tap.room?.held ?? 0,
+    heldUp: full || untold || tap.inflating?.isBehind() === true
+  }
 }
 
 /** True when more than the limit has come. */
@@ -283,9 +280,10 @@ function tappedPush(chunk, encoding) {
 
 /** Takes room in the budget for what a body has grown to; true if there was none, and it was cut. */
 function outgrows(req, tap) {
-  if (tap.grown === null || hold(tap, received(req), tap.budget)) return false
-  const { grown } = tap
-  tap.grown = null
+  const { room } = tap
+  if (room === null || room.grown === null || room.grow(received(req))) return false
+  const { grown } = room
+  room.grown = null
   grown()
   return tap.cut
 }
@@ -318,13 +316,17 @@ function close(req) {
   const tap = existing(req)
   tap.ended = true
   bodyOver(tap)
-  tap.grown = null
-  if (tap.held > 0) counters.budgetRelease(tap.held)
-  tap.held = 0
+  tap.room?.release()
+  tap.room = null
   if (tap.handle === 0) return
   tap.received = counters.tapReceived(tap.handle)
   counters.tapClose(tap.handle)
   tap.handle = 0
+}
+
+/** Bytes of memory that the decoder of an inflated body holds. */
+function decoderBytes(req) {
+  return existing(req)?.inflating?.body.memory() ?? 0
 }
 
 /** Whether the body is inflated between here and its readers. */
@@ -342,10 +344,13 @@ module.exports = {
   outgrows,
   progress,
   isInflated,
+  decoderBytes,
   bound,
   overrule,
   decideLate,
-  reserve,
+  room,
+  take,
+  giveBack,
   inFlight,
   whenOver,
   cut,

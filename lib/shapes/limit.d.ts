@@ -37,14 +37,15 @@ export interface LimitOptions {
    */
   defer?: boolean
   /**
-   * The greatest number of bytes of all bodies in flight, of all requests that come through a limit with a budget, in all threads of the
-   * process. A declared length is reserved whole before it is read, others as they come; until the request is over. What has no
-   * room is refused with an {@link OverBudgetError} at once, what is larger than the budget with a {@link TooLargeError}. Default: none.
+   * The greatest number of bytes that all bodies in flight may hold, in all threads of the process. A body holds what has arrived of it, and of a
+   * declared length 64 KiB ahead, until its request is over; a decoder's memory counts from a budget of 1 MiB on. A body without room is refused with an
+   * {@link OverBudgetError} at once, one that could never have room with a {@link TooLargeError}. Default: none.
    */
-  budget?: Size
+  budget?: Size | BudgetOptions
   /**
    * Bytes a second that a body must come with. A client has `graceMs` in hand; time spends it, bytes give it back at this rate. Time in
-   * which the app does not read is not counted. Who runs out is refused with a {@link TooSlowError}. Default: none.
+   * which the app does not read is not counted. Who runs out is refused with a {@link TooSlowError}. A body that holds more than 1 MiB of a
+   * `budget` must be faster: by the square root of the MiB that it holds. Default: none.
    */
   minRate?: Size | { bytes: Size /** Milliseconds, from 1. Default: 10,000. */; graceMs?: number }
   /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
@@ -53,6 +54,18 @@ export interface LimitOptions {
   inflate?: boolean | InflateOptions
   /** What becomes of the connection of a refused upload. */
   linger?: LingerOptions
+}
+
+export interface BudgetOptions {
+  /** The budget. From 1 MiB on, an eighth of it (at most 16 MiB) is kept for bodies up to 64 KiB. */
+  bytes: Size
+  /** The greatest number of bytes that the bodies of one client may hold. Default: no bound. */
+  perClient?: Size
+  /**
+   * Names the client, at most 256 bytes; for servers behind a proxy: `req => req.ip`. Requests without a name share one bound. Default: the address of the
+   * connection, of IPv6 its /64 network.
+   */
+  client?(req: IncomingMessage): string
 }
 
 /**
@@ -72,6 +85,11 @@ export interface InflateOptions {
   ratio?: number
   /** Up to this inflated size the ratio does not matter. Default: `'1mb'`. */
   threshold?: Size
+  /**
+   * The greatest number of bytes that all decoders of the process may hold together (windows, tables, buffers). A body whose decoder has no
+   * room is refused with an {@link OverBudgetError}. Default: `'64mb'`.
+   */
+  memory?: Size
 }
 
 /**

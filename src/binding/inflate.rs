@@ -145,6 +145,12 @@ impl BodyInflation {
         with(&self.shared, |work| work.inflation.made()).unwrap_or(0) as f64
     }
 
+    /// Bytes of memory that the decoder has committed.
+    #[napi(catch_unwind)]
+    pub fn memory(&self) -> f64 {
+        with(&self.shared, |work| work.inflation.memory()).unwrap_or(0) as f64
+    }
+
     /// Bytes read so far.
     #[napi(catch_unwind)]
     pub fn taken(&self) -> f64 {

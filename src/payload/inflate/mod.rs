@@ -153,6 +153,11 @@ impl Inflation {
         self.taken
     }
 
+    /// Bytes of memory that the decoder has committed.
+    pub fn memory(&self) -> u64 {
+        self.inflater.memory()
+    }
+
     /// Bytes made so far.
     pub fn made(&self) -> u64 {
         self.made
