@@ -496,6 +496,7 @@ declare namespace plimsoll {
   type Limits = shapes.Limits
   type LimitsByType = shapes.LimitsByType
   type LimitOptions = shapes.LimitOptions
+  type BudgetOptions = shapes.BudgetOptions
   type InflateOptions = shapes.InflateOptions
   type LingerOptions = shapes.LingerOptions
   type Unsupported = shapes.Unsupported
