@@ -9,8 +9,10 @@ const { start } = require('./support/child.js')
 const { pipelined, until } = require('./support/http.js')
 
 const TIMES = 2
-const BURST = 100
-/** Bursts in between are enough of a load. */
+/** Before them nobody is asked. */
+const WARM_UP = 2200
+/** A load so light that V8's own collections, each of which begins the count anew, are rarer than the questions. */
+const BURST = 5
 const PAUSE_MS = 100
 
 test('V8 is asked what lives where there are requests, and nobody is where the trend is off', async t => {
@@ -22,7 +24,7 @@ test('V8 is asked what lives where there are requests, and nobody is where the t
   t.after(() => Promise.all([asked.stop(), left.stop()]))
   const questions = server => server.output().split('Start (external memory pressure)').length - 1
   const majors = async server => (await server.ask('stats')).gc['mark-sweep-compact']?.count ?? 0
-  // On and on: a collection of V8's own begins the count anew.
+  await Promise.all([asked, left].map(server => pipelined(server.port, '/users/1', WARM_UP)))
   const serve = async () => {
     await Promise.all([asked, left].map(server => pipelined(server.port, '/users/1', BURST)))
     await pause(PAUSE_MS)
