@@ -90,6 +90,42 @@ test('a body that is half read holds less than 2 MiB, with br and zstd a window 
   }
 })
 
+test('decoders of three hundred bombs together hold no more than their bound, and what has no room is told so', async t => {
+  for (const encoding of ['br', 'gzip', 'zstd']) {
+    if (encoding === 'zstd' && !needZstd(t)) continue
+    const child = await app(t)
+    const before = await child.ask('native')
+    const zeros = Buffer.alloc(32 * MB)
+    const bomb =
+      encoding === 'br'
+        ? zlib.brotliCompressSync(zeros, { params: { [BROTLI_PARAM_LGWIN]: 23 } })
+        : bombs[encoding](32 * MB)
+    let refused = 0
+    const head = `POST /held/1 HTTP/1.1\r\nHost: x\r\nContent-Encoding: ${encoding}\r\nContent-Length: ${bomb.length}\r\n\r\n`
+    const sockets = Array.from({ length: 300 }, () => {
+      const socket = net.connect(child.port, '127.0.0.1')
+      socket.on('error', () => {})
+      socket.on('data', data => {
+        if (String(data).startsWith('HTTP/1.1 503')) refused += 1
+      })
+      socket.write(Buffer.concat([Buffer.from(head), bomb]))
+      return socket
+    })
+    t.after(() => sockets.forEach(socket => void socket.destroy()))
+    await until(async () => (await child.ask('held')) + refused === 300, `${encoding}: each is held or refused`)
+    const decoders = await child.ask('decoders')
+    const during = await child.ask('native')
+    const grown = during.jemalloc - before.jemalloc + Math.max(0, during.malloc - before.malloc)
+    t.diagnostic(`${encoding}: ${refused} refused, decoders ${mb(decoders)}, memory ${mb(grown)}`)
+    assert.ok(decoders > 0 && decoders <= 64 * MB, `${encoding}: ${decoders}`)
+    // Beside them: what 300 connections and their half-read bodies hold.
+    assert.ok(grown < 64 * MB + 300 * 256 * 1024, `${encoding}: ${grown}`)
+    assert.ok(refused > 0 || encoding === 'gzip', `${encoding}: all were held`)
+    for (const socket of sockets) socket.destroy()
+    await until(async () => (await child.ask('decoders')) === 0, `${encoding}: the room is back`)
+  }
+})
+
 test('uploads that are cut at any byte give everything back', async t => {
   if (!needZstd(t)) return
   const child = await app(t)

@@ -7,6 +7,7 @@ process.env.NODE_ENV = 'test'
 const { performance } = require('node:perf_hooks')
 const express = require(process.env.EXPRESS ?? 'express')
 const plimsoll = require('../..')
+const { native } = require('../../lib/native.js')
 const listen = require('./support.js')
 
 const app = express()
@@ -41,6 +42,8 @@ app.post('/held/:bytes', unbounded, (req, res) => {
 
 let loop = performance.eventLoopUtilization()
 listen(app, {
+  /** Bytes that the decoders of all bodies hold. */
+  decoders: () => native.decodersInFlight(),
   held: () => held.size,
   /** A socket that is not read does not tell that its client has gone. */
   release: () => {
