@@ -84,8 +84,10 @@ fuzz_target!(|input: Input| {
     let records = [record.clone(), Record { alive: true, ..record }];
     let mut out = Vec::new();
     let options = show::Options {
+        all: true,
         limit: 100,
         now: 1_795_353_999_000,
+        zone: jiff::tz::TimeZone::UTC,
         look: Look { width: 100, color: true, unicode: true },
         judge: &judge,
         mappings: &|_| None,

@@ -21,7 +21,7 @@ fn serving(dir: &Path, name: &str, requests: u64) -> (Recorder, Writer) {
 fn ended(index: u64) -> Ended {
     Ended {
         duration_ns: 1_234_567 + index * 1_000_003,
-        heap_bytes: 4_000 + index as i64,
+        heap_bytes: Some(4_000 + index as i64),
         external_bytes: None,
         body_bytes: 0,
         response_bytes: 100,
