@@ -99,7 +99,10 @@ impl Watch {
     /// To be called at each tick. True if V8 should be asked to reduce its memory, which also shows what lives. The program pays for that in scavenges,
     /// so a late event loop alone is no reason.
     pub fn ticked(&mut self, delay_ms: f64) -> bool {
-        let now = self.now();
+        self.ticked_at(delay_ms, self.now())
+    }
+
+    fn ticked_at(&mut self, delay_ms: f64, now: Millis) -> bool {
         self.delay.ticked(delay_ms, now);
         self.judge();
         let short = self.guards.iter().any(|(_, guard)| guard.memory() > 0.0);
@@ -204,7 +207,9 @@ mod tests {
         watch.guard(heap(0.5));
         let delay_ms = Some(Marks { lower: 100.0, upper: 200.0 });
         let late = watch.guard(Policy { delay_ms, ..Policy::default() });
-        assert!(!watch.ticked(500.0), "a late event loop has no use for it");
+        for at in [0, 4_000, 4_750, 5_500] {
+            assert!(!watch.ticked_at(500.0, at), "a late event loop has no use for it");
+        }
         assert_eq!(watch.level(late), 1.0);
         assert!(!watch.ticked(0.0));
         watch.granted();
