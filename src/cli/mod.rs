@@ -50,6 +50,8 @@ impl Terminal {
 const MIN_WIDTH: usize = 40;
 const MAX_WIDTH: usize = 120;
 
+/// Records that cannot be read, by name, at most: after an update there may be many of the version before.
+const UNREADABLE_SHOWN: usize = 3;
 /// Found, and done.
 const OK: i32 = 0;
 /// Nothing was found, or nothing of it could be read.
@@ -219,15 +221,21 @@ impl Show<'_> {
                 return Ok(NOTHING);
             }
         };
-        let mut records = Vec::new();
+        let (mut records, mut unreadable, mut more) = (Vec::new(), 0, 0);
         for found in found {
             match found.record {
                 Ok(record) => records.push(*record),
+                Err(_) if unreadable == UNREADABLE_SHOWN => more += 1,
                 Err(error) => {
+                    unreadable += 1;
                     let path = found.path.display().to_string();
                     writeln!(err, "plimsoll: {}: {}", units::plain(&path), units::plain(&error.to_string()))?;
                 }
             }
+        }
+        if more > 0 {
+            let records = if more == 1 { "record" } else { "records" };
+            writeln!(err, "plimsoll: {more} more {records} cannot be read")?;
         }
         if records.is_empty() {
             return Ok(NOTHING);
