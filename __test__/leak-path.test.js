@@ -90,7 +90,7 @@ function checkPath(leak) {
   assert.match(leak.advice, /, certainty 99\.99 %, [\d.]+ MiB in all; delete from it what is done with/)
 }
 
-describe('what holds a leak', { concurrency: true }, () => {
+describe('what holds a leak', { concurrency: 2 }, () => {
   for (const version of [20, 24]) {
     it(
       `route, line, class and path are told, once each, and nothing is left behind (Node ${version})`,

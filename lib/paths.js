@@ -8,6 +8,7 @@
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
+const describe = require('./describe.js')
 const faults = require('./faults.js')
 const { native } = require('./native.js')
 const snapshots = require('./snapshot.js')
