@@ -111,7 +111,7 @@ test('without a binary the reason fits as well', () => {
     said = error.stderr
   }
   assert.match(said, /no binary for/)
-  assert.match(said, /npx plimsoll build/)
+  assert.match(said, /npx\s+plimsoll\s+build/)
   fits(said)
 })
 

@@ -27,7 +27,9 @@ function entryOf(req, { url, res }) {
   }
   const pattern = patternOf(path, params)
   if (pattern.includes('/:')) return entry(patterns, PATTERNS, pattern)
-  return res.statusCode === NOT_FOUND ? UNMATCHED : entry(strays, STRAYS, lowered(pattern))
+  return res.statusCode === NOT_FOUND
+    ? UNMATCHED
+    : entry(strays, STRAYS, lowered(patternOf(path.toLowerCase(), params)))
 }
 
 /** What was taken off the path; '' where nothing was. */
@@ -38,7 +40,7 @@ function mountOf(path, rest) {
 
 function patternOf(path, { wild, ...params }) {
   // What a star matched may have slashes in it.
-  const known = typeof wild === 'string' && wild !== '' && path.endsWith(`/${wild}`)
+  const known = typeof wild === 'string' && wild !== '' && path.toLowerCase().endsWith(`/${wild.toLowerCase()}`)
   return known ? `${masked(path.slice(0, -wild.length), params)}*` : masked(path, params)
 }
 
