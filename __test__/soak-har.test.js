@@ -101,8 +101,9 @@ test('soak() and its command report it without a stack', async t => {
     fs.renameSync(routes, `${routes}.${content.length}.js`)
     const { code, stderr } = await cli.plimsoll(['soak', APP, '--routes', `${routes}.${content.length}.js`])
     assert.equal(code, 2)
-    assert.match(stderr, expected)
     assert.doesNotMatch(stderr, /\n\s+at /)
+    // The command breaks its lines between words, so a file's name may be cut from what is said of it.
+    assert.match(stderr.replace(/\s+/g, ' '), expected)
   }
 })
 
