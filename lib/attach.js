@@ -30,7 +30,8 @@ function attach(server, given) {
 
 function askLate(server, req, res) {
   // The app's own listener decides, and answers.
-  if (!server.listeners('checkContinue').every(isOurs)) return
+  const listeners = server.listeners('checkContinue')
+  if (listeners.length > 1 && !listeners.every(isOurs)) return
   let told = false
   const goOn = () => {
     if (told || tap.wasCut(req) || res.headersSent || res.destroyed) return
