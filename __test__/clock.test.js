@@ -12,7 +12,7 @@ const { folder, show } = require('./support/cli.js')
 const { until } = require('./support/http.js')
 
 const HOUR_MS = 3_600_000
-/** Of so many, seven were taken for a block of an hour where blocks were measured by the wall clock. */
+/** Of these, seven were taken for a block of an hour where blocks were measured by the wall clock. */
 const STEPS = 16
 const onlyGlibc = process.report.getReport().header.glibcVersionRuntime ? false : 'needs LD_PRELOAD and glibc'
 

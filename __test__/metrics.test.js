@@ -164,7 +164,7 @@ test('scrapes at once share one rendering, and wait for no other', async t => {
   const texts = await Promise.all(Array.from({ length: 60 }, (_, i) => plimsoll.metrics.text(options[i % 3])))
   assert.equal(calls.length, 3)
   assert.equal(new Set(texts).size, 3)
-  // Handlers share with `text()`, whoever made them.
+  // Handlers share with `text()`, whichever factory made them.
   const handlers = [plimsoll.metrics(options[2]), plimsoll.metrics({ buckets: [5, 1], scope: 'process' })]
   for (const handler of handlers) {
     const scrape = await serve((req, res) => handler(req, res, assert.ifError))

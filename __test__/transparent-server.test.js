@@ -133,7 +133,7 @@ for (const [version, framework] of Object.entries(versions)) {
   })
 }
 
-test.describe('plain objects in the place of requests', () => {
+test.describe('plain objects instead of requests', () => {
   const shapes = {
     'nothing at all': () => [{}, {}],
     'a method and a URL': () => [{ method: 'GET', url: '/' }, {}],

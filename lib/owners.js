@@ -37,7 +37,7 @@ class Owner {
     this.things = null
     /** Of one whose bloat is looked at (bloat.js). */
     this.sample = null
-    /** Whether it is watched behind its end (retained.js). */
+    /** Whether it is watched after its end (retained.js). */
     this.watched = false
     /** The function of the app that had the request last, from its end until what outlives it has been named. */
     this.handler = null

@@ -57,7 +57,7 @@ function during(req, res, error, caps) {
   atEnd(req, res, () => clearTimeout(timer))
 }
 
-/** False for a plain object in the place of a request: it has no body that could be refused. */
+/** False for a plain object instead of a request: it has no body that could be refused. */
 function isStream(req) {
   return typeof req.on === 'function' && typeof req.destroy === 'function' && typeof req._read === 'function'
 }

@@ -8,7 +8,7 @@ const { native } = require('../../lib/native.js')
 
 plimsoll()
 
-/** One question every so many ticks, at least. */
+/** The fewest ticks between two questions. */
 const TICKS_APART = 100
 const kept = []
 const state = { ticks: 0, asked: 0, answered: 0, external: [] }
@@ -23,7 +23,7 @@ function allocate() {
   state.ticks++
 }
 
-/** `questions` of them; where there are none, for so many ticks. */
+/** `questions` of them; without questions, this number of ticks. */
 async function run({ questions, ticks }) {
   while (questions > 0 ? state.answered < questions : state.ticks < ticks) {
     const [before, end] = [majors(), state.ticks + TICKS_APART]

@@ -171,7 +171,7 @@ impl Serialize for Death {
     }
 }
 
-/// Whether the process ended as it was meant to: by itself without an error, or by a signal of whoever runs it.
+/// Whether the process ended as it was meant to: by itself without an error, or by a signal that an operator sent.
 pub fn is_ordinary(record: &Record) -> bool {
     record.exit.as_ref().is_some_and(|exit| match exit.kind.as_str() {
         SIGNAL => record.blocked_ms < BLOCKED_MS,

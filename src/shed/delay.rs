@@ -16,7 +16,7 @@ use super::Millis;
 const WINDOW_MS: Millis = 2_000;
 /// Which quantile of the late ticks counts.
 const QUANTILE: f64 = 1.0 / 3.0;
-/// So many ticks in a row must have been late: one block, and what waited behind it, are fewer.
+/// The number of ticks in a row that must have been late: one block, and what waited behind it, are fewer.
 const EPISODES: usize = 3;
 /// After the first tick, while an app still loads and compiles.
 const GRACE_MS: Millis = 3_000;
