@@ -27,6 +27,8 @@ const spans = require('./spans.js')
 
 const { heapFigures } = probe
 const TICK_MS = 250
+/** To the next look of `shed()` at an event loop that is late. */
+const SOON_MS = 50
 /** Ordinary stops. */
 const STOPS = new Set(['SIGTERM', 'SIGINT', 'SIGHUP'])
 /** Set where a process is run to be measured, as `soak` does: its record is nobody's. */
@@ -198,21 +200,46 @@ function keepTime() {
   const timer = setInterval(() => {
     const now = performance.now()
     const current = performance.eventLoopUtilization()
-    if (!state.exact) native.supply(heapFigures())
-    const trouble = native.tick(
-      now - last - TICK_MS,
-      performance.eventLoopUtilization(current, utilization).utilization
-    )
-    const { leaks } = state.settings
-    if (leaks.sites) sites.turn()
-    if (leaks.snapshots !== null) paths().turn(leaks.snapshots)
-    announce()
-    look()
-    if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
-    spans.turn()
+    try {
+      tick(now - last - TICK_MS, performance.eventLoopUtilization(current, utilization).utilization)
+    } catch (error) {
+      faults.report('at a tick', error)
+    }
     last = now
     utilization = current
   }, TICK_MS)
+  timer.unref()
+}
+
+function tick(lagMs, utilization) {
+  if (!state.exact) native.supply(heapFigures())
+  const trouble = native.tick(lagMs, utilization)
+  lookAgain()
+  const { leaks } = state.settings
+  if (leaks.sites) sites.turn()
+  if (leaks.snapshots !== null) paths().turn(leaks.snapshots)
+  announce()
+  look()
+  if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
+  spans.turn()
+}
+
+let looking = false
+
+/** For `shed()`, while the event loop is late: how late it is soon. */
+function lookAgain() {
+  if (looking || !native.looksAgain()) return
+  looking = true
+  const asked = performance.now()
+  const timer = setTimeout(() => {
+    looking = false
+    try {
+      native.late(performance.now() - asked - SOON_MS)
+      lookAgain()
+    } catch (error) {
+      faults.report('at a look at the event loop', error)
+    }
+  }, SOON_MS)
   timer.unref()
 }
 

@@ -167,6 +167,18 @@ pub fn level(guard: u32) -> f64 {
     with(|environment| environment.pressure.watch.borrow().level(guard as usize)).unwrap_or(0.0)
 }
 
+/// Whether `shed()` wants to know soon how late the event loop is: it was late just now.
+#[napi(catch_unwind)]
+pub fn looks_again() -> bool {
+    with(|environment| environment.pressure.watch.borrow().looks_again()).unwrap_or(false)
+}
+
+/// How late the timer was that [`looks_again`] has asked for, milliseconds.
+#[napi(catch_unwind)]
+pub fn late(lag_ms: f64) {
+    with(|environment| environment.pressure.watch.borrow_mut().late(lag_ms));
+}
+
 /// Without the exact probe: collections have ended, of which `major` says whether one was a major one, and this is used now.
 #[napi(catch_unwind)]
 pub fn collected(major: bool, used: f64) {

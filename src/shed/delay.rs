@@ -1,12 +1,13 @@
 //! Whether the event loop is late for long: a late tick alone says only that one piece of code has blocked it.
 //!
-//! The loop is overloaded while at least [`EPISODES`] ticks in a row are late: each then waited for other work, again and again. The
-//! figure is a quantile of their delays in the window: two of three were at least so late. Three late ticks span a second or more where
-//! the delay reaches the default marks. A punctual tick shows that nothing waits any more, and voids what came before it. So one block,
-//! however long, and the requests that waited behind it are no overload.
+//! The loop is overloaded while at least [`EPISODES`] ticks in a row are late, over at least [`SPAN_MS`]: each then waited for other
+//! work, again and again. The figure is a quantile of their delays in the window: two of three were at least so late. A punctual tick
+//! shows that nothing waits any more, and voids what came before it. So one block, however long, and the requests that waited behind
+//! it are no overload. While the loop is late it is asked to tick sooner ([`Delay::is_late`]): a tick each turn of a loaded loop tells
+//! an overload early and its end at once, and an idle loop has no more wake-ups than before.
 //!
-//! Rejected: the last tick's delay (one block refuses everything for up to 250 ms after it has ended), a finer timer such as
-//! `monitorEventLoopDelay` (a wake-up each 10 ms of an idle process, and one block fills its histogram too).
+//! Rejected: the last tick's delay (one block refuses everything for up to 250 ms after it has ended), a finer timer all the time such
+//! as `monitorEventLoopDelay` (a wake-up each 10 ms of an idle process, and one block fills its histogram too).
 
 use std::collections::VecDeque;
 
@@ -18,9 +19,11 @@ const WINDOW_MS: Millis = 2_000;
 const QUANTILE: f64 = 1.0 / 3.0;
 /// The number of ticks in a row that must have been late: one block, and what waited behind it, are fewer.
 const EPISODES: usize = 3;
+/// From when the first of them was due to the last one.
+const SPAN_MS: Millis = 1_000;
 /// After the first tick, while an app still loads and compiles.
 const GRACE_MS: Millis = 3_000;
-/// A tick that is less late than this is punctual.
+/// A tick that is less late than this is punctual. Ticks that are less far apart are of the same turn of the loop.
 const LATE_MS: f64 = 20.0;
 
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +32,11 @@ struct Tick {
     delay_ms: f64,
 }
 
-/// Delays of the window's ticks, oldest first.
+/// The last ticks, as long as they are late without a break: oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct Delay {
     first: Option<Millis>,
-    ticks: VecDeque<Tick>,
+    late: VecDeque<Tick>,
     sustained_ms: f64,
 }
 
@@ -46,11 +49,17 @@ impl Delay {
         if now.saturating_sub(first) < GRACE_MS {
             return;
         }
-        self.ticks.push_back(Tick { at: now, delay_ms });
-        while self.ticks.front().is_some_and(|tick| now.saturating_sub(tick.at) > WINDOW_MS.max(self.span())) {
-            self.ticks.pop_front();
+        match self.late.back_mut() {
+            // Two timers of one turn: the one that was due first saw more of it.
+            Some(last) if (now.saturating_sub(last.at) as f64) < LATE_MS && delay_ms < last.delay_ms => (),
+            Some(last) if (now.saturating_sub(last.at) as f64) < LATE_MS => last.delay_ms = delay_ms,
+            _ if delay_ms < LATE_MS => self.late.clear(),
+            _ => self.late.push_back(Tick { at: now, delay_ms }),
         }
-        self.sustained_ms = self.judge();
+        while self.late.len() > EPISODES && now.saturating_sub(self.late[0].at) > WINDOW_MS {
+            self.late.pop_front();
+        }
+        self.sustained_ms = self.judge(now);
     }
 
     /// The delay that was sustained, milliseconds; 0 while the loop is healthy.
@@ -58,20 +67,17 @@ impl Delay {
         self.sustained_ms
     }
 
-    /// The window holds at least the last `EPISODES` ticks, however late they were.
-    fn span(&self) -> Millis {
-        let oldest = self.ticks.iter().rev().nth(EPISODES - 1);
-        oldest.zip(self.ticks.back()).map_or(0, |(oldest, newest)| newest.at - oldest.at)
+    /// Whether the last tick was late: another one soon tells whether that goes on.
+    pub fn is_late(&self) -> bool {
+        !self.late.is_empty()
     }
 
-    fn judge(&self) -> f64 {
-        // A punctual tick shows that nothing waits any more: what came before it is void.
-        let late: Vec<f64> =
-            self.ticks.iter().rev().map(|tick| tick.delay_ms).take_while(|delay| *delay >= LATE_MS).collect();
-        if late.len() < EPISODES {
+    fn judge(&self, now: Millis) -> f64 {
+        let Some(oldest) = self.late.front().filter(|_| self.late.len() >= EPISODES) else { return 0.0 };
+        if (now.saturating_sub(oldest.at) as f64 + oldest.delay_ms) < SPAN_MS as f64 {
             return 0.0;
         }
-        let mut sorted = late;
+        let mut sorted: Vec<f64> = self.late.iter().map(|tick| tick.delay_ms).collect();
         sorted.sort_unstable_by(f64::total_cmp);
         sorted[(sorted.len() as f64 * QUANTILE) as usize]
     }
@@ -84,79 +90,136 @@ mod tests {
     use super::*;
 
     const TICK_MS: Millis = 250;
+    const SOON_MS: Millis = 50;
 
-    /// Feeds what a 250 ms timer sees of a loop: each entry is how late the next tick is. Returns the greatest sustained delay.
-    fn greatest(delays: impl IntoIterator<Item = u64>) -> f64 {
-        let (mut delay, mut now, mut greatest) = (Delay::default(), 0, 0.0f64);
-        for late in delays {
-            now += TICK_MS + late;
-            delay.ticked(late as f64, now);
-            greatest = greatest.max(delay.sustained_ms());
-        }
-        greatest
+    /// An event loop with the two timers that measure it. Each entry is how long one turn takes; 0: it waits for the next timer.
+    #[derive(Default)]
+    struct Loop {
+        delay: Delay,
+        now: Millis,
+        due: Millis,
+        soon: Option<Millis>,
+        greatest: f64,
+        /// When it was overloaded first.
+        told_at: Option<Millis>,
     }
 
-    fn calm(ticks: usize) -> impl Iterator<Item = u64> {
-        std::iter::repeat_n(1, ticks)
+    impl Loop {
+        fn turn(&mut self, ms: Millis) {
+            self.now = match ms {
+                0 => self.soon.map_or(self.due, |soon| soon.min(self.due)).max(self.now),
+                ms => self.now + ms,
+            };
+            // The one that was due first fires first.
+            let mut timers = [(Some(self.due), false), (self.soon, true)];
+            timers.sort_unstable();
+            for (due, soon) in timers {
+                let Some(due) = due.filter(|due| *due <= self.now) else { continue };
+                self.delay.ticked((self.now - due) as f64, self.now);
+                match soon {
+                    true => self.soon = None,
+                    false => self.due = self.now + TICK_MS,
+                }
+            }
+            if self.delay.is_late() && self.soon.is_none() {
+                self.soon = Some(self.now + SOON_MS);
+            }
+            self.greatest = self.greatest.max(self.delay.sustained_ms());
+            if self.delay.sustained_ms() > 0.0 {
+                self.told_at.get_or_insert(self.now);
+            }
+        }
+
+        fn turns(mut self, turns: impl IntoIterator<Item = Millis>) -> Self {
+            turns.into_iter().for_each(|ms| self.turn(ms));
+            self
+        }
+
+        /// Past its start.
+        fn warm() -> Self {
+            Self::default().turns([0; 20])
+        }
     }
 
     #[test]
-    fn one_block_is_no_overload_however_long() {
+    fn one_block_and_what_waited_behind_it_are_no_overload_however_long() {
         for block in [400, 1_100, 30_000] {
-            assert_eq!(greatest(calm(20).chain([block]).chain(calm(20))), 0.0, "{block} ms");
+            let behind = [60; 10];
+            assert_eq!(Loop::warm().turns([block]).turns(behind).turns([0; 20]).greatest, 0.0, "{block} ms");
         }
     }
 
     #[test]
     fn a_slow_start_is_no_overload() {
-        assert_eq!(greatest([1_200, 900, 400].into_iter().chain(calm(20))), 0.0);
+        assert_eq!(Loop::default().turns([1_200, 900, 400]).turns([0; 20]).greatest, 0.0);
     }
 
     #[test]
     fn a_block_of_300_ms_each_five_seconds_is_healthy() {
-        let period = || std::iter::once(300).chain(calm(19));
-        assert_eq!(greatest(calm(20).chain((0..50).flat_map(|_| period()))), 0.0);
+        let period = || std::iter::once(300).chain([0; 19]);
+        assert_eq!(Loop::warm().turns((0..50).flat_map(|_| period())).greatest, 0.0);
     }
 
     #[test]
-    fn a_loop_that_is_late_each_time_is_overloaded_after_three_ticks() {
-        assert!(greatest(calm(20).chain([600; 2])) < 1.0);
-        assert_eq!(greatest(calm(20).chain([600; 3])), 600.0);
-        assert!(greatest(calm(20).chain([1_200; 3])) >= 1_200.0);
-    }
-
-    #[test]
-    fn a_ramp_into_saturation_rises_and_falls_with_the_load() {
-        assert!(greatest(calm(20).chain((0..20).map(|i| i * 60))) > 800.0);
-        let mut delay = Delay::default();
-        let mut now = 0;
-        for late in calm(20).chain([800; 6]).chain(calm(1)) {
-            now += TICK_MS + late;
-            delay.ticked(late as f64, now);
+    fn a_loop_that_stays_late_is_overloaded_after_a_second_and_three_ticks() {
+        for turn in [300, 450, 600, 1_200] {
+            let warm = Loop::warm();
+            let began = warm.now;
+            let busy = warm.turns([turn; 10]);
+            let told = busy.told_at.unwrap_or_else(|| panic!("turns of {turn} ms")) - began;
+            assert!(told <= SPAN_MS + TICK_MS + 2 * turn, "turns of {turn} ms: after {told} ms");
+            assert!(busy.delay.sustained_ms() >= (turn - SOON_MS) as f64 * 0.9, "{}", busy.delay.sustained_ms());
         }
-        assert_eq!(delay.sustained_ms(), 0.0, "a punctual tick voids what came before");
+    }
+
+    #[test]
+    fn lets_go_as_soon_as_the_loop_is_punctual() {
+        let mut busy = Loop::warm().turns([800; 6]);
+        assert!(busy.delay.sustained_ms() >= 700.0);
+        let over = busy.now;
+        while busy.delay.is_late() {
+            busy.turn(0);
+        }
+        assert_eq!(busy.delay.sustained_ms(), 0.0);
+        assert!(busy.now - over <= SOON_MS);
+    }
+
+    #[test]
+    fn asks_for_more_ticks_only_while_the_loop_is_late() {
+        let mut calm = Loop::warm();
+        for _ in 0..20 {
+            calm.turn(0);
+            assert_eq!(calm.soon, None);
+        }
     }
 
     proptest! {
-        /// Whatever came before, what is sustained is at most the greatest delay, and nothing right after a punctual tick.
+        /// Whatever came before, what is sustained is at most the longest turn, and nothing once the loop is punctual.
         #[test]
-        fn is_bounded_by_what_was_seen(delays in prop::collection::vec(0..5_000u64, 1..100)) {
-            let most = delays.iter().copied().max().unwrap_or(0);
-            prop_assert!(greatest(delays.clone()) <= most as f64);
-            let mut delay = Delay::default();
-            let mut now = 0;
-            for late in delays.into_iter().chain([0]) {
-                now += TICK_MS + late;
-                delay.ticked(late as f64, now);
-            }
-            prop_assert_eq!(delay.sustained_ms(), 0.0);
+        fn is_bounded_by_what_was_seen(turns in prop::collection::vec(0..5_000u64, 1..100)) {
+            let most = turns.iter().copied().max().unwrap_or(0);
+            let mut busy = Loop::default().turns(turns);
+            prop_assert!(busy.greatest <= most as f64);
+            busy.turn(0);
+            busy.turn(0);
+            prop_assert_eq!(busy.delay.sustained_ms(), 0.0);
         }
 
-        /// Two late ticks in a row are never an overload.
+        /// Blocks with a punctual tick between them are never an overload.
         #[test]
-        fn needs_three_late_ticks_in_a_row(blocks in prop::collection::vec((20..5_000u64, 20..5_000u64), 1..40)) {
-            let ticks = calm(20).chain(blocks.into_iter().flat_map(|(first, second)| [first, second, 0]));
-            prop_assert_eq!(greatest(ticks), 0.0);
+        fn needs_a_loop_that_is_never_punctual(blocks in prop::collection::vec(20..5_000u64, 1..40)) {
+            let turns = blocks.into_iter().flat_map(|block| [block, 0, 0]);
+            prop_assert_eq!(Loop::warm().turns(turns).greatest, 0.0);
+        }
+
+        /// Any figures, also impossible ones.
+        #[test]
+        fn takes_any_figures(figures in prop::collection::vec((any::<f64>(), any::<u32>()), 1..100)) {
+            let mut delay = Delay::default();
+            for (figure, at) in figures {
+                delay.ticked(figure, Millis::from(at));
+                prop_assert!(delay.sustained_ms().is_finite() && delay.late.len() <= 1 + WINDOW_MS as usize);
+            }
         }
     }
 }

@@ -109,6 +109,17 @@ impl Watch {
         (short || self.near_limit.is_some()) && self.heap.wants_collection(now)
     }
 
+    /// To be called at each tick that [`Watch::looks_again`] has asked for.
+    pub fn late(&mut self, delay_ms: f64) {
+        self.delay.ticked(delay_ms, self.now());
+        self.judge();
+    }
+
+    /// Whether the loop is late and some guard judges that: another tick soon tells whether it stays so.
+    pub fn looks_again(&self) -> bool {
+        self.delay.is_late() && self.guards.iter().any(|(policy, _)| policy.delay_ms.is_some())
+    }
+
     /// Whether a collection since the grant has shown that what lives has room again below `limit` bytes.
     pub fn has_room(&self, limit: u64) -> bool {
         let after_grant = self.granted_at < self.heap.collected_at();
