@@ -8,6 +8,7 @@ const { parseArgs } = require('node:util')
 const machine = require('./lib/machine')
 const { SUBJECTS } = require('./lib/subjects')
 const { PARTS } = require('./sockets')
+const { SCENARIOS } = require('./uploads')
 
 // Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
 const MEASUREMENTS = [
@@ -104,6 +105,8 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --parts NAME[,…]     of ${PARTS.join(', ')}: what sockets switches on; the bare app always runs
   --rate N             requests a second in sockets (${SETTINGS.socketsRate})
   --seconds N          for so long in sockets, each server and round (${SETTINGS.socketsSeconds})
+  --scenarios NAME[,…] of ${SCENARIOS.join(', ')}: what uploads measures
+  --before FOLDER      another checkout, built: uploads measures its servers too, alternating with this one's
   --amount N           requests a server and round in throughput (${SETTINGS.amount})
   --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
   --connections N      connections of the load generator (${SETTINGS.connections})
@@ -133,6 +136,13 @@ function listed(name, text, known) {
   return names
 }
 
+function checkout(folder) {
+  const root = path.resolve(folder)
+  if (!fs.existsSync(path.join(root, 'binding.js')))
+    throw new Refusal(`--before takes a checkout of Plimsoll in which 'npm run build' has run, not '${folder}'`)
+  return root
+}
+
 function parse(argv) {
   let values
   try {
@@ -141,6 +151,8 @@ function parse(argv) {
       'only',
       'servers',
       'parts',
+      'scenarios',
+      'before',
       'rounds',
       'rate',
       'seconds',
@@ -193,6 +205,8 @@ function parse(argv) {
     quick: values.quick === true,
     only: values.only ? listed('only', values.only, names) : names,
     servers: values.servers ? listed('servers', values.servers, subjects) : subjects,
+    scenarios: values.scenarios ? listed('scenarios', values.scenarios, SCENARIOS) : SCENARIOS,
+    before: values.before ? checkout(values.before) : undefined,
     parts: values.parts ? listed('parts', values.parts, PARTS) : PARTS,
     serversGiven: values.servers !== undefined,
     node: values.node ? path.resolve(values.node) : process.execPath,

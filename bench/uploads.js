@@ -19,6 +19,18 @@ const SCENARIOS = [
     servers: ['limit', 'express-raw', 'express-json', 'multer-memory', 'multer-disk', 'fastify']
   },
   {
+    name: 'passed',
+    title: '10 MiB accepted, and read as they come',
+    size: 10 * MIB,
+    servers: ['bare', 'limit']
+  },
+  {
+    name: 'inflated',
+    title: '10 MiB in gzip, inflated, and read as they come',
+    size: 10 * MIB,
+    servers: ['zlib-inflate', 'limit-inflate']
+  },
+  {
     name: 'held',
     title: '10 MiB accepted, and all held until the last has come',
     size: 10 * MIB,
@@ -39,7 +51,10 @@ const SCENARIOS = [
 ]
 
 const TITLES = {
+  bare: 'bare Express 5',
   limit: '`plimsoll.limit()`',
+  'limit-inflate': '`plimsoll.limit({ inflate: true })`',
+  'zlib-inflate': '`zlib.createUnzip()`',
   spool: '`plimsoll.spool()`',
   'spool-memory': "`plimsoll.spool({ memory: '16mb' })`",
   'spool-stream': '`req.body.stream()`',
@@ -50,7 +65,18 @@ const TITLES = {
   'multer-disk': 'multer, disk',
   fastify: 'fastify'
 }
-const KIND = { 'express-json': 'json', fastify: 'json', 'multer-memory': 'multipart', 'multer-disk': 'multipart' }
+const KIND = {
+  'limit-inflate': 'gzip',
+  'zlib-inflate': 'gzip',
+  'express-json': 'json',
+  fastify: 'json',
+  'multer-memory': 'multipart',
+  'multer-disk': 'multipart'
+}
+
+const ROOT = path.join(__dirname, '..')
+/** Those that come from a checkout, and so can be compared with another one's. */
+const isOwn = server => /^(limit|spool)/.test(server)
 
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 
@@ -59,6 +85,17 @@ function memory(pid) {
   const status = fs.readFileSync(`/proc/${pid}/status`, 'latin1')
   const field = name => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)[1]) * 1024
   return { rss: field('VmRSS'), peak: field('VmHWM') }
+}
+
+// Of all threads, so far.
+function cpuSeconds(pid) {
+  const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1')
+  const [user, system] = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(11, 13)
+    .map(Number)
+  return (user + system) / 100
 }
 
 async function load(server, port, config, count, size) {
@@ -71,8 +108,8 @@ async function load(server, port, config, count, size) {
   }
 }
 
-async function once({ name, size }, server, config, dir) {
-  const settings = JSON.stringify({ kind: server, scenario: name, dir })
+async function once({ name, size }, server, config, { dir, root }) {
+  const settings = JSON.stringify({ kind: server, scenario: name, dir, root })
   const child = new Child(config.node, [path.join(__dirname, 'servers', 'uploads.js'), settings], config)
   try {
     const { port, versions } = await child.next(60, 'its port')
@@ -82,29 +119,42 @@ async function once({ name, size }, server, config, dir) {
     const { pid } = child.process
     const { rss: before } = memory(pid)
     fs.writeFileSync(`/proc/${pid}/clear_refs`, '5')
+    const cpuBefore = cpuSeconds(pid)
     const { seconds, statuses } = await load(server, port, config, config.uploads, size)
+    const cpu = cpuSeconds(pid) - cpuBefore
     const { peak } = memory(pid)
     await pause(LATER_MS)
     const { rss: after } = memory(pid)
-    return { versions, seconds, statuses, before, growth: peak - before, later: after - before }
+    return { versions, seconds, cpu, statuses, before, growth: peak - before, later: after - before }
   } finally {
     await child.end()
   }
 }
 
+// The servers of a round. With another checkout each of Plimsoll's runs twice in a row, and which is first alternates.
+function subjects({ servers }, { before }, round) {
+  return servers.flatMap(server => {
+    const now = { key: server, server, root: ROOT, title: TITLES[server] }
+    if (!before || !isOwn(server)) return [now]
+    const then = { ...now, key: `${server} before`, root: before, title: `${now.title}, before` }
+    return round % 2 === 0 ? [then, now] : [now, then]
+  })
+}
+
 async function run(config) {
+  const scenarios = SCENARIOS.filter(({ name }) => config.scenarios.includes(name))
   const dir = fs.mkdtempSync(path.join(process.env.BENCH_DIR ?? os.tmpdir(), 'plimsoll-bench-'))
   const rounds = []
   const versions = {}
   try {
     for (let round = 0; round < config.uploadRounds; round++) {
       const measured = {}
-      for (const scenario of SCENARIOS) {
+      for (const scenario of scenarios) {
         measured[scenario.name] = {}
-        for (const server of scenario.servers) {
-          config.progress(`uploads ${round + 1}/${config.uploadRounds} ${scenario.name}: ${server}`)
-          const result = await once(scenario, server, config, dir)
-          measured[scenario.name][server] = result
+        for (const { key, server, root } of subjects(scenario, config, round)) {
+          config.progress(`uploads ${round + 1}/${config.uploadRounds} ${scenario.name}: ${key}`)
+          const result = await once(scenario, server, config, { dir, root })
+          measured[scenario.name][key] = result
           Object.assign(versions, result.versions)
         }
       }
@@ -113,17 +163,18 @@ async function run(config) {
   } finally {
     fs.rmSync(dir, { recursive: true, force: true })
   }
-  const tables = SCENARIOS.map(({ name, title, servers }) => ({
-    title,
-    rows: servers.map(server => {
-      const of = figure => summary(rounds.map(round => round[name][server][figure]))
+  const tables = scenarios.map(scenario => ({
+    title: scenario.title,
+    rows: subjects(scenario, config, 0).map(({ key, title }) => {
+      const of = figure => summary(rounds.map(round => round[scenario.name][key][figure]))
       return {
-        title: TITLES[server],
-        statuses: rounds.map(round => round[name][server].statuses),
+        title,
+        statuses: rounds.map(round => round[scenario.name][key].statuses),
         before: of('before'),
         growth: of('growth'),
         later: of('later'),
-        seconds: of('seconds')
+        seconds: of('seconds'),
+        cpu: of('cpu')
       }
     })
   }))
@@ -144,19 +195,29 @@ function answers(statuses) {
 function render({ uploads, tables, rounds }) {
   const mib = ({ median, min, max }) =>
     `${fixed(median / MIB, 0)} MiB${min === max ? '' : ` (${fixed(min / MIB, 0)} to ${fixed(max / MIB, 0)})`}`
+  const seconds = ({ median, min, max }) => `${fixed(median, 2)} (${fixed(min, 2)} to ${fixed(max, 2)})`
   const sections = tables.map(({ title, rows }) =>
     [
       `${uploads} × ${title}`,
       '',
       table(
-        ['server', 'clients read', 'RSS before', 'RSS grows by', `${LATER_MS / 1000} s afterwards`, 'seconds'],
+        [
+          'server',
+          'clients read',
+          'RSS before',
+          'RSS grows by',
+          `${LATER_MS / 1000} s afterwards`,
+          'seconds',
+          'CPU seconds'
+        ],
         rows.map(row => [
           row.title,
           answers(row.statuses),
           mib(row.before),
           mib(row.growth),
           mib(row.later),
-          fixed(row.seconds.median, 1)
+          seconds(row.seconds),
+          seconds(row.cpu)
         ])
       )
     ].join('\n')
@@ -170,7 +231,8 @@ function render({ uploads, tables, rounds }) {
 
 module.exports = {
   name: 'uploads',
-  about: 'memory of many uploads at once: refused, held, spooled, read back',
+  about: 'memory and CPU of many uploads at once: refused, passed on, inflated, held, spooled, read back',
+  SCENARIOS: SCENARIOS.map(({ name }) => name),
   run,
   render
 }

@@ -3,7 +3,7 @@
 /*
  * One budget for the bodies in flight of the whole process. A claim costs nothing: a body holds what has arrived of it, and of a declared
  * length a bounded look-ahead. A body that finds no room is refused at once, so half-read bodies never wait for room that the others
- * hold. Three rules keep room for honest clients beside slow ones:
+ * hold. A compressed body holds what it has grown to, and its decoder. Three rules keep room for honest clients beside slow ones:
  *
  * 1. A share of the budget is kept for small bodies.
  * 2. `perClient` bounds what the bodies of one client hold.
@@ -19,7 +19,7 @@ const tap = require('./tap.js')
 const RETRY_AFTER_S = [1, 5]
 /** Up to this size a body is a small one. */
 const SMALL_BYTES = 64 * 2 ** 10
-/** Of a budget from 1 MiB on, an eighth is kept for small bodies, up to 16 MiB. */
+/** Of a budget from 1 MiB on, an eighth is kept for small bodies, up to 16 MiB, and decoders count: a smaller one has no room for any. */
 const SHARED_FROM = 2 ** 20
 const SMALL_SHARE = 1 / 8
 const SMALL_SHARE_MAX = 16 * 2 ** 20
@@ -76,7 +76,7 @@ function reserve(req, res, { length, inflated, budget }, over) {
   const room = tap.room(req, res, () => new Room(inflated ? -1 : length))
   if (room === null) return null
   const grown = () => over(req, res, refusal(budget, req, { received: tap.received(req) }))
-  if (room.enter(budget, req, grown) && room.grow(tap.received(req))) return null
+  if (room.enter(budget, req, grown) && room.grow(tap.received(req), tap.decoderBytes(req))) return null
   // It is refused, or reported, once.
   room.grown = null
   return refusal(budget, req, length === -1 ? { received: tap.received(req) } : { length })
@@ -113,8 +113,12 @@ class Room {
     return bytes > SMALL_BYTES ? this.most : this.bytes
   }
 
-  /** Takes room for `bytes` that have come, with a look-ahead where the length is known; false if there is none. */
-  grow(bytes) {
+  /**
+   * Takes room for `received` bytes and a decoder of `decoder` bytes, with a look-ahead where the length is known; false if there is
+   * none.
+   */
+  grow(received, decoder = 0) {
+    const bytes = received + this.countedOf(decoder)
     const isFirst = this.held === 0 && this.declared > 0
     if (bytes <= this.held && !isFirst) return true
     const ahead = Math.min(this.declared, bytes + LOOK_AHEAD)
@@ -130,14 +134,21 @@ class Room {
     return true
   }
 
-  release() {
-    tap.giveBack(this.held)
+  countedOf(decoder) {
+    return this.bytes >= SHARED_FROM ? decoder : 0
+  }
+
+  /** Holds no more than `bytes` from here on. */
+  shrink(bytes) {
+    const less = this.held - bytes
+    if (less <= 0) return
+    tap.giveBack(less)
     if (this.client !== undefined) {
-      const left = (held.get(this.client) ?? 0) - this.held
+      const left = (held.get(this.client) ?? 0) - less
       if (left > 0) held.set(this.client, left)
       else held.delete(this.client)
     }
-    this.held = 0
+    this.held = bytes
   }
 }
 

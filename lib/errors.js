@@ -7,6 +7,9 @@
 
 const createError = require('http-errors')
 
+/** Of what all decoders may hold: from here on one with the largest window fits. */
+const WINDOW_FITS_FROM = 12 * 2 ** 20
+
 /**
  * 413. `length` is what was declared (then `expected` says so too), `received` what was counted; `ratio` the bound on how much a
  * body may grow, where it was that.
@@ -62,10 +65,11 @@ function encodingUnsupported(encoding) {
 
 /**
  * 415. Not of the type above: that, coming from a stream, body-parser takes for an unsupported charset; where it decodes none (`raw()`) it
- * throws, uncaught.
+ * throws, uncaught. `memory`: what all decoders together may hold.
  */
-function windowTooLarge(encoding) {
-  return createError(415, `${encoding} window of more than 8 MiB`, { type: 'encoding.window', encoding })
+function windowTooLarge(encoding, memory) {
+  const most = memory < WINDOW_FITS_FROM ? 'than fits into inflate.memory' : 'than 8 MiB'
+  return createError(415, `${encoding} window of more ${most}`, { type: 'encoding.window', encoding })
 }
 
 /** 400. The codes are those of node:zlib, which body-parser passes on. */

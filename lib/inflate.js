@@ -72,7 +72,7 @@ function applies(given, req, length) {
  * From here on who reads the request reads an identity body. Returns the error of one that cannot be inflated, else null. `caps` are those
  * of a refused connection. `grew` is told of a body that grows too much; without it, that one is refused, and noted.
  */
-function begin(given, req, res, length, { caps, note, grew, budget }) {
+function begin(given, req, res, length, { caps, note, grew }) {
   if (!applies(given, req, length)) return null
   if (length === 0) {
     deleteHeader(req, 'content-encoding')
@@ -80,7 +80,7 @@ function begin(given, req, res, length, { caps, note, grew, budget }) {
   }
   const encoding = encodingOf(req)
   const { ratio, threshold, memory } = given
-  const body = native.inflateOpen({ encoding, ratio, threshold, memory, budget })
+  const body = native.inflateOpen({ encoding, ratio, threshold, memory })
   if (body === null) return encodingUnsupported(encoding)
   const own = tap.tapOf(req, res)
   own.inflating = new Inflating(req, own, body, { encoding, ratio, memory, caps, note, grew })
@@ -119,6 +119,8 @@ class Inflating {
     this.grew = grew
     /** Bytes handed to the readers. */
     this.made = 0
+    /** Bytes of memory that the decoder holds. */
+    this.decoderBytes = 0
     /** What has come and was not fed yet. */
     this.pieces = []
     this.waiting = 0
@@ -256,6 +258,7 @@ class Inflating {
   settle(state) {
     const output = this.body.take()
     if (output !== null) this.made += output.length
+    this.decoderBytes = this.body.memory()
     this.more = state === 'more'
     if (state === 'over limit') return this.overLimit()
     if (state === 'over ratio') {
@@ -266,8 +269,8 @@ class Inflating {
     } else if (state !== 'hungry' && state !== 'more') {
       return this.fail(state)
     }
-    if (output === null) return
     if (tap.outgrows(this.req, this.tap)) return this.close()
+    if (output === null) return
     if (this.tap.watched !== null) tap.tellWatchers(this.tap, this.made)
     // The stream may ask again while it takes this.
     this.asked = false
@@ -309,7 +312,7 @@ class Inflating {
     if (state === 'memory') {
       this.outOfMemory()
     } else if (state === 'window') {
-      this.refuse(windowTooLarge(encoding))
+      this.refuse(windowTooLarge(encoding, this.memory))
     } else if (state === 'truncated') {
       this.refuse(encodingInvalid(encoding, 'unexpected end of file', 'Z_BUF_ERROR'))
     } else {
@@ -350,7 +353,11 @@ class Inflating {
     this.pieces = []
     this.req.off('close', this.close)
     this.connection?.off('close', this.close)
-    if (!this.elsewhere) this.body.close()
+    // The step on another thread comes back here.
+    if (this.elsewhere) return
+    this.body.close()
+    this.decoderBytes = 0
+    this.tap.room?.shrink(tap.received(this.req))
   }
 }
 

@@ -15,8 +15,6 @@ const tap = require('./tap.js')
 const { slotOf, routeOf } = require('./track.js')
 
 const OPTIONS = ['limit', 'routes', 'fallback', 'defer', 'budget', 'minRate', 'linger', 'inflate', 'report']
-/** From this budget on, decoders of compressed bodies count in it: a smaller one has no room for any. */
-const DECODERS_FROM = 2 ** 20
 /** What a refusal is by, for those who count. */
 const BY = { 'entity.too.large': 'size', 'budget.exceeded': 'budget', 'request.too.slow': 'rate' }
 
@@ -27,7 +25,6 @@ const BY = { 'entity.too.large': 'size', 'budget.exceeded': 'budget', 'request.t
  */
 function limit(value) {
   const { limitOf, defer, budget, rate, caps, inflating, report } = settingsOf(value)
-  const decoderBudget = budget !== null && budget.bytes >= DECODERS_FROM ? budget.bytes : undefined
   runtime.announceMissingBinary()
 
   return function plimsollLimit(req, res, next) {
@@ -60,7 +57,7 @@ function limit(value) {
   function beginInflating(req, res, length) {
     if (inflating === null) return null
     const grew = report ? grown => note(req, tooLarge({ limit: limitOf(req), ...grown }), true) : null
-    return inflate.begin(inflating, req, res, length, { caps, note, grew, budget: decoderBudget })
+    return inflate.begin(inflating, req, res, length, { caps, note, grew })
   }
 
   /** Why this body is refused, by what is known of it now; null if it is not. From here on it is bounded. */

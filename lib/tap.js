@@ -281,7 +281,7 @@ function tappedPush(chunk, encoding) {
 /** Takes room in the budget for what a body has grown to; true if there was none, and it was cut. */
 function outgrows(req, tap) {
   const { room } = tap
-  if (room === null || room.grown === null || room.grow(received(req))) return false
+  if (room === null || room.grown === null || room.grow(received(req), tap.inflating?.decoderBytes ?? 0)) return false
   const { grown } = room
   room.grown = null
   grown()
@@ -316,7 +316,7 @@ function close(req) {
   const tap = existing(req)
   tap.ended = true
   bodyOver(tap)
-  tap.room?.release()
+  tap.room?.shrink(0)
   tap.room = null
   if (tap.handle === 0) return
   tap.received = counters.tapReceived(tap.handle)
@@ -326,7 +326,7 @@ function close(req) {
 
 /** Bytes of memory that the decoder of an inflated body holds. */
 function decoderBytes(req) {
-  return existing(req)?.inflating?.body.memory() ?? 0
+  return existing(req)?.inflating?.decoderBytes ?? 0
 }
 
 /** Whether the body is inflated between here and its readers. */

@@ -57,7 +57,8 @@ listen(app, {
     }
     const { jemalloc, glibc } = await plimsoll.memory()
     const buffers = process.memoryUsage().arrayBuffers
-    return { jemalloc: jemalloc.allocatedBytes, malloc: glibc.inUseBytes + glibc.mappedBytes - buffers }
+    const malloc = glibc.inUseBytes + glibc.mappedBytes - buffers
+    return { jemalloc: jemalloc.allocatedBytes, malloc, rss: process.memoryUsage.rss() }
   },
   /** Milliseconds that the event loop has been at work since it was last asked. */
   busy: () => {

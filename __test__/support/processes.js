@@ -4,21 +4,31 @@
 
 const { readFileSync, readdirSync, readlinkSync } = require('node:fs')
 
-/** Processes whose parent is this one. */
+/** Processes that any thread of this one has started. */
 function childrenOf(pid) {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').split(' ').filter(Boolean).map(Number)
+  const threads = readdirSync(`/proc/${pid}/task`)
+  return threads.flatMap(thread => {
+    const children = unlessGone(() => readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1'))
+    return (children ?? '').split(' ').filter(Boolean).map(Number)
+  })
+}
+
+/** What `read()` returns; undefined if the thread or descriptor has gone since it was listed. */
+function unlessGone(read) {
+  try {
+    return read()
+  } catch (error) {
+    if (error.code === 'ENOENT' || error.code === 'ESRCH') return undefined
+    throw error
+  }
 }
 
 /** A process's descriptors, `[number, what it leads to]` each, without those that are closed between the listing and the look. */
 function descriptorsOf(pid) {
   const folder = `/proc/${pid}/fd`
   return readdirSync(folder).flatMap(fd => {
-    try {
-      return [[Number(fd), readlinkSync(`${folder}/${fd}`)]]
-    } catch (error) {
-      if (error.code === 'ENOENT') return []
-      throw error
-    }
+    const target = unlessGone(() => readlinkSync(`${folder}/${fd}`))
+    return target === undefined ? [] : [[Number(fd), target]]
   })
 }
 

@@ -3,11 +3,15 @@
 // `count` uploads of `size` bytes, all at once, each as fast as it is taken; then it is over. One that is answered stops sending.
 // In: one JSON argument { port, count, size, kind }. Out: one JSON line { seconds, statuses }: how many read which status, and how many none.
 
+const { randomBytes } = require('node:crypto')
 const http = require('node:http')
 const { text } = require('node:stream/consumers')
+const zlib = require('node:zlib')
 
 const { port, count, size, kind } = JSON.parse(process.argv[2])
-const PIECE = Buffer.alloc(64 << 10, 'plimsoll ')
+// What is to be inflated does not compress to nothing: its repetitions are farther apart than gzip's window.
+const PIECE =
+  kind === 'gzip' ? Buffer.from(randomBytes(48 << 10).toString('base64')) : Buffer.alloc(64 << 10, 'plimsoll ')
 const [TYPE, HEAD, TAIL] = {
   bytes: ['application/octet-stream', '', ''],
   json: ['application/json', '{"text":"', '"}'],
@@ -16,9 +20,18 @@ const [TYPE, HEAD, TAIL] = {
     '--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n',
     '\r\n--b--\r\n'
   ]
-}[kind]
+}[kind === 'gzip' ? 'bytes' : kind]
+
+/** One body for all: to compress is not what is measured. */
+const gzipped = kind === 'gzip' ? zlib.gzipSync(Buffer.concat([...plain()])) : null
+const LENGTH = gzipped ? gzipped.length : HEAD.length + size + TAIL.length
 
 function* pieces() {
+  if (!gzipped) return yield* plain()
+  for (let at = 0; at < gzipped.length; at += PIECE.length) yield gzipped.subarray(at, at + PIECE.length)
+}
+
+function* plain() {
   if (HEAD) yield Buffer.from(HEAD)
   for (let left = size; left > 0; left -= PIECE.length) yield PIECE.subarray(0, left)
   if (TAIL) yield Buffer.from(TAIL)
@@ -26,7 +39,8 @@ function* pieces() {
 
 function upload() {
   return new Promise(resolve => {
-    const headers = { 'content-type': TYPE, 'content-length': HEAD.length + size + TAIL.length, 'x-together': count }
+    const headers = { 'content-type': TYPE, 'content-length': LENGTH, 'x-together': count }
+    if (gzipped) headers['content-encoding'] = 'gzip'
     const req = http.request({ host: '127.0.0.1', port, method: 'POST', path: '/', headers, agent: false })
     let answered = false
     const none = () => answered || resolve('none')

@@ -1,14 +1,17 @@
 'use strict'
 
-// Takes uploads in one of several ways, and answers with their size: `{ kind, scenario, dir }` in JSON is the argument. Where they are held, it
-// answers all at once when the number that `x-together` says has come. Speaks JSON lines: { port, versions }.
+// Takes uploads in one of several ways, and answers with their size: `{ kind, scenario, dir, root }` in JSON is the argument; `root` is the
+// checkout of Plimsoll. Where they are held, it answers all at once when the number that `x-together` says has come. Speaks JSON lines:
+// { port, versions }.
 
 const fs = require('node:fs')
 const http = require('node:http')
 const path = require('node:path')
 const readline = require('node:readline')
+const zlib = require('node:zlib')
 
-const { kind, scenario, dir } = JSON.parse(process.argv[2])
+const { kind, scenario, dir, root } = JSON.parse(process.argv[2])
+const plimsoll = () => require(root)
 const LIMIT = scenario === 'refused' ? 1 << 20 : 2 ** 31
 const TOGETHER = ['held', 'read']
 
@@ -47,6 +50,16 @@ function multer(app, options) {
   )
 }
 
+function answerSize(stream, res) {
+  let size = 0
+  stream.on('data', chunk => {
+    size += chunk.length
+  })
+  stream.on('end', () => res.json({ size }))
+}
+
+const drained = (req, res) => answerSize(req, res)
+
 // Answers with how much a stream had, once all bodies have come.
 const readBack = open => (req, res, next) =>
   whenAll(req, async () => {
@@ -70,16 +83,21 @@ async function fileStream(req) {
 let files = 0
 
 function spooled(handler) {
-  return express(app => app.post('/', require('../..').spool({ dir }), handler))
+  return express(app => app.post('/', plimsoll().spool({ dir }), handler))
 }
 
 const KINDS = {
-  limit: () =>
-    express(app => {
-      const plimsoll = require('../..')
-      app.use(plimsoll.limit(LIMIT))
-      app.post('/', (req, res) => req.resume().on('end', () => res.json({ size: 0 })))
-    }),
+  bare: () => express(app => app.post('/', drained)),
+  limit: () => express(app => app.post('/', plimsoll().limit(LIMIT), drained)),
+  'limit-inflate': () => express(app => app.post('/', plimsoll().limit({ limit: LIMIT, inflate: true }), drained)),
+  'zlib-inflate': () =>
+    express(app =>
+      app.post('/', (req, res) => {
+        const inflated = zlib.createUnzip()
+        req.pipe(inflated)
+        answerSize(inflated, res)
+      })
+    ),
   spool: () => spooled(size(req => req.body.size)),
   'spool-stream': () => spooled(readBack(req => req.body.stream())),
   'spool-file': () => spooled(readBack(fileStream)),
@@ -87,7 +105,7 @@ const KINDS = {
     express(app =>
       app.post(
         '/',
-        require('../..').spool({ dir, memory: '16mb' }),
+        plimsoll().spool({ dir, memory: '16mb' }),
         size(req => req.body.size)
       )
     ),
@@ -118,12 +136,12 @@ const KINDS = {
   }
 }
 
-const PACKAGES = { limit: 'plimsoll', spool: 'plimsoll' }
+const PACKAGES = { bare: 'express', limit: 'plimsoll', spool: 'plimsoll', zlib: 'express' }
 
 function versions() {
   const [first] = kind.split('-')
   const name = PACKAGES[first] ?? first
-  return { [name]: require(name === 'plimsoll' ? '../../package.json' : `${name}/package.json`).version }
+  return { [name]: require(`${name === 'plimsoll' ? root : name}/package.json`).version }
 }
 
 async function main() {

@@ -7,6 +7,7 @@ use arbitrary::Arbitrary;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use libfuzzer_sys::fuzz_target;
+use plimsoll::payload::budget::{Charge, DECODERS};
 use plimsoll::payload::inflate::{Encoding, Fault, Inflation, Ratio, State};
 
 const LIMIT: u64 = 1 << 20;
@@ -72,7 +73,7 @@ enum End {
 }
 
 fn inflate(encoding: Encoding, body: &[u8], sizes: &[u8], room: usize) -> End {
-    let mut inflation = Inflation::new(encoding, Ratio { max: 1000.0, threshold: LIMIT }, Vec::new());
+    let mut inflation = Inflation::new(encoding, Ratio { max: 1000.0, threshold: LIMIT }, Charge::new(&DECODERS, u64::MAX));
     let mut output = vec![0; room];
     let mut made = Vec::new();
     let mut sizes = sizes.iter().cycle();

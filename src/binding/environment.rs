@@ -385,11 +385,16 @@ fn entry(script: &str) -> u64 {
     *ENTRY.get_or_init(|| files::entry_of(script))
 }
 
+/// Like the entry it is one for all threads: only the main thread knows who leads the process.
 fn run(led: bool, boot_id: u128) -> Run {
-    // The first process of a container sees no parent.
-    let parent = process::parent_id().filter(|parent| led && *parent != 0);
-    let pid = parent.unwrap_or_else(std::process::id);
-    Run { pid, ticks: process::start_ticks_of(pid), boot_id }
+    static LEADER: OnceLock<(u32, u64)> = OnceLock::new();
+    let (pid, ticks) = *LEADER.get_or_init(|| {
+        // The first process of a container sees no parent.
+        let parent = process::parent_id().filter(|parent| led && *parent != 0);
+        let pid = parent.unwrap_or_else(std::process::id);
+        (pid, process::start_ticks_of(pid))
+    });
+    Run { pid, ticks, boot_id }
 }
 
 fn figures(truth: &HeapTruth) -> HeapFigures {

@@ -8,7 +8,7 @@ use napi::{Env, Error, Result, Task};
 use napi_derive::napi;
 
 use super::body::limit_of;
-use crate::payload::budget::{Charge, DECODERS, POOL};
+use crate::payload::budget::{Charge, DECODERS};
 use crate::payload::inflate::{Encoding, Fault, Inflation, Ratio, State};
 
 /// What a step makes: a fifth of a millisecond of gzip.
@@ -79,8 +79,6 @@ pub struct InflateOptions {
     pub threshold: f64,
     /// What all decoders of the process may hold.
     pub memory: f64,
-    /// What all bodies in flight may hold, decoders included.
-    pub budget: Option<f64>,
 }
 
 /// Null for an encoding that is not known.
@@ -88,10 +86,9 @@ pub struct InflateOptions {
 pub fn inflate_open(options: InflateOptions) -> Option<BodyInflation> {
     let encoding = Encoding::named(&options.encoding)?;
     let ratio = Ratio { max: options.ratio, threshold: limit_of(options.threshold) };
-    let mut charges = vec![Charge::new(&DECODERS, limit_of(options.memory))];
-    charges.extend(options.budget.map(|budget| Charge::new(&POOL, limit_of(budget))));
+    let charge = Charge::new(&DECODERS, limit_of(options.memory));
     let work = Work {
-        inflation: Inflation::new(encoding, ratio, charges),
+        inflation: Inflation::new(encoding, ratio, charge),
         inline_bytes: if encoding.works_ahead() { 0 } else { INLINE_BYTES },
         output: Vec::new(),
     };

@@ -5,7 +5,7 @@
 //! memory as external Buffers, which V8 does not count when it decides on a scavenge. Fifty readers left 300 MiB of them uncollected.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +33,10 @@ impl From<io::Error> for SpoolFailure {
     }
 }
 
+/// Parts of bodies that are read at a time, and so the memory for them: enough that the disk's threads never wait for JavaScript. Others
+/// wait for their turn. Fifty readers, each with a part of its own, would dirty ten times the memory.
+const READS: usize = 8;
+
 /// Handle, ticket (0: a body may go on; else that of a read or move that is done), and why it failed.
 type Said = (u32, u32, Option<SpoolFailure>);
 type Listener = ThreadsafeFunction<Event, (), FnArgs<Said>, Status, false, true>;
@@ -40,7 +44,34 @@ type Listener = ThreadsafeFunction<Event, (), FnArgs<Said>, Status, false, true>
 struct Event {
     handle: u32,
     ticket: u32,
-    result: io::Result<Option<Vec<u8>>>,
+    result: Happened,
+}
+
+enum Happened {
+    /// A body may go on, or was moved.
+    Done(io::Result<()>),
+    Read(io::Result<Vec<u8>>),
+}
+
+/// A part of a body that is to be read.
+struct Read {
+    handle: u32,
+    ticket: u32,
+    content: Content,
+    offset: u64,
+    length: usize,
+}
+
+impl Read {
+    fn start(self, listener: Arc<Listener>) {
+        Pool::of_process().run(move || {
+            let Self { handle, ticket, content, offset, length } = self;
+            let part = content.read(offset, length);
+            // The descriptor is closed before the listener can know that the read is over.
+            drop(content);
+            tell(&listener, handle, ticket, Happened::Read(part));
+        });
+    }
 }
 
 /// The spools of one environment.
@@ -52,6 +83,29 @@ struct Spools {
     last: u32,
     /// What the read was of which the listener hears now; at most one part, which the next event replaces.
     arrived: Option<Vec<u8>>,
+    /// How many reads have begun and are not delivered yet; at most `READS`.
+    reading: usize,
+    waiting: VecDeque<Read>,
+}
+
+impl Spools {
+    /// Begins the read, or leaves it to the next one that is delivered.
+    fn read(&mut self, read: Read) {
+        match &self.listener {
+            Some(listener) if self.reading < READS => {
+                self.reading += 1;
+                read.start(Arc::clone(listener));
+            }
+            _ => self.waiting.push_back(read),
+        }
+    }
+
+    fn delivered(&mut self) {
+        self.reading = self.reading.saturating_sub(1);
+        if let Some(next) = self.waiting.pop_front() {
+            self.read(next);
+        }
+    }
 }
 
 thread_local! {
@@ -62,7 +116,7 @@ fn with<T>(handle: u32, work: impl FnOnce(&mut Spool) -> T) -> Option<T> {
     SPOOLS.with_borrow_mut(|spools| spools.open.get_mut(&handle).map(work))
 }
 
-fn tell(listener: &Listener, handle: u32, ticket: u32, result: io::Result<Option<Vec<u8>>>) {
+fn tell(listener: &Listener, handle: u32, ticket: u32, result: Happened) {
     // Where the environment has ended nobody listens any more.
     listener.call(Event { handle, ticket, result }, ThreadsafeFunctionCallMode::NonBlocking);
 }
@@ -74,12 +128,17 @@ pub fn spool_listen(env: Env, listener: Function<'_, FnArgs<Said>, ()>) -> Resul
         listener.build_threadsafe_function::<Event>().callee_handled::<false>().weak::<true>().build_callback(
             |context| {
                 let Event { handle, ticket, result } = context.value;
-                let (arrived, failure) = match result {
-                    Ok(bytes) => (bytes, None),
-                    Err(error) => (None, Some(SpoolFailure::from(error))),
-                };
-                SPOOLS.with_borrow_mut(|spools| spools.arrived = arrived);
-                Ok(FnArgs::from((handle, ticket, failure)))
+                let failure = SPOOLS.with_borrow_mut(|spools| {
+                    spools.arrived = None;
+                    match result {
+                        Happened::Done(done) => done.err(),
+                        Happened::Read(part) => {
+                            spools.delivered();
+                            part.map(|part| spools.arrived = Some(part)).err()
+                        }
+                    }
+                });
+                Ok(FnArgs::from((handle, ticket, failure.map(SpoolFailure::from))))
             },
         )?;
     SPOOLS.with_borrow_mut(|spools| spools.listener = Some(Arc::new(listener)));
@@ -128,7 +187,7 @@ pub fn spool_open(place: u32) -> u32 {
             }
         }
         let listener = Arc::clone(listener);
-        let wake = move || tell(&listener, handle, 0, Ok(None));
+        let wake = move || tell(&listener, handle, 0, Happened::Done(Ok(())));
         spools.open.insert(handle, Spool::new(Arc::clone(disk), *memory, Pool::of_process(), wake));
         spools.last = handle;
         handle
@@ -191,17 +250,12 @@ fn whole(handle: u32) -> Option<(Arc<Listener>, Content, u64)> {
 /// V8's old generation.
 #[napi(catch_unwind)]
 pub fn spool_read(handle: u32, ticket: u32, offset: f64, length: f64) -> bool {
-    let Some((listener, content, _)) = whole(handle) else { return false };
+    let Some((_, content, _)) = whole(handle) else { return false };
     if matches!(content, Content::Memory(_)) {
         return true;
     }
     let (offset, length) = (offset.max(0.0) as u64, length.max(0.0) as usize);
-    Pool::of_process().run(move || {
-        let part = content.read(offset, length);
-        // The descriptor goes before anybody can think that it has gone.
-        drop(content);
-        tell(&listener, handle, ticket, part.map(Some));
-    });
+    SPOOLS.with_borrow_mut(|spools| spools.read(Read { handle, ticket, content, offset, length }));
     false
 }
 
@@ -227,13 +281,20 @@ pub fn spool_take(mut into: BufferSlice) -> bool {
 pub fn spool_move(handle: u32, ticket: u32, path: String, overwrite: bool) {
     let Some((listener, content, size)) = whole(handle) else { return };
     content.move_to(size, Path::new(&path), overwrite, Pool::of_process(), move |moved| {
-        tell(&listener, handle, ticket, moved.map(|()| None));
+        tell(&listener, handle, ticket, Happened::Done(moved));
     });
 }
 
 /// Nobody wants the body any more: its memory goes now, its descriptor when the threads are done with it.
 #[napi(catch_unwind)]
 pub fn spool_close(handle: u32) {
-    let spool = SPOOLS.with_borrow_mut(|spools| spools.open.remove(&handle));
+    let (spool, unread) = SPOOLS.with_borrow_mut(|spools| {
+        let unread: Vec<Read> = spools.waiting.extract_if(.., |read| read.handle == handle).collect();
+        (spools.open.remove(&handle), unread)
+    });
     drop(spool);
+    // Theirs may be the last descriptor of a large file, which takes time to close.
+    if !unread.is_empty() {
+        Pool::of_process().run(move || drop(unread));
+    }
 }

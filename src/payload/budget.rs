@@ -73,7 +73,11 @@ impl Drop for Share<'_> {
     }
 }
 
-/// What one decoder holds of a pool, which all of them together keep within `bound`.
+/// A decoder that holds no more is a small one: gzip, deflate, and others with little to inflate.
+const SMALL_DECODER: u64 = 256 << 10;
+
+/// What one decoder holds of a pool, which all of them together keep within `bound`. An eighth of it is for small ones: a few that declare large
+/// windows and then wait do not refuse those.
 #[derive(Debug)]
 pub struct Charge<'a> {
     pool: &'a Pool,
@@ -86,9 +90,19 @@ impl<'a> Charge<'a> {
         Self { pool, bound, held: 0 }
     }
 
+    /// What all may hold together where one of them holds `bytes`.
+    fn bound_of(&self, bytes: u64) -> u64 {
+        if bytes > SMALL_DECODER { self.bound - self.bound / 8 } else { self.bound }
+    }
+
+    /// Whether it may hold `bytes` where there are no others.
+    pub fn ever_holds(&self, bytes: u64) -> bool {
+        bytes <= self.bound_of(bytes)
+    }
+
     /// Holds exactly `bytes` from here on; false if there is no room for more, and then what it held before.
     pub fn hold(&mut self, bytes: u64) -> bool {
-        if bytes > self.held && !self.pool.take(bytes - self.held, self.bound) {
+        if bytes > self.held && !self.pool.take(bytes - self.held, self.bound_of(bytes)) {
             return false;
         }
         self.pool.give_back(self.held.saturating_sub(bytes));
@@ -119,6 +133,18 @@ mod tests {
         assert_eq!(pool.in_flight(), 90);
         drop(other);
         assert_eq!(pool.in_flight(), 0);
+    }
+
+    #[test]
+    fn large_decoders_leave_room_for_small_ones() {
+        let pool = Pool::default();
+        let bound = 8 * SMALL_DECODER;
+        let mut large = Charge::new(&pool, bound);
+        assert!(!large.ever_holds(bound) && !large.hold(bound));
+        assert!(large.ever_holds(7 * SMALL_DECODER) && large.hold(7 * SMALL_DECODER));
+        let mut second = Charge::new(&pool, bound);
+        assert!(!second.hold(SMALL_DECODER + 1) && second.hold(SMALL_DECODER));
+        assert_eq!(pool.in_flight(), bound);
     }
 
     #[test]

@@ -33,8 +33,10 @@ const RETRIES: usize = 64;
 pub enum ReadError {
     #[error("not a plimsoll recorder: it does not begin with the recorder's signature")]
     Foreign,
-    #[error("a recorder of layout {found}, written by another version of plimsoll; this one reads layout {VERSION}")]
-    Version { found: u64 },
+    #[error(
+        "a recorder of layout {found} ({words} words), written by another version of plimsoll; this one reads layout {VERSION} ({WORDS} words)"
+    )]
+    Version { found: u64, words: u64 },
     #[error("truncated: {found} bytes, a recorder has {}", WORDS * 8)]
     Truncated { found: u64 },
     #[error(transparent)]
@@ -180,7 +182,7 @@ fn open<S: Source + ?Sized>(source: &S) -> Result<Reader<'_, S>, ReadError> {
     }
     source.read(0, &mut head[..header::END])?;
     if head[header::VERSION] != VERSION || head[header::WORDS] != WORDS as u64 {
-        return Err(ReadError::Version { found: head[header::VERSION] });
+        return Err(ReadError::Version { found: head[header::VERSION], words: head[header::WORDS] });
     }
     let mut stop = [0];
     // Nearly the last word: what is cut short has none.

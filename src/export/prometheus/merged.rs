@@ -51,9 +51,10 @@ pub fn add_counts(into: &mut Vec<u64>, counts: &[u64]) {
     into.iter_mut().zip(counts).for_each(|(sum, count)| *sum = sum.saturating_add(*count));
 }
 
-/// One record a process: that of the thread whose sampler wrote last.
+/// One record a process: that of the thread whose sampler wrote last. Totals of ended processes, which have no pid, each stand for themselves.
 pub fn processes<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<&'a Record> {
     let mut newest: HashMap<_, &Record> = HashMap::new();
+    let (totals, records): (Vec<&Record>, Vec<&Record>) = records.into_iter().partition(|record| record.pid == 0);
     for record in records {
         let process = (record.pid, record.process_start_ticks, record.boot_id.as_str());
         let known = newest.entry(process).or_insert(record);
@@ -61,7 +62,7 @@ pub fn processes<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<&'a R
             *known = record;
         }
     }
-    newest.into_values().collect()
+    newest.into_values().chain(totals).collect()
 }
 
 /// Adds up one figure of each.

@@ -5,8 +5,8 @@
 //! whether there is another one. What has been inflated is never more than one step ahead of who reads it, and
 //! never more than one byte beyond the limit.
 //!
-//! A decoder's memory is bounded too: 53 bytes of br make a window of 8 MiB. What a decoder has committed is charged to bounds that all
-//! decoders share ([`Charge`]); one that has no room fails.
+//! A decoder's memory is bounded too: 53 bytes of br make a window of 8 MiB. What a decoder has committed, and what its next call may
+//! commit, is charged to a bound that all decoders share ([`Charge`]); one that has no room fails.
 //!
 //! Rejected: the crates' own `Read` and `Write` adapters. A writer pushes all that a chunk holds, a gigabyte if need be, before it
 //! returns; a reader blocks for input, or takes its lack for the end.
@@ -62,7 +62,7 @@ pub enum Fault {
     /// It goes on after its end.
     #[error("trailing")]
     Trailing,
-    /// It wants a larger window than it gets.
+    /// It wants a larger window than it may ever get.
     #[error("window")]
     Window,
     /// All decoders together would hold too much memory.
@@ -130,8 +130,8 @@ pub enum State {
 /// One body.
 pub struct Inflation {
     inflater: Box<dyn Inflater>,
-    /// Each holds the decoder's memory.
-    charges: Vec<Charge<'static>>,
+    /// Holds the decoder's memory.
+    charge: Charge<'static>,
     ratio: Ratio,
     /// The chunk that is being read, and how far.
     input: Vec<u8>,
@@ -143,9 +143,9 @@ pub struct Inflation {
 }
 
 impl Inflation {
-    pub fn new(encoding: Encoding, ratio: Ratio, charges: Vec<Charge<'static>>) -> Self {
+    pub fn new(encoding: Encoding, ratio: Ratio, charge: Charge<'static>) -> Self {
         let inflater = encoding.inflater();
-        Self { inflater, charges, ratio, input: Vec::new(), at: 0, taken: 0, made: 0, full: false }
+        Self { inflater, charge, ratio, input: Vec::new(), at: 0, taken: 0, made: 0, full: false }
     }
 
     /// Bytes read so far.
@@ -212,10 +212,15 @@ impl Inflation {
 
     fn feed(&mut self, output: &mut [u8]) -> Result<Progress, Fault> {
         let input = &self.input[self.at..];
-        hold(&mut self.charges, self.inflater.memory() + self.inflater.ahead(input))?;
+        let most = self.inflater.memory() + self.inflater.ahead(input);
+        if !self.charge.ever_holds(most) {
+            return Err(Fault::Window);
+        }
+        if !self.charge.hold(most) {
+            return Err(Fault::Memory);
+        }
         let progress = self.inflater.feed(input, output)?;
-        hold(&mut self.charges, self.inflater.memory())?;
-        Ok(progress)
+        if self.charge.hold(self.inflater.memory()) { Ok(progress) } else { Err(Fault::Memory) }
     }
 
     fn state(&self, limit: u64) -> State {
@@ -234,8 +239,4 @@ impl Inflation {
     pub fn finish(&self) -> Result<(), Fault> {
         if self.taken == 0 || self.inflater.is_whole() { Ok(()) } else { Err(Fault::Truncated) }
     }
-}
-
-fn hold(charges: &mut [Charge<'static>], bytes: u64) -> Result<(), Fault> {
-    if charges.iter_mut().all(|charge| charge.hold(bytes)) { Ok(()) } else { Err(Fault::Memory) }
 }

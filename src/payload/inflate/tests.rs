@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use zstd_safe::{CCtx, CParameter};
 
 use super::*;
-use crate::payload::budget::Pool;
+use crate::payload::budget::{DECODERS, Pool};
 
 const NO_RATIO: Ratio = Ratio { max: f64::INFINITY, threshold: 0 };
 const STEP: usize = 64 << 10;
@@ -83,7 +83,7 @@ enum End {
 
 /// All of a body, in pieces of these sizes (over and over), with outputs of one size.
 fn inflate(encoding: Encoding, body: &[u8], sizes: &[usize], room: usize, limit: u64, ratio: Ratio) -> End {
-    let mut inflation = Inflation::new(encoding, ratio, Vec::new());
+    let mut inflation = Inflation::new(encoding, ratio, Charge::new(&DECODERS, u64::MAX));
     let mut output = vec![0; room];
     let mut made = Vec::new();
     let mut sizes = sizes.iter().cycle();
@@ -290,7 +290,7 @@ fn the_ratio_counts_from_its_threshold_on() {
     for kind in KINDS {
         for (size, ok) in [(1 << 20, true), ((1 << 20) + 1, false), (20 << 20, false)] {
             let sent = encode(kind, &vec![0; size]);
-            let mut inflation = Inflation::new(kind.encoding(), ratio, Vec::new());
+            let mut inflation = Inflation::new(kind.encoding(), ratio, Charge::new(&DECODERS, u64::MAX));
             inflation.take_in(&sent);
             let mut output = vec![0; STEP];
             let last = loop {
@@ -311,7 +311,7 @@ fn the_ratio_counts_from_its_threshold_on() {
 #[test]
 fn a_step_ends_though_it_makes_nothing() {
     for kind in [Kind::Gzip, Kind::Zstd] {
-        let mut inflation = Inflation::new(kind.encoding(), NO_RATIO, Vec::new());
+        let mut inflation = Inflation::new(kind.encoding(), NO_RATIO, Charge::new(&DECODERS, u64::MAX));
         inflation.take_in(&encode(kind, b"").repeat(1000));
         let mut steps = 1;
         while inflation.step(u64::MAX, &mut [0; 10]).unwrap() == (0, State::More) {
@@ -324,7 +324,7 @@ fn a_step_ends_though_it_makes_nothing() {
 
 #[test]
 fn a_limit_that_is_lowered_holds_at_once() {
-    let mut inflation = Inflation::new(Encoding::Gzip, NO_RATIO, Vec::new());
+    let mut inflation = Inflation::new(Encoding::Gzip, NO_RATIO, Charge::new(&DECODERS, u64::MAX));
     inflation.take_in(&encode(Kind::Gzip, &[1; 1000]));
     assert_eq!(inflation.step(1000, &mut [0; 100]), Ok((100, State::More)));
     assert_eq!(inflation.step(99, &mut [0; 100]), Ok((0, State::OverLimit)));
@@ -337,7 +337,7 @@ fn held_by(encoding: Encoding, body: &[u8], count: usize, bound: u64) -> (u64, u
     let mut refused = 0;
     let mut kept = Vec::new();
     for _ in 0..count {
-        let mut inflation = Inflation::new(encoding, NO_RATIO, vec![Charge::new(pool, bound)]);
+        let mut inflation = Inflation::new(encoding, NO_RATIO, Charge::new(pool, bound));
         inflation.take_in(body);
         match inflation.step(1 << 20, &mut output) {
             Ok(_) => kept.push(inflation),
@@ -383,10 +383,10 @@ fn a_decoder_without_room_leaves_the_others_alone() {
     let pool: &'static Pool = Box::leak(Box::default());
     let body = encode(Kind::Gzip, &vec![7; 100_000]);
     let mut output = vec![0; STEP];
-    let mut first = Inflation::new(Encoding::Gzip, NO_RATIO, vec![Charge::new(pool, 100_000)]);
+    let mut first = Inflation::new(Encoding::Gzip, NO_RATIO, Charge::new(pool, 100_000));
     first.take_in(&body);
     assert!(first.step(u64::MAX, &mut output).is_ok());
-    let mut second = Inflation::new(Encoding::Gzip, NO_RATIO, vec![Charge::new(pool, 100_000)]);
+    let mut second = Inflation::new(Encoding::Gzip, NO_RATIO, Charge::new(pool, 100_000));
     second.take_in(&body);
     assert_eq!(second.step(u64::MAX, &mut output), Err(Fault::Memory));
     drop(second);

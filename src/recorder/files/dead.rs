@@ -3,6 +3,7 @@
 //! Both happen under the lock of the folder, not under the records' own: those are only ever held by the living, so that nobody who
 //! looks is taken for an owner.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -37,8 +38,6 @@ pub fn last_death(bases: &[PathBuf], service: &Service, now: &Surroundings, cons
     let mut unreported: Vec<(&Folder, Dead)> =
         locked.flat_map(|folder| dead(folder, consume).into_iter().map(move |dead| (folder, dead))).collect();
     unreported.retain(|(_, dead)| service.owns(&dead.head) && dead.head.served && !dead.head.reported);
-    // Of one process, the main thread's record tells more than its workers'.
-    let rank = |head: &Record| (!is_ordinary(head), last_sign_of_life(head), std::cmp::Reverse(head.thread));
     unreported.sort_by_key(|(_, dead)| rank(&dead.head));
     let mut newest = None;
     for (folder, dead) in unreported {
@@ -55,7 +54,13 @@ pub fn last_death(bases: &[PathBuf], service: &Service, now: &Surroundings, cons
     Some(Death::new(Box::new(record), now))
 }
 
-/// Removes dead records from the folders, oldest first, until those left in each take at most `options.max_dead_bytes` and a quarter of the file
+/// By which of several deaths is reported, the greatest: an ordinary stop hides no other death, and of one process the main thread's record tells more
+/// than its workers'.
+fn rank(head: &Record) -> (bool, u64, Reverse<u64>) {
+    (!is_ordinary(head), last_sign_of_life(head), Reverse(head.thread))
+}
+
+/// Removes dead records from the folders, ordinary stops first and the oldest of them, until those left in each take at most `options.max_dead_bytes` and a quarter of the file
 /// system; also what creators left behind unfinished, and files of a record's name that nobody could read for a day. The newest
 /// death of `service` that has not been reported stays whatever the bound: it is the next start's last death. What belongs to a run that goes on
 /// leaves its totals behind.
@@ -75,28 +80,31 @@ pub(super) fn prune_in(folder: &Folder, service: &Service, options: &Options) {
         dead(folder, false).into_iter().partition(|dead| dead.head.served);
     let spared = order(&mut left, service);
     let runs = living_runs(folder);
-    let mut kept = 0u64;
+    let mut kept = totals::bytes(folder);
     for (index, dead) in left.iter().enumerate() {
-        kept = kept.saturating_add(dead.file.metadata().map_or(0, |file| file.len()));
-        if kept <= bound || spared && index == 0 {
+        let bytes = dead.file.metadata().map_or(0, |file| file.len());
+        if kept.saturating_add(bytes) <= bound || spared && index == 0 {
+            kept = kept.saturating_add(bytes);
             continue;
         }
         let goes_on = runs.contains(&dead.head.run) || service.goes_on(&dead.head.run);
         let alone =
             || !left.iter().any(|other| other.file_name != dead.file_name && same_process(&other.head, &dead.head));
-        if !goes_on || totals::keep(folder, &dead.file, dead.head.thread == 0 || alone()).is_ok() {
-            let _ = folder.remove(&dead.file_name);
+        let counted = !goes_on || totals::keep(folder, &dead.file, dead.head.thread == 0 || alone()).is_ok();
+        if !counted || folder.remove(&dead.file_name).is_err() {
+            kept = kept.saturating_add(bytes);
         }
     }
     // Nobody will ask of what a script died.
     of_scripts.iter().for_each(|dead| drop(folder.remove(&dead.file_name)));
     totals::prune(folder, |run| runs.contains(run) || service.goes_on(run));
-    remove_unfinished(folder);
+    remove_unfinished(folder, bound.saturating_sub(kept));
 }
 
-/// What is to be kept first: the newest unreported death of the service (true if there is one), that of each other service, then the newest.
+/// What is to be kept first: the death of the service that would be reported (true if there is one), that of each other service, then the
+/// others, ordinary stops last.
 fn order(dead: &mut [Dead], service: &Service) -> bool {
-    dead.sort_by_key(|dead| std::cmp::Reverse(last_sign_of_life(&dead.head)));
+    dead.sort_by_key(|dead| Reverse(rank(&dead.head)));
     let mut services = HashSet::new();
     let ranks: Vec<(String, u8)> = dead
         .iter()
@@ -105,9 +113,9 @@ fn order(dead: &mut [Dead], service: &Service) -> bool {
             (dead.file_name.clone(), if !awaited { 2 } else { u8::from(!service.owns(&dead.head)) })
         })
         .collect();
-    let rank = |dead: &Dead| ranks.iter().find(|(name, _)| *name == dead.file_name).map_or(2, |(_, rank)| *rank);
-    dead.sort_by_key(rank);
-    dead.first().is_some_and(|dead| rank(dead) == 0)
+    let rank_of = |dead: &Dead| ranks.iter().find(|(name, _)| *name == dead.file_name).map_or(2, |(_, rank)| *rank);
+    dead.sort_by_key(rank_of);
+    dead.first().is_some_and(|dead| rank_of(dead) == 0)
 }
 
 fn same_process(one: &Record, other: &Record) -> bool {
@@ -125,19 +133,44 @@ fn living_runs(folder: &Folder) -> HashSet<Run> {
     living.map(|head| head.run).collect()
 }
 
-fn remove_unfinished(folder: &Folder) {
-    for name in folder.names().unwrap_or_default() {
-        let unreadable = unix::is_ours(&name, "plimsoll");
-        if !unreadable && !unix::is_ours(&name, "tmp") {
-            continue;
+/// Temporary files of creators that are gone, and files of a record's name that cannot be read: those that are old, and the oldest that do not fit
+/// into `room` bytes together.
+fn remove_unfinished(folder: &Folder, room: u64) {
+    let names = folder.names().unwrap_or_default();
+    let mut unfinished: Vec<Unfinished> = names.into_iter().filter_map(|name| Unfinished::read(folder, name)).collect();
+    unfinished.sort_by_key(|file| file.age);
+    let mut left = 0u64;
+    for Unfinished { file_name, age, bytes, unreadable } in unfinished {
+        left = left.saturating_add(if unreadable { bytes } else { 0 });
+        if age > if unreadable { UNREADABLE_FOR } else { TEMPORARY_FOR } || unreadable && left > room {
+            let _ = folder.remove(&file_name);
         }
-        let Ok(file) = folder.open(&name, false) else { continue };
-        let age = file.metadata().and_then(|file| file.modified()).ok().and_then(|modified| modified.elapsed().ok());
-        let long = if unreadable { UNREADABLE_FOR } else { TEMPORARY_FOR };
-        let stale = age.is_some_and(|age| age > long) && !unix::is_held(&file).unwrap_or(true);
-        if stale && !(unreadable && reader::read_head(&file).is_ok()) {
-            let _ = folder.remove(&name);
+    }
+}
+
+/// A file that is nobody's and no record.
+struct Unfinished {
+    file_name: String,
+    age: Duration,
+    bytes: u64,
+    /// It has a record's name.
+    unreadable: bool,
+}
+
+impl Unfinished {
+    fn read(folder: &Folder, file_name: String) -> Option<Self> {
+        let unreadable = unix::is_ours(&file_name, "plimsoll");
+        if !unreadable && !unix::is_ours(&file_name, "tmp") {
+            return None;
         }
+        let file = folder.open(&file_name, false).ok()?;
+        if unix::is_held(&file).unwrap_or(true) || unreadable && reader::read_head(&file).is_ok() {
+            return None;
+        }
+        let metadata = file.metadata().ok()?;
+        // One from the future is new.
+        let age = metadata.modified().ok()?.elapsed().unwrap_or_default();
+        Some(Self { file_name, age, bytes: metadata.len(), unreadable })
     }
 }
 

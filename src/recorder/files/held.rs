@@ -13,7 +13,7 @@ use super::super::stops;
 use super::super::writer::{Identity, Writer};
 use super::mirror::Mirror;
 use super::unix::{self, Folder, doing};
-use super::{Options, Service, dead, reading, totals};
+use super::{Options, Service, dead, system, totals};
 
 /// Cleaners of temporary folders delete by age, of days at least.
 const TOUCH_EVERY_S: u64 = 60;
@@ -104,9 +104,10 @@ impl Held {
 
     /// Removes the file of a thread that has ended; what it has counted stays in the totals of its run.
     fn retire(&self) {
-        let lock = self.folder.lock();
-        let record = reading::read_opened(&self.file, &self.path);
-        let kept = match record.ok().filter(|record| record.served) {
+        // Without it another process may write the same totals: then the file stays as a dead record, which the next one to prune adds.
+        let Some(lock) = self.folder.lock() else { return };
+        // Not by what asks whether its lock is held: on this descriptor that would give the lock up.
+        let kept = match system::read(&self.file).ok().filter(|record| record.served) {
             // Its process lives on, and counts its own CPU time.
             Some(record) => totals::add(&self.folder, &record, false),
             None => Ok(()),

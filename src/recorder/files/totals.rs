@@ -96,6 +96,14 @@ pub fn of(folder: &Folder, service: &Service, goes_on: impl Fn(&Run) -> bool) ->
     records.filter(|record| service.owns(record) && goes_on(&record.run)).collect()
 }
 
+/// What the files of all services take.
+pub fn bytes(folder: &Folder) -> u64 {
+    let names = folder.names().unwrap_or_default();
+    let ours = names.into_iter().filter(|name| unix::is_ours(name, EXTENSION));
+    let lengths = ours.filter_map(|name| Some(folder.open(&name, false).ok()?.metadata().ok()?.len()));
+    lengths.fold(0, u64::saturating_add)
+}
+
 /// Removes those of runs that are over, and what cannot be read.
 pub fn prune(folder: &Folder, goes_on: impl Fn(&Run) -> bool) {
     for name in folder.names().unwrap_or_default() {

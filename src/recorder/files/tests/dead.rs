@@ -177,6 +177,27 @@ fn what_creators_left_behind_goes_and_what_is_not_ours_stays() {
 }
 
 #[test]
+fn what_cannot_be_read_counts_in_the_bound_and_goes_oldest_first() {
+    let dir = memory();
+    let (living, _writer) = create(dir.path(), "api");
+    let folder = living.folder().unwrap();
+    let paths = [1u64, 3, 2].map(|hours| {
+        let path = folder.join(format!("{hours}0112233aabbccdd.plimsoll"));
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(1 << 20).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
+        path
+    });
+    let left = || [0, 1, 2].map(|index: usize| paths[index].exists());
+    prune(dir.path(), "api", 3 << 20);
+    assert_eq!(left(), [true; 3]);
+    prune(dir.path(), "api", 2 << 20);
+    assert_eq!(left(), [true, false, true]);
+    prune(dir.path(), "api", 1 << 20);
+    assert_eq!(left(), [true, false, false]);
+}
+
+#[test]
 fn a_folder_that_is_not_private_is_neither_pruned_nor_marked() {
     let dir = memory();
     let path = dead(dir.path(), "api", 1_000);
