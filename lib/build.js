@@ -7,8 +7,7 @@
 const { execFileSync, spawn } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
-
-const root = path.join(__dirname, '..')
+const { ROOT: root } = require('./folders.js')
 
 /** The oldest Rust that compiles it, `[major, minor]`: Cargo.toml, which is in the package, says so. */
 function oldestRust() {

@@ -12,9 +12,9 @@
  * file, timers and `require` included.
  */
 
-const path = require('node:path')
 const shared = require('node:diagnostics_channel')
 const { name, version } = require('../package.json')
+const { ROOT } = require('./folders.js')
 
 /** The number is the version of what lies there: `{ version, folder, api }`. */
 const KEY = Symbol.for('plimsoll.copies.1')
@@ -30,8 +30,7 @@ function join() {
 /** Makes this copy the process's, if it is the first. */
 function share(api) {
   if (shared[KEY] !== undefined) return
-  const folder = path.dirname(__dirname)
-  Object.defineProperty(shared, KEY, { value: { version, folder, api }, configurable: true })
+  Object.defineProperty(shared, KEY, { value: { version, folder: ROOT, api }, configurable: true })
 }
 
 /** Why this copy must be passive; null if it need not be. */
@@ -40,7 +39,7 @@ function rival() {
   if (first === undefined || isSameLine(first)) return null
   return (
     `plimsoll ${first.version} (${first.folder}) runs in this process already, and this is plimsoll ${version} ` +
-    `(${path.dirname(__dirname)}): install one version for both (\`npm ls ${name}\` shows who needs which)`
+    `(${ROOT}): install one version for both (\`npm ls ${name}\` shows who needs which)`
   )
 }
 

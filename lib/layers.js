@@ -10,6 +10,7 @@
 
 const { runInThisContext } = require('node:vm')
 const faults = require('./faults.js')
+const { LIB } = require('./folders.js')
 const { native } = require('./native.js')
 const { bounded, nearest, placeOf } = require('./origin.js')
 const spans = require('./spans.js')
@@ -99,7 +100,7 @@ function idOf(handle) {
 function isOurs(handle, name) {
   if (OWN_NAME.test(name)) return true
   const script = scriptOf(handle)
-  return script.startsWith(__dirname) || EXPRESS.test(script)
+  return script.startsWith(LIB) || EXPRESS.test(script)
 }
 
 /** The app's function in what a tracer has wrapped, or `bind` has bound. */

@@ -13,6 +13,7 @@ const { findSourceMap } = require('node:module')
 const path = require('node:path')
 const { fileURLToPath } = require('node:url')
 const { workingDirectory } = require('./cwd.js')
+const { LIB } = require('./folders.js')
 
 /** Of a place the record keeps so much; its end tells more than its beginning. */
 const PLACE_LENGTH = 100
@@ -69,7 +70,7 @@ function nearest(trace) {
   let module = null
   for (const site of trace === null ? [] : sitesOf(trace)) {
     const script = site.getFileName()
-    if (typeof script !== 'string' || script.startsWith('node:') || script.startsWith(__dirname)) continue
+    if (typeof script !== 'string' || script.startsWith('node:') || script.startsWith(LIB)) continue
     const owner = moduleOf(script)
     if (owner === null) {
       const behind = module === null ? '' : ` (${moduleOf(module.getFileName())})`

@@ -10,11 +10,12 @@ const os = require('node:os')
 const path = require('node:path')
 const describe = require('./describe.js')
 const faults = require('./faults.js')
+const { ROOT } = require('./folders.js')
 const { native } = require('./native.js')
 const snapshots = require('./snapshot.js')
 
 /** What reads snapshots: `plimsoll heap`. */
-const SCRIPT = path.join(__dirname, '..', 'bin', 'plimsoll.js')
+const SCRIPT = path.join(ROOT, 'bin', 'plimsoll.js')
 
 const state = {
   busy: false,

@@ -8,10 +8,11 @@
  */
 
 const { pathToFileURL } = require('node:url')
+const { LIB } = require('./folders.js')
 const { native } = require('./native.js')
 const { moduleOf, placeOf, sourceOf } = require('./origin.js')
 
-const OWN_URL = pathToFileURL(__dirname).href
+const OWN_URL = pathToFileURL(LIB).href
 
 /** Of the trial: bytes between samples, and arrays of about this size. */
 const KNOWN_INTERVAL = 256
@@ -131,7 +132,7 @@ function flatten(head) {
   for (let next = work.pop(); next !== undefined; next = work.pop()) {
     const { node, parent } = next
     const { url, functionName, lineNumber, columnNumber } = node.callFrame
-    const script = url !== '' && !url.startsWith('node:') && !url.startsWith(OWN_URL) && !url.startsWith(__dirname)
+    const script = url !== '' && !url.startsWith('node:') && !url.startsWith(OWN_URL) && !url.startsWith(LIB)
     const own = script && moduleOf(url) === null
     const counts = own || (script && !next.within)
     const index = tree.of.length

@@ -14,6 +14,7 @@ const net = require('node:net')
 const describe = require('./describe.js')
 const faults = require('./faults.js')
 const { find } = require('./findings.js')
+const { LIB } = require('./folders.js')
 const { Tallies } = require('./growth.js')
 const { originOf, placeOfCode } = require('./layers.js')
 const { passive } = require('./native.js')
@@ -198,7 +199,7 @@ class Listening {
 function isInternal(listener) {
   if (typeof listener !== 'function') return false
   const script = originOf(listener)?.script
-  return script !== undefined && (script.startsWith('node:') || script.startsWith(__dirname))
+  return script !== undefined && (script.startsWith('node:') || script.startsWith(LIB))
 }
 
 function watchEmitter(emitter, name, spare) {

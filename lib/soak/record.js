@@ -7,9 +7,10 @@
 const { execFile } = require('node:child_process')
 const { join } = require('node:path')
 const { promisify } = require('node:util')
+const { ROOT } = require('../folders.js')
 const { SoakError } = require('./error.js')
 
-const BIN = join(__dirname, '..', '..', 'bin', 'plimsoll.js')
+const BIN = join(ROOT, 'bin', 'plimsoll.js')
 const MOST_BYTES = 256 * 1024 * 1024
 /** What comes seldom is not what fills a process. */
 const MOST_ROUTES = 20
