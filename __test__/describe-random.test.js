@@ -4,9 +4,9 @@
 
 const assert = require('node:assert/strict')
 const test = require('node:test')
-const describe = require('../lib/describe.js')
-const faults = require('../lib/faults.js')
-const options = require('../lib/options.js')
+const describe = require('../lib/core/describe.js')
+const faults = require('../lib/core/internal-errors.js')
+const options = require('../lib/core/options.js')
 const { hostileValue } = require('./support/hostile-random.js')
 const { choices, rounds, seed } = require('./support/rounds.js')
 

@@ -14,7 +14,7 @@ const { Worker } = require('node:worker_threads')
 const multer = require('multer')
 const plimsoll = require('..')
 const { addressOf } = require('../lib/budget.js')
-const { native } = require('../lib/native.js')
+const { native } = require('../lib/core/addon.js')
 const { serve, request, connect, until } = require('./support/http.js')
 const { errorPage, upload, wire, chunk, LAST_CHUNK, random } = require('./support/uploads.js')
 

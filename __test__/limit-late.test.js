@@ -14,7 +14,7 @@ const connect = require('connect')
 const express5 = require('express')
 const express4 = require('express4')
 const plimsoll = require('..')
-const faults = require('../lib/faults.js')
+const faults = require('../lib/core/internal-errors.js')
 const { request, serve, until } = require('./support/http.js')
 const { LAST_CHUNK, chunk, wire } = require('./support/uploads.js')
 

@@ -11,7 +11,7 @@ const { text } = require('node:stream/consumers')
 const test = require('node:test')
 const connect = require('connect')
 const plimsoll = require('..')
-const faults = require('../lib/faults.js')
+const faults = require('../lib/core/internal-errors.js')
 const { serve, until } = require('./support/http.js')
 const { errorPage, upload, wire, chunk } = require('./support/uploads.js')
 

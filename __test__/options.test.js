@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict')
 const test = require('node:test')
 const plimsoll = require('..')
-const options = require('../lib/options.js')
+const options = require('../lib/core/options.js')
 
 const KB = 1024
 const MB = 1024 ** 2

@@ -7,9 +7,9 @@ const { tmpdir } = require('node:os')
 const { join } = require('node:path')
 const test = require('node:test')
 const esbuild = require('esbuild')
-const origins = require('../lib/origin.js')
+const origins = require('../lib/core/call-site.js')
 
-const LIB = require.resolve('../lib/origin.js')
+const LIB = require.resolve('../lib/core/call-site.js')
 
 /** A folder with these files, and what a program in it prints. */
 function folder(t, files) {

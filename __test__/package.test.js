@@ -141,7 +141,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
 
   test('holds the binary, the sources that it is built from, the types and the licences, and nothing of the repository', () => {
     const files = packed.files.map(file => file.path)
-    const name = require('../lib/build').platformName()
+    const name = require('../lib/core/build-addon').platformName()
     for (const wanted of [
       `plimsoll.${name}.node`,
       'binding.js',
@@ -150,7 +150,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
       'express.js',
       'express.d.ts',
       'bin/plimsoll.js',
-      'lib/build.js',
+      'lib/core/build-addon.js',
       'src/lib.rs',
       'Cargo.toml',
       'Cargo.lock',
@@ -307,7 +307,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
       await withoutBinary(apps[5], async () => {
         const error = await node(apps[5], [command(apps[5]), 'show']).catch(thrown => thrown)
         assert.equal(error.code, 1)
-        assert.ok(error.stderr.includes(require('../lib/build').platformName()), error.stderr)
+        assert.ok(error.stderr.includes(require('../lib/core/build-addon').platformName()), error.stderr)
         assert.match(error.stderr, /npx\s+plimsoll\s+build/)
       })
     })
@@ -390,7 +390,7 @@ function served(output) {
 
 async function withoutBinary(app, work) {
   const folder = path.join(app, 'node_modules/plimsoll')
-  const binary = path.join(folder, `plimsoll.${require('../lib/build').platformName()}.node`)
+  const binary = path.join(folder, `plimsoll.${require('../lib/core/build-addon').platformName()}.node`)
   const aside = path.join(temporary, 'aside.node')
   fs.renameSync(binary, aside)
   try {

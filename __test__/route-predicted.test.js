@@ -4,7 +4,7 @@ const assert = require('node:assert/strict')
 const { test, describe } = require('node:test')
 const { begin } = require('../lib/lifetime')
 const { UNMATCHED, observe, current, predict } = require('../lib/route')
-const { seen: faults } = require('../lib/faults')
+const { seen: faults } = require('../lib/core/internal-errors')
 const { versions, ok, pass, answerError, listen, until, quiet } = require('./support/routes')
 
 for (const { version, express } of versions) {

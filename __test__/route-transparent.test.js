@@ -2,7 +2,7 @@
 
 const assert = require('node:assert/strict')
 const { test, describe } = require('node:test')
-const { seen: faults } = require('../lib/faults')
+const { seen: faults } = require('../lib/core/internal-errors')
 const { begin } = require('../lib/lifetime')
 const { observe, current } = require('../lib/route')
 const { versions, ok, later, tracker, listen, until, quiet, freshCopy } = require('./support/routes')

@@ -35,7 +35,7 @@ function full() {
 const CALM = { heap: false, rss: false, delayMs: false, native: ['1tb', '2tb'] }
 
 test.before(async () => {
-  const { native } = require('../lib/native.js')
+  const { native } = require('../lib/core/addon.js')
   const guard = native.guard({ nativeBytes: { lower: 0, upper: 1 } })
   await until(() => native.level(guard) > 0.9, 'the first sample')
 })

@@ -85,7 +85,7 @@ for (const { version, path: node } of nodes) {
 for (const { version, path: node } of nodes) {
   test(`Node ${version}: while V8 marks beside the program, no moment is quiet, however long that takes`, linux, () => {
     const script = `
-      const { native } = require('./lib/native.js')
+      const { native } = require('./lib/core/addon.js')
       require('.')({ recorder: false })
       let kept = []
       for (let made = 1; native.sinceMajorMs() > 0; made++) {

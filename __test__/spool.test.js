@@ -388,7 +388,7 @@ test('a client that goes away is the error of body-parser, once, and all is free
 })
 
 test('while the disk lags the socket is not read, and the body is whole all the same', async t => {
-  const { native } = require('../lib/native.js')
+  const { native } = require('../lib/core/addon.js')
   const { bodies } = require('../lib/spooled.js')
   const { spoolWrite, spoolPoll } = native
   let lagging = true

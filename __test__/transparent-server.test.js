@@ -19,7 +19,7 @@ const express4 = require('express4')
 const inject = require('light-my-request')
 const mocks = require('node-mocks-http')
 const plimsoll = require('..')
-const faults = require('../lib/faults.js')
+const faults = require('../lib/core/internal-errors.js')
 const { serve, request, until } = require('./support/http.js')
 const { wire } = require('./support/uploads.js')
 
@@ -240,7 +240,7 @@ test("listeners of ours that others call with another 'this' do no harm", async 
 
 /** By the place where it is defined: those of Node and of the test are theirs. */
 function isOurs(listener) {
-  const { native } = require('../lib/native.js')
+  const { native } = require('../lib/core/addon.js')
   const script = native.functionOrigin(listener.listener ?? listener)?.script ?? ''
   return script.includes('/lib/') && !script.startsWith('node:') && !script.includes('node_modules')
 }

@@ -1,10 +1,10 @@
 'use strict'
 
 /*
- * The functions that all copies of plimsoll in a process have in common (copies.js).
+ * The functions that all copies of plimsoll in a process have in common (core/copies.js).
  */
 
-const copies = require('./copies.js')
+const copies = require('./core/copies.js')
 const { plimsoll, usage } = require('./track.js')
 const { memory, trim } = require('./memory.js')
 const { snapshot } = require('./snapshot.js')

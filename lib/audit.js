@@ -5,10 +5,10 @@
  * hundred of them at once holds a hundred of them.
  */
 
-const faults = require('./faults.js')
+const faults = require('./core/internal-errors.js')
 const { find } = require('./findings.js')
 const { placeOfCode } = require('./layers.js')
-const { FRAMES, take } = require('./origin.js')
+const { FRAMES, take } = require('./core/call-site.js')
 const { handlerOf } = require('./route.js')
 
 const METHODS = ['write', 'end']

@@ -8,7 +8,7 @@
  * value of their own.
  */
 
-const faults = require('./faults.js')
+const faults = require('./core/internal-errors.js')
 const { find } = require('./findings.js')
 const { definitionOf, nameOf, unwrapped } = require('./layers.js')
 const owners = require('./owners.js')

@@ -11,9 +11,9 @@
  */
 
 const net = require('node:net')
-const { overBudget, tooLarge } = require('./errors.js')
-const hook = require('./hook.js')
-const options = require('./options.js')
+const { overBudget, tooLarge } = require('./core/errors.js')
+const hook = require('./core/hook.js')
+const options = require('./core/options.js')
 const tap = require('./tap.js')
 
 const RETRY_AFTER_S = [1, 5]

@@ -6,8 +6,8 @@
  * for, and one that throws is reported at once.
  */
 
-const describe = require('./describe.js')
-const faults = require('./faults.js')
+const describe = require('./core/describe.js')
+const faults = require('./core/internal-errors.js')
 const { find } = require('./findings.js')
 
 class Disposals {

@@ -5,8 +5,8 @@
  * Layer prototype are wrapped, for those who follow a request (route.js).
  */
 
-const faults = require('./faults.js')
-const { passive } = require('./native.js')
+const faults = require('./core/internal-errors.js')
+const { passive } = require('./core/addon.js')
 const { study, attempt } = require('./pattern.js')
 const { pathname } = require('./target.js')
 

@@ -5,10 +5,10 @@
  * once, when it is new. Without a binary there is no record: then they are kept here, as many as it would hold.
  */
 
-const channels = require('./channels.js')
-const faults = require('./faults.js')
-const { native } = require('./native.js')
-const options = require('./options.js')
+const channels = require('./core/diagnostics.js')
+const faults = require('./core/internal-errors.js')
+const { native } = require('./core/addon.js')
+const options = require('./core/options.js')
 
 /** As many as the record has room for beside leaks (FINDINGS_MAX less LEAKS_MAX in src/recorder/layout.rs). */
 const KEPT = 112

@@ -12,11 +12,11 @@
  */
 
 const { retryAfterS } = require('./budget.js')
-const { encodingInvalid, encodingUnsupported, overBudget, tooLarge, windowTooLarge } = require('./errors.js')
-const faults = require('./faults.js')
+const { encodingInvalid, encodingUnsupported, overBudget, tooLarge, windowTooLarge } = require('./core/errors.js')
+const faults = require('./core/internal-errors.js')
 const { atEnd } = require('./lifetime.js')
-const { native } = require('./native.js')
-const options = require('./options.js')
+const { native } = require('./core/addon.js')
+const options = require('./core/options.js')
 const reading = require('./reading.js')
 const refuse = require('./refuse.js')
 const tap = require('./tap.js')

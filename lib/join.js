@@ -1,13 +1,13 @@
 'use strict'
 
 /*
- * The API that this copy's caller gets: that of the first copy in the process (copies.js), or its own.
+ * The API that this copy's caller gets: that of the first copy in the process (core/copies.js), or its own.
  *
  * Node's own loader loads the API, even where a test runner puts a loader of its own in front: what that one loads ends with its test
  * file, timers and `require` included.
  */
 
-const copies = require('./copies.js')
+const copies = require('./core/copies.js')
 const { name, version } = require('../package.json')
 
 function join() {

@@ -9,10 +9,10 @@
  */
 
 const { runInThisContext } = require('node:vm')
-const faults = require('./faults.js')
-const { LIB } = require('./folders.js')
-const { native } = require('./native.js')
-const { bounded, nearest, placeOf } = require('./origin.js')
+const faults = require('./core/internal-errors.js')
+const { LIB } = require('./core/folders.js')
+const { native } = require('./core/addon.js')
+const { bounded, nearest, placeOf } = require('./core/call-site.js')
 const spans = require('./spans.js')
 
 /** What `spanOpen` takes apart again: handle + layer × 2³¹. */

@@ -135,7 +135,7 @@ function meet(message) {
     const state = request._readableState
     if (state[LIFE] === undefined) start(request, response, state, socket[CONNECTION] ?? connectionOf(socket))
   } catch (error) {
-    require('./faults.js').report('when a request came', error)
+    require('./core/internal-errors.js').report('when a request came', error)
   }
 }
 
@@ -194,7 +194,7 @@ function call(ended, life) {
   try {
     ended(life.req, life.res, life)
   } catch (error) {
-    require('./faults.js').report('at the end of a request', error)
+    require('./core/internal-errors.js').report('at the end of a request', error)
   }
 }
 

@@ -1,13 +1,13 @@
 'use strict'
 
 const budgets = require('./budget.js')
-const channels = require('./channels.js')
-const { native } = require('./native.js')
-const { tooLarge, tooSlow } = require('./errors.js')
+const channels = require('./core/diagnostics.js')
+const { native } = require('./core/addon.js')
+const { tooLarge, tooSlow } = require('./core/errors.js')
 const inflate = require('./inflate.js')
 const limits = require('./limits.js')
 const linger = require('./linger.js')
-const options = require('./options.js')
+const options = require('./core/options.js')
 const rates = require('./rate.js')
 const refuse = require('./refuse.js')
 const runtime = require('./runtime.js')

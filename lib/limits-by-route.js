@@ -9,7 +9,7 @@
  */
 
 const { METHODS } = require('node:http')
-const options = require('./options.js')
+const options = require('./core/options.js')
 const { UNMATCHED, predict } = require('./route.js')
 const { pathname } = require('./target.js')
 

@@ -13,9 +13,9 @@
 const { constants } = require('node:http2')
 const { Duplex } = require('node:stream')
 const { atEnd } = require('./lifetime.js')
-const { native } = require('./native.js')
-const options = require('./options.js')
-const { outside } = require('./outside.js')
+const { native } = require('./core/addon.js')
+const options = require('./core/options.js')
+const { outside } = require('./core/outside-requests.js')
 const tap = require('./tap.js')
 
 /**

@@ -7,8 +7,8 @@
 
 const { performance } = require('node:perf_hooks')
 const v8 = require('node:v8')
-const { native, reason } = require('./native.js')
-const options = require('./options.js')
+const { native, reason } = require('./core/addon.js')
+const options = require('./core/options.js')
 const runtime = require('./runtime.js')
 
 const UNSUPPORTED = 'unsupported'

@@ -1,8 +1,8 @@
 'use strict'
 
 const { setTimeout } = require('node:timers')
-const { native, reason } = require('./native.js')
-const options = require('./options.js')
+const { native, reason } = require('./core/addon.js')
+const options = require('./core/options.js')
 const runtime = require('./runtime.js')
 
 const OPENMETRICS = 'application/openmetrics-text'

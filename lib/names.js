@@ -5,7 +5,7 @@
  * (GraphQL, LoopBack, polka, plain `http`), or where the app knows a better name.
  */
 
-const options = require('./options.js')
+const options = require('./core/options.js')
 const { LABEL_LENGTH } = require('./places.js')
 
 /** As many as the record has rows. */

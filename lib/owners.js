@@ -11,7 +11,7 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks')
 const channel = require('node:diagnostics_channel')
-const faults = require('./faults.js')
+const faults = require('./core/internal-errors.js')
 const { begin } = require('./lifetime.js')
 const routes = require('./route.js')
 

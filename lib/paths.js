@@ -8,10 +8,10 @@
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
-const describe = require('./describe.js')
-const faults = require('./faults.js')
-const { ROOT } = require('./folders.js')
-const { native } = require('./native.js')
+const describe = require('./core/describe.js')
+const faults = require('./core/internal-errors.js')
+const { ROOT } = require('./core/folders.js')
+const { native } = require('./core/addon.js')
 const snapshots = require('./snapshot.js')
 
 /** What reads snapshots: `plimsoll heap`. */

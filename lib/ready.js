@@ -1,7 +1,7 @@
 'use strict'
 
-const { native } = require('./native.js')
-const options = require('./options.js')
+const { native } = require('./core/addon.js')
+const options = require('./core/options.js')
 const runtime = require('./runtime.js')
 const shed = require('./shed.js')
 

@@ -8,14 +8,14 @@
  * the last request for a while. It is a finding when it grows with requests.
  */
 
-const faults = require('./faults.js')
+const faults = require('./core/internal-errors.js')
 const { find } = require('./findings.js')
 const { Tallies } = require('./growth.js')
 const { definitionOf, unwrapped } = require('./layers.js')
-const { native } = require('./native.js')
-const options = require('./options.js')
-const { outside } = require('./outside.js')
-const origins = require('./origin.js')
+const { native } = require('./core/addon.js')
+const options = require('./core/options.js')
+const { outside } = require('./core/outside-requests.js')
+const origins = require('./core/call-site.js')
 const owners = require('./owners.js')
 const runtime = require('./runtime.js')
 

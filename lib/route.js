@@ -22,7 +22,7 @@
  * (breaks other instrumentations); patching `use` (mounts are made before the first request).
  */
 
-const faults = require('./faults.js')
+const faults = require('./core/internal-errors.js')
 const express = require('./express.js')
 const foreign = require('./foreign.js')
 const { anyLifeOf } = require('./lifetime.js')

@@ -1,11 +1,11 @@
 'use strict'
 
-const channels = require('./channels.js')
-const { overloaded } = require('./errors.js')
-const hook = require('./hook.js')
+const channels = require('./core/diagnostics.js')
+const { overloaded } = require('./core/errors.js')
+const hook = require('./core/hook.js')
 const { lifeOf } = require('./lifetime.js')
-const { native } = require('./native.js')
-const options = require('./options.js')
+const { native } = require('./core/addon.js')
+const options = require('./core/options.js')
 const refuse = require('./refuse.js')
 const runtime = require('./runtime.js')
 const tap = require('./tap.js')

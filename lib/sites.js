@@ -5,10 +5,10 @@
  * kept here.
  */
 
-const describe = require('./describe.js')
-const faults = require('./faults.js')
+const describe = require('./core/describe.js')
+const faults = require('./core/internal-errors.js')
 const { definitionOf, unwrapped } = require('./layers.js')
-const { native } = require('./native.js')
+const { native } = require('./core/addon.js')
 const { Profiler } = require('./profiler.js')
 const routes = require('./route.js')
 

@@ -10,9 +10,9 @@ const path = require('node:path')
 const { setTimeout: sleep, setImmediate: turn } = require('node:timers/promises')
 const v8 = require('node:v8')
 const { isMainThread } = require('node:worker_threads')
-const { workingDirectory } = require('./cwd.js')
-const { native, reason } = require('./native.js')
-const options = require('./options.js')
+const { workingDirectory } = require('./core/working-directory.js')
+const { native, reason } = require('./core/addon.js')
+const options = require('./core/options.js')
 const runtime = require('./runtime.js')
 
 const MODES = ['fork', 'stop']

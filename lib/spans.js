@@ -16,8 +16,8 @@
 
 const { AsyncLocalStorage, createHook } = require('node:async_hooks')
 const net = require('node:net')
-const faults = require('./faults.js')
-const { native } = require('./native.js')
+const faults = require('./core/internal-errors.js')
+const { native } = require('./core/addon.js')
 const pools = require('./pools.js')
 
 const ASKER = Symbol('plimsoll.asker')

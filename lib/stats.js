@@ -2,7 +2,7 @@
 
 const v8 = require('node:v8')
 const { withoutBinary } = require('./findings.js')
-const { native } = require('./native.js')
+const { native } = require('./core/addon.js')
 const runtime = require('./runtime.js')
 
 /** Everything that is known of this process and its routes, as a plain object. */

@@ -9,11 +9,11 @@
 
 const fs = require('node:fs')
 const { IncomingMessage } = require('node:http')
-const faults = require('./faults.js')
+const faults = require('./core/internal-errors.js')
 const { find } = require('./findings.js')
 const { placeOfCode } = require('./layers.js')
-const origins = require('./origin.js')
-const { outside } = require('./outside.js')
+const origins = require('./core/call-site.js')
+const { outside } = require('./core/outside-requests.js')
 const owners = require('./owners.js')
 
 /** For a handler's own `'close'` listener to close it. */

@@ -6,7 +6,7 @@
  */
 
 const { Readable } = require('node:stream')
-const { native } = require('./native.js')
+const { native } = require('./core/addon.js')
 const { anyLifeOf, atEnd, lastingLife } = require('./lifetime.js')
 const { onFirstRead } = require('./reading.js')
 const spans = require('./spans.js')

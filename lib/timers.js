@@ -11,10 +11,10 @@
 const { syncBuiltinESMExports } = require('node:module')
 const timers = require('node:timers')
 const { promisify } = require('node:util')
-const faults = require('./faults.js')
+const faults = require('./core/internal-errors.js')
 const { Tallies } = require('./growth.js')
 const { placeOfCode } = require('./layers.js')
-const origins = require('./origin.js')
+const origins = require('./core/call-site.js')
 const owners = require('./owners.js')
 
 /** Shorter ones are no matter, even if they outlive their request. */

@@ -9,13 +9,13 @@
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks')
-const faults = require('./faults.js')
+const faults = require('./core/internal-errors.js')
 const { find } = require('./findings.js')
 const { placeOfCode } = require('./layers.js')
-const { passive } = require('./native.js')
-const options = require('./options.js')
-const origins = require('./origin.js')
-const { outside } = require('./outside.js')
+const { passive } = require('./core/addon.js')
+const options = require('./core/options.js')
+const origins = require('./core/call-site.js')
+const { outside } = require('./core/outside-requests.js')
 const owners = require('./owners.js')
 const pools = require('./pool-kinds.js')
 

@@ -4,7 +4,7 @@
  * What `plimsoll({ watch })` switches on beside the recording.
  */
 
-const options = require('./options.js')
+const options = require('./core/options.js')
 
 const KNOWN = ['retained', 'bloat', 'timers', 'streams']
 const BLOAT_OVER = 2 ** 20

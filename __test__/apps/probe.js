@@ -36,7 +36,7 @@ listen(app, {
   warnings: () => warnings,
   sampler: () => {
     const { Profiler } = require('../../lib/profiler.js')
-    const { native } = require('../../lib/native.js')
+    const { native } = require('../../lib/core/addon.js')
     const profiler = new Profiler()
     const majors = native.majorCollections()
     profiler.sample(1024)

@@ -6,7 +6,7 @@ const assert = require('node:assert/strict')
 const http = require('node:http')
 const { test } = require('node:test')
 const createError = require('http-errors')
-const { seen: faults } = require('../../lib/faults')
+const { seen: faults } = require('../../lib/core/internal-errors')
 const { begin } = require('../../lib/lifetime')
 const { observe, current } = require('../../lib/route')
 

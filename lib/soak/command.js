@@ -7,7 +7,7 @@
 const { writeFileSync } = require('node:fs')
 const path = require('node:path')
 const { pathToFileURL } = require('node:url')
-const { message, shown } = require('../describe.js')
+const { message, shown } = require('../core/describe.js')
 const { SoakError } = require('./error.js')
 const { run } = require('./index.js')
 const { appOf, settingsOf } = require('./options.js')

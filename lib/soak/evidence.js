@@ -7,7 +7,7 @@
 
 const { join } = require('node:path')
 const heap = require('../heap.js')
-const { native } = require('../native.js')
+const { native } = require('../core/addon.js')
 const { SoakError } = require('./error.js')
 const { Series } = require('./series.js')
 

@@ -7,7 +7,7 @@
 
 const { readFile } = require('node:fs/promises')
 const { METHODS, validateHeaderName, validateHeaderValue } = require('node:http')
-const { message, shown } = require('../describe.js')
+const { message, shown } = require('../core/describe.js')
 const { SoakError } = require('./error.js')
 
 /** A browser sends hundreds of requests to other hosts. */

@@ -7,7 +7,7 @@
 const { existsSync, statSync } = require('node:fs')
 const { createRequire } = require('node:module')
 const path = require('node:path')
-const { native, reason } = require('../native.js')
+const { native, reason } = require('../core/addon.js')
 const { SoakError } = require('./error.js')
 const { gather } = require('./evidence.js')
 const { Load } = require('./load.js')

@@ -7,7 +7,7 @@
 const fs = require('node:fs')
 const { setTimeout: pause } = require('node:timers/promises')
 const v8 = require('node:v8')
-const { native } = require('../native.js')
+const { native } = require('../core/addon.js')
 const { Profiler } = require('../profiler.js')
 const { routesOf } = require('./discover.js')
 

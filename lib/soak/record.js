@@ -7,7 +7,7 @@
 const { execFile } = require('node:child_process')
 const { join } = require('node:path')
 const { promisify } = require('node:util')
-const { ROOT } = require('../folders.js')
+const { ROOT } = require('../core/folders.js')
 const { SoakError } = require('./error.js')
 
 const BIN = join(ROOT, 'bin', 'plimsoll.js')

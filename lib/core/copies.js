@@ -10,7 +10,7 @@
  */
 
 const shared = require('node:diagnostics_channel')
-const { name, version } = require('../package.json')
+const { name, version } = require('../../package.json')
 const { ROOT } = require('./folders.js')
 
 /** The number is the version of what lies there: `{ version, folder, api }`. */

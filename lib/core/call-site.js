@@ -12,7 +12,7 @@
 const { findSourceMap } = require('node:module')
 const path = require('node:path')
 const { fileURLToPath } = require('node:url')
-const { workingDirectory } = require('./cwd.js')
+const { workingDirectory } = require('./working-directory.js')
 const { LIB } = require('./folders.js')
 
 /** Of a place the record keeps so much; its end tells more than its beginning. */

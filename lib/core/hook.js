@@ -5,7 +5,7 @@
  * what cannot be used or returns a promise is an internal error, which is counted and reported once; the fallback holds instead.
  */
 
-const faults = require('./faults.js')
+const faults = require('./internal-errors.js')
 const options = require('./options.js')
 
 /**

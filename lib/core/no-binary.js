@@ -4,7 +4,7 @@
  * Why the addon could not be loaded, and what to do about it.
  */
 
-const { platformName } = require('./build.js')
+const { platformName } = require('./build-addon.js')
 
 /** How Node says that it may load no addon. */
 const DISABLED = 'loading addons is disabled'

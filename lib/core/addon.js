@@ -17,7 +17,7 @@ if (process.env.PLIMSOLL === 'off') {
   exports.reason = rival()
 } else {
   try {
-    exports.native = require('../binding.js')
+    exports.native = require('../../binding.js')
   } catch (error) {
     exports.reason = require('./no-binary.js').reasonOf(error)
   }

@@ -5,7 +5,7 @@
  */
 
 const describe = require('./describe.js')
-const { native } = require('./native.js')
+const { native } = require('./addon.js')
 
 const reported = new Set()
 /** How many there were, and what the last one was. */
