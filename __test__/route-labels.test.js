@@ -3,8 +3,8 @@
 const assert = require('node:assert/strict')
 const http = require('node:http')
 const { test, describe } = require('node:test')
-const { begin } = require('../lib/lifetime')
-const { observe } = require('../lib/route')
+const { begin } = require('../lib/request/lifecycle')
+const { observe } = require('../lib/express/route-tracker')
 const {
   versions,
   ok,

@@ -2,8 +2,8 @@
 
 const assert = require('node:assert/strict')
 const { test, describe } = require('node:test')
-const { begin } = require('../lib/lifetime')
-const { UNMATCHED, observe, current, predict } = require('../lib/route')
+const { begin } = require('../lib/request/lifecycle')
+const { UNMATCHED, observe, current, predict } = require('../lib/express/route-tracker')
 const { seen: faults } = require('../lib/core/internal-errors')
 const { versions, ok, pass, answerError, listen, until, quiet } = require('./support/routes')
 

@@ -4,7 +4,7 @@ const assert = require('node:assert/strict')
 const { test, describe } = require('node:test')
 const connect = require('connect')
 const { seen: faults } = require('../lib/core/internal-errors')
-const { UNMATCHED, current, predict } = require('../lib/route')
+const { UNMATCHED, current, predict } = require('../lib/express/route-tracker')
 const { versions, ok, pass, later, fail, tracker, listen, until } = require('./support/routes')
 
 for (const { version, express } of versions) {

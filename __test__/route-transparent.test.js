@@ -3,8 +3,8 @@
 const assert = require('node:assert/strict')
 const { test, describe } = require('node:test')
 const { seen: faults } = require('../lib/core/internal-errors')
-const { begin } = require('../lib/lifetime')
-const { observe, current } = require('../lib/route')
+const { begin } = require('../lib/request/lifecycle')
+const { observe, current } = require('../lib/express/route-tracker')
 const { versions, ok, later, tracker, listen, until, quiet, freshCopy } = require('./support/routes')
 
 for (const { version, express } of versions) {

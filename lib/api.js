@@ -24,7 +24,7 @@ module.exports = {
   expectGone: require('./retained.js').expectGone,
   metrics: require('./metrics.js'),
   stats,
-  route: require('./route.js').name,
+  route: require('./express/route-tracker.js').name,
   usage,
   // Loaded when it is called: no server needs it.
   soak: (app, options) => require('./soak').soak(app, options),

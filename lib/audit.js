@@ -7,9 +7,9 @@
 
 const faults = require('./core/internal-errors.js')
 const { find } = require('./findings.js')
-const { placeOfCode } = require('./layers.js')
+const { placeOfCode } = require('./express/layer-spans.js')
 const { FRAMES, take } = require('./core/call-site.js')
-const { handlerOf } = require('./route.js')
+const { handlerOf } = require('./express/route-tracker.js')
 
 const METHODS = ['write', 'end']
 const MIB = 2 ** 20

@@ -10,9 +10,9 @@
 
 const faults = require('./core/internal-errors.js')
 const { find } = require('./findings.js')
-const { definitionOf, nameOf, unwrapped } = require('./layers.js')
+const { definitionOf, nameOf, unwrapped } = require('./express/layer-spans.js')
 const owners = require('./owners.js')
-const routes = require('./route.js')
+const routes = require('./express/route-tracker.js')
 const { sizeOf } = require('./size.js')
 
 const EVERY_MS = 100

@@ -3,15 +3,15 @@
 /*
  * Limits by route: `limit({ routes: { 'POST /uploads/:id': '1gb' } })`. The limit must be that of the route whose handler will run.
  *
- * 1. Express's own layers are asked which route will take the request (route.js). If a key names that route, its limit applies.
+ * 1. Express's own layers are asked which route will take the request (express/route-tracker.js). If a key names that route, its limit applies.
  * 2. Otherwise the keys are compared with the path, in their order. A spelling that Express may route to the key or to another route,
  *    by its settings (case, slashes, HEAD), leaves several candidates: the smallest of their limits applies.
  */
 
 const { METHODS } = require('node:http')
 const options = require('./core/options.js')
-const { UNMATCHED, predict } = require('./route.js')
-const { pathname } = require('./target.js')
+const { UNMATCHED, predict } = require('./express/route-tracker.js')
+const { pathname } = require('./express/request-path.js')
 
 const TAKES =
   "keys like 'POST /uploads/:id', '/files/*': a method or none, and a path whose segments are literal, a parameter (:id), or a * at the end"

@@ -10,7 +10,7 @@
  * late hangs), or without a listener (an uncaught exception); `'end'` (the body looks whole).
  */
 
-const { atEnd, isOver } = require('./lifetime.js')
+const { atEnd, isOver } = require('./request/lifecycle.js')
 const linger = require('./linger.js')
 const tap = require('./tap.js')
 

@@ -18,12 +18,12 @@ const findings = require('./findings.js')
 const heapOptions = require('./heap-options.js')
 const { identity } = require('./identity.js')
 const leaks = require('./leaks.js')
-const lifetime = require('./lifetime.js')
+const lifetime = require('./request/lifecycle.js')
 const { native, passive, reason } = require('./core/addon.js')
 const { outside } = require('./core/outside-requests.js')
 const probe = require('./probe.js')
 const sites = require('./sites.js')
-const spans = require('./spans.js')
+const spans = require('./request/async-spans.js')
 
 const { heapFigures } = probe
 const TICK_MS = 250

@@ -4,7 +4,7 @@
  * What lives exactly as long as its request: `req.scope`.
  *
  * The getter lies on the prototype of all requests, so that one that never asks for its scope costs nothing but a flag: a property
- * of its own would cost each 1.1 KB (lifetime.js). A `req.scope` that somebody else sets is an own property, and hides it.
+ * of its own would cost each 1.1 KB (request/lifecycle.js). A `req.scope` that somebody else sets is an own property, and hides it.
  */
 
 const http = require('node:http')
@@ -13,13 +13,13 @@ const stream = require('node:stream')
 const { isPromise } = require('node:util/types')
 const describe = require('./core/describe.js')
 const errors = require('./core/errors.js')
-const { definitionOf } = require('./layers.js')
-const { anyLifeOf, lastingLife } = require('./lifetime.js')
+const { definitionOf } = require('./express/layer-spans.js')
+const { anyLifeOf, lastingLife } = require('./request/lifecycle.js')
 const { Disposals } = require('./disposals.js')
 const { passive } = require('./core/addon.js')
 const options = require('./core/options.js')
 const origins = require('./core/call-site.js')
-const routes = require('./route.js')
+const routes = require('./express/route-tracker.js')
 const runtime = require('./runtime.js')
 
 /** In the order in which they are looked for: to give back goes before to end. */

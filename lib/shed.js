@@ -3,7 +3,7 @@
 const channels = require('./core/diagnostics.js')
 const { overloaded } = require('./core/errors.js')
 const hook = require('./core/hook.js')
-const { lifeOf } = require('./lifetime.js')
+const { lifeOf } = require('./request/lifecycle.js')
 const { native } = require('./core/addon.js')
 const options = require('./core/options.js')
 const refuse = require('./refuse.js')

@@ -7,10 +7,10 @@
 
 const describe = require('./core/describe.js')
 const faults = require('./core/internal-errors.js')
-const { definitionOf, unwrapped } = require('./layers.js')
+const { definitionOf, unwrapped } = require('./express/layer-spans.js')
 const { native } = require('./core/addon.js')
 const { Profiler } = require('./profiler.js')
-const routes = require('./route.js')
+const routes = require('./express/route-tracker.js')
 
 /** Bytes between samples, on average. At half a megabyte a slow leak has too few, at 32 KiB allocating gets 3 to 9 % slower. */
 const SAMPLING_INTERVAL = 64 * 1024

@@ -7,9 +7,9 @@
 
 const { Readable } = require('node:stream')
 const { native } = require('./core/addon.js')
-const { anyLifeOf, atEnd, lastingLife } = require('./lifetime.js')
+const { anyLifeOf, atEnd, lastingLife } = require('./request/lifecycle.js')
 const { onFirstRead } = require('./reading.js')
-const spans = require('./spans.js')
+const spans = require('./request/async-spans.js')
 const counters = native ?? require('./plain.js')
 
 /** One request's tap; garbage with the request. */

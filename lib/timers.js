@@ -13,7 +13,7 @@ const timers = require('node:timers')
 const { promisify } = require('node:util')
 const faults = require('./core/internal-errors.js')
 const { Tallies } = require('./growth.js')
-const { placeOfCode } = require('./layers.js')
+const { placeOfCode } = require('./express/layer-spans.js')
 const origins = require('./core/call-site.js')
 const owners = require('./owners.js')
 

@@ -7,8 +7,8 @@ const http = require('node:http')
 const { test } = require('node:test')
 const createError = require('http-errors')
 const { seen: faults } = require('../../lib/core/internal-errors')
-const { begin } = require('../../lib/lifetime')
-const { observe, current } = require('../../lib/route')
+const { begin } = require('../../lib/request/lifecycle')
+const { observe, current } = require('../../lib/express/route-tracker')
 
 const versions = [
   { version: 4, express: require('express4') },

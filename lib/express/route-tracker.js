@@ -22,14 +22,14 @@
  * (breaks other instrumentations); patching `use` (mounts are made before the first request).
  */
 
-const faults = require('./core/internal-errors.js')
-const express = require('./express.js')
-const foreign = require('./foreign.js')
-const { anyLifeOf } = require('./lifetime.js')
-const names = require('./names.js')
+const faults = require('../core/internal-errors.js')
+const express = require('./app.js')
+const foreign = require('./other-frameworks.js')
+const { anyLifeOf } = require('../request/lifecycle.js')
+const names = require('./route-names.js')
 const { describe, handles, hidesNext, learn, pathname, pathOf, routerWithin, MOUNTED_APP } = express
-const { PLAIN, ROUTE } = require('./pattern.js')
-const places = require('./places.js')
+const { PLAIN, ROUTE } = require('./layer-pattern.js')
+const places = require('./route-tree.js')
 const { UNMATCHED, child, enterMount, enterRoute, hostOf, locate, search, stray } = places
 
 const NOT_FOUND = 404

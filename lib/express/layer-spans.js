@@ -4,16 +4,16 @@
  * How the layers of an app run in a request: each in a span of the request, and, where `plimsoll({ layers: true })` asks for it, in
  * one of its own, so that its bytes and time are known apart from those of what it passes the request to.
  *
- * It is the dispatch that is wrapped (route.js). Replacing `layer.handle` would do as well, and has broken others: arity decides
+ * It is the dispatch that is wrapped (route-tracker.js). Replacing `layer.handle` would do as well, and has broken others: arity decides
  * what is an error handler, and instrumentation looks for its own function there (opentelemetry-js-contrib#2271).
  */
 
 const { runInThisContext } = require('node:vm')
-const faults = require('./core/internal-errors.js')
-const { LIB } = require('./core/folders.js')
-const { native } = require('./core/addon.js')
-const { bounded, nearest, placeOf } = require('./core/call-site.js')
-const spans = require('./spans.js')
+const faults = require('../core/internal-errors.js')
+const { LIB } = require('../core/folders.js')
+const { native } = require('../core/addon.js')
+const { bounded, nearest, placeOf } = require('../core/call-site.js')
+const spans = require('../request/async-spans.js')
 
 /** What `spanOpen` takes apart again: handle + layer × 2³¹. */
 const LAYER_UNIT = 2 ** 31

@@ -5,8 +5,8 @@
  * (GraphQL, LoopBack, polka, plain `http`), or where the app knows a better name.
  */
 
-const options = require('./core/options.js')
-const { LABEL_LENGTH } = require('./places.js')
+const options = require('../core/options.js')
+const { LABEL_LENGTH } = require('./route-tree.js')
 
 /** As many as the record has rows. */
 const NAMES = 1024

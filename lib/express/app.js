@@ -2,13 +2,13 @@
 
 /*
  * What can be seen of an Express app from outside: its stack, its layers, the apps and routers mounted in it. The methods of the
- * Layer prototype are wrapped, for those who follow a request (route.js).
+ * Layer prototype are wrapped, for those who follow a request (route-tracker.js).
  */
 
-const faults = require('./core/internal-errors.js')
-const { passive } = require('./core/addon.js')
-const { study, attempt } = require('./pattern.js')
-const { pathname } = require('./target.js')
+const faults = require('../core/internal-errors.js')
+const { passive } = require('../core/addon.js')
+const { study, attempt } = require('./layer-pattern.js')
+const { pathname } = require('./request-path.js')
 
 const MOUNTED_APP = 'mounted_app' // what Express calls the closure in which it keeps one
 const MOUNT_DEPTH = 16 // a router may be mounted on itself

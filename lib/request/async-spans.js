@@ -16,9 +16,9 @@
 
 const { AsyncLocalStorage, createHook } = require('node:async_hooks')
 const net = require('node:net')
-const faults = require('./core/internal-errors.js')
-const { native } = require('./core/addon.js')
-const pools = require('./pools.js')
+const faults = require('../core/internal-errors.js')
+const { native } = require('../core/addon.js')
+const pools = require('./pool-callbacks.js')
 
 const ASKER = Symbol('plimsoll.asker')
 const NOBODY = 0

@@ -35,7 +35,7 @@ class Life {
     this.method = req.method
     this.url = req.originalUrl ?? req.url
     this.headers = req.headers
-    /** Of those who follow it through Express (route.js), and count its body (tap.js). */
+    /** Of those who follow it through Express (express/route-tracker.js), and count its body (tap.js). */
     this.trace = null
     this.tap = null
     /** Of those who tie things to it: its `Scope` (scope.js), and its `Owner` (owners.js). */
@@ -135,7 +135,7 @@ function meet(message) {
     const state = request._readableState
     if (state[LIFE] === undefined) start(request, response, state, socket[CONNECTION] ?? connectionOf(socket))
   } catch (error) {
-    require('./core/internal-errors.js').report('when a request came', error)
+    require('../core/internal-errors.js').report('when a request came', error)
   }
 }
 
@@ -194,7 +194,7 @@ function call(ended, life) {
   try {
     ended(life.req, life.res, life)
   } catch (error) {
-    require('./core/internal-errors.js').report('at the end of a request', error)
+    require('../core/internal-errors.js').report('at the end of a request', error)
   }
 }
 

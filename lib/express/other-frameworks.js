@@ -7,8 +7,8 @@
  * What the client wrote must not fill the table. A label that has no parameter in it is one of at most 64.
  */
 
-const { pathname } = require('./express.js')
-const { UNMATCHED, LABEL_LENGTH, masked } = require('./places.js')
+const { pathname } = require('./app.js')
+const { UNMATCHED, LABEL_LENGTH, masked } = require('./route-tree.js')
 
 const STRAYS = 64
 const PATTERNS = 512
