@@ -5,7 +5,7 @@ const { spawn } = require('node:child_process')
 const { mkdirSync, rmSync, symlinkSync, writeFileSync } = require('node:fs')
 const { dirname, join } = require('node:path')
 const test = require('node:test')
-const { find } = require('../lib/identity.js')
+const { find } = require('../lib/recorder/process-identity.js')
 const { show, folder } = require('./support/cli.js')
 const { request, until } = require('./support/http.js')
 

@@ -230,5 +230,5 @@ test('options without a prototype, and from another realm, are options', () => {
 
 test('a wrong option starts nothing', () => {
   assert.throws(() => plimsoll({ name: 1 }))
-  assert.equal(require('../lib/runtime.js').state.started, null)
+  assert.equal(require('../lib/recorder/recorder.js').state.started, null)
 })

@@ -6,10 +6,10 @@
 
 const copies = require('./core/copies.js')
 const { plimsoll, usage } = require('./track.js')
-const { memory, trim } = require('./memory.js')
+const { memory, trim } = require('./recorder/memory.js')
 const { snapshot } = require('./snapshot.js')
-const { on, off } = require('./findings.js')
-const { stats, lastDeath } = require('./stats.js')
+const { on, off } = require('./recorder/findings.js')
+const { stats, lastDeath } = require('./recorder/stats.js')
 
 module.exports = {
   plimsoll,
@@ -22,7 +22,7 @@ module.exports = {
   watchPool: require('./watch-pool.js'),
   watchListeners: require('./watch-listeners.js'),
   expectGone: require('./retained.js').expectGone,
-  metrics: require('./metrics.js'),
+  metrics: require('./recorder/metrics.js'),
   stats,
   route: require('./express/route-tracker.js').name,
   usage,

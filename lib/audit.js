@@ -6,7 +6,7 @@
  */
 
 const faults = require('./core/internal-errors.js')
-const { find } = require('./findings.js')
+const { find } = require('./recorder/findings.js')
 const { placeOfCode } = require('./express/layer-spans.js')
 const { FRAMES, take } = require('./core/call-site.js')
 const { handlerOf } = require('./express/route-tracker.js')

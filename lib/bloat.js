@@ -9,7 +9,7 @@
  */
 
 const faults = require('./core/internal-errors.js')
-const { find } = require('./findings.js')
+const { find } = require('./recorder/findings.js')
 const { definitionOf, nameOf, unwrapped } = require('./express/layer-spans.js')
 const owners = require('./owners.js')
 const routes = require('./express/route-tracker.js')

@@ -8,7 +8,7 @@
 
 const describe = require('./core/describe.js')
 const faults = require('./core/internal-errors.js')
-const { find } = require('./findings.js')
+const { find } = require('./recorder/findings.js')
 
 class Disposals {
   constructor(waitMs) {

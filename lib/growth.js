@@ -8,7 +8,7 @@
  * requests if the last third of the growth was about as fast as the whole, and the whole took more than a few requests.
  */
 
-const { find } = require('./findings.js')
+const { find } = require('./recorder/findings.js')
 const owners = require('./owners.js')
 
 /** Places by route; what does not fit is not counted. */

@@ -10,7 +10,7 @@ const linger = require('./linger.js')
 const options = require('./core/options.js')
 const rates = require('./rate.js')
 const refuse = require('./refuse.js')
-const runtime = require('./runtime.js')
+const runtime = require('./recorder/recorder.js')
 const tap = require('./tap.js')
 const { slotOf, routeOf } = require('./track.js')
 

@@ -9,7 +9,7 @@
  */
 
 const faults = require('./core/internal-errors.js')
-const { find } = require('./findings.js')
+const { find } = require('./recorder/findings.js')
 const { Tallies } = require('./growth.js')
 const { definitionOf, unwrapped } = require('./express/layer-spans.js')
 const { native } = require('./core/addon.js')
@@ -17,7 +17,7 @@ const options = require('./core/options.js')
 const { outside } = require('./core/outside-requests.js')
 const origins = require('./core/call-site.js')
 const owners = require('./owners.js')
-const runtime = require('./runtime.js')
+const runtime = require('./recorder/recorder.js')
 
 const AFTER_MS = 5000
 const MAJORS = 2

@@ -20,7 +20,7 @@ const { passive } = require('./core/addon.js')
 const options = require('./core/options.js')
 const origins = require('./core/call-site.js')
 const routes = require('./express/route-tracker.js')
-const runtime = require('./runtime.js')
+const runtime = require('./recorder/recorder.js')
 
 /** In the order in which they are looked for: to give back goes before to end. */
 const WAYS = ['release', Symbol.asyncDispose, Symbol.dispose, 'close', 'end', 'destroy', 'disconnect']

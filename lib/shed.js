@@ -7,7 +7,7 @@ const { lifeOf } = require('./request/lifecycle.js')
 const { native } = require('./core/addon.js')
 const options = require('./core/options.js')
 const refuse = require('./refuse.js')
-const runtime = require('./runtime.js')
+const runtime = require('./recorder/recorder.js')
 const tap = require('./tap.js')
 const { routeOf } = require('./track.js')
 

@@ -13,7 +13,7 @@ const { isMainThread } = require('node:worker_threads')
 const { workingDirectory } = require('./core/working-directory.js')
 const { native, reason } = require('./core/addon.js')
 const options = require('./core/options.js')
-const runtime = require('./runtime.js')
+const runtime = require('./recorder/recorder.js')
 
 const MODES = ['fork', 'stop']
 const EXTENSION = '.heapsnapshot'

@@ -10,7 +10,7 @@ const limit = require('./limit.js')
 const { native, reason } = require('./core/addon.js')
 const options = require('./core/options.js')
 const refuse = require('./refuse.js')
-const runtime = require('./runtime.js')
+const runtime = require('./recorder/recorder.js')
 const { Spooled, bodies, listen, cause, end } = require('./spooled.js')
 const tap = require('./tap.js')
 

@@ -10,7 +10,7 @@
 const fs = require('node:fs')
 const { IncomingMessage } = require('node:http')
 const faults = require('./core/internal-errors.js')
-const { find } = require('./findings.js')
+const { find } = require('./recorder/findings.js')
 const { placeOfCode } = require('./express/layer-spans.js')
 const origins = require('./core/call-site.js')
 const { outside } = require('./core/outside-requests.js')

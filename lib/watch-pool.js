@@ -10,7 +10,7 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks')
 const faults = require('./core/internal-errors.js')
-const { find } = require('./findings.js')
+const { find } = require('./recorder/findings.js')
 const { placeOfCode } = require('./express/layer-spans.js')
 const { passive } = require('./core/addon.js')
 const options = require('./core/options.js')

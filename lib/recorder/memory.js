@@ -7,9 +7,9 @@
 
 const { performance } = require('node:perf_hooks')
 const v8 = require('node:v8')
-const { native, reason } = require('./core/addon.js')
-const options = require('./core/options.js')
-const runtime = require('./runtime.js')
+const { native, reason } = require('../core/addon.js')
+const options = require('../core/options.js')
+const runtime = require('./recorder.js')
 
 const UNSUPPORTED = 'unsupported'
 /** How often the event loop is looked at while it may be stalled. */

@@ -6,7 +6,7 @@
 
 const v8 = require('node:v8')
 const { isMainThread, resourceLimits } = require('node:worker_threads')
-const options = require('./core/options.js')
+const options = require('../core/options.js')
 
 const DEFAULT_RESERVE = { percent: 5 }
 /** A reserve is to drain the requests in flight, not to live from. */

@@ -5,10 +5,10 @@
  * once, when it is new. Without a binary there is no record: then they are kept here, as many as it would hold.
  */
 
-const channels = require('./core/diagnostics.js')
-const faults = require('./core/internal-errors.js')
-const { native } = require('./core/addon.js')
-const options = require('./core/options.js')
+const channels = require('../core/diagnostics.js')
+const faults = require('../core/internal-errors.js')
+const { native } = require('../core/addon.js')
+const options = require('../core/options.js')
 
 /** As many as the record has room for beside leaks (FINDINGS_MAX less LEAKS_MAX in src/recorder/layout.rs). */
 const KEPT = 112
@@ -52,7 +52,7 @@ function find(finding, times = 1) {
 function isNew(finding, times) {
   if (native === null) return keep(finding, times)
   // A watcher may be on long before the first middleware is made; what it has found must not be lost.
-  require('./runtime.js').start()
+  require('./recorder.js').start()
   return native.finding(finding, times)
 }
 

@@ -6,7 +6,7 @@
 
 const { constants } = require('node:perf_hooks')
 const v8 = require('node:v8')
-const { native } = require('./core/addon.js')
+const { native } = require('../core/addon.js')
 
 const ROUNDS = 8
 /** Each round moves `external_memory`, and `used_heap_size`, by what it allocates. */

@@ -2,8 +2,8 @@
 
 const v8 = require('node:v8')
 const { withoutBinary } = require('./findings.js')
-const { native } = require('./core/addon.js')
-const runtime = require('./runtime.js')
+const { native } = require('../core/addon.js')
+const runtime = require('./recorder.js')
 
 /** Everything that is known of this process and its routes, as a plain object. */
 function stats() {

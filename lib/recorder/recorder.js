@@ -10,20 +10,20 @@ const { METHODS } = require('node:http')
 const { PerformanceObserver, constants, performance } = require('node:perf_hooks')
 const v8 = require('node:v8')
 const { isMainThread, threadId } = require('node:worker_threads')
-const channels = require('./core/diagnostics.js')
-const deaths = require('./deaths.js')
-const describe = require('./core/describe.js')
-const faults = require('./core/internal-errors.js')
+const channels = require('../core/diagnostics.js')
+const deaths = require('./last-death.js')
+const describe = require('../core/describe.js')
+const faults = require('../core/internal-errors.js')
 const findings = require('./findings.js')
-const heapOptions = require('./heap-options.js')
-const { identity } = require('./identity.js')
-const leaks = require('./leaks.js')
-const lifetime = require('./request/lifecycle.js')
-const { native, passive, reason } = require('./core/addon.js')
-const { outside } = require('./core/outside-requests.js')
-const probe = require('./probe.js')
-const sites = require('./sites.js')
-const spans = require('./request/async-spans.js')
+const heapOptions = require('./heap-limit.js')
+const { identity } = require('./process-identity.js')
+const leaks = require('./options.js')
+const lifetime = require('../request/lifecycle.js')
+const { native, passive, reason } = require('../core/addon.js')
+const { outside } = require('../core/outside-requests.js')
+const probe = require('./heap-probe.js')
+const sites = require('../sites.js')
+const spans = require('../request/async-spans.js')
 
 const { heapFigures } = probe
 const TICK_MS = 250
@@ -254,7 +254,7 @@ function announce() {
 
 /** Not before it is needed: it takes snapshots, which need what is here. */
 function paths() {
-  return require('./paths.js')
+  return require('../paths.js')
 }
 
 /** A leak was found, or has stopped. */

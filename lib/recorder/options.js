@@ -5,7 +5,7 @@
  * it is.
  */
 
-const options = require('./core/options.js')
+const options = require('../core/options.js')
 
 const DEFAULTS = { trend: true, sites: true, snapshots: null }
 const KNOWN = ['trend', 'sites', 'snapshots']

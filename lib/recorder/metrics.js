@@ -1,9 +1,9 @@
 'use strict'
 
 const { setTimeout } = require('node:timers')
-const { native, reason } = require('./core/addon.js')
-const options = require('./core/options.js')
-const runtime = require('./runtime.js')
+const { native, reason } = require('../core/addon.js')
+const options = require('../core/options.js')
+const runtime = require('./recorder.js')
 
 const OPENMETRICS = 'application/openmetrics-text'
 const CONTENT_TYPES = {
