@@ -389,7 +389,7 @@ test('a client that goes away is the error of body-parser, once, and all is free
 
 test('while the disk lags the socket is not read, and the body is whole all the same', async t => {
   const { native } = require('../lib/core/addon.js')
-  const { bodies } = require('../lib/spooled.js')
+  const { bodies } = require('../lib/body/spooled-body.js')
   const { spoolWrite, spoolPoll } = native
   let lagging = true
   t.after(() => Object.assign(native, { spoolWrite, spoolPoll }))

@@ -13,11 +13,11 @@ const { stats, lastDeath } = require('./recorder/stats.js')
 
 module.exports = {
   plimsoll,
-  limit: require('./limit.js'),
+  limit: require('./body/limit.js'),
   shed: require('./shed.js'),
   ready: require('./ready.js'),
-  attach: require('./attach.js'),
-  spool: require('./spool.js'),
+  attach: require('./body/expect-continue.js'),
+  spool: require('./body/spool.js'),
   scope: require('./scope.js'),
   watchPool: require('./watch-pool.js'),
   watchListeners: require('./watch-listeners.js'),

@@ -6,9 +6,9 @@ const hook = require('./core/hook.js')
 const { lifeOf } = require('./request/lifecycle.js')
 const { native } = require('./core/addon.js')
 const options = require('./core/options.js')
-const refuse = require('./refuse.js')
+const refuse = require('./body/refuse.js')
 const runtime = require('./recorder/recorder.js')
-const tap = require('./tap.js')
+const tap = require('./body/tap.js')
 const { routeOf } = require('./track.js')
 
 const EXEMPT = ['/healthz', '/livez', '/readyz', '/health', '/metrics']

@@ -17,7 +17,7 @@ const runtime = require('./recorder/recorder.js')
 const { onSignal } = require('./snapshot.js')
 const sites = require('./sites.js')
 const spans = require('./request/async-spans.js')
-const tap = require('./tap.js')
+const tap = require('./body/tap.js')
 const watching = require('./watch.js')
 
 const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))

@@ -35,7 +35,7 @@ class Life {
     this.method = req.method
     this.url = req.originalUrl ?? req.url
     this.headers = req.headers
-    /** Of those who follow it through Express (express/route-tracker.js), and count its body (tap.js). */
+    /** Of those who follow it through Express (express/route-tracker.js), and count its body (body/tap.js). */
     this.trace = null
     this.tap = null
     /** Of those who tie things to it: its `Scope` (scope.js), and its `Owner` (owners.js). */

@@ -10,8 +10,8 @@
  * late hangs), or without a listener (an uncaught exception); `'end'` (the body looks whole).
  */
 
-const { atEnd, isOver } = require('./request/lifecycle.js')
-const linger = require('./linger.js')
+const { atEnd, isOver } = require('../request/lifecycle.js')
+const linger = require('./lingering-close.js')
 const tap = require('./tap.js')
 
 /**

@@ -6,11 +6,11 @@
  */
 
 const { Readable } = require('node:stream')
-const { native } = require('./core/addon.js')
-const { anyLifeOf, atEnd, lastingLife } = require('./request/lifecycle.js')
-const { onFirstRead } = require('./reading.js')
-const spans = require('./request/async-spans.js')
-const counters = native ?? require('./plain.js')
+const { native } = require('../core/addon.js')
+const { anyLifeOf, atEnd, lastingLife } = require('../request/lifecycle.js')
+const { onFirstRead } = require('./first-read.js')
+const spans = require('../request/async-spans.js')
+const counters = native ?? require('./js-counter.js')
 
 /** One request's tap; garbage with the request. */
 class Tap {
@@ -45,7 +45,7 @@ class Tap {
     this.onOver = null
     /** Bounds that are only watched: `{ limit, passed(received) }`, each told once. */
     this.watched = null
-    /** Takes the chunks in the place of the readers: `{ take(chunk), made }` (inflate.js). */
+    /** Takes the chunks in the place of the readers: `{ take(chunk), made }` (decompress.js). */
     this.inflating = null
   }
 }

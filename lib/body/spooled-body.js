@@ -11,8 +11,8 @@ const { Readable } = require('node:stream')
 const { fileURLToPath } = require('node:url')
 const util = require('node:util')
 const createError = require('http-errors')
-const { native } = require('./core/addon.js')
-const options = require('./core/options.js')
+const { native } = require('../core/addon.js')
+const options = require('../core/options.js')
 
 /** Of a stream; also how far it reads ahead. */
 const CHUNK = 64 * 1024

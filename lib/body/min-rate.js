@@ -6,8 +6,8 @@
  * who trickles runs out. Time in which the app does not read is not the client's. One timer looks at all of them.
  */
 
-const options = require('./core/options.js')
-const { outside } = require('./core/outside-requests.js')
+const options = require('../core/options.js')
+const { outside } = require('../core/outside-requests.js')
 const tap = require('./tap.js')
 
 const LOOK_EVERY_MS = 250

@@ -1,18 +1,18 @@
 'use strict'
 
 const budgets = require('./budget.js')
-const channels = require('./core/diagnostics.js')
-const { native } = require('./core/addon.js')
-const { tooLarge, tooSlow } = require('./core/errors.js')
-const inflate = require('./inflate.js')
-const limits = require('./limits.js')
-const linger = require('./linger.js')
-const options = require('./core/options.js')
-const rates = require('./rate.js')
+const channels = require('../core/diagnostics.js')
+const { native } = require('../core/addon.js')
+const { tooLarge, tooSlow } = require('../core/errors.js')
+const inflate = require('./decompress.js')
+const limits = require('./limit-rules.js')
+const linger = require('./lingering-close.js')
+const options = require('../core/options.js')
+const rates = require('./min-rate.js')
 const refuse = require('./refuse.js')
-const runtime = require('./recorder/recorder.js')
+const runtime = require('../recorder/recorder.js')
 const tap = require('./tap.js')
-const { slotOf, routeOf } = require('./track.js')
+const { slotOf, routeOf } = require('../track.js')
 
 const OPTIONS = ['limit', 'routes', 'fallback', 'defer', 'budget', 'minRate', 'linger', 'inflate', 'report']
 /** From this budget on, decoders of compressed bodies count in it: a smaller one has no room for any. */

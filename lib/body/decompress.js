@@ -12,12 +12,12 @@
  */
 
 const { retryAfterS } = require('./budget.js')
-const { encodingInvalid, encodingUnsupported, overBudget, tooLarge, windowTooLarge } = require('./core/errors.js')
-const faults = require('./core/internal-errors.js')
-const { atEnd } = require('./request/lifecycle.js')
-const { native } = require('./core/addon.js')
-const options = require('./core/options.js')
-const reading = require('./reading.js')
+const { encodingInvalid, encodingUnsupported, overBudget, tooLarge, windowTooLarge } = require('../core/errors.js')
+const faults = require('../core/internal-errors.js')
+const { atEnd } = require('../request/lifecycle.js')
+const { native } = require('../core/addon.js')
+const options = require('../core/options.js')
+const reading = require('./first-read.js')
 const refuse = require('./refuse.js')
 const tap = require('./tap.js')
 

@@ -5,9 +5,9 @@
  * known before a byte is read. A function that fails is replaced by the fallback, 0 by default: a guard never fails open.
  */
 
-const hook = require('./core/hook.js')
-const limitsByRoute = require('./limits-by-route.js')
-const options = require('./core/options.js')
+const hook = require('../core/hook.js')
+const limitsByRoute = require('./limit-by-route.js')
+const options = require('../core/options.js')
 
 const LIMIT_TAKES = `${options.SIZE_TAKES}; or sizes by content type, or a function`
 const TYPE = /^[a-z0-9!#$&^_.+-]+\/(?:\*|[a-z0-9!#$&^_.+-]+)$/i

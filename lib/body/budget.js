@@ -7,13 +7,13 @@
  *
  * 1. A share of the budget is kept for small bodies.
  * 2. `perClient` bounds what the bodies of one client hold.
- * 3. `minRate` grows with what a body holds (rate.js).
+ * 3. `minRate` grows with what a body holds (min-rate.js).
  */
 
 const net = require('node:net')
-const { overBudget, tooLarge } = require('./core/errors.js')
-const hook = require('./core/hook.js')
-const options = require('./core/options.js')
+const { overBudget, tooLarge } = require('../core/errors.js')
+const hook = require('../core/hook.js')
+const options = require('../core/options.js')
 const tap = require('./tap.js')
 
 const RETRY_AFTER_S = [1, 5]
