@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict')
 const test = require('node:test')
 const plimsoll = require('..')
-const { Tallies } = require('../lib/growth.js')
+const { Tallies } = require('../lib/leaks/growth-tally.js')
 
 const ENOUGH = 60
 let requests = 0

@@ -7,7 +7,7 @@
 const copies = require('./core/copies.js')
 const { plimsoll, usage } = require('./track.js')
 const { memory, trim } = require('./recorder/memory.js')
-const { snapshot } = require('./snapshot.js')
+const { snapshot } = require('./heap/take-snapshot.js')
 const { on, off } = require('./recorder/findings.js')
 const { stats, lastDeath } = require('./recorder/stats.js')
 
@@ -18,17 +18,17 @@ module.exports = {
   ready: require('./ready.js'),
   attach: require('./body/expect-continue.js'),
   spool: require('./body/spool.js'),
-  scope: require('./scope.js'),
-  watchPool: require('./watch-pool.js'),
-  watchListeners: require('./watch-listeners.js'),
-  expectGone: require('./retained.js').expectGone,
+  scope: require('./scope/scope.js'),
+  watchPool: require('./leaks/pool-connections.js'),
+  watchListeners: require('./leaks/listeners.js'),
+  expectGone: require('./leaks/retained-requests.js').expectGone,
   metrics: require('./recorder/metrics.js'),
   stats,
   route: require('./express/route-tracker.js').name,
   usage,
   // Loaded when it is called: no server needs it.
   soak: (app, options) => require('./soak').soak(app, options),
-  heap: require('./heap.js'),
+  heap: require('./heap/read-snapshot.js'),
   memory,
   trim,
   snapshot,

@@ -2,7 +2,7 @@
 
 const { METHODS } = require('node:http')
 const os = require('node:os')
-const { watch: auditResponse } = require('./audit.js')
+const { watch: auditResponse } = require('./leaks/large-responses.js')
 const faults = require('./core/internal-errors.js')
 const heapOptions = require('./recorder/heap-limit.js')
 const { begin, settled, lifeOf } = require('./request/lifecycle.js')
@@ -11,14 +11,14 @@ const leaksOf = require('./recorder/options.js').settingsOf
 const { guarded } = require('./core/logger.js')
 const { native, passive } = require('./core/addon.js')
 const options = require('./core/options.js')
-const owners = require('./owners.js')
+const owners = require('./leaks/request-owner.js')
 const routes = require('./express/route-tracker.js')
 const runtime = require('./recorder/recorder.js')
-const { onSignal } = require('./snapshot.js')
-const sites = require('./sites.js')
+const { onSignal } = require('./heap/take-snapshot.js')
+const sites = require('./leaks/allocation-sites.js')
 const spans = require('./request/async-spans.js')
 const tap = require('./body/tap.js')
-const watching = require('./watch.js')
+const watching = require('./leaks/index.js')
 
 const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
 /** A client that went away before anything was answered: nginx's status for it. */

@@ -35,7 +35,7 @@ listen(app, {
   heap: () => v8.getHeapStatistics(),
   warnings: () => warnings,
   sampler: () => {
-    const { Profiler } = require('../../lib/profiler.js')
+    const { Profiler } = require('../../lib/leaks/heap-profiler.js')
     const { native } = require('../../lib/core/addon.js')
     const profiler = new Profiler()
     const majors = native.majorCollections()

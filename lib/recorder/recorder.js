@@ -22,7 +22,7 @@ const lifetime = require('../request/lifecycle.js')
 const { native, passive, reason } = require('../core/addon.js')
 const { outside } = require('../core/outside-requests.js')
 const probe = require('./heap-probe.js')
-const sites = require('../sites.js')
+const sites = require('../leaks/allocation-sites.js')
 const spans = require('../request/async-spans.js')
 
 const { heapFigures } = probe
@@ -254,7 +254,7 @@ function announce() {
 
 /** Not before it is needed: it takes snapshots, which need what is here. */
 function paths() {
-  return require('../paths.js')
+  return require('../leaks/leak-snapshots.js')
 }
 
 /** A leak was found, or has stopped. */

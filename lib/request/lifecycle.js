@@ -38,7 +38,7 @@ class Life {
     /** Of those who follow it through Express (express/route-tracker.js), and count its body (body/tap.js). */
     this.trace = null
     this.tap = null
-    /** Of those who tie things to it: its `Scope` (scope.js), and its `Owner` (owners.js). */
+    /** Of those who tie things to it: its `Scope` (scope/scope.js), and its `Owner` (leaks/request-owner.js). */
     this.scope = null
     this.owner = null
     /** By `shed()`. */

@@ -6,7 +6,7 @@
  */
 
 const { join } = require('node:path')
-const heap = require('../heap.js')
+const heap = require('../heap/read-snapshot.js')
 const { native } = require('../core/addon.js')
 const { SoakError } = require('./error.js')
 const { Series } = require('./series.js')

@@ -8,12 +8,12 @@
  * value of their own.
  */
 
-const faults = require('./core/internal-errors.js')
-const { find } = require('./recorder/findings.js')
-const { definitionOf, nameOf, unwrapped } = require('./express/layer-spans.js')
-const owners = require('./owners.js')
-const routes = require('./express/route-tracker.js')
-const { sizeOf } = require('./size.js')
+const faults = require('../core/internal-errors.js')
+const { find } = require('../recorder/findings.js')
+const { definitionOf, nameOf, unwrapped } = require('../express/layer-spans.js')
+const owners = require('./request-owner.js')
+const routes = require('../express/route-tracker.js')
+const { sizeOf } = require('./object-size.js')
 
 const EVERY_MS = 100
 /** What Express and its parsers put there: theirs, or the request's own body. */
@@ -145,7 +145,7 @@ function isOwn(name, value) {
   const mark = typeof value === 'string' ? `${value.length} ${value.slice(0, ENDS)} ${value.slice(-ENDS)}` : ''
   const before = candidates.get(name)
   if (before === undefined && candidates.size < CANDIDATES) candidates.set(name, mark)
-  // Objects that have been counted before are not counted again (size.js), so these are others.
+  // Objects that have been counted before are not counted again (object-size.js), so these are others.
   return before !== undefined && (mark === '' || mark !== before)
 }
 

@@ -5,7 +5,7 @@
  * that nobody gives back is.
  */
 
-const { within } = require('./owners.js')
+const { within } = require('./request-owner.js')
 
 const TAKES = 'a pool of pg, mysql2, mysql, generic-pool or tarn, or a knex instance'
 

@@ -11,11 +11,11 @@
 const { syncBuiltinESMExports } = require('node:module')
 const timers = require('node:timers')
 const { promisify } = require('node:util')
-const faults = require('./core/internal-errors.js')
-const { Tallies } = require('./growth.js')
-const { placeOfCode } = require('./express/layer-spans.js')
-const origins = require('./core/call-site.js')
-const owners = require('./owners.js')
+const faults = require('../core/internal-errors.js')
+const { Tallies } = require('./growth-tally.js')
+const { placeOfCode } = require('../express/layer-spans.js')
+const origins = require('../core/call-site.js')
+const owners = require('./request-owner.js')
 
 /** Shorter ones are no matter, even if they outlive their request. */
 const LONG_MS = 30_000

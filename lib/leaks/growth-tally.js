@@ -8,8 +8,8 @@
  * requests if the last third of the growth was about as fast as the whole, and the whole took more than a few requests.
  */
 
-const { find } = require('./recorder/findings.js')
-const owners = require('./owners.js')
+const { find } = require('../recorder/findings.js')
+const owners = require('./request-owner.js')
 
 /** Places by route; what does not fit is not counted. */
 const TALLIES = 1024

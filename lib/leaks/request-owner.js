@@ -11,9 +11,9 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks')
 const channel = require('node:diagnostics_channel')
-const faults = require('./core/internal-errors.js')
-const { begin } = require('./request/lifecycle.js')
-const routes = require('./express/route-tracker.js')
+const faults = require('../core/internal-errors.js')
+const { begin } = require('../request/lifecycle.js')
+const routes = require('../express/route-tracker.js')
 
 /** Requests are counted for so many routes; of the others there is no rate. */
 const ROUTES = 1024
@@ -35,9 +35,9 @@ class Owner {
     /** Known once it is over. */
     this.title = undefined
     this.things = null
-    /** Of one whose bloat is looked at (bloat.js). */
+    /** Of one whose bloat is looked at (large-properties.js). */
     this.sample = null
-    /** Whether it is watched after its end (retained.js). */
+    /** Whether it is watched after its end (retained-requests.js). */
     this.watched = false
     /** The function of the app that had the request last, from its end until what outlives it has been named. */
     this.handler = null
@@ -68,7 +68,7 @@ function within(owner, work) {
 function start() {
   if (started) return
   started = true
-  require('./request/lifecycle.js').meetAll()
+  require('../request/lifecycle.js').meetAll()
   channel.subscribe('http.server.request.start', ({ request, response }) => {
     try {
       storage.enterWith(meet(request, response))

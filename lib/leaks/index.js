@@ -4,7 +4,7 @@
  * What `plimsoll({ watch })` switches on beside the recording.
  */
 
-const options = require('./core/options.js')
+const options = require('../core/options.js')
 
 const KNOWN = ['retained', 'bloat', 'timers', 'streams']
 const BLOAT_OVER = 2 ** 20
@@ -29,10 +29,10 @@ function bloatOf(where, given) {
 
 /** Watchers stay on for the life of the process; what was started once stays as it is. */
 function start(settings) {
-  if (settings.retained) require('./retained.js').start()
-  if (settings.bloat !== null) require('./bloat.js').start(settings.bloat)
+  if (settings.retained) require('./retained-requests.js').start()
+  if (settings.bloat !== null) require('./large-properties.js').start(settings.bloat)
   if (settings.timers) require('./timers.js').start()
-  if (settings.streams) require('./streams.js').start()
+  if (settings.streams) require('./open-streams.js').start()
 }
 
 module.exports = { settingsOf, start }

@@ -4,8 +4,8 @@
  * Heap snapshots, read natively: nothing of one is on the JavaScript heap but what is asked for.
  */
 
-const { native, reason } = require('./core/addon.js')
-const options = require('./core/options.js')
+const { native, reason } = require('../core/addon.js')
+const options = require('../core/options.js')
 
 const OPEN = 'heap.open(path, options)'
 /** Ids have 32 bits; 0 is no object's. */

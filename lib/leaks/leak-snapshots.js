@@ -1,18 +1,18 @@
 'use strict'
 
 /*
- * What a leak is and what holds it: two heap snapshots by a child (lib/snapshot.js), when the native side says so (src/trend/pair.rs), which then has
+ * What a leak is and what holds it: two heap snapshots by a child (lib/heap/take-snapshot.js), when the native side says so (src/trend/pair.rs), which then has
  * another process compare them. Nothing here holds the process open.
  */
 
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
-const describe = require('./core/describe.js')
-const faults = require('./core/internal-errors.js')
-const { ROOT } = require('./core/folders.js')
-const { native } = require('./core/addon.js')
-const snapshots = require('./snapshot.js')
+const describe = require('../core/describe.js')
+const faults = require('../core/internal-errors.js')
+const { ROOT } = require('../core/folders.js')
+const { native } = require('../core/addon.js')
+const snapshots = require('../heap/take-snapshot.js')
 
 /** What reads snapshots: `plimsoll heap`. */
 const SCRIPT = path.join(ROOT, 'bin', 'plimsoll.js')

@@ -11,17 +11,17 @@
 
 const { EventEmitter } = require('node:events')
 const net = require('node:net')
-const describe = require('./core/describe.js')
-const faults = require('./core/internal-errors.js')
-const { find } = require('./recorder/findings.js')
-const { LIB } = require('./core/folders.js')
-const { Tallies } = require('./growth.js')
-const { originOf, placeOfCode } = require('./express/layer-spans.js')
-const { passive } = require('./core/addon.js')
-const options = require('./core/options.js')
-const origins = require('./core/call-site.js')
-const owners = require('./owners.js')
-const runtime = require('./recorder/recorder.js')
+const describe = require('../core/describe.js')
+const faults = require('../core/internal-errors.js')
+const { find } = require('../recorder/findings.js')
+const { LIB } = require('../core/folders.js')
+const { Tallies } = require('./growth-tally.js')
+const { originOf, placeOfCode } = require('../express/layer-spans.js')
+const { passive } = require('../core/addon.js')
+const options = require('../core/options.js')
+const origins = require('../core/call-site.js')
+const owners = require('./request-owner.js')
+const runtime = require('../recorder/recorder.js')
 
 const ENOUGH = 60
 const NAME_CHARS = 64

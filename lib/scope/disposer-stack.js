@@ -6,9 +6,9 @@
  * for, and one that throws is reported at once.
  */
 
-const describe = require('./core/describe.js')
-const faults = require('./core/internal-errors.js')
-const { find } = require('./recorder/findings.js')
+const describe = require('../core/describe.js')
+const faults = require('../core/internal-errors.js')
+const { find } = require('../recorder/findings.js')
 
 class Disposals {
   constructor(waitMs) {

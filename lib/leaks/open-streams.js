@@ -9,12 +9,12 @@
 
 const fs = require('node:fs')
 const { IncomingMessage } = require('node:http')
-const faults = require('./core/internal-errors.js')
-const { find } = require('./recorder/findings.js')
-const { placeOfCode } = require('./express/layer-spans.js')
-const origins = require('./core/call-site.js')
-const { outside } = require('./core/outside-requests.js')
-const owners = require('./owners.js')
+const faults = require('../core/internal-errors.js')
+const { find } = require('../recorder/findings.js')
+const { placeOfCode } = require('../express/layer-spans.js')
+const origins = require('../core/call-site.js')
+const { outside } = require('../core/outside-requests.js')
+const owners = require('./request-owner.js')
 
 /** For a handler's own `'close'` listener to close it. */
 const GRACE_MS = 500
