@@ -5,7 +5,7 @@
  */
 
 const copies = require('./core/copies.js')
-const { plimsoll, usage } = require('./track.js')
+const { plimsoll, usage } = require('./tracking/track.js')
 const { memory, trim } = require('./recorder/memory.js')
 const { snapshot } = require('./heap/take-snapshot.js')
 const { on, off } = require('./recorder/findings.js')
@@ -14,8 +14,8 @@ const { stats, lastDeath } = require('./recorder/stats.js')
 module.exports = {
   plimsoll,
   limit: require('./body/limit.js'),
-  shed: require('./shed.js'),
-  ready: require('./ready.js'),
+  shed: require('./overload/shed.js'),
+  ready: require('./overload/readiness.js'),
   attach: require('./body/expect-continue.js'),
   spool: require('./body/spool.js'),
   scope: require('./scope/scope.js'),

@@ -12,7 +12,7 @@ const rates = require('./min-rate.js')
 const refuse = require('./refuse.js')
 const runtime = require('../recorder/recorder.js')
 const tap = require('./tap.js')
-const { slotOf, routeOf } = require('../track.js')
+const { slotOf, routeOf } = require('../tracking/track.js')
 
 const OPTIONS = ['limit', 'routes', 'fallback', 'defer', 'budget', 'minRate', 'linger', 'inflate', 'report']
 /** From this budget on, decoders of compressed bodies count in it: a smaller one has no room for any. */

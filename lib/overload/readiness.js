@@ -1,8 +1,8 @@
 'use strict'
 
-const { native } = require('./core/addon.js')
-const options = require('./core/options.js')
-const runtime = require('./recorder/recorder.js')
+const { native } = require('../core/addon.js')
+const options = require('../core/options.js')
+const runtime = require('../recorder/recorder.js')
 const shed = require('./shed.js')
 
 /** Handler for readiness: 503 while any `shed()` of this thread refuses, 200 else. */
