@@ -12,7 +12,7 @@ const { SoakError } = require('./error.js')
 const { run } = require('./index.js')
 const { appOf, settingsOf } = require('./options.js')
 const { Progress } = require('./progress.js')
-const { stopAll } = require('./server.js')
+const { stopAll } = require('./app-process.js')
 
 const CODES = { passed: 0, failed: 1, undecided: 2 }
 const NO_VERDICT = 2

@@ -14,7 +14,7 @@ const { Load } = require('./load.js')
 const { appOf, settingsOf } = require('./options.js')
 const { routesFor } = require('./routes.js')
 const { Rounds } = require('./rounds.js')
-const { Server } = require('./server.js')
+const { Server } = require('./app-process.js')
 
 const NO_MALLOC = "native memory is not known here: the C library's malloc does not tell"
 

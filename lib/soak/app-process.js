@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * The app in a process of its own, as the main module, with child.js in front of it.
+ * The app in a process of its own, as the main module, with soak/child/main.js in front of it.
  */
 
 const { fork } = require('node:child_process')
@@ -51,9 +51,9 @@ class Server {
       execArgv: [
         '--expose-gc',
         '--require',
-        join(__dirname, 'child.js'),
+        join(__dirname, 'child', 'main.js'),
         ...execArgv,
-        ...(hooks ? ['--import', pathToFileURL(join(__dirname, 'imported.mjs')).href] : [])
+        ...(hooks ? ['--import', pathToFileURL(join(__dirname, 'child', 'imported.mjs')).href] : [])
       ],
       env: { NODE_ENV: 'production', ...process.env, NODE_TEST_CONTEXT: '', PORT: '0', ...env, PLIMSOLL_SOAK: begin },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc']
@@ -90,7 +90,7 @@ class Server {
     }
   }
 
-  /** Resolves to what `meet` of questions.js tells. */
+  /** Resolves to what `meet` of soak/child/probes.js tells. */
   started() {
     const late = () =>
       this.settle('started', this.failure('does not come round to say whether it listens: its event loop stands'))

@@ -3,6 +3,6 @@
  * Before, it would be without their hooks, and fail for Node as well.
  */
 
-import child from './child.js'
+import child from './main.js'
 
 child.imported()

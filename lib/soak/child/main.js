@@ -29,7 +29,7 @@ function begin({ token, folder, startMs, hooks }) {
     : Promise.resolve()
   delete process.env.PLIMSOLL_SOAK
   globalThis[Symbol.for('plimsoll.unrecorded')] = true
-  const own = arg => arg === __filename || arg?.endsWith('/soak/imported.mjs')
+  const own = arg => arg === __filename || arg?.endsWith('/soak/child/imported.mjs')
   process.execArgv = process.execArgv.filter((arg, i, all) => !own(arg) && !own(all[i + 1]))
   for (const flag of FLAGS) v8.setFlagsFromString(flag)
   // Nothing is to be left behind, and an app may have handlers that keep a process that has lost its parent.
@@ -38,7 +38,7 @@ function begin({ token, folder, startMs, hooks }) {
     process.kill(process.pid, 'SIGKILL')
   })
   const send = message => process.send({ ...message, token }, () => {})
-  const questions = require('./questions.js')
+  const questions = require('./probes.js')
   process.on('message', async message => {
     if (message?.token !== token) return
     const { id, question, detail } = message

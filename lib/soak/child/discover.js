@@ -4,7 +4,7 @@
  * The GET routes of an Express app, for who names none. The layers are only looked at: nothing is wrapped.
  */
 
-const { study } = require('../express/layer-pattern.js')
+const { study } = require('../../express/layer-pattern.js')
 
 const DEPTH = 16
 

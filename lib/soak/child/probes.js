@@ -7,8 +7,8 @@
 const fs = require('node:fs')
 const { setTimeout: pause } = require('node:timers/promises')
 const v8 = require('node:v8')
-const { native } = require('../core/addon.js')
-const { Profiler } = require('../leaks/heap-profiler.js')
+const { native } = require('../../core/addon.js')
+const { Profiler } = require('../../leaks/heap-profiler.js')
 const { routesOf } = require('./discover.js')
 
 /** Collections at a time: what a finalizer lets go of is free for the next one only. Then, until nothing is freed any more. */
