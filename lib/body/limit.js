@@ -2,7 +2,7 @@
 
 const budgets = require('./budget.js')
 const channels = require('../core/diagnostics.js')
-const { native } = require('../core/addon.js')
+const { announceMissingBinary, native } = require('../core/addon.js')
 const { tooLarge, tooSlow } = require('../core/errors.js')
 const inflate = require('./decompress.js')
 const limits = require('./limit-rules.js')
@@ -10,7 +10,6 @@ const linger = require('./lingering-close.js')
 const options = require('../core/options.js')
 const rates = require('./min-rate.js')
 const refuse = require('./refuse.js')
-const runtime = require('../recorder/recorder.js')
 const tap = require('./tap.js')
 const { slotOf, routeOf } = require('../tracking/track.js')
 
@@ -28,7 +27,7 @@ const BY = { 'entity.too.large': 'size', 'budget.exceeded': 'budget', 'request.t
 function limit(value) {
   const { limitOf, defer, budget, rate, caps, inflating, report } = settingsOf(value)
   const decoderBudget = budget !== null && budget.bytes >= DECODERS_FROM ? budget.bytes : undefined
-  runtime.announceMissingBinary()
+  announceMissingBinary()
 
   return function plimsollLimit(req, res, next) {
     const length = tap.announcedLength(req)

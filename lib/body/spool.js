@@ -7,7 +7,8 @@ const createError = require('http-errors')
 const { atEnd } = require('../request/lifecycle.js')
 const hook = require('../core/hook.js')
 const limit = require('./limit.js')
-const { native, reason } = require('../core/addon.js')
+const { announceMissingBinary, native, reason } = require('../core/addon.js')
+const { warn } = require('../core/logger.js')
 const options = require('../core/options.js')
 const refuse = require('./refuse.js')
 const runtime = require('../recorder/recorder.js')
@@ -29,7 +30,7 @@ const warned = new Set()
  */
 function spool(given) {
   const { memory, dir, wanted, guard } = settingsOf(given)
-  runtime.announceMissingBinary()
+  announceMissingBinary()
   if (native === null) return unavailable(wanted)
   const place = placeOf(dir, memory)
 
@@ -86,7 +87,7 @@ function placeOf(dir, memory) {
 function warnOnce(message) {
   if (warned.has(message)) return
   warned.add(message)
-  runtime.warn(runtime.state.settings?.log, `plimsoll: ${message}`, 'PLIMSOLL_SPOOL')
+  warn(runtime.state.settings?.log, `plimsoll: ${message}`, 'PLIMSOLL_SPOOL')
 }
 
 /** Without a binary bodies are not read: nobody downstream may take an unread one for one that is empty. */

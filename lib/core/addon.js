@@ -5,6 +5,7 @@
  */
 
 const { rival } = require('./copies.js')
+const { warn } = require('./logger.js')
 
 exports.native = null
 exports.reason = null
@@ -21,4 +22,18 @@ if (process.env.PLIMSOLL === 'off') {
   } catch (error) {
     exports.reason = require('./no-binary.js').reasonOf(error)
   }
+}
+
+let announced = false
+
+/** Without a binary: one warning, when the first middleware is made. */
+exports.announceMissingBinary = function announceMissingBinary(log) {
+  if (exports.native !== null || announced) return
+  announced = true
+  if (process.env.PLIMSOLL === 'off') return
+  warn(
+    log,
+    `plimsoll: ${exports.reason}. Limits are enforced in JavaScript; nothing is tracked, recorded or shed.`,
+    exports.passive ? 'PLIMSOLL_COPIES' : 'PLIMSOLL_NO_BINARY'
+  )
 }

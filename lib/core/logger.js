@@ -24,4 +24,10 @@ function guarded(logger) {
   return { info: method('info'), warn: method('warn'), error: method('error') }
 }
 
-module.exports = { guarded }
+/** A warning to the app's logger, or, where there is none, of the process. */
+function warn(log, message, code) {
+  if (log) log.warn(message)
+  else process.emitWarning(message, { code })
+}
+
+module.exports = { guarded, warn }

@@ -12,6 +12,7 @@ const v8 = require('node:v8')
 const { isMainThread } = require('node:worker_threads')
 const { workingDirectory } = require('../core/working-directory.js')
 const { native, reason } = require('../core/addon.js')
+const { warn } = require('../core/logger.js')
 const options = require('../core/options.js')
 const runtime = require('../recorder/recorder.js')
 
@@ -217,7 +218,7 @@ function onSignal(signal, log) {
         if (log) log.info(message)
         else process.stderr.write(`${message}\n`)
       },
-      error => runtime.warn(log, error.message, CODE)
+      error => warn(log, error.message, CODE)
     )
   })
 }

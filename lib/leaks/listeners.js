@@ -18,6 +18,7 @@ const { LIB } = require('../core/folders.js')
 const { Tallies } = require('./growth-tally.js')
 const { originOf, placeOfCode } = require('../express/layer-spans.js')
 const { passive } = require('../core/addon.js')
+const { warn } = require('../core/logger.js')
 const options = require('../core/options.js')
 const origins = require('../core/call-site.js')
 const owners = require('./request-owner.js')
@@ -288,7 +289,7 @@ function join(warning) {
       const { title, origin } = behind.tally
       find({ kind: 'listener', route: title, origin: origin ?? undefined, severity: 'warning', advice })
     } else {
-      runtime.warn(runtime.state.settings?.log, `plimsoll: listeners of ${what}`, 'PLIMSOLL_LISTENERS')
+      warn(runtime.state.settings?.log, `plimsoll: listeners of ${what}`, 'PLIMSOLL_LISTENERS')
     }
   })
 }

@@ -4,6 +4,8 @@
  * What a start says of the last process that died.
  */
 
+const { warn } = require('../core/logger.js')
+
 /** What memory killed. */
 const MEMORY = ['heap limit', 'cgroup OOM']
 const WARNED = [...MEMORY, 'uncaught exception', 'blocked loop']
@@ -11,7 +13,7 @@ const CODE = 'PLIMSOLL_LAST_DEATH'
 const PLAIN = /^[\w@%+=:,./-]+$/
 
 /** A warning where there is something to repair, a line for the logger where it was killed, nothing where it was stopped. */
-function tell(death, settings, warn) {
+function tell(death, settings) {
   if (isOrdinary(death)) return
   const text = `plimsoll: the last process of "${settings.name}" died: ${death.cause}. ${sentences(death, settings).join(' ')}`
   if (WARNED.includes(death.cause)) warn(settings.log, text, CODE)

@@ -19,7 +19,8 @@ const heapOptions = require('./heap-limit.js')
 const { identity } = require('./process-identity.js')
 const leaks = require('./options.js')
 const lifetime = require('../request/lifecycle.js')
-const { native, passive, reason } = require('../core/addon.js')
+const { warn } = require('../core/logger.js')
+const { announceMissingBinary, native, reason } = require('../core/addon.js')
 const { outside } = require('../core/outside-requests.js')
 const probe = require('./heap-probe.js')
 const sites = require('../leaks/allocation-sites.js')
@@ -44,25 +45,6 @@ const state = {
   reason,
   /** Whether the process has listened, or had a request: the last death is a server's to report. */
   serves: false
-}
-
-let announced = false
-
-/** Without a binary: one warning, when the first middleware is made. */
-function announceMissingBinary(log) {
-  if (native !== null || announced) return
-  announced = true
-  if (process.env.PLIMSOLL === 'off') return
-  warn(
-    log,
-    `plimsoll: ${reason}. Limits are enforced in JavaScript; nothing is tracked, recorded or shed.`,
-    passive ? 'PLIMSOLL_COPIES' : 'PLIMSOLL_NO_BINARY'
-  )
-}
-
-function warn(log, message, code) {
-  if (log) log.warn(message)
-  else process.emitWarning(message, { code })
 }
 
 /** Starts recording in this thread; false without a binary. A second start with other settings warns, the first wins. */
@@ -152,7 +134,7 @@ function look() {
   if (state.serves || !serves()) return
   state.serves = true
   const found = native.serve()
-  if (found && isMainThread) deaths.tell(JSON.parse(found), state.settings, warn)
+  if (found && isMainThread) deaths.tell(JSON.parse(found), state.settings)
 }
 
 function serves() {
@@ -289,4 +271,4 @@ function sayLastWords() {
   })
 }
 
-module.exports = { state, start, lastDeath, defaults, announce, announceMissingBinary, heapFigures, warn }
+module.exports = { state, start, lastDeath, defaults, announce, heapFigures }

@@ -16,11 +16,10 @@ const errors = require('../core/errors.js')
 const { definitionOf } = require('../express/layer-spans.js')
 const { anyLifeOf, lastingLife } = require('../request/lifecycle.js')
 const { Disposals } = require('./disposer-stack.js')
-const { passive } = require('../core/addon.js')
+const { announceMissingBinary, passive } = require('../core/addon.js')
 const options = require('../core/options.js')
 const origins = require('../core/call-site.js')
 const routes = require('../express/route-tracker.js')
-const runtime = require('../recorder/recorder.js')
 
 /** In the order in which they are looked for: to give back goes before to end. */
 const WAYS = ['release', Symbol.asyncDispose, Symbol.dispose, 'close', 'end', 'destroy', 'disconnect']
@@ -41,7 +40,7 @@ class Offer {
 function scope(given) {
   const { waitMs = WAIT_MS } = options.object('scope()', given, ['waitMs'])
   options.integer("scope()'s waitMs", waitMs, 1, 3_600_000)
-  runtime.announceMissingBinary()
+  announceMissingBinary()
   const offered = new Offer(waitMs)
   if (!passive) offer(http.IncomingMessage.prototype)
 
