@@ -11,7 +11,8 @@ const options = require('../core/options.js')
 const rates = require('./min-rate.js')
 const refuse = require('./refuse.js')
 const tap = require('./tap.js')
-const { slotOf, routeOf } = require('../tracking/track.js')
+const { routeOf } = require('../express/route-tracker.js')
+const { slotOf } = require('../request/lifecycle.js')
 
 const OPTIONS = ['limit', 'routes', 'fallback', 'defer', 'budget', 'minRate', 'linger', 'inflate', 'report']
 /** From this budget on, decoders of compressed bodies count in it: a smaller one has no room for any. */

@@ -176,6 +176,18 @@ function predict(req) {
   }
 }
 
+/** The pattern of the route that has a request, or that a refused one was meant for; null where none is known. */
+function routeOf(req) {
+  try {
+    const entry = current(req)
+    const found = entry === UNMATCHED ? predict(req) : entry
+    return found === UNMATCHED ? null : found.label
+  } catch (error) {
+    faults.report('when a route was looked for', error)
+    return null
+  }
+}
+
 // While the request passes
 
 express.follow(wrapRequest, wrapError)
@@ -380,4 +392,4 @@ function chooseLook() {
   look = looks.size < 2 ? first : (life, layer) => looks.forEach(looked => void looked(life, layer))
 }
 
-module.exports = { UNMATCHED, observe, name, current, predict, titleOf, handlerOf, meterWith, lookWith }
+module.exports = { UNMATCHED, observe, name, current, predict, routeOf, titleOf, handlerOf, meterWith, lookWith }

@@ -9,7 +9,7 @@ const faults = require('../core/internal-errors.js')
 const { find } = require('../recorder/findings.js')
 const { placeOfCode } = require('../express/layer-spans.js')
 const { FRAMES, take } = require('../core/call-site.js')
-const { handlerOf } = require('../express/route-tracker.js')
+const { handlerOf, routeOf } = require('../express/route-tracker.js')
 
 const METHODS = ['write', 'end']
 const MIB = 2 ** 20
@@ -19,8 +19,8 @@ const origins = new Map()
 /** Places are remembered for so many routes; others are booked without one. */
 const ROUTES = 1024
 
-/** Looks at what is sent in a request; `routeOf(req)` is its route, null where there is none. */
-function watch(life, over, routeOf) {
+/** Looks at what is sent in a request. */
+function watch(life, over) {
   const { req, res } = life
   let seen = false
   for (const method of METHODS) {
@@ -30,7 +30,7 @@ function watch(life, over, routeOf) {
       const bytes = seen ? 0 : bytesOf(args[0], args[1])
       if (bytes >= over && req.method !== 'HEAD') {
         seen = true
-        note(life, bytes, routeOf)
+        note(life, bytes)
       }
       return Reflect.apply(original, this, args)
     }
@@ -42,7 +42,7 @@ function bytesOf(chunk, encoding) {
   return ArrayBuffer.isView(chunk) ? chunk.byteLength : 0
 }
 
-function note(life, bytes, routeOf) {
+function note(life, bytes) {
   try {
     const route = routeOf(life.req)
     const key = `${life.req.method} ${route}`

@@ -9,7 +9,7 @@ const options = require('../core/options.js')
 const refuse = require('../body/refuse.js')
 const runtime = require('../recorder/recorder.js')
 const tap = require('../body/tap.js')
-const { routeOf } = require('../tracking/track.js')
+const { routeOf } = require('../express/route-tracker.js')
 
 const EXEMPT = ['/healthz', '/livez', '/readyz', '/health', '/metrics']
 const PRIORITIES = ['low', 'normal', 'high']

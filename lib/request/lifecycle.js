@@ -90,6 +90,11 @@ function lifeOf(req) {
   return life === undefined || life.over ? undefined : life
 }
 
+/** The handle of this request's slot; 0 if it has none. */
+function slotOf(req) {
+  return Math.max(0, lifeOf(req)?.slot ?? 0)
+}
+
 /** The life of a request, begun if need be; null if the request is over, or has no connection that could end. */
 function begin(req, res) {
   const state = req._readableState ?? req
@@ -198,4 +203,4 @@ function call(ended, life) {
   }
 }
 
-module.exports = { begin, lastingLife, meetAll, atEnd, settled, lifeOf, anyLifeOf, isOver }
+module.exports = { begin, lastingLife, meetAll, atEnd, settled, lifeOf, anyLifeOf, slotOf, isOver }

@@ -143,7 +143,7 @@ function enter(req, res) {
     owners.enter(life)
     if (tap.announcedLength(req, life.headers)) tap.watch(req, res, life.slot)
     const { auditOver } = runtime.state.settings
-    if (auditOver !== null) auditResponse(life, auditOver, routeOf)
+    if (auditOver !== null) auditResponse(life, auditOver)
     return life
   } catch (error) {
     faults.report('when a request entered', error)
@@ -173,23 +173,6 @@ function entryOf(req, life) {
   return entry === routes.UNMATCHED && (life.refused || tap.wasCut(req)) ? routes.predict(req) : entry
 }
 
-/** The handle of this request's slot; 0 if it has none. */
-function slotOf(req) {
-  return Math.max(0, lifeOf(req)?.slot ?? 0)
-}
-
-/** The pattern of the route that a refused request was meant for; null where none is known. */
-function routeOf(req) {
-  try {
-    const entry = routes.current(req)
-    const found = entry === routes.UNMATCHED ? routes.predict(req) : entry
-    return found === routes.UNMATCHED ? null : found.label
-  } catch (error) {
-    faults.report('when a route was looked for', error)
-    return null
-  }
-}
-
 /** What this request has used so far; undefined once it has ended, or where it is not tracked. */
 function usage(req) {
   const life = lifeOf(req)
@@ -197,4 +180,4 @@ function usage(req) {
   return figures === null ? undefined : { ...figures, responseBytes: life.responseBytes() }
 }
 
-module.exports = { plimsoll, usage, slotOf, routeOf }
+module.exports = { plimsoll, usage }
