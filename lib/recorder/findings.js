@@ -7,7 +7,6 @@
 
 const channels = require('../core/diagnostics.js')
 const faults = require('../core/internal-errors.js')
-const { native } = require('../core/addon.js')
 const options = require('../core/options.js')
 
 /** As many as the record has room for beside leaks (FINDINGS_MAX less LEAKS_MAX in src/recorder/layout.rs). */
@@ -30,6 +29,8 @@ const UNSAID = {
 const listeners = new Set()
 /** Without a binary. */
 const kept = new Map()
+/** Takes a finding as `find` does; whether it is new. */
+let sink = keep
 
 /**
  * `finding`: `{ kind, route?, origin?, severity, perThousand?, advice }`, the first three of which name it; `times` that it was seen
@@ -37,7 +38,7 @@ const kept = new Map()
  */
 function find(finding, times = 1) {
   try {
-    if (!isNew(finding, times)) return
+    if (!sink(finding, times)) return
     if (!channels.finding.hasSubscribers && listeners.size === 0) return
     const now = Date.now()
     const seen = { count: times, firstSeen: now, lastSeen: now }
@@ -49,11 +50,9 @@ function find(finding, times = 1) {
   }
 }
 
-function isNew(finding, times) {
-  if (native === null) return keep(finding, times)
-  // A watcher may be on long before the first middleware is made; what it has found must not be lost.
-  require('./recorder.js').start()
-  return native.finding(finding, times)
+/** From here on findings go into the record, by way of `record(finding, times)`, which says whether one is new. */
+function connect(record) {
+  sink = record
 }
 
 function keep(finding, times) {
@@ -107,4 +106,4 @@ function withoutBinary() {
   return [...kept.values()].map(finding => ({ ...finding }))
 }
 
-module.exports = { find, tell, on, off, withoutBinary }
+module.exports = { find, connect, tell, on, off, withoutBinary }

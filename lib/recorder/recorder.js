@@ -47,6 +47,14 @@ const state = {
   serves: false
 }
 
+// A watcher may be on long before the first middleware is made; what it has found must not be lost.
+if (native !== null) {
+  findings.connect((finding, times) => {
+    start()
+    return native.finding(finding, times)
+  })
+}
+
 /** Starts recording in this thread; false without a binary. A second start with other settings warns, the first wins. */
 function start(settings = defaults()) {
   announceMissingBinary(settings.log)
