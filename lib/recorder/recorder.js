@@ -23,7 +23,6 @@ const { warn } = require('../core/logger.js')
 const { announceMissingBinary, native, reason } = require('../core/addon.js')
 const { outside } = require('../core/outside-requests.js')
 const probe = require('./heap-probe.js')
-const sites = require('../leaks/allocation-sites.js')
 const spans = require('../request/async-spans.js')
 
 const { heapFigures } = probe
@@ -37,6 +36,8 @@ const UNRECORDED = Symbol.for('plimsoll.unrecorded')
 /** `new Array(1000)` on every V8 that the probe knows: 1,000 pointers and the array's own header, less the reading's own garbage. */
 const KNOWN_ARRAY_BYTES = 8048
 
+/** Of those who work at each tick. */
+const ticking = []
 const state = {
   /** Null until started, and where there is no binary. */
   started: null,
@@ -205,13 +206,16 @@ function tick(lagMs, utilization) {
   if (!state.exact) native.supply(heapFigures())
   const trouble = native.tick(lagMs, utilization)
   lookAgain()
-  const { leaks } = state.settings
-  if (leaks.sites) sites.turn()
-  if (leaks.snapshots !== null) paths().turn(leaks.snapshots)
+  for (const ticked of ticking) ticked(state.settings)
   announce()
   look()
   if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
   spans.turn()
+}
+
+/** From here on `ticked(settings)` is called at each tick of the recorder, once that has noted its own figures. */
+function onTick(ticked) {
+  ticking.push(ticked)
 }
 
 let looking = false
@@ -240,11 +244,6 @@ function announce() {
   } catch (error) {
     faults.report('when something was announced', error)
   }
-}
-
-/** Not before it is needed: it takes snapshots, which need what is here. */
-function paths() {
-  return require('../leaks/leak-snapshots.js')
 }
 
 /** A leak was found, or has stopped. */
@@ -279,4 +278,4 @@ function sayLastWords() {
   })
 }
 
-module.exports = { state, start, lastDeath, defaults, announce, heapFigures }
+module.exports = { state, start, onTick, lastDeath, defaults, announce, heapFigures }

@@ -7,6 +7,7 @@ const faults = require('../core/internal-errors.js')
 const heapOptions = require('../recorder/heap-limit.js')
 const { begin, settled, lifeOf } = require('../request/lifecycle.js')
 const layers = require('../express/layer-spans.js')
+const leakSnapshots = require('../leaks/leak-snapshots.js')
 const leaksOf = require('../recorder/options.js').settingsOf
 const { guarded } = require('../core/logger.js')
 const { native, passive } = require('../core/addon.js')
@@ -24,6 +25,11 @@ const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
 /** A client that went away before anything was answered: nginx's status for it. */
 const CLIENT_CLOSED_REQUEST = 499
 const AUDIT_OVER = '1mb'
+
+runtime.onTick(({ leaks }) => {
+  if (leaks.sites) sites.turn()
+  if (leaks.snapshots !== null) leakSnapshots.turn(leaks.snapshots)
+})
 
 /** Middleware that tracks every request: what it allocates, how long it takes, how it ends. Put it first. */
 function plimsoll(given) {
