@@ -12,7 +12,7 @@
 const { AsyncLocalStorage } = require('node:async_hooks')
 const channel = require('node:diagnostics_channel')
 const faults = require('../core/internal-errors.js')
-const { begin } = require('../request/lifecycle.js')
+const { begin, meetAll } = require('../request/lifecycle.js')
 const routes = require('../express/route-tracker.js')
 
 /** Requests are counted for so many routes; of the others there is no rate. */
@@ -68,7 +68,7 @@ function within(owner, work) {
 function start() {
   if (started) return
   started = true
-  require('../request/lifecycle.js').meetAll()
+  meetAll()
   channel.subscribe('http.server.request.start', ({ request, response }) => {
     try {
       storage.enterWith(meet(request, response))
