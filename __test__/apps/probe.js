@@ -45,5 +45,5 @@ listen(app, {
     profiler.close()
     return { own, nodes: tree.of.length, collected: native.majorCollections() - majors }
   },
-  place: () => require('../../lib/express/layer-spans.js').definitionOf(listen)
+  place: () => require('../../lib/core/function-info.js').definitionOf(listen)
 })

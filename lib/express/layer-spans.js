@@ -8,18 +8,14 @@
  * what is an error handler, and instrumentation looks for its own function there (opentelemetry-js-contrib#2271).
  */
 
-const { runInThisContext } = require('node:vm')
 const faults = require('../core/internal-errors.js')
 const { LIB } = require('../core/folders.js')
 const { native } = require('../core/addon.js')
-const { bounded, nearest, placeOf } = require('../core/call-site.js')
+const { definitionOf, nameOf, scriptOf, unwrapped } = require('../core/function-info.js')
 const spans = require('../request/async-spans.js')
 
 /** What `spanOpen` takes apart again: handle + layer × 2³¹. */
 const LAYER_UNIT = 2 ** 31
-/** Wrappers in wrappers, as instrumentation makes them. */
-const WRAPPED_DEPTH = 8
-const KNOWN_LINES = [3, 41]
 
 const OWN_NAME = /^plimsoll[A-Z]/
 /** Express 4's `query`, `expressInit`, routers, mounted apps; routers of Express 5. */
@@ -27,7 +23,6 @@ const EXPRESS =
   /[\\/](?:express[^\\/]*[\\/]lib[\\/](?:middleware[\\/](?:init|query)|application|express|router[\\/]index)|router[\\/]index)\.js$/
 
 const ids = new WeakMap() // function -> the id of its layer
-let placed = null // whether V8 names the right places of functions; null until it has been asked
 
 /** Keeps the request's span open behind middleware that goes on asynchronously; layers are not told apart. */
 const plain = {
@@ -103,79 +98,4 @@ function isOurs(handle, name) {
   return script.startsWith(LIB) || EXPRESS.test(script)
 }
 
-/** The app's function in what a tracer has wrapped, or `bind` has bound. */
-function unwrapped(handle) {
-  let inner = handle
-  for (let depth = 0; depth < WRAPPED_DEPTH; depth++) {
-    // OpenTelemetry and others (shimmer) keep the function that they wrap under this name.
-    const next = typeof inner.__original === 'function' ? inner.__original : boundTo(inner)
-    if (typeof next !== 'function') break
-    inner = next
-  }
-  return inner
-}
-
-function boundTo(handle) {
-  return isPlaced() ? native.boundFunction(handle) : undefined
-}
-
-function nameOf(handle) {
-  const { name } = handle
-  return typeof name === 'string' ? name : ''
-}
-
-/** Where a function is defined; '' where it is not known. */
-function definitionOf(handle) {
-  const origin = originOf(handle)
-  return origin?.script ? placeOf(origin.script, origin.line) : ''
-}
-
-function scriptOf(handle) {
-  return originOf(handle)?.script ?? ''
-}
-
-/** A function's script and line, from V8; null where they are not known. */
-function originOf(handle) {
-  return isPlaced() ? native.functionOrigin(handle) : null
-}
-
-/** Whether V8's answers can be believed: those of functions whose places are known were right. */
-function isPlaced() {
-  if (native === null) return false
-  if (placed === null) {
-    const own = native.functionOrigin(isPlaced)
-    // Nothing was asked: the recording has not begun, or the probe is off.
-    if (!own) return false
-    placed = own.script === __filename && knowsPlaces()
-  }
-  return placed
-}
-
-/** Whether V8 finds functions at the places where they were put. */
-function knowsPlaces() {
-  return KNOWN_LINES.every(line => {
-    const filename = `plimsoll-known-${line}.js`
-    const known = runInThisContext(`${'\n'.repeat(line - 1)}(function () {})`, { filename })
-    const found = native.functionOrigin(known)
-    return found?.script === filename && found.line === line
-  })
-}
-
-/**
- * The place of a finding: the app's frame nearest to where `trace` was taken; without one, the definition of `handler`, the
- * function that had the request; without either, the nearest frame of a module. `null` where there is none.
- */
-function placeOfCode(trace, handler = null) {
-  const { app, module } = nearest(trace)
-  return app ?? placeOfHandler(handler) ?? module
-}
-
-function placeOfHandler(handler) {
-  if (typeof handler !== 'function') return null
-  const inner = unwrapped(handler)
-  const name = nameOf(inner) || nameOf(handler)
-  const place = definitionOf(inner)
-  return place === '' ? null : bounded(place, name === '' ? '' : ` (function ${name})`)
-}
-
-module.exports = { plain, each, nameOf, definitionOf, originOf, unwrapped, placeOfCode }
+module.exports = { plain, each }

@@ -7,7 +7,7 @@
 
 const describe = require('../core/describe.js')
 const faults = require('../core/internal-errors.js')
-const { definitionOf, unwrapped } = require('../express/layer-spans.js')
+const { definitionOf, unwrapped } = require('../core/function-info.js')
 const { native } = require('../core/addon.js')
 const { Profiler } = require('./heap-profiler.js')
 const routes = require('../express/route-tracker.js')

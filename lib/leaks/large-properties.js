@@ -10,7 +10,7 @@
 
 const faults = require('../core/internal-errors.js')
 const { find } = require('../recorder/findings.js')
-const { definitionOf, nameOf, unwrapped } = require('../express/layer-spans.js')
+const { definitionOf, nameOf, unwrapped } = require('../core/function-info.js')
 const owners = require('./request-owner.js')
 const routes = require('../express/route-tracker.js')
 const { sizeOf } = require('./object-size.js')

@@ -7,7 +7,7 @@
 
 const faults = require('../core/internal-errors.js')
 const { find } = require('../recorder/findings.js')
-const { placeOfCode } = require('../express/layer-spans.js')
+const { placeOfCode } = require('../core/function-info.js')
 const { FRAMES, take } = require('../core/call-site.js')
 const { handlerOf, routeOf } = require('../express/route-tracker.js')
 

@@ -11,7 +11,7 @@
 const { AsyncLocalStorage } = require('node:async_hooks')
 const faults = require('../core/internal-errors.js')
 const { find } = require('../recorder/findings.js')
-const { placeOfCode } = require('../express/layer-spans.js')
+const { placeOfCode } = require('../core/function-info.js')
 const { passive } = require('../core/addon.js')
 const options = require('../core/options.js')
 const origins = require('../core/call-site.js')

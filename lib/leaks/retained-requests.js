@@ -11,7 +11,7 @@
 const faults = require('../core/internal-errors.js')
 const { find } = require('../recorder/findings.js')
 const { Tallies } = require('./growth-tally.js')
-const { definitionOf, unwrapped } = require('../express/layer-spans.js')
+const { definitionOf, unwrapped } = require('../core/function-info.js')
 const { native } = require('../core/addon.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')

@@ -13,7 +13,7 @@ const timers = require('node:timers')
 const { promisify } = require('node:util')
 const faults = require('../core/internal-errors.js')
 const { Tallies } = require('./growth-tally.js')
-const { placeOfCode } = require('../express/layer-spans.js')
+const { placeOfCode } = require('../core/function-info.js')
 const origins = require('../core/call-site.js')
 const owners = require('./request-owner.js')
 
