@@ -1,17 +1,19 @@
 'use strict'
 
 /*
- * What `plimsoll({ leaks })` takes: whether it is watched if memory grows with requests, and whether, if it does, it is looked for where, and what
- * it is.
+ * What the recorder starts with where nobody says otherwise, and what `plimsoll({ leaks })` takes: whether it is watched if memory grows with requests, and
+ * whether, if it does, it is looked for where, and what it is.
  */
 
 const options = require('../core/options.js')
+const { DEFAULT_RESERVE } = require('./heap-limit.js')
+const { identity } = require('./process-identity.js')
 
 const DEFAULTS = { trend: true, sites: true, snapshots: null }
 const KNOWN = ['trend', 'sites', 'snapshots']
 
 /** `{ trend, sites, snapshots }`, the last of which is null or `{ dir, keep }`. */
-function settingsOf(where, given) {
+function leaksOf(where, given) {
   if (given === undefined || given === true) return DEFAULTS
   if (given === false) return { trend: false, sites: false, snapshots: null }
   if (!options.isObject(given)) options.fail(where, given, `true, false or an object with ${KNOWN.join(', ')}`)
@@ -39,4 +41,22 @@ function snapshotsOf(where, given = false) {
   return { dir, keep }
 }
 
-module.exports = { DEFAULTS, settingsOf }
+/** Settings of a recorder that starts before `plimsoll()` has been called, as for `metrics()`. */
+function defaults() {
+  return {
+    explicit: false,
+    name: process.env.PLIMSOLL_NAME || identity().name,
+    paths: 'masked',
+    recorder: { dir: process.env.PLIMSOLL_DIR || undefined },
+    stats: undefined,
+    async: 'sampled',
+    layers: false,
+    auditOver: null,
+    snapshotSignal: null,
+    nearLimit: DEFAULT_RESERVE,
+    leaks: DEFAULTS,
+    log: undefined
+  }
+}
+
+module.exports = { defaults, leaksOf }

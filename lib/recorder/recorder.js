@@ -17,7 +17,7 @@ const faults = require('../core/internal-errors.js')
 const findings = require('./findings.js')
 const heapOptions = require('./heap-limit.js')
 const { identity } = require('./process-identity.js')
-const leaks = require('./options.js')
+const { defaults } = require('./options.js')
 const lifetime = require('../request/lifecycle.js')
 const { warn } = require('../core/logger.js')
 const { announceMissingBinary, native, reason } = require('../core/addon.js')
@@ -81,23 +81,6 @@ function start(settings = defaults()) {
 
 function comparable({ name, paths, recorder, stats, async, layers, nearLimit, leaks, auditOver, snapshotSignal }) {
   return { name, paths, recorder, stats, async, layers, nearLimit, leaks, auditOver, snapshotSignal }
-}
-
-function defaults() {
-  return {
-    explicit: false,
-    name: process.env.PLIMSOLL_NAME || identity().name,
-    paths: 'masked',
-    recorder: { dir: process.env.PLIMSOLL_DIR || undefined },
-    stats: undefined,
-    async: 'sampled',
-    layers: false,
-    auditOver: null,
-    snapshotSignal: null,
-    nearLimit: heapOptions.DEFAULT_RESERVE,
-    leaks: leaks.DEFAULTS,
-    log: undefined
-  }
 }
 
 function begin(settings) {
@@ -278,4 +261,4 @@ function sayLastWords() {
   })
 }
 
-module.exports = { state, start, onTick, lastDeath, defaults, announce, heapFigures }
+module.exports = { state, start, onTick, lastDeath, announce, heapFigures }

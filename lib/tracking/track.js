@@ -1,18 +1,14 @@
 'use strict'
 
 const { METHODS } = require('node:http')
-const os = require('node:os')
 const { watch: auditResponse } = require('../leaks/large-responses.js')
 const faults = require('../core/internal-errors.js')
-const heapOptions = require('../recorder/heap-limit.js')
 const { begin, settled, lifeOf } = require('../request/lifecycle.js')
 const layers = require('../express/layer-spans.js')
 const leakSnapshots = require('../leaks/leak-snapshots.js')
-const leaksOf = require('../recorder/options.js').settingsOf
-const { guarded } = require('../core/logger.js')
 const { native, passive } = require('../core/addon.js')
-const options = require('../core/options.js')
 const owners = require('../leaks/request-owner.js')
+const settingsOf = require('./options.js')
 const routes = require('../express/route-tracker.js')
 const runtime = require('../recorder/recorder.js')
 const { onSignal } = require('../heap/take-snapshot.js')
@@ -24,7 +20,6 @@ const watching = require('../leaks/index.js')
 const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
 /** A client that went away before anything was answered: nginx's status for it. */
 const CLIENT_CLOSED_REQUEST = 499
-const AUDIT_OVER = '1mb'
 
 runtime.onTick(({ leaks }) => {
   if (leaks.sites) sites.turn()
@@ -58,78 +53,6 @@ function plimsoll(given) {
       native.settle(life.slot)
       settled(life)
     }
-  }
-}
-
-function settingsOf(given) {
-  const where = 'plimsoll()'
-  const known = [
-    'name',
-    'log',
-    'paths',
-    'recorder',
-    'stats',
-    'async',
-    'layers',
-    'nearLimit',
-    'leaks',
-    'audit',
-    'snapshotSignal',
-    'watch'
-  ]
-  const { name, log, paths, recorder, stats, async, layers, nearLimit, leaks, audit, snapshotSignal, watch } =
-    options.object(where, given, known)
-  const defaults = runtime.defaults()
-  return {
-    explicit: given !== undefined,
-    name: name === undefined ? defaults.name : options.string(`${where}'s name`, name, 64),
-    log: log === undefined ? undefined : guarded(options.logger(`${where}'s log`, log)),
-    paths: paths === undefined ? defaults.paths : options.oneOf(`${where}'s paths`, paths, ['masked', 'full']),
-    recorder: recorder === undefined ? defaults.recorder : place(`${where}'s recorder`, recorder, defaults.recorder),
-    stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats),
-    async: async === undefined ? defaults.async : options.oneOf(`${where}'s async`, async, ['sampled', true, false]),
-    layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false]),
-    nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit),
-    leaks: leaksOf(`${where}'s leaks`, leaks),
-    auditOver: auditOf(`${where}'s audit`, audit),
-    snapshotSignal: signalOf(`${where}'s snapshotSignal`, snapshotSignal),
-    watched: watching.settingsOf(`${where}'s watch`, watch)
-  }
-}
-
-/** A signal that a process can listen to; null: none. */
-function signalOf(where, given) {
-  if (given === undefined) return null
-  const deaf = ['SIGKILL', 'SIGSTOP']
-  const known = typeof given === 'string' && given in os.constants.signals && !deaf.includes(given)
-  return known ? given : options.fail(where, given, "the name of a signal that can be handled, like 'SIGUSR2'")
-}
-
-/** The size from which on a response in one piece is worth a word; null: none is. */
-function auditOf(where, given) {
-  if (given === undefined || given === false) return null
-  if (given !== true && !options.isObject(given))
-    options.fail(where, given, "true, false or an object like { over: '1mb' }")
-  const { over = AUDIT_OVER } = options.object(where, given === true ? undefined : given, ['over'])
-  return options.size(`${where}.over`, over)
-}
-
-function place(where, given, defaults) {
-  if (given === false) return { inMemory: true }
-  const { dir } = options.object(where, given, ['dir'])
-  return dir === undefined ? defaults : { dir: options.string(`${where}.dir`, dir, 4096) }
-}
-
-function statsFile(where, given) {
-  const known = ['file', 'intervalMs', 'maxBytes', 'keep']
-  const { file, intervalMs = 10_000, maxBytes = '10mb', keep = 5 } = options.object(where, given, known)
-  const bytes = options.size(`${where}.maxBytes`, maxBytes)
-  if (bytes < 4096) options.fail(`${where}.maxBytes`, maxBytes, 'at least 4kb')
-  return {
-    file: options.string(`${where}.file`, file, 4096),
-    intervalMs: options.integer(`${where}.intervalMs`, intervalMs, 100, 3_600_000),
-    maxBytes: bytes,
-    keep: options.integer(`${where}.keep`, keep, 0, 1000)
   }
 }
 
