@@ -7,8 +7,8 @@
  * file, timers and `require` included.
  */
 
-const copies = require('./core/copies.js')
 const { name, version } = require('../package.json')
+const copies = require('./core/copies.js')
 
 function join() {
   const api = copies.first()

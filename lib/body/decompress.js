@@ -11,12 +11,12 @@
  * `Transfer-Encoding: chunked`, by which type-is (body-parser, multer) sees that there is a body at all.
  */
 
-const { retryAfterS } = require('./budget.js')
+const { native } = require('../core/addon.js')
 const { encodingInvalid, encodingUnsupported, overBudget, tooLarge, windowTooLarge } = require('../core/errors.js')
 const faults = require('../core/internal-errors.js')
-const { atEnd } = require('../request/lifecycle.js')
-const { native } = require('../core/addon.js')
 const options = require('../core/options.js')
+const { atEnd } = require('../request/lifecycle.js')
+const { retryAfterS } = require('./budget.js')
 const reading = require('./first-read.js')
 const refuse = require('./refuse.js')
 const tap = require('./tap.js')

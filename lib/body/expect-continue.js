@@ -7,8 +7,8 @@
  */
 
 const { Server } = require('node:net')
-const { onFirstRead } = require('./first-read.js')
 const options = require('../core/options.js')
+const { onFirstRead } = require('./first-read.js')
 const tap = require('./tap.js')
 
 /** On the listener of every copy of plimsoll, whatever its version. */

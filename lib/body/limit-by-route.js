@@ -10,8 +10,8 @@
 
 const { METHODS } = require('node:http')
 const options = require('../core/options.js')
-const { UNMATCHED, predict } = require('../express/route-tracker.js')
 const { pathname } = require('../express/request-path.js')
+const { UNMATCHED, predict } = require('../express/route-tracker.js')
 
 const TAKES =
   "keys like 'POST /uploads/:id', '/files/*': a method or none, and a path whose segments are literal, a parameter (:id), or a * at the end"

@@ -6,8 +6,8 @@
  */
 
 const hook = require('../core/hook.js')
-const limitsByRoute = require('./limit-by-route.js')
 const options = require('../core/options.js')
+const limitsByRoute = require('./limit-by-route.js')
 
 const LIMIT_TAKES = `${options.SIZE_TAKES}; or sizes by content type, or a function`
 const TYPE = /^[a-z0-9!#$&^_.+-]+\/(?:\*|[a-z0-9!#$&^_.+-]+)$/i

@@ -1,18 +1,18 @@
 'use strict'
 
-const budgets = require('./budget.js')
-const channels = require('../core/diagnostics.js')
 const { announceMissingBinary, native } = require('../core/addon.js')
+const channels = require('../core/diagnostics.js')
 const { tooLarge, tooSlow } = require('../core/errors.js')
+const options = require('../core/options.js')
+const { routeOf } = require('../express/route-tracker.js')
+const { slotOf } = require('../request/lifecycle.js')
+const budgets = require('./budget.js')
 const inflate = require('./decompress.js')
 const limits = require('./limit-rules.js')
 const linger = require('./lingering-close.js')
-const options = require('../core/options.js')
 const rates = require('./min-rate.js')
 const refuse = require('./refuse.js')
 const tap = require('./tap.js')
-const { routeOf } = require('../express/route-tracker.js')
-const { slotOf } = require('../request/lifecycle.js')
 
 const OPTIONS = ['limit', 'routes', 'fallback', 'defer', 'budget', 'minRate', 'linger', 'inflate', 'report']
 /** From this budget on, decoders of compressed bodies count in it: a smaller one has no room for any. */

@@ -12,10 +12,10 @@
 
 const { constants } = require('node:http2')
 const { Duplex } = require('node:stream')
-const { atEnd } = require('../request/lifecycle.js')
 const { native } = require('../core/addon.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
+const { atEnd } = require('../request/lifecycle.js')
 const tap = require('./tap.js')
 
 /**

@@ -7,9 +7,9 @@
 
 const { Readable } = require('node:stream')
 const { native } = require('../core/addon.js')
+const spans = require('../request/async-spans.js')
 const { anyLifeOf, atEnd, lastingLife } = require('../request/lifecycle.js')
 const { onFirstRead } = require('./first-read.js')
-const spans = require('../request/async-spans.js')
 const counters = native ?? require('./js-counter.js')
 
 /** One request's tap; garbage with the request. */

@@ -12,8 +12,8 @@
 const { findSourceMap } = require('node:module')
 const path = require('node:path')
 const { fileURLToPath } = require('node:url')
-const { workingDirectory } = require('./working-directory.js')
 const { LIB } = require('./folders.js')
+const { workingDirectory } = require('./working-directory.js')
 
 /** Of a place the record keeps so much; its end tells more than its beginning. */
 const PLACE_LENGTH = 100

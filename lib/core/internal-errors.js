@@ -4,8 +4,8 @@
  * Faults of plimsoll's own: counted, reported once a place, swallowed. The user's server must not feel them.
  */
 
-const describe = require('./describe.js')
 const { native } = require('./addon.js')
+const describe = require('./describe.js')
 
 const reported = new Set()
 /** How many there were, and what the last one was. */

@@ -5,8 +5,8 @@
  * Layer prototype are wrapped, for those who follow a request (route-tracker.js).
  */
 
-const faults = require('../core/internal-errors.js')
 const { passive } = require('../core/addon.js')
+const faults = require('../core/internal-errors.js')
 const { study, attempt } = require('./layer-pattern.js')
 const { pathname } = require('./request-path.js')
 

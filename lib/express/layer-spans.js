@@ -8,10 +8,10 @@
  * what is an error handler, and instrumentation looks for its own function there (opentelemetry-js-contrib#2271).
  */
 
-const faults = require('../core/internal-errors.js')
-const { LIB } = require('../core/folders.js')
 const { native } = require('../core/addon.js')
+const { LIB } = require('../core/folders.js')
 const { definitionOf, nameOf, scriptOf, unwrapped } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
 const spans = require('../request/async-spans.js')
 
 /** What `spanOpen` takes apart again: handle + layer × 2³¹. */

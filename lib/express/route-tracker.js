@@ -23,9 +23,9 @@
  */
 
 const faults = require('../core/internal-errors.js')
+const { anyLifeOf } = require('../request/lifecycle.js')
 const express = require('./app.js')
 const foreign = require('./other-frameworks.js')
-const { anyLifeOf } = require('../request/lifecycle.js')
 const names = require('./route-names.js')
 const { describe, handles, hidesNext, learn, pathname, pathOf, routerWithin, MOUNTED_APP } = express
 const { PLAIN, ROUTE } = require('./layer-pattern.js')

@@ -6,8 +6,8 @@
  */
 
 const { isRegExp } = require('node:util/types')
-const { probe, decode, MOUNT, PLAIN } = require('./layer-pattern.js')
 const express = require('./app.js')
+const { probe, decode, MOUNT, PLAIN } = require('./layer-pattern.js')
 const isRouteWord = require('./route-word.js')
 const { describe, match, pathOf, topOf, stackOf, routerWithin, MOUNT_DEPTH } = express
 

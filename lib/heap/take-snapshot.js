@@ -10,10 +10,10 @@ const path = require('node:path')
 const { setTimeout: sleep, setImmediate: turn } = require('node:timers/promises')
 const v8 = require('node:v8')
 const { isMainThread } = require('node:worker_threads')
-const { workingDirectory } = require('../core/working-directory.js')
 const { native, reason } = require('../core/addon.js')
 const { warn } = require('../core/logger.js')
 const options = require('../core/options.js')
+const { workingDirectory } = require('../core/working-directory.js')
 const runtime = require('../recorder/recorder.js')
 
 const MODES = ['fork', 'stop']

@@ -5,12 +5,12 @@
  * kept here.
  */
 
-const describe = require('../core/describe.js')
-const faults = require('../core/internal-errors.js')
-const { definitionOf, unwrapped } = require('../core/function-info.js')
 const { native } = require('../core/addon.js')
-const { Profiler } = require('./heap-profiler.js')
+const describe = require('../core/describe.js')
+const { definitionOf, unwrapped } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
 const routes = require('../express/route-tracker.js')
+const { Profiler } = require('./heap-profiler.js')
 
 /** Bytes between samples, on average. At half a megabyte a slow leak has too few, at 32 KiB allocating gets 3 to 9 % slower. */
 const SAMPLING_INTERVAL = 64 * 1024

@@ -8,9 +8,9 @@
  */
 
 const { pathToFileURL } = require('node:url')
-const { LIB } = require('../core/folders.js')
 const { native } = require('../core/addon.js')
 const { moduleOf, placeOf, sourceOf } = require('../core/call-site.js')
+const { LIB } = require('../core/folders.js')
 
 const OWN_URL = pathToFileURL(LIB).href
 

@@ -8,12 +8,12 @@
  * value of their own.
  */
 
-const faults = require('../core/internal-errors.js')
-const { find } = require('../recorder/findings.js')
 const { definitionOf, nameOf, unwrapped } = require('../core/function-info.js')
-const owners = require('./request-owner.js')
+const faults = require('../core/internal-errors.js')
 const routes = require('../express/route-tracker.js')
+const { find } = require('../recorder/findings.js')
 const { sizeOf } = require('./object-size.js')
+const owners = require('./request-owner.js')
 
 const EVERY_MS = 100
 /** What Express and its parsers put there: theirs, or the request's own body. */

@@ -5,11 +5,11 @@
  * hundred of them at once holds a hundred of them.
  */
 
-const faults = require('../core/internal-errors.js')
-const { find } = require('../recorder/findings.js')
-const { placeOfCode } = require('../core/function-info.js')
 const { FRAMES, take } = require('../core/call-site.js')
+const { placeOfCode } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
 const { handlerOf, routeOf } = require('../express/route-tracker.js')
+const { find } = require('../recorder/findings.js')
 
 const METHODS = ['write', 'end']
 const MIB = 2 ** 20

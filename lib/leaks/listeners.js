@@ -11,18 +11,18 @@
 
 const { EventEmitter } = require('node:events')
 const net = require('node:net')
-const describe = require('../core/describe.js')
-const faults = require('../core/internal-errors.js')
-const { find } = require('../recorder/findings.js')
-const { LIB } = require('../core/folders.js')
-const { Tallies } = require('./growth-tally.js')
-const { originOf, placeOfCode } = require('../core/function-info.js')
 const { passive } = require('../core/addon.js')
+const origins = require('../core/call-site.js')
+const describe = require('../core/describe.js')
+const { LIB } = require('../core/folders.js')
+const { originOf, placeOfCode } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
 const { warn } = require('../core/logger.js')
 const options = require('../core/options.js')
-const origins = require('../core/call-site.js')
-const owners = require('./request-owner.js')
+const { find } = require('../recorder/findings.js')
 const runtime = require('../recorder/recorder.js')
+const { Tallies } = require('./growth-tally.js')
+const owners = require('./request-owner.js')
 
 const ENOUGH = 60
 const NAME_CHARS = 64

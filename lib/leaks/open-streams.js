@@ -9,11 +9,11 @@
 
 const fs = require('node:fs')
 const { IncomingMessage } = require('node:http')
-const faults = require('../core/internal-errors.js')
-const { find } = require('../recorder/findings.js')
-const { placeOfCode } = require('../core/function-info.js')
 const origins = require('../core/call-site.js')
+const { placeOfCode } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
 const { outside } = require('../core/outside-requests.js')
+const { find } = require('../recorder/findings.js')
 const owners = require('./request-owner.js')
 
 /** For a handler's own `'close'` listener to close it. */

@@ -9,15 +9,15 @@
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks')
-const faults = require('../core/internal-errors.js')
-const { find } = require('../recorder/findings.js')
-const { placeOfCode } = require('../core/function-info.js')
 const { passive } = require('../core/addon.js')
-const options = require('../core/options.js')
 const origins = require('../core/call-site.js')
+const { placeOfCode } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
+const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
-const owners = require('./request-owner.js')
+const { find } = require('../recorder/findings.js')
 const pools = require('./pool-adapters.js')
+const owners = require('./request-owner.js')
 
 const GRACE_MS = 1000
 /** The app is some modules away where a query builder takes the connection. */

@@ -12,8 +12,8 @@
 const { AsyncLocalStorage } = require('node:async_hooks')
 const channel = require('node:diagnostics_channel')
 const faults = require('../core/internal-errors.js')
-const { begin, meetAll } = require('../request/lifecycle.js')
 const routes = require('../express/route-tracker.js')
+const { begin, meetAll } = require('../request/lifecycle.js')
 
 /** Requests are counted for so many routes; of the others there is no rate. */
 const ROUTES = 1024

@@ -8,16 +8,16 @@
  * the last request for a while. It is a finding when it grows with requests.
  */
 
-const faults = require('../core/internal-errors.js')
-const { find } = require('../recorder/findings.js')
-const { Tallies } = require('./growth-tally.js')
-const { definitionOf, unwrapped } = require('../core/function-info.js')
 const { native } = require('../core/addon.js')
+const origins = require('../core/call-site.js')
+const { definitionOf, unwrapped } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
-const origins = require('../core/call-site.js')
-const owners = require('./request-owner.js')
+const { find } = require('../recorder/findings.js')
 const runtime = require('../recorder/recorder.js')
+const { Tallies } = require('./growth-tally.js')
+const owners = require('./request-owner.js')
 
 const AFTER_MS = 5000
 const MAJORS = 2

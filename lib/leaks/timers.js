@@ -11,10 +11,10 @@
 const { syncBuiltinESMExports } = require('node:module')
 const timers = require('node:timers')
 const { promisify } = require('node:util')
+const origins = require('../core/call-site.js')
+const { placeOfCode } = require('../core/function-info.js')
 const faults = require('../core/internal-errors.js')
 const { Tallies } = require('./growth-tally.js')
-const { placeOfCode } = require('../core/function-info.js')
-const origins = require('../core/call-site.js')
 const owners = require('./request-owner.js')
 
 /** Shorter ones are no matter, even if they outlive their request. */

@@ -1,15 +1,15 @@
 'use strict'
 
+const refuse = require('../body/refuse.js')
+const tap = require('../body/tap.js')
+const { native } = require('../core/addon.js')
 const channels = require('../core/diagnostics.js')
 const { overloaded } = require('../core/errors.js')
 const hook = require('../core/hook.js')
-const { lifeOf } = require('../request/lifecycle.js')
-const { native } = require('../core/addon.js')
 const options = require('../core/options.js')
-const refuse = require('../body/refuse.js')
-const runtime = require('../recorder/recorder.js')
-const tap = require('../body/tap.js')
 const { routeOf } = require('../express/route-tracker.js')
+const runtime = require('../recorder/recorder.js')
+const { lifeOf } = require('../request/lifecycle.js')
 
 const EXEMPT = ['/healthz', '/livez', '/readyz', '/health', '/metrics']
 const PRIORITIES = ['low', 'normal', 'high']

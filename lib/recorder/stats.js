@@ -1,8 +1,8 @@
 'use strict'
 
 const v8 = require('node:v8')
-const { withoutBinary } = require('./findings.js')
 const { native } = require('../core/addon.js')
+const { withoutBinary } = require('./findings.js')
 const runtime = require('./recorder.js')
 
 /** Everything that is known of this process and its routes, as a plain object. */

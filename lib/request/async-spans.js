@@ -16,8 +16,8 @@
 
 const { AsyncLocalStorage, createHook } = require('node:async_hooks')
 const net = require('node:net')
-const faults = require('../core/internal-errors.js')
 const { native } = require('../core/addon.js')
+const faults = require('../core/internal-errors.js')
 const pools = require('./pool-callbacks.js')
 
 const ASKER = Symbol('plimsoll.asker')
