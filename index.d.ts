@@ -2,7 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
-import type * as shapes from './lib/shapes/index'
+import type * as shapes from './lib/types/index'
 
 // Sizes are bytes, `*Ms` are milliseconds, times are milliseconds since the epoch, everywhere below.
 
@@ -474,7 +474,7 @@ declare namespace plimsoll {
   /** Does an app leak? Drives its routes in a process of its own; for CI: `assert.equal(result.verdict, 'passed', String(result))`. */
   const soak: shapes.Soak
 
-  // What they take, return and publish: see lib/shapes/.
+  // What they take, return and publish: see lib/types/.
   type Priority = shapes.Priority
   type ShedOptions = shapes.ShedOptions
   type SpoolOptions = shapes.SpoolOptions

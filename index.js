@@ -1,6 +1,6 @@
 'use strict'
 
-const api = require('./lib/copies.js').join()
+const api = require('./lib/join.js').join()
 
 /** Each copy has an object of its own: a test may put spies on it, and the copies of other test files keep the functions. */
 module.exports = function plimsoll(options) {

@@ -2,8 +2,8 @@
 'use strict'
 
 const tty = require('node:tty')
-const { build, BuildError } = require('../lib/build')
-const { reasonOf } = require('../lib/no-binary')
+const { build, BuildError } = require('../lib/core/build-addon')
+const { reasonOf } = require('../lib/core/no-binary')
 
 /** Where neither `COLUMNS` nor a terminal says it. */
 const WIDTH = 80

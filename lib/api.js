@@ -1,34 +1,34 @@
 'use strict'
 
 /*
- * The functions that all copies of plimsoll in a process have in common (copies.js).
+ * The functions that all copies of plimsoll in a process have in common (core/copies.js).
  */
 
-const copies = require('./copies.js')
-const { plimsoll, usage } = require('./track.js')
-const { memory, trim } = require('./memory.js')
-const { snapshot } = require('./snapshot.js')
-const { on, off } = require('./findings.js')
-const { stats, lastDeath } = require('./stats.js')
+const copies = require('./core/copies.js')
+const { plimsoll, usage } = require('./tracking/track.js')
+const { memory, trim } = require('./recorder/memory.js')
+const { snapshot } = require('./heap/take-snapshot.js')
+const { on, off } = require('./recorder/findings.js')
+const { stats, lastDeath } = require('./recorder/stats.js')
 
 module.exports = {
   plimsoll,
-  limit: require('./limit.js'),
-  shed: require('./shed.js'),
-  ready: require('./ready.js'),
-  attach: require('./attach.js'),
-  spool: require('./spool.js'),
-  scope: require('./scope.js'),
-  watchPool: require('./watch-pool.js'),
-  watchListeners: require('./watch-listeners.js'),
-  expectGone: require('./retained.js').expectGone,
-  metrics: require('./metrics.js'),
+  limit: require('./body/limit.js'),
+  shed: require('./overload/shed.js'),
+  ready: require('./overload/readiness.js'),
+  attach: require('./body/expect-continue.js'),
+  spool: require('./body/spool.js'),
+  scope: require('./scope/scope.js'),
+  watchPool: require('./leaks/pool-connections.js'),
+  watchListeners: require('./leaks/listeners.js'),
+  expectGone: require('./leaks/retained-requests.js').expectGone,
+  metrics: require('./recorder/metrics.js'),
   stats,
-  route: require('./route.js').name,
+  route: require('./express/route-tracker.js').name,
   usage,
   // Loaded when it is called: no server needs it.
   soak: (app, options) => require('./soak').soak(app, options),
-  heap: require('./heap.js'),
+  heap: require('./heap/read-snapshot.js'),
   memory,
   trim,
   snapshot,

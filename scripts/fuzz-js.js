@@ -14,9 +14,9 @@ const root = path.join(__dirname, '..')
 /** Files, and how many cases one run tries. */
 const TARGETS = [
   // Which limit applies, against the handler that Express runs.
-  { file: '__test__/limit-routes.test.js', rounds: 60 },
-  { file: '__test__/describe-random.test.js', rounds: 50_000 },
-  { file: '__test__/soak-har.test.js', rounds: 5000 }
+  { file: '__test__/body/limit-routes.test.js', rounds: 60 },
+  { file: '__test__/core/describe-random.test.js', rounds: 50_000 },
+  { file: '__test__/soak/soak-har.test.js', rounds: 5000 }
 ]
 
 function main() {

@@ -7,7 +7,7 @@ process.env.NODE_ENV = 'test'
 const { performance } = require('node:perf_hooks')
 const express = require(process.env.EXPRESS ?? 'express')
 const plimsoll = require('../..')
-const { native } = require('../../lib/native.js')
+const { native } = require('../../lib/core/addon.js')
 const listen = require('./support.js')
 
 const app = express()

@@ -4,7 +4,7 @@
 
 const v8 = require('node:v8')
 const plimsoll = require('../..')
-const { native } = require('../../lib/native.js')
+const { native } = require('../../lib/core/addon.js')
 
 plimsoll()
 

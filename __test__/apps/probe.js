@@ -35,8 +35,8 @@ listen(app, {
   heap: () => v8.getHeapStatistics(),
   warnings: () => warnings,
   sampler: () => {
-    const { Profiler } = require('../../lib/profiler.js')
-    const { native } = require('../../lib/native.js')
+    const { Profiler } = require('../../lib/leaks/heap-profiler.js')
+    const { native } = require('../../lib/core/addon.js')
     const profiler = new Profiler()
     const majors = native.majorCollections()
     profiler.sample(1024)
@@ -45,5 +45,5 @@ listen(app, {
     profiler.close()
     return { own, nodes: tree.of.length, collected: native.majorCollections() - majors }
   },
-  place: () => require('../../lib/layers.js').definitionOf(listen)
+  place: () => require('../../lib/core/function-info.js').definitionOf(listen)
 })

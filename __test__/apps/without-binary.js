@@ -17,7 +17,7 @@ const warnings = []
 process.on('warning', ({ code, message }) => warnings.push({ code, message }))
 
 const plimsoll = require(process.env.PLIMSOLL_PACKAGE)
-const counters = require(`${process.env.PLIMSOLL_PACKAGE}/lib/plain.js`)
+const counters = require(`${process.env.PLIMSOLL_PACKAGE}/lib/body/js-counter.js`)
 const LIMIT = 2000
 
 const app = express()

@@ -6,9 +6,9 @@ const assert = require('node:assert/strict')
 const http = require('node:http')
 const { test } = require('node:test')
 const createError = require('http-errors')
-const { seen: faults } = require('../../lib/faults')
-const { begin } = require('../../lib/lifetime')
-const { observe, current } = require('../../lib/route')
+const { seen: faults } = require('../../lib/core/internal-errors')
+const { begin } = require('../../lib/request/lifecycle')
+const { observe, current } = require('../../lib/express/route-tracker')
 
 const versions = [
   { version: 4, express: require('express4') },

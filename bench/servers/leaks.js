@@ -36,7 +36,7 @@ function fill() {
 /** Times what a profile takes of the event loop: V8's making of it, ours in JavaScript, ours in Rust. */
 function watchProfiles() {
   const { Session } = require('node:inspector')
-  const { native } = require('../../lib/native.js')
+  const { native } = require('../../lib/core/addon.js')
   const { post } = Session.prototype
   let taken = null
   Session.prototype.post = function timed(method, ...rest) {

@@ -7,12 +7,12 @@
 const { writeFileSync } = require('node:fs')
 const path = require('node:path')
 const { pathToFileURL } = require('node:url')
-const { message, shown } = require('../describe.js')
+const { message, shown } = require('../core/describe.js')
+const { stopAll } = require('./app-process.js')
 const { SoakError } = require('./error.js')
 const { run } = require('./index.js')
 const { appOf, settingsOf } = require('./options.js')
 const { Progress } = require('./progress.js')
-const { stopAll } = require('./server.js')
 
 const CODES = { passed: 0, failed: 1, undecided: 2 }
 const NO_VERDICT = 2

@@ -6,8 +6,8 @@
  */
 
 const { join } = require('node:path')
-const heap = require('../heap.js')
-const { native } = require('../native.js')
+const { native } = require('../core/addon.js')
+const heap = require('../heap/read-snapshot.js')
 const { SoakError } = require('./error.js')
 const { Series } = require('./series.js')
 

@@ -7,14 +7,14 @@
 const { existsSync, statSync } = require('node:fs')
 const { createRequire } = require('node:module')
 const path = require('node:path')
-const { native, reason } = require('../native.js')
+const { native, reason } = require('../core/addon.js')
+const { Server } = require('./app-process.js')
 const { SoakError } = require('./error.js')
 const { gather } = require('./evidence.js')
 const { Load } = require('./load.js')
 const { appOf, settingsOf } = require('./options.js')
-const { routesFor } = require('./routes.js')
 const { Rounds } = require('./rounds.js')
-const { Server } = require('./server.js')
+const { routesFor } = require('./routes.js')
 
 const NO_MALLOC = "native memory is not known here: the C library's malloc does not tell"
 

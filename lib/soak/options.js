@@ -9,7 +9,7 @@ const { METHODS } = require('node:http')
 const path = require('node:path')
 const { fileURLToPath } = require('node:url')
 const { inspect } = require('node:util')
-const options = require('../options.js')
+const options = require('../core/options.js')
 
 const WHERE = 'soak(app, options)'
 const KNOWN = [

@@ -5,9 +5,9 @@
  */
 
 const { SoakError } = require('./error.js')
-const { routesOfHar } = require('./har.js')
+const { routesOfHar } = require('./har-routes.js')
 const { routesOf } = require('./options.js')
-const { fromRecord } = require('./record.js')
+const { fromRecord } = require('./recorded-routes.js')
 
 const NAME_THEM =
   "name them: --route 'GET /users/:id', or routes: ['GET /users/:id']; from a file with --routes or --har, or those of a running server with --from"

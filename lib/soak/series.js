@@ -4,7 +4,7 @@
  * What the blocks of one route have added, quantity by quantity, and what is decided of each.
  */
 
-const { native } = require('../native.js')
+const { native } = require('../core/addon.js')
 const { QUANTITIES, boundOf } = require('./quantities.js')
 
 const NAMES = Object.keys(QUANTITIES)

@@ -68,7 +68,7 @@ pub fn soak_decide(requests: Float64Array, values: Float64Array, bound: SoakBoun
     }
 }
 
-/// A profile of what lives, as lib/profiler.js flattens it, with the requests until then.
+/// A profile of what lives, as lib/leaks/heap-profiler.js flattens it, with the requests until then.
 #[napi(object)]
 pub struct SoakProfile {
     pub requests: f64,

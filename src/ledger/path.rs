@@ -1,7 +1,7 @@
 //! What of a URL may be recorded before its route is known.
 //!
 //! A segment stays only if it looks like a word of a route; everything else becomes `*`. A list of secrets to mask would miss the
-//! next kind of secret. `lib/route-word.js` has the same rule, for labels that come from a URL.
+//! next kind of secret. `lib/express/route-word.js` has the same rule, for labels that come from a URL.
 
 use std::borrow::Cow;
 

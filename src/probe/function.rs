@@ -2,7 +2,7 @@
 //! `GetScriptLineNumber` and `GetBoundFunction`, which Node-API has not.
 //!
 //! Looked up at run time like the heap's figures (see `v8`). How V8 returns a struct cannot be checked before the call, so only a V8 is
-//! called whose heap figures were verified. The answer is believed once it is right for functions whose place is known (`lib/layers.js`).
+//! called whose heap figures were verified. The answer is believed once it is right for functions whose place is known (`lib/core/function-info.js`).
 
 use std::ffi::c_void;
 

@@ -13,7 +13,7 @@ use super::{Outcome, Rate, Route, bytes, more, reasons};
 /// Of a path that is longer, the end tells who holds the object.
 const PATH_CHARS: usize = 400;
 
-/// What lib/soak/server.js puts in front of the app's output.
+/// What lib/soak/app-process.js puts in front of the app's output.
 const OUTPUT: &str = "  | ";
 
 /// The page for a result.

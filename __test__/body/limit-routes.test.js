@@ -1,0 +1,137 @@
+'use strict'
+
+// The limit of a body is that of the route whose handler runs, whatever the spelling of the path and the settings of the app.
+
+const assert = require('node:assert/strict')
+const http = require('node:http')
+const { test } = require('node:test')
+const express5 = require('express')
+const express4 = require('express4')
+const plimsoll = require('../..')
+const faults = require('../../lib/core/internal-errors.js')
+const { serve } = require('../support/http.js')
+const { rounds, seed } = require('../support/rounds.js')
+const { random } = require('../support/uploads.js')
+
+const APPS = rounds(60)
+const REQUESTS = 60
+const GENERAL = 5000
+const SEGMENTS = ['a', 'b', 'A', 'caf%C3%A9', 'a%2Fb', 'a.b']
+const PARAMETERS = [':id', ':name']
+const METHODS = ['POST', 'PUT', 'GET', 'HEAD']
+
+const pick = (next, list) => list[Math.floor(next() * list.length)]
+
+/** A pattern of one to three segments. */
+function patternOf(next) {
+  const segments = Array.from({ length: 1 + Math.floor(next() * 3) }, () =>
+    next() < 0.35 ? pick(next, PARAMETERS) : pick(next, SEGMENTS)
+  )
+  // A name may occur once in a path.
+  return `/${segments.map((segment, index) => (segment[0] === ':' ? segment + index : segment)).join('/')}`
+}
+
+/** A target that is meant for one of `patterns`, or nearly: other cases, slashes, encodings, backslashes, absolute forms. */
+function targetOf(next, patterns) {
+  let path = pick(next, patterns).replace(/:\w+/g, () => pick(next, [...SEGMENTS, 'x\\\\y']))
+  if (next() < 0.2) path = path.toUpperCase()
+  if (next() < 0.2) path += '/'
+  if (next() < 0.2) path = path.replace(/\/(?=[^/]*$)/, '//')
+  if (next() < 0.1) path = path.replace(/\/(?=[^/]*$)/, '\\')
+  if (next() < 0.1) path = path.replace('a', '%61')
+  if (next() < 0.1) path += pick(next, ['?q=/b', '#x', '?', ';v=1'])
+  if (next() < 0.1) path = `http://elsewhere${path}`
+  return path
+}
+
+/** An app of random routes, each with a limit of its own, and what its requests have run: `{ listener, patterns, ran }`. */
+function build(express, next) {
+  const app = express()
+  app.set('env', 'test')
+  if (next() < 0.3) app.enable('case sensitive routing')
+  if (next() < 0.3) app.enable('strict routing')
+  const table = []
+  const ran = []
+  const routes = {}
+  const mount = (router, prefix, pattern, method) => {
+    const key = `${method} ${prefix}${pattern}`
+    // The same pattern again, with other names: the first of them runs.
+    const limit = 10 + table.length
+    table.push({ key, pattern: prefix + pattern })
+    routes[key] ??= limit
+    router[method.toLowerCase()](pattern, (req, res) => {
+      ran.push({ key, bytes: Number(req.headers['content-length']), limit: routes[key] })
+      res.end()
+    })
+  }
+  const guard = {}
+  app.use((req, res, next) => guard.limit(req, res, next))
+  for (let i = 0; i < 4; i++) {
+    if (next() < 0.5) {
+      mount(app, '', patternOf(next), pick(next, METHODS))
+      continue
+    }
+    const prefix = patternOf(next)
+    const router = express.Router({ caseSensitive: next() < 0.3, strict: next() < 0.3, mergeParams: true })
+    for (let j = 0; j < 3; j++) mount(router, prefix, patternOf(next), pick(next, METHODS))
+    app.use(prefix, router)
+  }
+  guard.limit = plimsoll.limit({ limit: GENERAL, routes })
+  app.use((error, _req, res, _next) => void res.status(error.status ?? 500).end())
+  return { app, patterns: table.map(({ pattern }) => pattern), ran }
+}
+
+/** Asks with a body of `bytes`; the status. */
+function ask(port, method, path, bytes) {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-length': bytes }
+    const req = http.request({ host: '127.0.0.1', port, method, path, headers, agent: false }, res => {
+      res.resume()
+      res.on('end', () => resolve(res.statusCode))
+    })
+    req.on('error', reject)
+    req.end(Buffer.alloc(bytes))
+  })
+}
+
+for (const [name, express] of Object.entries({ 'express 5': express5, 'express 4': express4 })) {
+  test(`${name}: no handler runs with a body over the limit of its route`, async t => {
+    const next = random(seed)
+    const before = faults.seen.count
+    let handled = 0
+    let refused = 0
+    for (let i = 0; i < APPS; i++) {
+      const { app, patterns, ran } = build(express, next)
+      const { port, close } = await serve(app)
+      t.after(close)
+      for (let j = 0; j < REQUESTS; j++) {
+        const method = pick(next, METHODS)
+        const path = targetOf(next, patterns)
+        const status = await ask(port, method, path, 10 + Math.floor(next() * 20))
+        if (status === 413) refused += 1
+        for (const { key, bytes, limit } of ran.splice(0)) {
+          handled += 1
+          assert.ok(bytes <= limit, `${method} ${path} ran ${key} with ${bytes} bytes, its limit is ${limit}`)
+        }
+      }
+    }
+    assert.ok(handled > 100 && refused > 100, `${handled} handled, ${refused} refused`)
+    assert.equal(faults.seen.count, before)
+  })
+
+  test(`${name}: a body within the limit of its route is served, in each spelling that the app routes there`, async t => {
+    const app = express()
+    app.use(plimsoll.limit({ limit: 10, routes: { 'POST /uploads/:id': 1000, 'POST /api/files/:name': 1000 } }))
+    app.post('/uploads/:upload', (_req, res) => res.end())
+    app.use(
+      '/api',
+      express.Router().post('/files/:file', (_req, res) => res.end())
+    )
+    const { port, close } = await serve(app)
+    t.after(close)
+    for (const path of ['/uploads/7', '/UPLOADS/7', '/uploads/7/', '/uploads/7?x', '/api/files/a', '/API/Files/a/'])
+      assert.equal(await ask(port, 'POST', path, 1000), 200, path)
+    for (const path of ['/uploads/7', '/UPLOADS/7', '/api/files/a'])
+      assert.equal(await ask(port, 'POST', path, 1001), 413)
+  })
+}

@@ -1,0 +1,72 @@
+'use strict'
+
+// What `plimsoll({ watch })` and `expectGone` promise beside what the corpus shows: they keep nothing, and speak only of what is so.
+
+const assert = require('node:assert/strict')
+const http = require('node:http')
+const test = require('node:test')
+const plimsoll = require('../..')
+const { start } = require('../support/child.js')
+const { request, until } = require('../support/http.js')
+const { need, nodes } = require('../support/nodes.js')
+
+async function watched(t, options) {
+  const server = await start('watched', { execArgv: ['--expose-gc'], ...options })
+  t.after(() => server.stop())
+  return server
+}
+
+for (const version of [20, 22, 24, 26]) {
+  test(`no watcher keeps alive what it watches (Node ${version})`, async t => {
+    const found = version === Number.parseInt(process.versions.node, 10) ? nodes : need(t, [version])
+    if (!found) return
+    const node = found.find(each => Number.parseInt(each.version, 10) === version)
+    if (node === undefined) return t.skip(`no Node ${version}`)
+    const server = await watched(t, { node: node.path })
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 4 })
+    for (const path of ['/clean', '/left']) {
+      await Promise.all(Array.from({ length: 200 }, () => request(server.port, path, { agent })))
+    }
+    agent.destroy()
+    let seen
+    await until(async () => {
+      seen = await server.ask('alive')
+      return seen.alive === 0
+    }, 'nothing alive').catch(error => assert.fail(`${error.message}: ${JSON.stringify(seen)}`))
+    assert.ok(seen.made > 2000, `${seen.made}`)
+    const { findings, faults } = await server.ask('stats')
+    assert.equal(faults, 0)
+    const kinds = new Set(findings.map(({ kind, route }) => `${kind} ${route}`))
+    for (const kind of ['unclosed', 'listener', 'timer']) assert.ok(kinds.has(`${kind} GET /left`), [...kinds].join())
+    for (const each of kinds) assert.ok(!each.endsWith('/clean'), each)
+  })
+}
+
+test('what was expected to be gone and is not is found, with its label and the place of the call', async t => {
+  const server = await watched(t)
+  await request(server.port, '/expected')
+  const [finding, ...others] = await until(
+    async () => {
+      await server.ask('gc')
+      const { findings } = await server.ask('stats')
+      const found = findings.filter(({ kind }) => kind === 'retained')
+      return found.length > 0 && found
+    },
+    'the finding',
+    30_000
+  )
+  assert.deepEqual(others, [])
+  assert.match(
+    finding.advice,
+    /^what is held was expected to be gone, and is alive after two major collections and \d+ s/
+  )
+  assert.match(finding.origin, /^__test__[/\\]apps[/\\]watched\.js:\d+:\d+$/)
+})
+
+test('what expectGone and watch take is checked', () => {
+  assert.throws(() => plimsoll.expectGone('text', 'a text'), { name: 'TypeError', message: /expectGone\(\)'s object/ })
+  assert.throws(() => plimsoll.expectGone({}), { name: 'TypeError', message: /expectGone\(\)'s label/ })
+  for (const watch of ['all', 1, { sockets: true }, { timers: 'yes' }, { bloat: '1m' }, { retained: 5 }]) {
+    assert.throws(() => plimsoll({ watch }), { name: 'TypeError', message: /plimsoll\(\)'s watch/ })
+  }
+})

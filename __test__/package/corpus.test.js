@@ -1,0 +1,48 @@
+'use strict'
+
+// In each leaky app of the corpus the kind, the route and the line are found, and nothing in its healthy twin, nor in a look-alike; what
+// there is no watcher for leaks, and its twin does not.
+
+const assert = require('node:assert/strict')
+const test = require('node:test')
+const { fits, run } = require('../../bench/corpus/watched.js')
+const corpus = require('../../corpus')
+const { measure } = require('../../corpus/measure.js')
+
+/** Of a short look without plimsoll; whole runs are `node corpus/measure.js`. */
+const SHORT = { rounds: 1, pings: 400 }
+/** Bytes: half of what the smallest leak keeps a request. */
+const MARGIN = 200
+
+test('the corpus', { concurrency: 3 }, async t => {
+  await Promise.all(
+    corpus.apps.map(app =>
+      t.test(`${app.name}: ${app.mechanism}`, async () => {
+        if (app.expected.leak && Object.keys(app.expected.kinds).length === 0) return grows(app)
+        let leaky = { requests: 0, ms: 0 }
+        if (app.twins.includes('leaky') && Number.parseInt(process.versions.node, 10) < app.below) {
+          leaky = await run(app, 'leaky')
+          const shown = JSON.stringify({ expected: app.expected, ...leaky }, null, 1)
+          assert.ok(
+            leaky.findings.some(finding => fits(app, finding)),
+            shown
+          )
+          assert.equal(leaky.faults, 0, shown)
+        }
+        const healthy = await run(app, 'healthy', { atLeast: leaky })
+        assert.deepEqual(healthy.findings, [], `after ${healthy.requests} requests`)
+        assert.equal(healthy.faults, 0, healthy.output)
+      })
+    )
+  )
+})
+
+/** What a server comes to by itself is in both twins. */
+async function grows(app) {
+  const short = { ...SHORT, requests: app.load.requests / 3 }
+  const [leaky, healthy] = [await measure(app, 'leaky', short), await measure(app, 'healthy', short)].map(
+    ({ rounds }) => rounds[0]
+  )
+  const more = Math.max(leaky.heapUsed - healthy.heapUsed, leaky.external - healthy.external)
+  assert.ok(more / leaky.requests > MARGIN, JSON.stringify({ leaky, healthy }))
+}

@@ -1,0 +1,51 @@
+'use strict'
+
+const assert = require('node:assert/strict')
+const { spawn } = require('node:child_process')
+const { once } = require('node:events')
+const { join } = require('node:path')
+const test = require('node:test')
+const { need } = require('../support/nodes.js')
+
+// What depends on V8's and Node's insides: the counter, the many ways in which a request ends, what follows it, and how a heap
+// fills up.
+const FILES = [
+  'tracking/track.test.js',
+  'tracking/counter.test.js',
+  'recorder/collections.test.js',
+  'request/spans.test.js',
+  'express/layers.test.js',
+  'overload/shed.test.js',
+  'recorder/near-limit.test.js',
+  'recorder/probe.test.js',
+  'scope/scope.test.js',
+  'leaks/watch-listeners.test.js'
+]
+
+for (const version of [22, 24, 26]) {
+  test(`tracks and counts on Node ${version} as on this one`, async t => {
+    const nodes = need(t, [version])
+    if (nodes === null) return
+    const files = FILES.map(file => join(__dirname, '..', file))
+    const child = spawn(nodes[0].path, ['--test', '--test-reporter=tap', ...files], {
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined },
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
+    t.after(() => child.kill())
+    let output = ''
+    child.stdout.on('data', text => {
+      output += text
+    })
+    const [code] = await once(child, 'close')
+    for (const line of output.split('\n')) if (/^\s*# (doubles|objects):/.test(line)) t.diagnostic(line.trim().slice(2))
+    assert.equal(code, 0, failures(output))
+    assert.match(output, /^# pass [1-9]/m)
+  })
+}
+
+/** What of a TAP report tells why it failed: the end of a whole report does not. */
+function failures(report) {
+  const lines = report.split('\n')
+  const shown = lines.flatMap((line, i) => (/^\s*not ok/.test(line) ? lines.slice(i, i + 30) : []))
+  return shown.length > 0 ? shown.join('\n') : report
+}

@@ -1,0 +1,58 @@
+'use strict'
+
+// A request that is over, and that its app has let go of, is collected: by one collection, while its connection is open. Nothing of
+// Plimsoll's keeps it, whatever is switched on, and whatever the app keeps in an AsyncLocalStorage.
+
+const assert = require('node:assert/strict')
+const { execFile } = require('node:child_process')
+const { join } = require('node:path')
+const test = require('node:test')
+const { promisify } = require('node:util')
+const { nodes, need, major } = require('../support/nodes.js')
+
+const APP = join(__dirname, '..', 'apps', 'collected.js')
+/** A marking that had begun before a request was over would spare it. */
+const FLAGS = ['--expose-gc', '--no-incremental-marking']
+const SETS = [
+  'plimsoll()',
+  'layers',
+  'async',
+  'watch',
+  'audit',
+  'limit',
+  'minRate',
+  'budget',
+  'defer',
+  'report',
+  'inflate',
+  'shed',
+  'scope',
+  'spool',
+  'watchListeners',
+  'all'
+]
+const NOTHING = { http: {}, express4: {}, express5: {}, http2: {} }
+
+async function retainedBy(node, set) {
+  const env = { ...process.env, NODE_ENV: 'test', NODE_TEST_CONTEXT: '' }
+  const { stdout, stderr } = await promisify(execFile)(node.path, [...FLAGS, APP, set], { env })
+  return { retained: JSON.parse(stdout), stderr }
+}
+
+for (const node of nodes.filter(node => major(node) === 20 || major(node) === 24)) {
+  test.describe(`on Node ${major(node)}`, () => {
+    test('nothing retains the requests of an app without Plimsoll', async () => {
+      assert.deepEqual(await retainedBy(node, 'none'), { retained: NOTHING, stderr: '' })
+    })
+
+    for (const set of SETS) {
+      test(`nothing retains the requests of an app with ${set}`, async () => {
+        assert.deepEqual(await retainedBy(node, set), { retained: NOTHING, stderr: '' })
+      })
+    }
+  })
+}
+
+test('Node 24 is there to be tested', t => {
+  need(t, [24])
+})

@@ -1,0 +1,249 @@
+'use strict'
+
+const { AsyncResource } = require('node:async_hooks')
+const os = require('node:os')
+const path = require('node:path')
+const createError = require('http-errors')
+const { announceMissingBinary, native, reason } = require('../core/addon.js')
+const hook = require('../core/hook.js')
+const { warn } = require('../core/logger.js')
+const options = require('../core/options.js')
+const runtime = require('../recorder/recorder.js')
+const { atEnd } = require('../request/lifecycle.js')
+const limit = require('./limit.js')
+const refuse = require('./refuse.js')
+const { Spooled, bodies, listen, cause, end } = require('./spooled-body.js')
+const tap = require('./tap.js')
+
+const KNOWN = ['memory', 'dir', 'type', 'limit']
+/** What of a folder is the user's to put right, as opposed to what may pass (no space, no descriptor). */
+const WRONG_FOLDER = ['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'EROFS', 'ELOOP', 'ENAMETOOLONG']
+/** What `native` says to a chunk. */
+const WAIT = 1
+const FAILED = 2
+
+const warned = new Set()
+
+/**
+ * Middleware that reads request bodies whatever their size: up to `memory` bytes into native memory, past it into a file without a
+ * name in `dir`. `req.body` is then a `Spooled`, which is freed when the response ends.
+ */
+function spool(given) {
+  const { memory, dir, wanted, guard } = settingsOf(given)
+  announceMissingBinary()
+  if (native === null) return unavailable(wanted)
+  const place = placeOf(dir, memory)
+
+  return function plimsollSpool(req, res, next) {
+    if (!isUnread(req) || tap.announcedLength(req) === undefined || !wanted(req)) return next()
+    if (guard === null) return new Reading(req, res, next).begin(place)
+    guard(req, res, error => (error === undefined ? new Reading(req, res, next).begin(place) : next(error)))
+  }
+}
+
+function settingsOf(given) {
+  const where = 'spool()'
+  const { memory = '256kb', dir = os.tmpdir(), type, limit: most } = options.object(where, given, KNOWN)
+  return {
+    memory: options.size(`${where}'s memory`, memory),
+    dir: path.resolve(options.string(`${where}'s dir`, dir, 4096)),
+    wanted: type === undefined ? () => true : matcher(`${where}'s type`, type),
+    guard: most === undefined ? null : limit(options.size(`${where}'s limit`, most))
+  }
+}
+
+/** A function of the request that tells whether its body is of one of these types: `image/png`, `image/*`, `*` + `/*`. */
+function matcher(where, given) {
+  // A body that may have been meant is spooled: it stays bounded, and the app finds it in req.body.
+  if (typeof given === 'function') return hook(where, given, Boolean, true)
+  const types = Array.isArray(given) ? given : [given]
+  const takes = "a type like 'image/png' or 'image/*', an array of such, or a function of the request"
+  for (const type of types) {
+    if (typeof type !== 'string' || !/^(\*\/\*|[\w.+-]+\/(\*|[\w.+-]+))$/.test(type)) options.fail(where, given, takes)
+  }
+  const lower = new Set(types.map(type => type.toLowerCase()))
+  return req => {
+    const type = (req.headers['content-type'] ?? '').split(';')[0].trim().toLowerCase()
+    return lower.has(type) || lower.has(`${type.split('/')[0]}/*`) || lower.has('*/*')
+  }
+}
+
+function placeOf(dir, memory) {
+  listen()
+  const { place, inMemory, failure } = native.spoolPlace(dir, memory)
+  if (failure) {
+    const { code, detail } = cause(failure)
+    if (WRONG_FOLDER.includes(code)) {
+      options.fail("spool()'s dir", dir, `a folder in which files can be made (${detail})`)
+    }
+    warnOnce(`no file can be made in ${dir} now (${detail}): larger bodies will fail until one can`)
+  }
+  if (inMemory) {
+    warnOnce(`${dir} is in memory (tmpfs): what is spooled there is RAM all the same. Give spool() a dir on a disk.`)
+  }
+  return place
+}
+
+function warnOnce(message) {
+  if (warned.has(message)) return
+  warned.add(message)
+  warn(runtime.state.settings?.log, `plimsoll: ${message}`, 'PLIMSOLL_SPOOL')
+}
+
+/** Without a binary bodies are not read: nobody downstream may take an unread one for one that is empty. */
+function unavailable(wanted) {
+  warnOnce(`spool() needs the addon, without which it answers every body with 501: ${reason}`)
+  return function plimsollSpool(req, res, next) {
+    if (!isUnread(req) || tap.announcedLength(req) === undefined || !wanted(req)) return next()
+    const error = createError(501, `plimsoll: spool() needs the addon: ${reason}`, { type: 'spool.unavailable' })
+    refuse.before(req, res, next, error)
+  }
+}
+
+/** False for a body that a parser in front has read, or somebody is reading. body-parser 1 leaves `{}` for those that it did not. */
+function isUnread(req) {
+  if (req._body === true || req.body instanceof Spooled || req.readableFlowing === true) return false
+  return req.readable && !req.readableDidRead && !req.readableEnded
+}
+
+/** A body on its way from the socket to where it stays. */
+class Reading extends AsyncResource {
+  constructor(req, res, next) {
+    super('plimsoll.spool')
+    this.req = req
+    this.res = res
+    this.next = next
+    this.handle = 0
+    this.length = tap.announcedLength(req)
+    this.received = 0
+    this.ended = false
+    /** True once the chain has gone on, or the request is over. */
+    this.done = false
+    this.body = null
+    this.listeners = {
+      data: chunk => this.write(chunk),
+      end: () => this.finish(),
+      error: error => this.fail(error),
+      aborted: () => this.abort(),
+      // Of a body that has come whole its stream closes too.
+      close: () => this.ended || this.abort()
+    }
+  }
+
+  begin(place) {
+    const { req } = this
+    if (req.readableEncoding !== null && req.readableEncoding !== undefined) {
+      return this.next(createError(500, 'stream encoding should not be set', { type: 'stream.encoding.set' }))
+    }
+    this.handle = native.spoolOpen(place)
+    bodies.set(this.handle, () => this.woken())
+    atEnd(req, this.res, () => this.free())
+    for (const [event, listener] of Object.entries(this.listeners)) req.on(event, listener)
+    // One that was paused in front would stay so.
+    req.resume()
+  }
+
+  write(chunk) {
+    if (this.done) return
+    this.received += chunk.length
+    const flow = native.spoolWrite(this.handle, chunk)
+    letGo(this.req, chunk)
+    if (flow === WAIT) this.req.pause()
+    else if (flow === FAILED) this.refuse()
+  }
+
+  finish() {
+    this.ended = true
+    this.settle(native.spoolFinish(this.handle))
+  }
+
+  woken() {
+    if (this.done) return
+    const flow = native.spoolPoll(this.handle)
+    if (flow === FAILED || this.ended) this.settle(flow)
+    else if (flow !== WAIT) this.req.resume()
+  }
+
+  settle(flow) {
+    if (this.done || flow === WAIT) return
+    if (flow === FAILED) return this.refuse()
+    this.leave()
+    this.body = new Spooled(this.handle, native.spoolSize(this.handle))
+    this.req.body = this.body
+    this.goOn(undefined)
+  }
+
+  /** What cannot be written is refused as a body over a limit is: the client hears it, and what still comes is thrown away. */
+  refuse() {
+    const failure = native.spoolFailure(this.handle) ?? { errno: 0, message: 'the body is gone', full: false }
+    this.leave()
+    native.spoolClose(this.handle)
+    const error = writeError(failure)
+    if (this.ended) this.goOn(error)
+    else this.runInAsyncScope(refuse.before, undefined, this.req, this.res, this.next, error)
+  }
+
+  /** A limit in front has cut the body, or the stream has broken. */
+  fail(error) {
+    if (this.done) return
+    // What Node says of a client that goes away, for which there is a usual error.
+    if (error?.code === 'ECONNRESET') return this.abort()
+    this.leave()
+    native.spoolClose(this.handle)
+    this.goOn(error)
+  }
+
+  abort() {
+    if (this.done) return
+    this.leave()
+    native.spoolClose(this.handle)
+    const { length, received } = this
+    const expected = length >= 0 ? length : null
+    const detail = { code: 'ECONNABORTED', expected, length: expected, received, type: 'request.aborted' }
+    this.goOn(createError(400, 'request aborted', detail))
+  }
+
+  /** Calls `next` where the middleware was called: for AsyncLocalStorage. */
+  goOn(error) {
+    this.runInAsyncScope(this.next, undefined, ...(error === undefined ? [] : [error]))
+  }
+
+  leave() {
+    this.done = true
+    bodies.delete(this.handle)
+    for (const [event, listener] of Object.entries(this.listeners)) this.req.off(event, listener)
+  }
+
+  /** The request is over. */
+  free() {
+    if (this.body !== null) return end(this.body)
+    native.spoolClose(this.handle)
+    if (this.done) return
+    if (this.res.writableEnded) {
+      // Somebody has answered without waiting for the body: to go on now would be to answer twice.
+      this.leave()
+      this.req.resume()
+    } else {
+      // Its stream says so first, unless the body had come whole already.
+      process.nextTick(() => this.abort())
+    }
+  }
+}
+
+/**
+ * What was copied is garbage, 64 KiB each time, of which V8 lets tens of megabytes gather: it is given back at once where nobody else
+ * can want it. A chunk that is a part of something larger (Node's pool) is left alone.
+ */
+function letGo(req, chunk) {
+  const { buffer } = chunk
+  if (chunk.byteLength === buffer.byteLength && req.listenerCount('data') === 1) native.letGo(buffer)
+}
+
+function writeError(failure) {
+  const { code, detail } = cause(failure)
+  const [status, type] = failure.full ? [507, 'spool.full'] : [500, 'spool.failed']
+  const error = createError(status, `plimsoll: a request body could not be spooled: ${detail}`, { type })
+  return code === undefined ? error : Object.assign(error, { code })
+}
+
+module.exports = spool

@@ -1,0 +1,39 @@
+'use strict'
+
+/*
+ * The addon, or why there is none. Loading it starts nothing: threads and timers begin with the first middleware.
+ */
+
+const { rival } = require('./copies.js')
+const { warn } = require('./logger.js')
+
+exports.native = null
+exports.reason = null
+/** Whether another version of plimsoll runs here: then nothing that is shared with it may be patched or watched. */
+exports.passive = rival() !== null
+
+if (process.env.PLIMSOLL === 'off') {
+  exports.reason = 'switched off by PLIMSOLL=off'
+} else if (exports.passive) {
+  exports.reason = rival()
+} else {
+  try {
+    exports.native = require('../../binding.js')
+  } catch (error) {
+    exports.reason = require('./no-binary.js').reasonOf(error)
+  }
+}
+
+let announced = false
+
+/** Without a binary: one warning, when the first middleware is made. */
+exports.announceMissingBinary = function announceMissingBinary(log) {
+  if (exports.native !== null || announced) return
+  announced = true
+  if (process.env.PLIMSOLL === 'off') return
+  warn(
+    log,
+    `plimsoll: ${exports.reason}. Limits are enforced in JavaScript; nothing is tracked, recorded or shed.`,
+    exports.passive ? 'PLIMSOLL_COPIES' : 'PLIMSOLL_NO_BINARY'
+  )
+}

@@ -1,0 +1,51 @@
+'use strict'
+
+/*
+ * All copies of plimsoll in a process act as one. Jest evaluates a copy for each test file, and an app and its plugins may each have one
+ * installed. Each copy would patch the same classes and keep state of its own, so one copy would not know the other's requests.
+ *
+ * The first copy puts its API on a core module. `vm` contexts and Jest's test files have globals of their own but share core modules, and a
+ * worker thread has core modules of its own. A later copy of the same version line uses that API. A copy of another line is passive: it
+ * enforces limits as it does without a binary, and patches nothing.
+ */
+
+const shared = require('node:diagnostics_channel')
+const { name, version } = require('../../package.json')
+const { ROOT } = require('./folders.js')
+
+/** The number is the version of what lies there: `{ version, folder, api }`. */
+const KEY = Symbol.for('plimsoll.copies.1')
+
+/** The API of the first copy, if it is of this version line; else undefined. */
+function first() {
+  const found = shared[KEY]
+  return found !== undefined && isSameLine(found) ? found.api : undefined
+}
+
+/** Makes this copy the process's, if it is the first. */
+function share(api) {
+  if (shared[KEY] !== undefined) return
+  Object.defineProperty(shared, KEY, { value: { version, folder: ROOT, api }, configurable: true })
+}
+
+/** Why this copy must be passive; null if it need not be. */
+function rival() {
+  const found = shared[KEY]
+  if (found === undefined || isSameLine(found)) return null
+  return (
+    `plimsoll ${found.version} (${found.folder}) runs in this process already, and this is plimsoll ${version} ` +
+    `(${ROOT}): install one version for both (\`npm ls ${name}\` shows who needs which)`
+  )
+}
+
+/** As npm's caret has it: before 1.0 a minor version may break what the one before promised. */
+function isSameLine(copy) {
+  return lineOf(copy.version) === lineOf(version)
+}
+
+function lineOf(version) {
+  const [major, minor] = String(version).split('.')
+  return major === '0' ? `0.${minor}` : major
+}
+
+module.exports = { first, share, rival }

@@ -1,0 +1,16 @@
+'use strict'
+
+/*
+ * Where this package lies. In a bundle all of it is one file, in a folder of the app's: that stands for both then, as far as anything can.
+ */
+
+const path = require('node:path')
+
+const HERE = path.join('lib', 'core')
+
+/** The folder of plimsoll's own code: frames in it are not the app's. */
+const LIB = __dirname.endsWith(HERE) ? path.dirname(__dirname) : __dirname
+/** The folder of the package. */
+const ROOT = path.dirname(LIB)
+
+module.exports = { LIB, ROOT }

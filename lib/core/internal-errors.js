@@ -1,0 +1,34 @@
+'use strict'
+
+/*
+ * Faults of plimsoll's own: counted, reported once a place, swallowed. The user's server must not feel them.
+ */
+
+const { native } = require('./addon.js')
+const describe = require('./describe.js')
+
+const reported = new Set()
+/** How many there were, and what the last one was. */
+const seen = { count: 0, last: null }
+let log = null
+
+/** Never throws, whatever was thrown. */
+function report(where, error) {
+  const detail = `${where}: ${describe.stack(error)}`
+  seen.count += 1
+  seen.last = detail
+  native?.fault(detail.slice(0, 270))
+  if (reported.has(where)) return
+  reported.add(where)
+  const message = `plimsoll: internal fault ${detail}`
+  if (log !== null) log.error(message)
+  else process.emitWarning(message, { code: 'PLIMSOLL_FAULT' })
+}
+
+module.exports = {
+  report,
+  seen,
+  logTo(logger) {
+    log = logger
+  }
+}

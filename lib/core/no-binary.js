@@ -1,0 +1,39 @@
+'use strict'
+
+/*
+ * Why the addon could not be loaded, and what to do about it.
+ */
+
+const { platformName } = require('./build-addon.js')
+
+/** How Node says that it may load no addon. */
+const DISABLED = 'loading addons is disabled'
+
+/** One sentence for the user. `error`: what binding.js threw, in whose `cause`s is what each of its attempts failed with. */
+function reasonOf(error) {
+  const messages = messagesOf(error)
+  if (messages.some(message => message.includes(DISABLED))) return forbidden()
+  // binding.js tries several files: that one is not there says less than what any other attempt failed with.
+  const said = messages.find(message => !message.startsWith('Cannot find ')) ?? messages.at(-1)
+  return (
+    `no binary for ${platformName()} (Node ${process.version}) could be loaded: ` +
+    `run \`npx plimsoll build\` (needs Rust), or install without leaving out optional packages. ${said}`
+  )
+}
+
+function forbidden() {
+  const flags = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)]
+  if (process.permission === undefined || flags.includes('--no-addons'))
+    return 'Node runs with --no-addons, so the binary cannot be loaded: start Node without --no-addons'
+  return 'Node runs with --permission but without --allow-addons, so the binary cannot be loaded: add --allow-addons'
+}
+
+/** The first line of each error in a chain of causes. */
+function messagesOf(error) {
+  const messages = []
+  for (let each = error; each !== undefined && each !== null && messages.length < 32; each = each.cause)
+    messages.push(String(each.message ?? each).split('\n')[0])
+  return messages
+}
+
+module.exports = { reasonOf }

@@ -1,0 +1,101 @@
+'use strict'
+
+/*
+ * How the layers of an app run in a request: each in a span of the request, and, where `plimsoll({ layers: true })` asks for it, in
+ * one of its own, so that its bytes and time are known apart from those of what it passes the request to.
+ *
+ * It is the dispatch that is wrapped (route-tracker.js). Replacing `layer.handle` would do as well, and has broken others: arity decides
+ * what is an error handler, and instrumentation looks for its own function there (opentelemetry-js-contrib#2271).
+ */
+
+const { native } = require('../core/addon.js')
+const { LIB } = require('../core/folders.js')
+const { definitionOf, nameOf, scriptOf, unwrapped } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
+const spans = require('../request/async-spans.js')
+
+/** What `spanOpen` takes apart again: handle + layer × 2³¹. */
+const LAYER_UNIT = 2 ** 31
+
+const OWN_NAME = /^plimsoll[A-Z]/
+/** Express 4's `query`, `expressInit`, routers, mounted apps; routers of Express 5. */
+const EXPRESS =
+  /[\\/](?:express[^\\/]*[\\/]lib[\\/](?:middleware[\\/](?:init|query)|application|express|router[\\/]index)|router[\\/]index)\.js$/
+
+const ids = new WeakMap() // function -> the id of its layer
+
+/** Keeps the request's span open behind middleware that goes on asynchronously; layers are not told apart. */
+const plain = {
+  request(original, layer, life, req, res, next) {
+    if (life.inside || life.slot <= 0) return original.call(layer, req, res, next)
+    return again(life, () => original.call(layer, req, res, next))
+  },
+  error(original, layer, life, error, req, res, next) {
+    if (life.inside || life.slot <= 0) return original.call(layer, error, req, res, next)
+    return again(life, () => original.call(layer, error, req, res, next))
+  }
+}
+
+function again(life, work) {
+  const depth = native.spanOpen(life.slot)
+  life.inside = true
+  try {
+    return work()
+  } finally {
+    life.inside = false
+    native.spanClose(depth)
+  }
+}
+
+/** A span for each layer. What Express does between two of them is in the span of the one that has called `next`. */
+const each = {
+  request(original, layer, life, req, res, next) {
+    const id = life.slot <= 0 || layer.route || layer.handle.length > 3 ? 0 : idOf(layer.handle)
+    if (id === 0) return plain.request(original, layer, life, req, res, next)
+    return own(life, id, () => original.call(layer, req, res, next))
+  },
+  error(original, layer, life, error, req, res, next) {
+    const id = life.slot <= 0 || layer.handle.length !== 4 ? 0 : idOf(layer.handle)
+    if (id === 0) return plain.error(original, layer, life, error, req, res, next)
+    return own(life, id, () => original.call(layer, error, req, res, next))
+  }
+}
+
+function own(life, id, work) {
+  const owner = life.slot + id * LAYER_UNIT
+  const depth = native.spanOpen(owner)
+  const { inside } = life
+  life.inside = true
+  try {
+    return spans.within(owner, work)
+  } finally {
+    life.inside = inside
+    native.spanClose(depth)
+  }
+}
+
+/** The id of a layer's function; 0, none, for one that is not the app's, or cannot be read. */
+function idOf(handle) {
+  let id = ids.get(handle)
+  if (id === undefined) {
+    id = 0
+    try {
+      const inner = unwrapped(handle)
+      const name = nameOf(inner) || nameOf(handle)
+      if (!isOurs(inner, name)) id = native.layer(name || '(anonymous)', definitionOf(inner))
+    } catch (error) {
+      faults.report('when a layer was looked at', error)
+    }
+    ids.set(handle, id)
+  }
+  return id
+}
+
+/** Plimsoll's middleware, of this copy or another, and the functions with which Express dispatches a request. */
+function isOurs(handle, name) {
+  if (OWN_NAME.test(name)) return true
+  const script = scriptOf(handle)
+  return script.startsWith(LIB) || EXPRESS.test(script)
+}
+
+module.exports = { plain, each }

@@ -1,0 +1,226 @@
+'use strict'
+
+/*
+ * Heap snapshots. By a child that is forked at a quiet moment, so that the server stands for the fork alone (src/snapshot); or, where the
+ * caller says so, by V8 here, which stops the process for as long as it takes: tens of seconds for some hundred megabytes.
+ */
+
+const fs = require('node:fs')
+const path = require('node:path')
+const { setTimeout: sleep, setImmediate: turn } = require('node:timers/promises')
+const v8 = require('node:v8')
+const { isMainThread } = require('node:worker_threads')
+const { native, reason } = require('../core/addon.js')
+const { warn } = require('../core/logger.js')
+const options = require('../core/options.js')
+const { workingDirectory } = require('../core/working-directory.js')
+const runtime = require('../recorder/recorder.js')
+
+const MODES = ['fork', 'stop']
+const EXTENSION = '.heapsnapshot'
+const PACKED = '.zst'
+/** A fork in the middle of a major collection, or of the sweeping after it, may fail: it waits for a quiet second, but not for ever. */
+const QUIET_MS = 1000
+const PATIENCE_MS = 10_000
+/** Where nobody waits for it. */
+const OWN_PATIENCE_MS = 60_000
+const LOOK_MS = 20
+const ATTEMPTS = 4
+
+/** Resolves when the one that is being taken is over; null where none is. */
+let running = null
+let taken = 0
+
+/** Takes a heap snapshot of this thread: `{ path, bytes, pauseMs, tookMs, attempts, mode }`. */
+async function snapshot(given = {}) {
+  return take(settingsOf(given))
+}
+
+/**
+ * The same by a child, of plimsoll's own accord: nobody waits for it, so it waits longer for its moment, until then holds off nobody who asks, and never holds
+ * the process open.
+ */
+async function quietly(given) {
+  const settings = { ...settingsOf(given), held: false }
+  do {
+    await running
+    await quietMoment(false, OWN_PATIENCE_MS)
+  } while (running !== null)
+  return take(settings)
+}
+
+function isRunning() {
+  return running !== null
+}
+
+async function take(settings) {
+  if (running !== null) throw failure('another snapshot is being taken; one at a time')
+  let over
+  running = new Promise(resolve => {
+    over = resolve
+  })
+  const began = performance.now()
+  try {
+    const made = await (settings.mode === 'fork' ? byChild(settings) : here(settings))
+    const result = { path: settings.path, ...made, tookMs: performance.now() - began, mode: settings.mode }
+    note(
+      `${result.bytes} bytes at ${result.path}, ${result.mode}; stood ${result.pauseMs.toFixed(0)} ms, took ${Math.round(result.tookMs)} ms`
+    )
+    return result
+  } catch (error) {
+    note(`failed: ${error.message}`)
+    throw error
+  } finally {
+    running = null
+    over()
+  }
+}
+
+function settingsOf(given) {
+  const { path: wanted, mode = 'fork', compress } = options.object('snapshot()', given, ['path', 'mode', 'compress'])
+  options.oneOf("snapshot()'s mode", mode, MODES)
+  if (compress !== undefined) options.oneOf("snapshot()'s compress", compress, ['zstd'])
+  const compressed = compress === 'zstd'
+  return { path: targetOf(wanted, compressed), mode, compressed, held: true }
+}
+
+/** The file's path: as it was given, or in the folder that was given, under a name as V8 makes it. */
+function targetOf(wanted, compressed) {
+  if (wanted !== undefined) options.string("snapshot()'s path", wanted, 4096)
+  if (!path.isAbsolute(wanted ?? '.') && workingDirectory() === null)
+    throw failure('the working directory was deleted', 'Give an absolute path')
+  const target = path.resolve(wanted ?? '.')
+  if (!fs.statSync(target, { throwIfNoEntry: false })?.isDirectory()) return target
+  taken += 1
+  const at = new Date().toISOString().replace(/[-:]/g, '').replace('T', '.').slice(0, 15)
+  return path.join(target, `Heap.${at}.${process.pid}.${taken}${EXTENSION}${compressed ? PACKED : ''}`)
+}
+
+async function byChild({ path: target, compressed, held }) {
+  if (native === null) throw failure(`a snapshot by a child needs the addon: ${reason}`, STOP)
+  const unsupported = native.snapshotUnsupported()
+  if (unsupported) throw failure(unsupported, STOP)
+  if (!isMainThread) throw failure('a snapshot by a child can be taken of the main thread only', STOP)
+  runtime.start()
+  const failures = []
+  while (failures.length < ATTEMPTS) {
+    const attempt = await tryOnce(target, compressed, held)
+    if (attempt.bytes !== undefined) return { ...attempt, attempts: failures.length + 1 }
+    failures.push(attempt.failure)
+    if (!attempt.mayPass) break
+  }
+  throw failure(
+    `no snapshot after ${failures.length} ${failures.length === 1 ? 'attempt' : 'attempts'}: ${failures.join('; ')}`
+  )
+}
+
+const STOP = "Where the server may stand still, mode: 'stop' has V8 write one here"
+
+async function tryOnce(target, compressed, held) {
+  try {
+    const { used_heap_size: used, external_memory: external } = v8.getHeapStatistics()
+    await prepared(target, compressed, used + external, held)
+    if (!(await quietMoment(held, PATIENCE_MS))) {
+      native.snapshotAbandon()
+      return { failure: 'V8 was marking all the time', mayPass: true }
+    }
+    const { pauseMs, path: guest } = native.snapshotFork()
+    if (guest) writeAndLeave(guest)
+    const { bytes, failure: why, mayPass } = await watched(held)
+    return bytes === undefined || bytes === null ? { failure: why, mayPass } : { bytes, pauseMs }
+  } catch (error) {
+    native.snapshotAbandon()
+    return { failure: error.message, mayPass: false }
+  }
+}
+
+async function prepared(target, compressed, heap, held) {
+  if (held) return native.snapshotPrepare(target, compressed, heap)
+  native.snapshotPrepareQuietly(target, compressed, heap)
+  const { failure: why } = await quietEnd()
+  if (why) throw new Error(why)
+}
+
+async function watched(held) {
+  if (held) return native.snapshotWatch()
+  native.snapshotWatchQuietly()
+  return quietEnd()
+}
+
+async function quietEnd() {
+  for (;;) {
+    const end = native.snapshotQuietEnd()
+    if (end) return end
+    await sleep(LOOK_MS, undefined, { ref: false })
+  }
+}
+
+/** The child. It never comes back to the event loop. */
+function writeAndLeave(guest) {
+  try {
+    v8.writeHeapSnapshot(guest)
+    native.snapshotLeave(true)
+  } finally {
+    native.snapshotLeave(false)
+  }
+}
+
+/** Waits for one. False if there is none, and not even one that may do: while V8 marks, each child is lost. */
+async function quietMoment(held, patienceMs) {
+  const deadline = performance.now() + patienceMs
+  while (native.sinceMajorMs() < QUIET_MS && performance.now() < deadline) {
+    await sleep(LOOK_MS, undefined, { ref: held })
+  }
+  // From an idle turn: not with the stack of whoever asked.
+  await turn(undefined, { ref: held })
+  return native.sinceMajorMs() > 0
+}
+
+async function here({ path: target, compressed }) {
+  const partial = path.join(path.dirname(target), `.${path.basename(target)}.${process.pid}.partial`)
+  try {
+    fs.closeSync(fs.openSync(partial, 'wx', 0o600))
+    const began = performance.now()
+    v8.writeHeapSnapshot(partial)
+    const pauseMs = performance.now() - began
+    if (!compressed) {
+      const { size: bytes } = fs.statSync(partial)
+      fs.renameSync(partial, target)
+      return { bytes, pauseMs, attempts: 1 }
+    }
+    if (native === null) throw failure(`to compress needs the addon: ${reason}`)
+    return { bytes: await native.snapshotPack(partial, target), pauseMs, attempts: 1 }
+  } catch (error) {
+    throw error.code === CODE ? error : failure(error.message)
+  } finally {
+    fs.rmSync(partial, { force: true })
+  }
+}
+
+const CODE = 'PLIMSOLL_SNAPSHOT'
+
+function failure(message, advice) {
+  const text = advice === undefined ? message : `${message}. ${advice}`
+  return Object.assign(new Error(`plimsoll: no heap snapshot: ${text}`), { code: CODE })
+}
+
+function note(detail) {
+  native?.event('snapshot', undefined, detail)
+}
+
+/** Takes one whenever the process gets `signal`; for `plimsoll({ snapshotSignal })`. */
+function onSignal(signal, log) {
+  if (!isMainThread) return
+  process.on(signal, () => {
+    snapshot().then(
+      ({ path: file, bytes, pauseMs }) => {
+        const message = `plimsoll: heap snapshot: ${file} (${bytes} bytes; the event loop stood ${Math.round(pauseMs)} ms)`
+        if (log) log.info(message)
+        else process.stderr.write(`${message}\n`)
+      },
+      error => warn(log, error.message, CODE)
+    )
+  })
+}
+
+module.exports = { snapshot, quietly, isRunning, onSignal }

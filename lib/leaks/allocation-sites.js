@@ -1,0 +1,136 @@
+'use strict'
+
+/*
+ * Allocation sites of what stays: profiles of what lives, in campaigns that the native side decides on (src/trend/campaign.rs). Nothing of a profile is
+ * kept here.
+ */
+
+const { native } = require('../core/addon.js')
+const describe = require('../core/describe.js')
+const { definitionOf, unwrapped } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
+const routes = require('../express/route-tracker.js')
+const { Profiler } = require('./heap-profiler.js')
+
+/** Bytes between samples, on average. At half a megabyte a slow leak has too few, at 32 KiB allocating gets 3 to 9 % slower. */
+const SAMPLING_INTERVAL = 64 * 1024
+/** For a short while, of all allocations: of who calls whom there must be some. */
+const CALLERS_INTERVAL = 16 * 1024
+/** Layers on the way of one request, and routes of one function, that are told: as many as the native side keeps. */
+const PASSED = 64
+const TITLES = 16
+/** Characters of a handler's source that are looked at. */
+const SOURCE = 64 * 1024
+/** A profile is due behind a collection: soon enough that little garbage has come since. */
+const LOOK_MS = 20
+const [START, CALLERS, PROFILE, STOP] = [1, 2, 3, 4]
+
+const sourceOf = Function.prototype.call.bind(Function.prototype.toString)
+const state = { profiler: null, unlook: null, timer: null }
+/** Functions that requests pass, and the labels of the routes which these went to, in this campaign: what is told already. */
+let known = new WeakMap()
+/** Functions that a request has passed on its way to its route, while it is not there. */
+let passed = new WeakMap()
+
+/** To be called when the event loop comes round. */
+function turn() {
+  try {
+    const step = native.siteStep()
+    if (step === START) start()
+    else if (step === CALLERS) callers()
+    else if (step === PROFILE) timed(() => profile(false))
+    else if (step === STOP) drop()
+  } catch (error) {
+    native.siteFailed(describe.message(error))
+    faults.report('when allocation sites were looked for', error)
+    drop()
+  }
+}
+
+function start() {
+  try {
+    state.profiler = new Profiler()
+  } catch (error) {
+    return native.siteFailed(describe.message(error))
+  }
+  state.unlook = routes.lookWith(pass)
+  state.profiler.sample(CALLERS_INTERVAL, { all: true })
+}
+
+function callers() {
+  if (!profile(true)) return
+  state.profiler.sample(SAMPLING_INTERVAL)
+  state.timer = setInterval(turn, LOOK_MS)
+  state.timer.unref()
+}
+
+/** The next one comes the later, the longer this one takes. */
+function timed(work) {
+  const before = process.cpuUsage()
+  work()
+  const { user, system } = process.cpuUsage(before)
+  native.siteTook((user + system) / 1000)
+}
+
+function profile(ofCallers) {
+  let tree
+  try {
+    tree = state.profiler.take()
+  } catch (error) {
+    native.siteFailed(describe.message(error))
+    drop()
+    return false
+  }
+  native.siteProfile(
+    tree.names,
+    tree.places,
+    tree.shown,
+    Uint32Array.from(tree.parents),
+    Int32Array.from(tree.of),
+    Float64Array.from(tree.bytes),
+    ofCallers
+  )
+  return true
+}
+
+function drop() {
+  known = new WeakMap()
+  passed = new WeakMap()
+  const { profiler, unlook, timer } = state
+  Object.assign(state, { profiler: null, unlook: null, timer: null })
+  clearInterval(timer)
+  unlook?.()
+  profiler?.close()
+}
+
+/** A request is about to pass a layer. */
+function pass(life, { handle }) {
+  const before = passed.get(life)
+  if (before === undefined) passed.set(life, [handle])
+  else if (before.length < PASSED) before.push(handle)
+}
+
+/** A request has found its route: whose functions handle it, and which did on its way. */
+function routed(life, label) {
+  if (state.profiler === null) return
+  try {
+    for (const handle of passed.get(life) ?? []) handles(handle, life, label)
+    passed.delete(life)
+    for (const { handle } of life.req.route?.stack ?? []) handles(handle, life, label)
+  } catch (error) {
+    faults.report('when the handlers of a route were looked at', error)
+  }
+}
+
+function handles(handle, { method }, label) {
+  const told = known.get(handle) ?? { place: definitionOf(unwrapped(handle)), titles: new Set() }
+  known.set(handle, told)
+  const title = `${method} ${label}`
+  if (told.place === '' || told.titles.has(title) || told.titles.size >= TITLES) return
+  // By the names that it calls a handler is known as the caller of what goes on behind an await, where it is on no stack.
+  const source = told.titles.size > 0 ? null : sourceOf(unwrapped(handle)).slice(0, SOURCE)
+  told.titles.add(title)
+  native.siteHandler(told.place, title, source)
+}
+
+module.exports = { turn, routed }

@@ -1,0 +1,38 @@
+'use strict'
+
+/*
+ * What `plimsoll({ watch })` switches on beside the recording.
+ */
+
+const options = require('../core/options.js')
+
+const KNOWN = ['retained', 'bloat', 'timers', 'streams']
+const BLOAT_OVER = 2 ** 20
+
+/** `{ retained, bloat, timers, streams }`: whether, and for `bloat` from how many bytes on (null: not). */
+function settingsOf(where, given) {
+  if (given === undefined || given === false) return null
+  const all = given === true
+  if (!all && !options.isObject(given)) options.fail(where, given, `true, false or an object with ${KNOWN.join(', ')}`)
+  const wanted = options.object(where, all ? undefined : given, KNOWN)
+  const settings = {}
+  for (const name of ['retained', 'timers', 'streams'])
+    settings[name] = options.oneOf(`${where}.${name}`, wanted[name] ?? all, [true, false])
+  settings.bloat = bloatOf(`${where}.bloat`, wanted.bloat ?? all)
+  return settings
+}
+
+function bloatOf(where, given) {
+  if (given === false) return null
+  return given === true ? BLOAT_OVER : options.size(where, given)
+}
+
+/** Watchers stay on for the life of the process; what was started once stays as it is. */
+function start(settings) {
+  if (settings.retained) require('./retained-requests.js').start()
+  if (settings.bloat !== null) require('./large-properties.js').start(settings.bloat)
+  if (settings.timers) require('./timers.js').start()
+  if (settings.streams) require('./open-streams.js').start()
+}
+
+module.exports = { settingsOf, start }

@@ -1,0 +1,68 @@
+'use strict'
+
+/*
+ * Large responses that were built in memory and not streamed: `res.send`, `res.json` or `res.end` with one large chunk. Whoever sends a
+ * hundred of them at once holds a hundred of them.
+ */
+
+const { FRAMES, take } = require('../core/call-site.js')
+const { placeOfCode } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
+const { handlerOf, routeOf } = require('../express/route-tracker.js')
+const { find } = require('../recorder/findings.js')
+
+const METHODS = ['write', 'end']
+const MIB = 2 ** 20
+
+/** By route: where the app sends from. A place is looked for once, since to look costs a stack trace. */
+const origins = new Map()
+/** Places are remembered for so many routes; others are booked without one. */
+const ROUTES = 1024
+
+/** Looks at what is sent in a request. */
+function watch(life, over) {
+  const { req, res } = life
+  let seen = false
+  for (const method of METHODS) {
+    const original = res[method]
+    if (typeof original !== 'function') continue
+    res[method] = function (...args) {
+      const bytes = seen ? 0 : bytesOf(args[0], args[1])
+      if (bytes >= over && req.method !== 'HEAD') {
+        seen = true
+        note(life, bytes)
+      }
+      return Reflect.apply(original, this, args)
+    }
+  }
+}
+
+function bytesOf(chunk, encoding) {
+  if (typeof chunk === 'string') return Buffer.byteLength(chunk, typeof encoding === 'string' ? encoding : 'utf8')
+  return ArrayBuffer.isView(chunk) ? chunk.byteLength : 0
+}
+
+function note(life, bytes) {
+  try {
+    const route = routeOf(life.req)
+    const key = `${life.req.method} ${route}`
+    let origin = origins.get(key)
+    if (origin === undefined) {
+      origin = placeOfCode(take(note, FRAMES), handlerOf(life))
+      if (origins.size < ROUTES) origins.set(key, origin)
+    }
+    find({
+      kind: 'large-response',
+      route: route === null ? undefined : key,
+      origin: origin ?? undefined,
+      severity: 'warning',
+      advice:
+        `a response of ${(bytes / MIB).toFixed(1)} MiB is built in memory and sent in one piece: each request in flight holds one. ` +
+        'Stream it (pipeline from the source into res), or send it in pages'
+    })
+  } catch (error) {
+    faults.report('when a response was looked at', error)
+  }
+}
+
+module.exports = { watch }

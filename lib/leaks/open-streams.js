@@ -1,0 +1,119 @@
+'use strict'
+
+/*
+ * Files and upstream answers that were piped into a response and are still open after the client went away: `pipe` unpipes them, and
+ * nobody closes them. `pipeline` and `req.scope.pipe` do.
+ *
+ * The response itself says who is piped into it.
+ */
+
+const fs = require('node:fs')
+const { IncomingMessage } = require('node:http')
+const origins = require('../core/call-site.js')
+const { placeOfCode } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
+const { outside } = require('../core/outside-requests.js')
+const { find } = require('../recorder/findings.js')
+const owners = require('./request-owner.js')
+
+/** For a handler's own `'close'` listener to close it. */
+const GRACE_MS = 500
+
+const found = new Map()
+let started = false
+
+class Piped {
+  constructor(source, res, trace) {
+    this.source = source
+    this.res = res
+    this.trace = trace
+    this.origin = null
+  }
+
+  get done() {
+    return this.source === null || isDone(this.source)
+  }
+
+  outlives(owner) {
+    const { res } = this
+    this.res = null
+    this.origin = placeOfCode(this.trace, owner.handler)
+    this.trace = null
+    const { source } = this
+    this.source = null
+    if (!res.writableFinished) checkLater(source, this.origin, owner.title)
+  }
+}
+
+/** The listeners of a source often hold the request, so it is held weakly. One that is collected while it is open leaks its descriptor. */
+function checkLater(source, origin, title) {
+  const left = { source: new WeakRef(source), done: false, what: describe(source), origin, title }
+  const done = () => {
+    left.done = true
+  }
+  source.once('end', done).once('close', done)
+  outside(() => setTimeout(check, GRACE_MS, left).unref())
+}
+
+function describe(source) {
+  return source instanceof fs.ReadStream ? 'a file' : "an upstream's answer"
+}
+
+function check({ source, done, what, origin, title }) {
+  try {
+    const open = source.deref()
+    // One that is piped elsewhere too goes on.
+    if (done || (open !== undefined && (isDone(open) || pipesOf(open) > 0))) return
+    report(title, origin, what)
+  } catch (error) {
+    faults.report('when a stream was looked at', error)
+  }
+}
+
+function isDone(source) {
+  return isClosed(source) || source.readableEnded
+}
+
+function isClosed(stream) {
+  return stream.destroyed || stream.closed === true
+}
+
+function pipesOf(stream) {
+  const pipes = stream._readableState?.pipes
+  return Array.isArray(pipes) ? pipes.length : pipes ? 1 : 0
+}
+
+function report(title, origin, what) {
+  const key = `${title}\0${origin}`
+  const times = (found.get(key) ?? 0) + 1
+  if (found.size < 128 || found.has(key)) found.set(key, times)
+  find({
+    kind: 'stream',
+    route: title,
+    origin: origin ?? undefined,
+    severity: 'warning',
+    perThousand: owners.perThousand(times, title),
+    advice:
+      `${what} that was piped into the response stays open when the client goes away, for good. ` +
+      'Use req.scope.pipe(source, res), or stream.pipeline'
+  })
+}
+
+function start() {
+  if (started) return
+  started = true
+  owners.start()
+  owners.onMeet(owner => {
+    const { res } = owner.life
+    res.on('pipe', source => {
+      try {
+        if (owner.life === null || !(source instanceof fs.ReadStream || source instanceof IncomingMessage)) return
+        if (source !== owner.life.req) owner.hold(new Piped(source, res, origins.take()))
+      } catch (error) {
+        faults.report('when a stream was piped', error)
+      }
+    })
+  })
+}
+
+module.exports = { start }

@@ -1,0 +1,188 @@
+'use strict'
+
+/*
+ * Connections that were taken from a pool during a request and not given back when it was over.
+ *
+ * The pool's own methods are wrapped, on this one pool: what takes ties the connection to the request that it was called in (whenever it
+ * comes: one that comes behind a time-out, or behind the end, is the one that nobody gives back), what gives back unties it. A check
+ * a grace after the end; nothing is polled while nothing is missing.
+ */
+
+const { AsyncLocalStorage } = require('node:async_hooks')
+const { passive } = require('../core/addon.js')
+const origins = require('../core/call-site.js')
+const { placeOfCode } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
+const options = require('../core/options.js')
+const { outside } = require('../core/outside-requests.js')
+const { find } = require('../recorder/findings.js')
+const pools = require('./pool-adapters.js')
+const owners = require('./request-owner.js')
+
+const GRACE_MS = 1000
+/** The app is some modules away where a query builder takes the connection. */
+const FRAMES = 24
+
+const watched = new WeakSet()
+const callers = new AsyncLocalStorage()
+
+/** Watches a pool of pg, mysql2, mysql, generic-pool or knex. Returns it. */
+function watchPool(pool, given) {
+  const where = 'watchPool()'
+  const { grace = GRACE_MS, reclaim = false } = options.object(`${where}'s options`, given, ['grace', 'reclaim'])
+  options.integer(`${where}'s grace`, grace, 0, 3_600_000)
+  options.oneOf(`${where}'s reclaim`, reclaim, [true, false])
+  const kind = pools.kindOf(pool)
+  if (kind === null) options.fail(where, pool, pools.TAKES)
+  if (passive) return pool
+  const target = kind.target(pool)
+  if (watched.has(target)) return pool
+  watched.add(target)
+  owners.start()
+  kind.watch(target, new Watch(kind, target, { grace, reclaim }))
+  for (const method of kind.callers ?? []) remember(pool, method)
+  return pool
+}
+
+/** Within what this method does, it is its caller who takes. A place, not a stack: the context may live as long as the process. */
+function remember(object, method) {
+  if (typeof object[method] !== 'function') return
+  pools.wrap(object, method, (call, args) => {
+    const { app } = owners.current() === undefined ? { app: null } : origins.nearest(origins.take(null, origins.FRAMES))
+    return app === null ? call(args) : callers.run(app, () => call(args))
+  })
+}
+
+/** Of one pool: who has which of its connections. */
+class Watch {
+  constructor(kind, pool, { grace, reclaim }) {
+    this.kind = kind
+    this.pool = pool
+    this.grace = grace
+    this.reclaim = reclaim
+    /** Connection -> its Checkout, as long as it is out. */
+    this.out = new WeakMap()
+    /** Connections that outlived their request by the grace, and are still out. */
+    this.missing = 0
+    this.found = new Map()
+  }
+
+  /** A connection is asked for: what is to be told when it comes; undefined where no request asks. */
+  asked() {
+    try {
+      const owner = owners.current()
+      if (owner === undefined) return undefined
+      const caller = callers.getStore() ?? null
+      return new Checkout(this, owner, caller, caller === null ? origins.take(this.asked, FRAMES) : null)
+    } catch (error) {
+      faults.report('when a connection was asked for', error)
+      return undefined
+    }
+  }
+
+  returned(connection) {
+    const checkout = this.out.get(connection)
+    if (checkout === undefined) return
+    this.out.delete(connection)
+    checkout.end()
+  }
+}
+
+/** One connection, from when it is asked for until it is back. */
+class Checkout {
+  constructor(watch, owner, origin, trace) {
+    this.watch = watch
+    this.owner = owner
+    this.origin = origin
+    this.trace = trace
+    this.connection = null
+    this.since = 0
+    this.timer = null
+    this.isMissing = false
+    this.done = false
+    owner.hold(this)
+  }
+
+  /** It has come. */
+  had(connection) {
+    try {
+      if (this.done) return
+      this.connection = connection
+      this.since = performance.now()
+      this.watch.out.set(connection, this)
+      if (this.owner.life === null) this.wait()
+    } catch (error) {
+      faults.report('when a connection was taken', error)
+    }
+  }
+
+  /** It will not come. */
+  failed() {
+    this.end()
+  }
+
+  /** Its request is over. Where it has not come yet, it is waited for when it does. */
+  outlives() {
+    this.place()
+    if (this.connection !== null) this.wait()
+  }
+
+  /** From the end of the request, or from when it comes behind that: once, whichever is told last. */
+  wait() {
+    if (this.timer !== null) return
+    this.place()
+    this.timer = outside(() => setTimeout(() => this.check(), this.watch.grace).unref())
+  }
+
+  /** The stack holds the request's functions: behind its end what is kept is the place alone. */
+  place() {
+    if (this.trace === null) return
+    this.origin = placeOfCode(this.trace, this.owner.handler)
+    this.trace = null
+  }
+
+  check() {
+    try {
+      const { watch, owner, connection } = this
+      if (this.done || watch.out.get(connection) !== this) return
+      this.isMissing = true
+      watch.missing += 1
+      this.report(owner.title)
+      if (!watch.reclaim) return
+      watch.out.delete(connection)
+      this.end()
+      watch.kind.reclaim(watch.pool, connection)
+    } catch (error) {
+      faults.report('when a connection was looked for', error)
+    }
+  }
+
+  report(route) {
+    const { watch, origin } = this
+    const key = `${route}\0${origin}`
+    const times = (watch.found.get(key) ?? 0) + 1
+    if (watch.found.size < 128 || watch.found.has(key)) watch.found.set(key, times)
+    const rest = watch.reclaim ? 'it was taken back' : `${watch.missing} are out like that now`
+    find({
+      kind: 'unclosed',
+      route,
+      origin: origin ?? undefined,
+      severity: watch.reclaim ? 'warning' : 'critical',
+      perThousand: owners.perThousand(times, route),
+      advice:
+        `a connection of the ${watch.kind.name} pool, taken ${Math.round(performance.now() - this.since)} ms ago, was not given back when its request was over; ${rest}. ` +
+        'Release it in a finally, or req.scope.use() it'
+    })
+  }
+
+  end() {
+    if (this.isMissing) this.watch.missing -= 1
+    this.isMissing = false
+    this.done = true
+    this.connection = null
+    this.trace = null
+    clearTimeout(this.timer)
+  }
+}
+
+module.exports = watchPool

@@ -1,0 +1,106 @@
+'use strict'
+
+/*
+ * Intervals and long time-outs that were made in the code of a request and are still armed when it is over. Each keeps what its function
+ * closes over, the request more often than not.
+ *
+ * Node tells nobody of its timers, so the two functions that make them are wrapped, once and only when this is asked for. What has
+ * outlived its request is held weakly, and looked at again when there is more of it.
+ */
+
+const { syncBuiltinESMExports } = require('node:module')
+const timers = require('node:timers')
+const { promisify } = require('node:util')
+const origins = require('../core/call-site.js')
+const { placeOfCode } = require('../core/function-info.js')
+const faults = require('../core/internal-errors.js')
+const { Tallies } = require('./growth-tally.js')
+const owners = require('./request-owner.js')
+
+/** Shorter ones are no matter, even if they outlive their request. */
+const LONG_MS = 30_000
+const ENOUGH = 30
+/** Of one place, as many are looked at again; beyond they are only counted. */
+const KEPT = 1024
+
+const intervals = new Tallies('timer', ENOUGH, ({ open }) => ({
+  severity: 'warning',
+  advice:
+    `${open} intervals that requests set are still running after their end, with all that their functions hold. ` +
+    'Clear each: req.scope.use(setInterval(…)), or one interval for all'
+}))
+const timeouts = new Tallies('timer', ENOUGH, ({ open }) => ({
+  severity: 'info',
+  advice:
+    `${open} time-outs of ${LONG_MS / 1000} s and more that requests set are still armed after their end. ` +
+    'Clear each when it has nothing to do any more: req.scope.use(setTimeout(…))'
+}))
+/** Tally -> weak references to what was armed when it was last looked at. */
+const armed = new WeakMap()
+let started = false
+
+class Armed {
+  constructor(timer, tallies, trace) {
+    this.timer = timer
+    this.tallies = tallies
+    this.trace = trace
+  }
+
+  /** Node's own mark, on every timer since version 11: cleared, or fired for the last time. */
+  get done() {
+    return this.timer._destroyed === true
+  }
+
+  outlives(owner) {
+    const tally = this.tallies.of(owner.title, placeOfCode(this.trace, owner.handler))
+    this.trace = null
+    if (tally === null) return
+    const refs = armed.get(tally) ?? { list: [], lookAt: ENOUGH }
+    armed.set(tally, refs)
+    if (refs.list.length < KEPT) refs.list.push(new WeakRef(this.timer))
+    if (refs.list.length >= refs.lookAt) look(tally, refs)
+    tally.more()
+  }
+}
+
+/** Takes out of the count what has been cleared since. */
+function look(tally, refs) {
+  const still = refs.list.filter(ref => ref.deref()?._destroyed === false)
+  tally.less(refs.list.length - still.length)
+  refs.list = still
+  refs.lookAt = Math.min(KEPT, Math.max(ENOUGH, Math.ceil(still.length * 1.1)))
+}
+
+function start() {
+  if (started) return
+  started = true
+  owners.start()
+  wrap('setInterval', () => intervals)
+  wrap('setTimeout', after => (after >= LONG_MS ? timeouts : null))
+  syncBuiltinESMExports()
+}
+
+function wrap(name, talliesOf) {
+  const original = timers[name]
+  const wrapped = {
+    [name](work, after, ...args) {
+      const timer = original(work, after, ...args)
+      const tallies = talliesOf(after)
+      if (tallies === null) return timer
+      try {
+        const owner = owners.current()
+        if (owner !== undefined) owner.hold(new Armed(timer, tallies, origins.take(wrapped)))
+      } catch (error) {
+        faults.report('when a timer was made', error)
+      }
+      return timer
+    }
+  }[name]
+  const custom = original[promisify.custom]
+  if (custom !== undefined) Object.defineProperty(wrapped, promisify.custom, { value: custom, enumerable: true })
+  timers[name] = wrapped
+  // Fake timers and the like that are already there stay.
+  if (globalThis[name] === original) globalThis[name] = wrapped
+}
+
+module.exports = { start }

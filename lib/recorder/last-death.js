@@ -1,0 +1,54 @@
+'use strict'
+
+/*
+ * What a start says of the last process that died.
+ */
+
+const { warn } = require('../core/logger.js')
+
+/** What memory killed. */
+const MEMORY = ['heap limit', 'cgroup OOM']
+const WARNED = [...MEMORY, 'uncaught exception', 'blocked loop']
+const CODE = 'PLIMSOLL_LAST_DEATH'
+const PLAIN = /^[\w@%+=:,./-]+$/
+
+/** A warning where there is something to repair, a line for the logger where it was killed, nothing where it was stopped. */
+function tell(death, settings) {
+  if (isOrdinary(death)) return
+  const text = `plimsoll: the last process of "${settings.name}" died: ${death.cause}. ${sentences(death, settings).join(' ')}`
+  if (WARNED.includes(death.cause)) warn(settings.log, text, CODE)
+  else settings.log?.info(text)
+}
+
+function isOrdinary({ cause, exitCode }) {
+  return cause === 'stop' || (cause === 'exit' && exitCode === 0)
+}
+
+function sentences(death, settings) {
+  const { evidence, cause, finding, heaviest } = death
+  const all = [evidence]
+  if (MEMORY.includes(cause)) {
+    if (finding !== null) all.push(`Open finding: ${named(finding.route)}${finding.advice}.`)
+    if (heaviest !== null) all.push(`Heaviest route: ${weight(heaviest)}.`)
+  }
+  all.push(`Read more: npx plimsoll show ${target(death, settings)}`)
+  return all
+}
+
+function named(route) {
+  return route === null ? '' : `${route}: `
+}
+
+function weight({ method, route, heapBytes, requests, inFlight }) {
+  const mib = (heapBytes / 2 ** 20).toFixed(heapBytes < 10 * 2 ** 20 ? 1 : 0)
+  const of = inFlight ? 'by one request that was in flight' : `a request, ${requests} of them`
+  return `${method} ${route} (${mib} MiB allocated ${of})`
+}
+
+/** The command looks for names where records are by default. */
+function target({ path }, { name, recorder }) {
+  const word = recorder.dir === (process.env.PLIMSOLL_DIR || undefined) ? name : path
+  return PLAIN.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+}
+
+module.exports = { tell }

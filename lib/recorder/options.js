@@ -1,0 +1,62 @@
+'use strict'
+
+/*
+ * What the recorder starts with where nobody says otherwise, and what `plimsoll({ leaks })` takes: whether it is watched if memory grows with requests, and
+ * whether, if it does, it is looked for where, and what it is.
+ */
+
+const options = require('../core/options.js')
+const { DEFAULT_RESERVE } = require('./heap-limit.js')
+const { identity } = require('./process-identity.js')
+
+const DEFAULTS = { trend: true, sites: true, snapshots: null }
+const KNOWN = ['trend', 'sites', 'snapshots']
+
+/** `{ trend, sites, snapshots }`, the last of which is null or `{ dir, keep }`. */
+function leaksOf(where, given) {
+  if (given === undefined || given === true) return DEFAULTS
+  if (given === false) return { trend: false, sites: false, snapshots: null }
+  if (!options.isObject(given)) options.fail(where, given, `true, false or an object with ${KNOWN.join(', ')}`)
+  const { trend = DEFAULTS.trend, sites = trend && DEFAULTS.sites, snapshots } = options.object(where, given, KNOWN)
+  const settings = {
+    trend: options.oneOf(`${where}.trend`, trend, [true, false]),
+    sites: options.oneOf(`${where}.sites`, sites, [true, false]),
+    snapshots: snapshotsOf(`${where}.snapshots`, snapshots)
+  }
+  for (const step of ['sites', 'snapshots']) {
+    if (settings[step] && !trend) {
+      options.fail(`${where}.${step}`, given[step], 'false where trend is: it is the trend that calls for them')
+    }
+  }
+  return settings
+}
+
+function snapshotsOf(where, given = false) {
+  if (given === false) return null
+  if (given === true) return { dir: undefined, keep: false }
+  if (!options.isObject(given)) options.fail(where, given, 'true, false or an object with dir, keep')
+  const { dir, keep = false } = options.object(where, given, ['dir', 'keep'])
+  if (dir !== undefined) options.string(`${where}.dir`, dir, 4096)
+  options.oneOf(`${where}.keep`, keep, [true, false])
+  return { dir, keep }
+}
+
+/** Settings of a recorder that starts before `plimsoll()` has been called, as for `metrics()`. */
+function defaults() {
+  return {
+    explicit: false,
+    name: process.env.PLIMSOLL_NAME || identity().name,
+    paths: 'masked',
+    recorder: { dir: process.env.PLIMSOLL_DIR || undefined },
+    stats: undefined,
+    async: 'sampled',
+    layers: false,
+    auditOver: null,
+    snapshotSignal: null,
+    nearLimit: DEFAULT_RESERVE,
+    leaks: DEFAULTS,
+    log: undefined
+  }
+}
+
+module.exports = { defaults, leaksOf }

@@ -1,0 +1,237 @@
+'use strict'
+
+/*
+ * What lives exactly as long as its request: `req.scope`.
+ *
+ * The getter lies on the prototype of all requests, so that one that never asks for its scope costs nothing but a flag: a property
+ * of its own would cost each 1.1 KB (request/lifecycle.js). A `req.scope` that somebody else sets is an own property, and hides it.
+ */
+
+const http = require('node:http')
+const { Http2ServerRequest } = require('node:http2')
+const stream = require('node:stream')
+const { isPromise } = require('node:util/types')
+const { announceMissingBinary, passive } = require('../core/addon.js')
+const origins = require('../core/call-site.js')
+const describe = require('../core/describe.js')
+const errors = require('../core/errors.js')
+const { definitionOf } = require('../core/function-info.js')
+const options = require('../core/options.js')
+const routes = require('../express/route-tracker.js')
+const { anyLifeOf, lastingLife } = require('../request/lifecycle.js')
+const { Disposals } = require('./disposer-stack.js')
+
+/** In the order in which they are looked for: to give back goes before to end. */
+const WAYS = ['release', Symbol.asyncDispose, Symbol.dispose, 'close', 'end', 'destroy', 'disconnect']
+const TAKES =
+  'something with release(), close(), end(), destroy(), disconnect(), [Symbol.dispose]() or [Symbol.asyncDispose]()'
+const WAIT_MS = 1000
+/** What a pipeline says when one of its streams closes before it is done. */
+const CLOSED = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
+
+/** In the place of a scope until its request asks for one. */
+class Offer {
+  constructor(waitMs) {
+    this.waitMs = waitMs
+  }
+}
+
+/** Middleware that gives each request a scope: what is tied to it ends with the request, whatever happens to that. */
+function scope(given) {
+  const { waitMs = WAIT_MS } = options.object('scope()', given, ['waitMs'])
+  options.integer("scope()'s waitMs", waitMs, 1, 3_600_000)
+  announceMissingBinary()
+  const offered = new Offer(waitMs)
+  if (!passive) offer(http.IncomingMessage.prototype)
+
+  return function plimsollScope(req, res, next) {
+    const life = lastingLife(req, res)
+    if (life.scope === null) {
+      life.scope = offered
+      if (!life.over) routes.observe(life)
+      // The getter on the prototype is another version's.
+      if (passive) define(req)
+      else if (!(req instanceof http.IncomingMessage))
+        offer(req instanceof Http2ServerRequest ? Http2ServerRequest.prototype : req)
+    }
+    next()
+  }
+}
+
+/** The scope of a request that has passed `scope()`. */
+scope.of = function of(req) {
+  const found = find(req)
+  if (found !== undefined) return found
+  throw new Error('plimsoll: this request has no scope: it has not passed app.use(plimsoll.scope())')
+}
+
+function find(req) {
+  const life = anyLifeOf(req)
+  if (life === undefined || life.scope === null) return undefined
+  if (life.scope instanceof Offer) life.scope = new Scope(life, life.scope.waitMs)
+  return life.scope
+}
+
+/** `holder`: the prototype of all requests, or one that a test or an adapter has made, whose prototype may be anybody's. */
+function offer(holder) {
+  if (!('scope' in holder) && Object.isExtensible(holder)) define(holder)
+}
+
+function define(holder) {
+  Object.defineProperty(holder, 'scope', {
+    configurable: true,
+    get() {
+      return typeof this === 'object' && this !== null ? find(this) : undefined
+    },
+    set(value) {
+      Object.defineProperty(this, 'scope', { value, configurable: true, enumerable: true, writable: true })
+    }
+  })
+}
+
+/** Never made by others: see `scope()`. */
+class Scope {
+  #disposals
+  #values = null
+  #controller = null
+  #ended = false
+  #gone = false
+
+  constructor(life, waitMs) {
+    this.#disposals = new Disposals(waitMs)
+    if (life.over) this.#end(life)
+    else life.atEnd((_req, _res, life) => this.#end(life))
+  }
+
+  /** Calls `fn` at the end of the request, last in first out, once. */
+  defer(fn) {
+    if (typeof fn !== 'function') options.fail("scope.defer()'s function", fn, 'a function')
+    this.#add(fn, fn, 'scope.defer()', null)
+  }
+
+  /** Closes `resource` at the end of the request; returns it. */
+  use(resource, dispose) {
+    if (dispose !== undefined && typeof dispose !== 'function')
+      options.fail("scope.use()'s dispose", dispose, 'a function of the resource')
+    const close = dispose === undefined ? closerOf(resource) : () => dispose(resource)
+    this.#add(close, dispose ?? close, 'scope.use()', origins.take(this.use))
+    return resource
+  }
+
+  #add(work, named, what, trace) {
+    if (!this.#ended) return this.#disposals.add(work, () => origins.read(trace) ?? (definitionOf(named) || undefined))
+    // Nobody else would: it was had for a request that is over.
+    this.#disposals.add(work, () => origins.read(trace) ?? undefined)
+    this.#disposals.run()
+    throw errors.scopeOver(what)
+  }
+
+  set(key, value) {
+    this.#check('scope.set()')
+    this.#values ??= new Map()
+    this.#values.set(key, value)
+    return this
+  }
+
+  get(key) {
+    this.#check('scope.get()')
+    return this.#values?.get(key)
+  }
+
+  has(key) {
+    this.#check('scope.has()')
+    return this.#values?.has(key) === true
+  }
+
+  /** Aborts when the client goes away. */
+  get signal() {
+    if (this.#controller === null) {
+      this.#controller = new AbortController()
+      if (this.#gone) this.#controller.abort(errors.clientGone())
+      else if (this.#ended) this.#controller.abort(errors.scopeOver('scope.signal'))
+    }
+    return this.#controller.signal
+  }
+
+  /** A signal that aborts after `ms`, or when the client goes away. */
+  timeout(ms) {
+    options.integer("scope.timeout()'s ms", ms, 0, 2 ** 31 - 1)
+    this.#check('scope.timeout()')
+    const controller = new AbortController()
+    const { signal } = this
+    const follow = () => controller.abort(signal.reason)
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', follow)
+      controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError'))
+    }, ms)
+    if (signal.aborted) follow()
+    else signal.addEventListener('abort', follow, { once: true })
+    this.#disposals.add(() => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', follow)
+    })
+    return controller.signal
+  }
+
+  /**
+   * Pipes streams, the last into `res`, and destroys each of them when the client goes away. Resolves once all is written, and when the
+   * client went away; rejects with what else went wrong. Nobody needs to wait for it.
+   */
+  pipe(...streams) {
+    const takes = 'a readable stream, transforms, and the response'
+    if (streams.length < 2) options.fail('scope.pipe()', streams, takes)
+    for (const [at, each] of streams.entries()) {
+      const fits = typeof each?.on === 'function' && (at === 0 || typeof each.write === 'function')
+      if (!fits) options.fail('scope.pipe()', each, takes)
+    }
+    if (this.#ended) {
+      destroyAll(streams)
+      throw errors.scopeOver('scope.pipe()')
+    }
+    // A response that closes without a word (detached, pipelined behind one that was cut) would leave the others open.
+    this.#disposals.add(() => destroyAll(streams))
+    const piped = new Promise((resolve, reject) => {
+      stream.pipeline(streams, error => {
+        // Whether the client is gone does not tell: a pipeline that fails destroys the response, which may close first.
+        if (error && !CLOSED.has(describe.property(error, 'code'))) reject(error)
+        else resolve()
+      })
+    })
+    piped.catch(() => {})
+    return piped
+  }
+
+  #check(what) {
+    if (this.#ended) throw errors.scopeOver(what)
+  }
+
+  #end(life) {
+    this.#ended = true
+    this.#gone = !life.res.writableFinished
+    const title = this.#disposals.list.length === 0 ? undefined : routes.titleOf(life)
+    try {
+      if (this.#gone) this.#controller?.abort(errors.clientGone())
+    } finally {
+      this.#values?.clear()
+      this.#disposals.run(title)
+    }
+  }
+}
+
+/** How a resource is closed; a TypeError that names the ways if it has none. */
+function closerOf(resource) {
+  if (resource === null || (typeof resource !== 'object' && typeof resource !== 'function'))
+    options.fail('scope.use()', resource, `${TAKES}, or a function that disposes of it`)
+  // A socket's or file's `end` or `close` waits for what is still to be written: it may never be.
+  if (resource instanceof stream.Stream && typeof resource.destroy === 'function') return () => void resource.destroy()
+  const way = WAYS.find(way => typeof resource[way] === 'function')
+  if (way !== undefined) return () => resource[way]()
+  const hint = isPromise(resource) ? ' (a promise: await it first)' : ''
+  return options.fail('scope.use()', resource, `${TAKES}, or a function that disposes of it${hint}`)
+}
+
+function destroyAll(streams) {
+  for (const each of streams) if (typeof each.destroy === 'function' && each.destroyed !== true) each.destroy()
+}
+
+module.exports = scope

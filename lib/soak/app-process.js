@@ -1,0 +1,178 @@
+'use strict'
+
+/*
+ * The app in a process of its own, as the main module, with soak/child/main.js in front of it.
+ */
+
+const { fork } = require('node:child_process')
+const { randomUUID } = require('node:crypto')
+const { once } = require('node:events')
+const { mkdtempSync, rmSync } = require('node:fs')
+const { tmpdir } = require('node:os')
+const { join } = require('node:path')
+const { setTimeout: pause } = require('node:timers/promises')
+const { pathToFileURL } = require('node:url')
+const { SoakError } = require('./error.js')
+
+/** Of an app that says much, the end; and of that, in an error, so many lines. */
+const KEPT = 65_536
+const LINES = 20
+/** A signal's handler has so long before it is killed. */
+const STOP_MS = 2000
+const OUTPUT_MS = 200
+/** What makes Node load the main module as an ES module, and with hooks. */
+const HOOKS = /--(?:import|loader|experimental-loader)\b/
+/** Collections of a large heap take seconds. */
+const PATIENCE_MS = 60_000
+/** It says itself that it is late, unless it cannot. */
+const START_PATIENCE_MS = 10_000
+
+const running = new Set()
+process.on('exit', stopAll)
+
+/** For an end that does not wait. */
+function stopAll() {
+  for (const server of running) server.kill()
+}
+
+class Server {
+  constructor(app, { args, node, execArgv, env, cwd, startMs }) {
+    this.token = randomUUID()
+    this.folder = mkdtempSync(join(tmpdir(), 'plimsoll-soak-'))
+    this.startMs = startMs
+    this.output = ''
+    this.waiting = new Map()
+    this.number = 0
+    const hooks = [...execArgv, env.NODE_OPTIONS ?? process.env.NODE_OPTIONS ?? ''].some(arg => HOOKS.test(arg))
+    const begin = JSON.stringify({ token: this.token, folder: this.folder, startMs, hooks })
+    this.child = this.fork(app, args, {
+      execPath: node,
+      cwd,
+      execArgv: [
+        '--expose-gc',
+        '--require',
+        join(__dirname, 'child', 'main.js'),
+        ...execArgv,
+        ...(hooks ? ['--import', pathToFileURL(join(__dirname, 'child', 'imported.mjs')).href] : [])
+      ],
+      env: { NODE_ENV: 'production', ...process.env, NODE_TEST_CONTEXT: '', PORT: '0', ...env, PLIMSOLL_SOAK: begin },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc']
+    })
+    running.add(this)
+    this.child.on('error', error => this.over(`could not be started: ${error.message}`))
+    // Without descriptors it has none, and says so by its error.
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream?.setEncoding('utf8').on('data', text => {
+        this.output = (this.output + text).slice(-KEPT)
+      })
+    }
+    const closed = once(this.child, 'close').catch(() => {})
+    this.exited = once(this.child, 'exit').then(
+      async ([code, signal]) => {
+        // Its output may be behind it; and who has inherited that may live on.
+        await Promise.race([closed, pause(OUTPUT_MS)])
+        this.over(`ended by itself (${signal ?? `exit code ${code}`})`)
+      },
+      () => {}
+    )
+    this.child.on('message', message => {
+      if (message?.token === this.token) this.hear(message)
+    })
+  }
+
+  fork(app, args, options) {
+    try {
+      return fork(app, args, options)
+    } catch (error) {
+      // What the system refuses at once, as too long an argument, is no event.
+      rmSync(this.folder, { recursive: true, force: true })
+      throw this.failure(`could not be started: ${error.message}`)
+    }
+  }
+
+  /** Resolves to what `meet` of soak/child/probes.js tells. */
+  started() {
+    const late = () =>
+      this.settle('started', this.failure('does not come round to say whether it listens: its event loop stands'))
+    const timer = setTimeout(late, this.startMs + START_PATIENCE_MS)
+    return this.wait('started').finally(() => clearTimeout(timer))
+  }
+
+  hear({ started, refused, id, value, error }) {
+    if (started !== undefined) this.settle('started', null, started)
+    else if (refused !== undefined) this.settle('started', this.failure(refused))
+    else this.settle(id, error === undefined ? null : new SoakError(error), value)
+  }
+
+  /** Rejects where the process ends before it answers, or does not come round to it. */
+  async ask(question, detail, patienceMs = PATIENCE_MS) {
+    const id = ++this.number
+    const answer = this.wait(id)
+    const late = () =>
+      this.settle(
+        id,
+        this.failure(`does not come round to answer within ${patienceMs / 1000} s: its event loop stands`)
+      )
+    const timer = setTimeout(late, patienceMs)
+    answer.catch(() => {}).then(() => clearTimeout(timer))
+    // Where it cannot be sent the process has ended, which is what the answer says.
+    this.child.send({ token: this.token, id, question, detail }, () => {})
+    return answer
+  }
+
+  wait(id) {
+    return new Promise((resolve, reject) => {
+      if (this.ended) reject(this.ended)
+      else this.waiting.set(id, { resolve, reject })
+    })
+  }
+
+  settle(id, error, value) {
+    const { resolve, reject } = this.waiting.get(id) ?? {}
+    this.waiting.delete(id)
+    if (error) reject?.(error)
+    else resolve?.(value)
+  }
+
+  /** Waits for `work`, which fails where the process ends: then that is what is to be told. */
+  async during(work) {
+    try {
+      return await work
+    } catch (error) {
+      await Promise.race([this.exited, pause(OUTPUT_MS)])
+      if (this.child.exitCode !== null || this.child.signalCode !== null) await this.exited
+      throw this.ended ?? error
+    }
+  }
+
+  over(what) {
+    if (this.ended) return
+    this.ended = this.failure(what)
+    running.delete(this)
+    rmSync(this.folder, { recursive: true, force: true })
+    for (const id of [...this.waiting.keys()]) this.settle(id, this.ended)
+  }
+
+  failure(what) {
+    const lines = this.output.trimEnd().split('\n').slice(-LINES)
+    const said =
+      lines.join('\n').trim() === '' ? '' : `. Its last words:\n${lines.map(line => `  | ${line}`).join('\n')}`
+    return new SoakError(`the app ${what}${said}`)
+  }
+
+  kill() {
+    this.child.kill('SIGKILL')
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+
+  async stop() {
+    if (this.ended) return
+    const killer = setTimeout(() => this.child.kill('SIGKILL'), STOP_MS)
+    this.child.kill('SIGTERM')
+    await this.exited
+    clearTimeout(killer)
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+module.exports = { Server, stopAll }

@@ -1,0 +1,54 @@
+'use strict'
+
+/*
+ * The routes of a running server's record, as `plimsoll show --json` tells them.
+ */
+
+const { execFile } = require('node:child_process')
+const { join } = require('node:path')
+const { promisify } = require('node:util')
+const { ROOT } = require('../core/folders.js')
+const { SoakError } = require('./error.js')
+
+const BIN = join(ROOT, 'bin', 'plimsoll.js')
+const MOST_BYTES = 256 * 1024 * 1024
+/** What comes seldom is not what fills a process. */
+const MOST_ROUTES = 20
+
+/** Those that can be driven, the most asked for first: GET ones whose pattern can be filled, and that answer. */
+async function fromRecord(target) {
+  let records
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [BIN, 'show', target, '--json'], {
+      maxBuffer: MOST_BYTES
+    })
+    records = stdout
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line))
+  } catch (error) {
+    throw new SoakError(
+      `no record ${target} can be read: ${(error.stderr ?? error.message).trim().replace(/^plimsoll: /, '')}`
+    )
+  }
+  const counts = new Map()
+  const others = new Set()
+  for (const { routes } of records) {
+    for (const { method, route, status, count } of routes) {
+      const name = `${method} ${route}`
+      if (method === 'GET' && /^\/[\w\-.~/:%@]*$/.test(route) && /^[23]/.test(status))
+        counts.set(name, (counts.get(name) ?? 0) + count)
+      else others.add(name)
+    }
+  }
+  if (counts.size === 0) {
+    const seen = others.size === 0 ? 'it has none' : `it has ${[...others].slice(0, 5).join(', ')}`
+    throw new SoakError(
+      `the record ${target} has no GET route that answered and can be sent as it is: ${seen}. Bodies are not recorded`
+    )
+  }
+  const sorted = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_ROUTES)
+  return sorted.map(([name]) => name)
+}
+
+module.exports = { fromRecord }

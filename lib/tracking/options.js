@@ -1,0 +1,88 @@
+'use strict'
+
+/*
+ * What `plimsoll()` takes: the settings that the recorder of this thread starts with, and what is watched beside that.
+ */
+
+const os = require('node:os')
+const { guarded } = require('../core/logger.js')
+const options = require('../core/options.js')
+const { settingsOf: watchedOf } = require('../leaks/index.js')
+const heapOptions = require('../recorder/heap-limit.js')
+const { defaults: defaultsOfRecorder, leaksOf } = require('../recorder/options.js')
+
+const AUDIT_OVER = '1mb'
+
+function settingsOf(given) {
+  const where = 'plimsoll()'
+  const known = [
+    'name',
+    'log',
+    'paths',
+    'recorder',
+    'stats',
+    'async',
+    'layers',
+    'nearLimit',
+    'leaks',
+    'audit',
+    'snapshotSignal',
+    'watch'
+  ]
+  const { name, log, paths, recorder, stats, async, layers, nearLimit, leaks, audit, snapshotSignal, watch } =
+    options.object(where, given, known)
+  const defaults = defaultsOfRecorder()
+  return {
+    explicit: given !== undefined,
+    name: name === undefined ? defaults.name : options.string(`${where}'s name`, name, 64),
+    log: log === undefined ? undefined : guarded(options.logger(`${where}'s log`, log)),
+    paths: paths === undefined ? defaults.paths : options.oneOf(`${where}'s paths`, paths, ['masked', 'full']),
+    recorder: recorder === undefined ? defaults.recorder : place(`${where}'s recorder`, recorder, defaults.recorder),
+    stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats),
+    async: async === undefined ? defaults.async : options.oneOf(`${where}'s async`, async, ['sampled', true, false]),
+    layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false]),
+    nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit),
+    leaks: leaksOf(`${where}'s leaks`, leaks),
+    auditOver: auditOf(`${where}'s audit`, audit),
+    snapshotSignal: signalOf(`${where}'s snapshotSignal`, snapshotSignal),
+    watched: watchedOf(`${where}'s watch`, watch)
+  }
+}
+
+/** A signal that a process can listen to; null: none. */
+function signalOf(where, given) {
+  if (given === undefined) return null
+  const deaf = ['SIGKILL', 'SIGSTOP']
+  const known = typeof given === 'string' && given in os.constants.signals && !deaf.includes(given)
+  return known ? given : options.fail(where, given, "the name of a signal that can be handled, like 'SIGUSR2'")
+}
+
+/** The size from which on a response in one piece is worth a word; null: none is. */
+function auditOf(where, given) {
+  if (given === undefined || given === false) return null
+  if (given !== true && !options.isObject(given))
+    options.fail(where, given, "true, false or an object like { over: '1mb' }")
+  const { over = AUDIT_OVER } = options.object(where, given === true ? undefined : given, ['over'])
+  return options.size(`${where}.over`, over)
+}
+
+function place(where, given, defaults) {
+  if (given === false) return { inMemory: true }
+  const { dir } = options.object(where, given, ['dir'])
+  return dir === undefined ? defaults : { dir: options.string(`${where}.dir`, dir, 4096) }
+}
+
+function statsFile(where, given) {
+  const known = ['file', 'intervalMs', 'maxBytes', 'keep']
+  const { file, intervalMs = 10_000, maxBytes = '10mb', keep = 5 } = options.object(where, given, known)
+  const bytes = options.size(`${where}.maxBytes`, maxBytes)
+  if (bytes < 4096) options.fail(`${where}.maxBytes`, maxBytes, 'at least 4kb')
+  return {
+    file: options.string(`${where}.file`, file, 4096),
+    intervalMs: options.integer(`${where}.intervalMs`, intervalMs, 100, 3_600_000),
+    maxBytes: bytes,
+    keep: options.integer(`${where}.keep`, keep, 0, 1000)
+  }
+}
+
+module.exports = settingsOf

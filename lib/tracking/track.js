@@ -1,0 +1,112 @@
+'use strict'
+
+const { METHODS } = require('node:http')
+const tap = require('../body/tap.js')
+const { native, passive } = require('../core/addon.js')
+const faults = require('../core/internal-errors.js')
+const layers = require('../express/layer-spans.js')
+const routes = require('../express/route-tracker.js')
+const { onSignal } = require('../heap/take-snapshot.js')
+const sites = require('../leaks/allocation-sites.js')
+const watching = require('../leaks/index.js')
+const { watch: auditResponse } = require('../leaks/large-responses.js')
+const leakSnapshots = require('../leaks/leak-snapshots.js')
+const owners = require('../leaks/request-owner.js')
+const runtime = require('../recorder/recorder.js')
+const spans = require('../request/async-spans.js')
+const { begin, settled, lifeOf } = require('../request/lifecycle.js')
+const settingsOf = require('./options.js')
+
+const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
+/** A client that went away before anything was answered: nginx's status for it. */
+const CLIENT_CLOSED_REQUEST = 499
+
+runtime.onTick(({ leaks }) => {
+  if (leaks.sites) sites.turn()
+  if (leaks.snapshots !== null) leakSnapshots.turn(leaks.snapshots)
+})
+
+/** Middleware that tracks every request: what it allocates, how long it takes, how it ends. Put it first. */
+function plimsoll(given) {
+  const settings = settingsOf(given)
+  const recording = runtime.start(settings)
+  if (settings.watched !== null && !passive) watching.start(settings.watched)
+  if (!recording) {
+    return function plimsollTracker(_req, _res, next) {
+      next()
+    }
+  }
+  // Only where these options are those of the thread.
+  if (settings.snapshotSignal !== null && runtime.state.settings === settings)
+    onSignal(settings.snapshotSignal, settings.log)
+  routes.meterWith(runtime.state.exact && runtime.state.settings.layers ? layers.each : layers.plain)
+  return function plimsollTracker(req, res, next) {
+    const life = enter(req, res)
+    if (life === null) return next()
+    life.inside = true
+    try {
+      if (spans.state.open) spans.within(life.slot, next)
+      else next()
+    } finally {
+      life.inside = false
+      if (!runtime.state.exact) native.supply(runtime.heapFigures())
+      native.settle(life.slot)
+      settled(life)
+    }
+  }
+}
+
+/** Takes a slot; null if there is none, and for a request that is tracked already (an app inside an app) or over. */
+function enter(req, res) {
+  try {
+    const life = begin(req, res)
+    if (life === null || life.slot !== -1) return null
+    if (!runtime.state.exact) native.supply(runtime.heapFigures())
+    life.slot = native.enter(
+      METHOD_IDS.get(life.method) ?? METHODS.length,
+      typeof life.url === 'string' ? life.url : ''
+    )
+    if (life.slot === 0) return null
+    life.atEnd(ended)
+    routes.observe(life, routed)
+    owners.enter(life)
+    if (tap.announcedLength(req, life.headers)) tap.watch(req, res, life.slot)
+    const { auditOver } = runtime.state.settings
+    if (auditOver !== null) auditResponse(life, auditOver)
+    return life
+  } catch (error) {
+    faults.report('when a request entered', error)
+    return null
+  }
+}
+
+function labelId(entry) {
+  if (entry.id === -1) entry.id = native.label(entry.label)
+  return entry.id
+}
+
+function routed(life, entry) {
+  native.route(life.slot, labelId(entry))
+  sites.routed(life, entry.label)
+}
+
+function ended(req, res, life) {
+  const aborted = !res.writableFinished
+  const status = aborted && !res.headersSent ? CLIENT_CLOSED_REQUEST : res.statusCode | 0
+  native.end(life.slot, labelId(entryOf(req, life)), status, aborted, life.responseBytes())
+}
+
+/** A request that was refused before it was routed is booked under the route that it was meant for. */
+function entryOf(req, life) {
+  const entry = routes.current(req)
+  return entry === routes.UNMATCHED && (life.refused || tap.wasCut(req)) ? routes.predict(req) : entry
+}
+
+/** What this request has used so far; undefined once it has ended, or where it is not tracked. */
+function usage(req) {
+  const life = lifeOf(req)
+  const figures = life !== undefined && life.slot > 0 ? native.usage(life.slot) : null
+  return figures === null ? undefined : { ...figures, responseBytes: life.responseBytes() }
+}
+
+module.exports = { plimsoll, usage }
