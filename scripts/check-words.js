@@ -22,7 +22,7 @@ const TYPES = ['index.d.ts', 'express.d.ts']
 
 /** What is wrong, and what to write. */
 const WORDS = [
-  [/\bbehind\b(?! (an?|the|your|one|this) ([\w-]+ )?(proxy|proxies|balancer|load balancer))/gi, 'after, or through'],
+  [/(?<!\b(leave|leaves|left) )\bbehind\b(?! (an?|the|your|one|this) ([\w-]+ )?(proxy|proxies|balancer|load balancer))/gi, 'after, or through'],
   [/\bso (many|much)\b/gi, 'N, or at most N'],
   [/\b(whoever|nobody|somebody)\b/gi, 'the caller, the request, a consumer, no caller'],
   [/\b(code|request|caller|consumer|reader|process|thread)s?,? who\b/gi, 'that'],
@@ -132,7 +132,7 @@ function plain(text) {
 
 function commentsOf(source) {
   const blocks = []
-  for (const { 0: comment, index } of source.matchAll(/\/\*\*.*?\*\/|^[ \t]*\/\/(?!\/).*$/gms)) {
+  for (const { 0: comment, index } of source.matchAll(/\/\*\*.*?\*\/|^[ \t]*\/\/(?!\/)[^\n]*$/gms)) {
     const line = source.slice(0, index).split('\n').length
     const text = comment
       .replaceAll(/^\s*(\/\*\*|\/\/|\*\/|\*)|\*\/$/gm, '')
