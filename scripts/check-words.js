@@ -22,18 +22,30 @@ const TYPES = ['index.d.ts', 'express.d.ts']
 
 /** What is wrong, and what to write. */
 const WORDS = [
-  [/(?<!\b(leave|leaves|left) )\bbehind\b(?! (an?|the|your|one|this) ([\w-]+ )?(proxy|proxies|balancer|load balancer))/gi, 'after, or through'],
+  [
+    /(?<!\b(leave|leaves|left) )\bbehind\b(?! (an?|the|your|one|this) ([\w-]+ )?(proxy|proxies|balancer|load balancer))/gi,
+    'after, or through'
+  ],
   [/\bso (many|much)\b/gi, 'N, or at most N'],
   [/\b(whoever|nobody|somebody)\b/gi, 'the caller, the request, a consumer, no caller'],
   [/\b(code|request|caller|consumer|reader|process|thread)s?,? who\b/gi, 'that'],
-  [/\bto whom\b|\bwho (asks?|asked|holds?|held|reads|calls|waits|allocates|inflates|fits|does not fit)\b/gi, 'the caller, the request'],
+  [
+    /\bto whom\b|\bwho (asks?|asked|holds?|held|reads|calls|waits|allocates|inflates|fits|does not fit)\b/gi,
+    'the caller, the request'
+  ],
   [/\b(tells?|told|telling)\b/gi, 'report, say in which case'],
   [/\b(is|are|was|were|be|been|being) looked (for|at|into)\b/gi, 'search, sample, check'],
   [/\b(loop|server|process|program) (stands|stood)\b|\bstands still\b|\bstood\b/gi, 'is blocked, is paused'],
-  [/\b(comes?|came) round\b|\b(next|one|a) turn (of|later|after)\b|\bnext turn\b|\bloop('s)? (last )?turns?\b/gi, 'tick'],
+  [
+    /\b(comes?|came) round\b|\b(next|one|a) turn (of|later|after)\b|\bnext turn\b|\bloop('s)? (last )?turns?\b/gi,
+    'tick'
+  ],
   [/\bmarking beside\b/gi, 'concurrent marking'],
   [/\bwhat (really )?lives\b|\b(requests?|objects?|that) live on\b/gi, 'the live heap; stay alive'],
-  [/\b(kept|keeps?|held|holds?) (a|per|each|by a) request\b|\bkeeps? [\d,.]+ (B|bytes|KB|KiB|MiB)\b|\bwhat (holds|keeps|held) it\b/gi, 'retained, retains'],
+  [
+    /\b(kept|keeps?|held|holds?) (a|per|each|by a) request\b|\bkeeps? [\d,.]+ (B|bytes|KB|KiB|MiB)\b|\bwhat (holds|keeps|held) it\b/gi,
+    'retained, retains'
+  ],
   [/\bin the place of\b/gi, 'instead of'],
   [/\bworth a word\b/gi, 'worth reporting'],
   [/(?<!\b(page|segmentation|at) )\bfaults?\b/gi, 'internal error, error'],
@@ -64,7 +76,9 @@ function main() {
     const counted = sentencesOf(lines.filter(({ cell }) => !cell))
     const words = counted.reduce((sum, { count }) => sum + count, 0)
     const mean = counted.length === 0 ? 0 : words / counted.length
-    console.log(`${mean.toFixed(1).padStart(5)} words a sentence, ${String(counted.length).padStart(4)} sentences  ${file}`)
+    console.log(
+      `${mean.toFixed(1).padStart(5)} words a sentence, ${String(counted.length).padStart(4)} sentences  ${file}`
+    )
     if (!isDocument) continue
     total.words += words
     total.sentences += counted.length
@@ -167,7 +181,11 @@ function sentencesOf(blocks) {
       text
         .replaceAll('\n', ' ')
         .split(/(?<=[.!?]["')]?)\s+(?=\S)/)
-        .map(sentence => ({ line, text: sentence.trim(), count: (sentence.match(/\S*[\p{L}\p{N}]\S*/gu) ?? []).length }))
+        .map(sentence => ({
+          line,
+          text: sentence.trim(),
+          count: (sentence.match(/\S*[\p{L}\p{N}]\S*/gu) ?? []).length
+        }))
     )
     .filter(({ count }) => count > 2)
 }
@@ -177,7 +195,10 @@ function anchorsOf(source) {
   const seen = new Map()
   const anchors = new Set()
   for (const { 1: heading } of source.replaceAll(/^```.*?^```/gms, '').matchAll(/^#+\s+(.*)$/gm)) {
-    const words = heading.replaceAll(/!?\[([^\]]*)\]\([^)]*\)/g, '$1').trim().toLowerCase()
+    const words = heading
+      .replaceAll(/!?\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .trim()
+      .toLowerCase()
     const name = words.replaceAll(/[^\p{L}\p{N}\s_-]/gu, '').replaceAll(/\s/g, '-')
     const times = seen.get(name) ?? 0
     seen.set(name, times + 1)
@@ -213,7 +234,10 @@ function brokenLinks(file, source) {
 }
 
 function isPacked(file, files) {
-  return /^(README\.md|LICENSE|package\.json)$/.test(file) || files.some(each => file === each || file.startsWith(`${each}/`))
+  return (
+    /^(README\.md|LICENSE|package\.json)$/.test(file) ||
+    files.some(each => file === each || file.startsWith(`${each}/`))
+  )
 }
 
 if (require.main === module) main()
