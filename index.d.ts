@@ -9,7 +9,7 @@ import type * as shapes from './lib/types/index'
 /**
  * Middleware that tracks every request: what it allocates, how long it takes, how it ends. Put it first.
  *
- * Of a request that has ended it keeps nothing in JavaScript: all figures are in the *recorder*, a memory-mapped file of constant size that
+ * JavaScript retains nothing per finished request. All figures are in the *recorder*, a memory-mapped file of constant size that
  * outlives `SIGKILL` and the OOM killer. Read it with {@link plimsoll.stats}, {@link plimsoll.metrics}, or from outside with
  * `npx plimsoll show`.
  *
@@ -45,9 +45,9 @@ declare namespace plimsoll {
      */
     recorder?: { dir?: string } | false
     /**
-     * Whether what a request allocates behind promises, timers, streams and callbacks is charged to it: `true` always, for diagnosis;
-     * `false` never: its synchronous code only; `'sampled'` in windows, as often as keeps the cost under 2 % of the process's CPU
-     * time. Needs the exact probe. Default: `'sampled'`.
+     * Whether the allocations of a request's promises, timers, streams and callbacks are charged to it. `true`: always, for diagnosis.
+     * `false`: synchronous code only. `'sampled'`: in windows, at a cost of less than 2 % of the process's CPU time. Needs the exact probe.
+     * Default: `'sampled'`.
      */
     async?: 'sampled' | boolean
     /** Whether each function of the app's stack gets its own bytes and time, in {@link RouteStats.layers}. Default: false. */
@@ -70,12 +70,15 @@ declare namespace plimsoll {
      */
     nearLimit?: { reserve?: Size | `${number}%` } | false
     /**
-     * Whether it is watched if memory grows with requests: `stats().trend`, and a {@link Finding} of kind `leak`. On a thread of its own, after major
-     * collections, which V8 is asked for where it has few. Needs the exact probe. `sites`: when it does, the function that allocates what stays is looked for,
-     * with V8's sampling heap profiler, for some minutes; not where another has it. `snapshots`: of a leak that is one, two heap snapshots are taken
-     * ({@link plimsoll.snapshot}, by a child) and compared by another process, for the class of what stays and the path that holds it. Linux with glibc, the main
-     * thread. `dir`: where they are written, by default a private folder in the temporary one; `keep`: they stay there, and the finding says where. Default: true,
-     * without snapshots.
+     * Leak detection: `stats().trend`, and a {@link Finding} of kind `leak`. It runs on a thread of its own, after major collections, and asks V8 for
+     * collections if there are few. Needs the exact probe. Default: true, without snapshots.
+     *
+     * `sites`: searches the function that allocates what stays, with V8's sampling heap profiler, for some minutes. Off while another tool uses that
+     * profiler. Default: true.
+     *
+     * `snapshots`: once a leak is confirmed, takes two heap snapshots ({@link plimsoll.snapshot}) and compares them in another process. The finding then
+     * names the class and the retaining path. Needs Linux with glibc and the main thread. `dir`: folder for the files, by default a private one. `keep`: the
+     * files stay, and the finding names them. Default: false.
      */
     leaks?: boolean | { trend?: boolean; sites?: boolean; snapshots?: boolean | { dir?: string; keep?: boolean } }
     /**
@@ -88,8 +91,8 @@ declare namespace plimsoll {
   /** Each is off unless it is named, or all are asked for with `watch: true`. What one call has switched on stays on. */
   interface WatchOptions {
     /**
-     * Requests that live on behind their end (kind `retained`): of at most twenty a second it is seen, through weak handles, whether they are still
-     * there two major collections and five seconds later. A finding when they become more with requests. Needs a binary.
+     * Requests that stay alive after their end (kind `retained`). At most twenty a second are sampled through weak handles: whether they are alive two
+     * major collections and five seconds later. A finding if their number grows with requests. Needs a binary. Default: false.
      */
     retained?: boolean
     /**
@@ -99,8 +102,8 @@ declare namespace plimsoll {
      */
     bloat?: boolean | Size
     /**
-     * Intervals, and time-outs of 30 s and more, that requests set and that are still armed behind their end (kind `timer`), when they grow with requests. Wraps the global
-     * `setInterval` and `setTimeout`.
+     * Intervals, and time-outs of 30 s and more, that requests set and that are armed after their end (kind `timer`), if they grow with requests. Wraps the
+     * global `setInterval` and `setTimeout`. Default: false.
      */
     timers?: boolean
     /** Files and upstream answers that are piped into a response and stay open when the client goes away (kind `stream`). */
@@ -134,7 +137,7 @@ declare namespace plimsoll {
    * other body at the first byte too many. Exactly the limit passes. Works without a binary, too.
    *
    * The refusal is a {@link TooLargeError}, an {@link OverBudgetError} or a {@link TooSlowError}, handed to `next` where the chain has not
-   * gone on, else to whoever reads the body.
+   * gone on, otherwise to the consumer of the body.
    *
    * @throws {TypeError} for what is no {@link Limits}, and for an option that it does not know or take.
    * @example
@@ -145,7 +148,7 @@ declare namespace plimsoll {
   function limit(limit: Limits | LimitOptions): Handler
 
   /**
-   * Lets a server's `100 Continue` wait for the app: it is sent when somebody begins to read the body. What is refused until then, by
+   * Lets a server's `100 Continue` wait for the app: it is sent when a consumer begins to read the body. What is refused until then, by
    * {@link limit} or by a guard of the app's own, is never uploaded by clients that ask first (`Expect: 100-continue`, as curl does). A
    * successful answer (2xx) sends it first, and so does a request without a body, as Node does. On a
    * server with a `checkContinue` listener of its own it does nothing. Returns the server.
@@ -156,8 +159,8 @@ declare namespace plimsoll {
   function attach<Server extends import('node:net').Server>(server: Server): Server
 
   /**
-   * Middleware that refuses new requests with 503 and a jittered `Retry-After` before the process sinks: by what *lives* on the heap
-   * (garbage is no pressure) over what the old generation may hold, RSS over the container's limit, the event loop's delay, and
+   * Middleware that refuses new requests with 503 and a jittered `Retry-After` before the process sinks: by the live heap
+   * (garbage is no pressure) over the old generation's limit, RSS over the container's limit, the event loop's delay, and
    * plimsoll's own native memory. A request reads one number; the rest is done by a timer and in V8's collection callbacks.
    *
    * Of each pair of marks the lower is where refusing begins and the upper where it is complete: between them a request is
@@ -211,7 +214,7 @@ declare namespace plimsoll {
 
   namespace scope {
     /**
-     * The scope of a request, without `req.scope` in Express's types, and where somebody else has set a `req.scope` of their own (which stays).
+     * The scope of a request, without `req.scope` in Express's types, and if another middleware has set a `req.scope` of its own (which stays).
      * @throws {Error} for a request that has not passed {@link plimsoll.scope}.
      */
     function of(req: IncomingMessage): Scope
@@ -223,8 +226,8 @@ declare namespace plimsoll {
   }
 
   /**
-   * What lives exactly as long as its request. Behind the end of that every use throws an `Error` whose `code` is
-   * `'ERR_PLIMSOLL_SCOPE_OVER'`; what was handed over too late is disposed of before it throws.
+   * What ends with its request. After that end every use throws an `Error` whose `code` is `'ERR_PLIMSOLL_SCOPE_OVER'`. An argument that arrives too late
+   * is disposed of before it throws.
    */
   interface Scope {
     /**
@@ -245,7 +248,7 @@ declare namespace plimsoll {
     has(key: unknown): boolean
     /**
      * Pipes streams into each other, the last into the response, and destroys all of them when the client goes away. Resolves when all is written,
-     * and when the client went away; rejects with any other fault, after which the response is destroyed. Need not be awaited.
+     * and when the client went away; rejects with any other error, after which the response is destroyed. Need not be awaited.
      * @example await req.scope.pipe(fs.createReadStream(file), zlib.createGzip(), res)
      */
     pipe(...streams: [NodeJS.ReadableStream, ...NodeJS.ReadWriteStream[], NodeJS.WritableStream]): Promise<void>
@@ -266,16 +269,16 @@ declare namespace plimsoll {
   function watchPool<T extends object>(pool: T, options?: WatchPoolOptions): T
 
   interface WatchPoolOptions {
-    /** Milliseconds, 0 to 3,600,000, that a connection may be kept behind the end of its response. Default: 1,000. */
+    /** Milliseconds, 0 to 3,600,000, that a connection may be in use after the end of its response. Default: 1,000. */
     grace?: number
-    /** Whether it is then taken from whoever has it, and closed (it may be in the middle of a transaction). Default: false. */
+    /** Whether it is then taken back and closed (it may be in the middle of a transaction). Default: false. */
     reclaim?: boolean
   }
 
   /**
    * Watches what outlives requests for listeners that they add and leave there: `process`, servers, their keep-alive sockets, AbortSignals, and
    * `emitters` (one, several, or an object of them by name; an `EventEmitter` or `EventTarget` each). What grows with requests is a {@link Finding} of kind
-   * `listener`: which emitter and event, where it is added, how many. Listeners that are added outside of requests are nobody's leak, however many.
+   * `listener`: which emitter and event, where it is added, how many. Listeners that are added outside of requests are no leak, however many.
    *
    * Node's `MaxListenersExceededWarning` for one of them is followed by where all of its listeners were added: a finding where requests left
    * some, else a line of {@link Options.log}.
@@ -288,7 +291,7 @@ declare namespace plimsoll {
   type Listened = import('node:events').EventEmitter | EventTarget
 
   /**
-   * Says that nothing should hold `object` any more: if it is still there two major collections and five seconds later, that is a
+   * Declares that nothing should retain `object` any more: if it is alive two major collections and five seconds later, that is a
    * {@link Finding} of kind `retained`, with this `label` (1 to 64 bytes) and the place of the call. It is watched weakly; at most 256 are at a time, together with the
    * requests that `plimsoll({ watch })` watches. Without a binary nothing is.
    *
@@ -298,9 +301,9 @@ declare namespace plimsoll {
   function expectGone(object: object, label: string): void
 
   /**
-   * Calls `listener` with each {@link Finding} when it is new; `stats().findings` goes on counting it. One of kind `leak` is told again when its site is known,
-   * when its class and path are, and when it has stopped, with `withdrawnAt`. The same as `plimsoll:finding` of
-   * `node:diagnostics_channel`, but that a listener that throws is counted as a fault.
+   * Calls `listener` with each {@link Finding} when it is new; `stats().findings` goes on counting it. One of kind `leak` is reported again when its allocation site is
+   * known, when its class and path are known, and when it has stopped, with `withdrawnAt`. The same as `plimsoll:finding` of
+   * `node:diagnostics_channel`. A listener that throws is counted as an internal error.
    * @throws {TypeError} for another event, and for what is no function.
    */
   function on(event: 'finding', listener: (finding: Finding) => void): void
@@ -309,7 +312,7 @@ declare namespace plimsoll {
 
   /**
    * Everything that is known of this process (in a worker thread: of this thread) and its routes, as a plain object.
-   * Starts the recording if nothing has yet. Without a binary: what Node can tell, with `heap.exact: false` and a `heap.reason`.
+   * Starts the recording if nothing has yet. Without a binary: what Node reports, with `heap.exact: false` and a `heap.reason`.
    */
   function stats(): Stats
 
@@ -336,10 +339,10 @@ declare namespace plimsoll {
   /**
    * Where is my RSS? The resident set of the process in disjoint parts that add up to it, each with what it means and, where something is
    * to be done, advice. Read on a thread of its own (30 ms at 450 MB, 170 ms at 1 GB); V8's and buffers' figures are those of the calling thread.
-   * Calls that overlap share one reading. Without a binary: what Node can tell.
+   * Calls that overlap share one reading. Without a binary: what Node reports.
    *
    * For an explicit call, not for a timer or a scrape: glibc's `mallinfo2` holds the locks of malloc while it walks what is free
-   * (150 ms were measured at 730 MB of fragments), and who allocates meanwhile waits. Rejects with a `TypeError` if an argument is given.
+   * (150 ms were measured at 730 MB of fragments), and allocations wait meanwhile. Rejects with a `TypeError` if an argument is given.
    *
    * @example for (const { name, bytes, advice } of (await plimsoll.memory()).parts) console.log(name, bytes, advice ?? '')
    */
@@ -387,10 +390,10 @@ declare namespace plimsoll {
        * well: what one round of work has left behind. All must be of one process.
        */
       diff(after: Heap, options?: { final?: Heap }): Promise<HeapDiff>
-      /** The shortest way from a root to an object, by its id, or to the one of a class that retains most, by its name. */
+      /** The shortest path from a root to an object, by its id, or to the one of a class that retains most, by its name. */
       path(target: HeapObjectId | string): Promise<HeapPath>
       /**
-       * The dominator tree from the root. `threshold`: what retains less than so many percent of the heap is left out, default 1;
+       * The dominator tree from the root. `threshold`: least percent of the heap that a node must retain, default 1;
        * `depth`: how far down, default 10.
        */
       dominators(options?: { threshold?: number; depth?: number }): Promise<HeapDominator[]>
@@ -401,13 +404,13 @@ declare namespace plimsoll {
   }
 
   /**
-   * Takes a heap snapshot of the main thread, for `npx plimsoll heap`, Chrome DevTools and memlab. By default in a child that is forked at
-   * a moment without a major collection: the server stands for the fork alone, and goes on while the child works, last in line for the processor. Stuck
-   * children are ended and it is tried again, four times in all. The file gets its name when it is whole, and only its owner may read it:
+   * Takes a heap snapshot of the main thread, for `npx plimsoll heap`, Chrome DevTools and memlab. By default a forked child takes
+   * it, at a moment without a major collection. The server is paused for the fork only, and continues while the child works at the lowest priority. Stuck
+   * children are ended and it is tried again, four times in total. The file gets its name when it is whole, and only its owner may read it:
    * it holds every string of the process. One at a time. An event `snapshot` goes into the record.
    *
-   * Rejects with an error of the code `PLIMSOLL_SNAPSHOT` that says why, and leaves nothing behind: not enough memory (six times the heap must be
-   * free), no Linux with glibc, a worker thread, a full disk.
+   * Rejects with an error of the code `PLIMSOLL_SNAPSHOT` that says why: not enough memory (six times the heap must be
+   * free), no Linux with glibc, a worker thread, a full disk. No partial file remains.
    *
    * @example const { path } = await plimsoll.snapshot({ compress: 'zstd' })
    */
@@ -466,8 +469,8 @@ declare namespace plimsoll {
 
   /**
    * The newest death of a server of the same name and script that no start had reported before this one, read from the record that it
-   * left; `null` if there is none, in worker threads, and without a binary. In a process that serves nobody it only looks: the death stays to be
-   * reported by the next server. An ordinary stop (`cause: 'stop'`) is returned where there is nothing worse.
+   * left; `null` if there is none, in worker threads, and without a binary. In a process that is not a server it only reads: the next server
+   * still reports the death. An ordinary stop (`cause: 'stop'`) is returned where there is nothing worse.
    */
   function lastDeath(): Death | null
 

@@ -1,0 +1,245 @@
+'use strict'
+
+/*
+ * The words, sentences and links of what a user reads: README.md, docs/ and the comments of the public types.
+ *
+ *   npm run lint:words
+ *
+ * Prints the mean length of a sentence by file. Fails for a word that a reader of our field does not know in this sense, for documents whose sentences have
+ * more than 20 words on average, for a sentence over 40, and for a link that leads nowhere. The list has the wrong use of a word, not the word: `kept` and
+ * `behind` have right ones too. Code is not checked.
+ */
+
+const fs = require('node:fs')
+const path = require('node:path')
+
+const ROOT = path.join(__dirname, '..')
+const MEAN_WORDS = 20
+const MOST_WORDS = 40
+/** Written by the programs in bench/corpus; their words are in those. */
+const GENERATED = ['docs/corpus.md', 'docs/soak.md']
+const TYPES = ['index.d.ts', 'express.d.ts']
+
+/** What is wrong, and what to write. */
+const WORDS = [
+  [
+    /(?<!\b(leave|leaves|left) )\bbehind\b(?! (an?|the|your|one|this) ([\w-]+ )?(proxy|proxies|balancer|load balancer))/gi,
+    'after, or through'
+  ],
+  [/\bso (many|much)\b/gi, 'N, or at most N'],
+  [/\b(whoever|nobody|somebody)\b/gi, 'the caller, the request, a consumer, no caller'],
+  [/\b(code|request|caller|consumer|reader|process|thread)s?,? who\b/gi, 'that'],
+  [
+    /\bto whom\b|\bwho (asks?|asked|holds?|held|reads|calls|waits|allocates|inflates|fits|does not fit)\b/gi,
+    'the caller, the request'
+  ],
+  [/\b(tells?|told|telling)\b/gi, 'report, say in which case'],
+  [/\b(is|are|was|were|be|been|being) looked (for|at|into)\b/gi, 'search, sample, check'],
+  [/\b(loop|server|process|program) (stands|stood)\b|\bstands still\b|\bstood\b/gi, 'is blocked, is paused'],
+  [
+    /\b(comes?|came) round\b|\b(next|one|a) turn (of|later|after)\b|\bnext turn\b|\bloop('s)? (last )?turns?\b/gi,
+    'tick'
+  ],
+  [/\bmarking beside\b/gi, 'concurrent marking'],
+  [/\bwhat (really )?lives\b|\b(requests?|objects?|that) live on\b/gi, 'the live heap; stay alive'],
+  [
+    /\b(kept|keeps?|held|holds?) (a|per|each|by a) request\b|\bkeeps? [\d,.]+ (B|bytes|KB|KiB|MiB)\b|\bwhat (holds|keeps|held) it\b/gi,
+    'retained, retains'
+  ],
+  [/\bin the place of\b/gi, 'instead of'],
+  [/\bworth a word\b/gi, 'worth reporting'],
+  [/(?<!\b(page|segmentation|at) )\bfaults?\b/gi, 'internal error, error'],
+  [/\bfor ever\b/gi, 'forever, fixed'],
+  [/\bclock that nobody\b/gi, 'monotonic clock'],
+  [/\blast in line\b/gi, 'at the lowest priority'],
+  [/\bcampaigns?\b/gi, 'profiling session'],
+  [/(?<!\b(call|allocation|web) )\bsites?\b/gi, 'call site, allocation site'],
+  [/\bplaces? (in|of) (the|your) (code|app)\b/gi, 'call site'],
+  [/\bshortest way\b|\bway (from|to) (a|an|the) (root|roots|global|object)\b/gi, 'path'],
+  [/\b(request's|requests'|its|their) li(fe|ves)\b|\blife of a request\b/gi, 'request state, lifecycle'],
+  [/\bmanners\b/gi, 'operational behaviour'],
+  [/\belsewhere\b/gi, 'on other platforms, unsupported'],
+  [/\bknown to be short\b/gi, 'known limitations']
+]
+
+function main() {
+  const documents = ['README.md', ...markdown('docs')]
+  const problems = []
+  const total = { words: 0, sentences: 0 }
+  for (const file of [...documents, ...TYPES]) {
+    const source = fs.readFileSync(path.join(ROOT, file), 'utf8')
+    const isDocument = file.endsWith('.md')
+    if (isDocument) problems.push(...brokenLinks(file, source))
+    if (GENERATED.includes(file)) continue
+    const lines = isDocument ? proseOf(source) : commentsOf(source)
+    problems.push(...wrongWords(file, lines))
+    const counted = sentencesOf(lines.filter(({ cell }) => !cell))
+    const words = counted.reduce((sum, { count }) => sum + count, 0)
+    const mean = counted.length === 0 ? 0 : words / counted.length
+    console.log(
+      `${mean.toFixed(1).padStart(5)} words a sentence, ${String(counted.length).padStart(4)} sentences  ${file}`
+    )
+    if (!isDocument) continue
+    total.words += words
+    total.sentences += counted.length
+    for (const { line, count, text } of sentencesOf(lines)) {
+      if (count > MOST_WORDS) problems.push(`${file}:${line}: a sentence of ${count} words: ${text.slice(0, 80)}…`)
+    }
+  }
+  const mean = total.words / total.sentences
+  console.log(`${mean.toFixed(1).padStart(5)} words a sentence in README.md and docs/; at most ${MEAN_WORDS}`)
+  if (mean > MEAN_WORDS) problems.push(`sentences have ${mean.toFixed(1)} words on average, more than ${MEAN_WORDS}`)
+  for (const problem of problems) console.error(problem)
+  process.exitCode = problems.length > 0 ? 1 : 0
+}
+
+function markdown(folder) {
+  const entries = fs.readdirSync(path.join(ROOT, folder), { withFileTypes: true, recursive: true })
+  return entries
+    .filter(entry => entry.isFile() && entry.name.endsWith('.md'))
+    .map(entry => path.relative(ROOT, path.join(entry.parentPath ?? entry.path, entry.name)).replaceAll(path.sep, '/'))
+    .sort()
+}
+
+/** Blocks of text, `{ line, text, cell }`, without code: paragraphs, list items, headings, cells of tables. */
+function proseOf(source) {
+  const blocks = []
+  let open = null
+  let fenced = false
+  source.split('\n').forEach((raw, index) => {
+    const line = index + 1
+    if (/^\s*(```|~~~)/.test(raw)) {
+      fenced = !fenced
+      open = null
+      return
+    }
+    if (fenced || raw.trim() === '' || /^\s*<!--.*-->\s*$/.test(raw)) {
+      open = null
+      return
+    }
+    if (/^\s*\|/.test(raw)) {
+      open = null
+      if (/^[\s|:-]+$/.test(raw)) return
+      for (const text of raw.split(/(?<!\\)\|/)) blocks.push({ line, text: plain(text), cell: true })
+      return
+    }
+    const starts = /^\s*([-*+]|\d+\.|#+|>)\s/.exec(raw)
+    const text = plain(starts ? raw.slice(starts[0].length) : raw)
+    if (starts || open === null) {
+      open = { line, text, heading: raw.startsWith('#') }
+      blocks.push(open)
+      if (open.heading) open = null
+    } else {
+      open.text += `\n${text}`
+    }
+  })
+  return blocks
+}
+
+/** A code span counts as one word. */
+function plain(text) {
+  return text
+    .replaceAll(/(`+)(?:.*?)\1/g, 'code')
+    .replaceAll(/!?\[([^\]]*)\]\([^)]*\)/g, '$1')
+    .replaceAll(/[*_]{1,2}(\S.*?\S|\S)[*_]{1,2}/g, '$1')
+}
+
+function commentsOf(source) {
+  const blocks = []
+  for (const { 0: comment, index } of source.matchAll(/\/\*\*.*?\*\/|^[ \t]*\/\/(?!\/)[^\n]*$/gms)) {
+    const line = source.slice(0, index).split('\n').length
+    const text = comment
+      .replaceAll(/^\s*(\/\*\*|\/\/|\*\/|\*)|\*\/$/gm, '')
+      .replaceAll(/@example(.|\n)*?(?=\n\s*@|$)/g, '')
+      .replaceAll(/\{@link ([^}]*)\}/g, 'code')
+      .replaceAll(/@throws \{\w+\}/g, '')
+    blocks.push({ line, text: text.split('\n').map(plain).join('\n') })
+  }
+  return blocks
+}
+
+function wrongWords(file, blocks) {
+  const found = []
+  for (const { line, text } of blocks) {
+    // A phrase may be broken over two lines.
+    const joined = text.replaceAll('\n', ' ')
+    for (const [pattern, better] of WORDS) {
+      for (const { 0: wrong, index } of joined.matchAll(pattern)) {
+        const at = line + text.slice(0, index).split('\n').length - 1
+        found.push(`${file}:${at}: "${wrong}": write ${better}`)
+      }
+    }
+  }
+  return found
+}
+
+/** Sentences with their number of words. What is no sentence (a heading, a word or two) does not count. */
+function sentencesOf(blocks) {
+  return blocks
+    .filter(({ heading }) => !heading)
+    .flatMap(({ line, text }) =>
+      text
+        .replaceAll('\n', ' ')
+        .split(/(?<=[.!?]["')]?)\s+(?=\S)/)
+        .map(sentence => ({
+          line,
+          text: sentence.trim(),
+          count: (sentence.match(/\S*[\p{L}\p{N}]\S*/gu) ?? []).length
+        }))
+    )
+    .filter(({ count }) => count > 2)
+}
+
+/** GitHub's names of headings. */
+function anchorsOf(source) {
+  const seen = new Map()
+  const anchors = new Set()
+  for (const { 1: heading } of source.replaceAll(/^```.*?^```/gms, '').matchAll(/^#+\s+(.*)$/gm)) {
+    const words = heading
+      .replaceAll(/!?\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .trim()
+      .toLowerCase()
+    const name = words.replaceAll(/[^\p{L}\p{N}\s_-]/gu, '').replaceAll(/\s/g, '-')
+    const times = seen.get(name) ?? 0
+    seen.set(name, times + 1)
+    anchors.add(times === 0 ? name : `${name}-${times}`)
+  }
+  return anchors
+}
+
+/** Links to a file that is not there, to no heading, or, from a document that is packed, to what is not. */
+function brokenLinks(file, source) {
+  const { files } = require('../package.json')
+  const broken = []
+  source
+    .replaceAll(/^```.*?^```/gms, block => block.replaceAll(/[^\n]/g, ''))
+    .split('\n')
+    .forEach((text, index) => {
+      for (const { 1: target } of text.replaceAll(/(`+)(?:.*?)\1/g, '').matchAll(/\]\(([^)\s]+)\)/g)) {
+        const where = `${file}:${index + 1}`
+        if (/^https?:/.test(target)) continue
+        const [name, anchor] = target.split('#')
+        const linked = name === '' ? file : path.posix.join(path.posix.dirname(file), name)
+        const full = path.join(ROOT, linked)
+        if (path.isAbsolute(name) || linked.startsWith('..') || !fs.existsSync(full)) {
+          broken.push(`${where}: ${target} is not there`)
+        } else if (anchor && !anchorsOf(fs.readFileSync(full, 'utf8')).has(anchor)) {
+          broken.push(`${where}: ${target}: no such heading`)
+        } else if (!GENERATED.includes(file) && !isPacked(linked, files)) {
+          broken.push(`${where}: ${target} is not in the package`)
+        }
+      }
+    })
+  return broken
+}
+
+function isPacked(file, files) {
+  return (
+    /^(README\.md|LICENSE|package\.json)$/.test(file) ||
+    files.some(each => file === each || file.startsWith(`${each}/`))
+  )
+}
+
+if (require.main === module) main()
+
+module.exports = { WORDS, proseOf, sentencesOf }
