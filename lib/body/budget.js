@@ -50,10 +50,15 @@ function settings(where, given) {
   }
 }
 
-/** The app's way to name a client, for servers behind a proxy. Requests whose name is not known share one bound. */
+/** The app's way to name a client, for servers behind a proxy. Requests that have no name share one bound. */
 function clientOf(where, client) {
   if (typeof client !== 'function') options.fail(where, client, 'a function of the request, like req => req.ip')
-  return hook(where, client, name => options.string(`what ${where} returns`, name, CLIENT_LENGTH), '')
+  return hook(where, client, name => nameOf(`what ${where} returns`, name), '')
+}
+
+function nameOf(where, name) {
+  if (name === undefined || name === null) return ''
+  return typeof name === 'string' ? name.slice(0, CLIENT_LENGTH) : options.fail(where, name, 'a string')
 }
 
 /** The client's address; of IPv6 the network, of which one client has all addresses. */
@@ -70,16 +75,35 @@ function addressOf(req) {
 
 /**
  * Reserves for a body of `length` (-1: unknown) bytes, which may be `inflated`; the refusal if there is no room. `over(req, res, error)`
- * is called if it runs out of room later.
+ * is called if it runs out of room later. With `report` it bounds nothing, and `over` is called where it would be out of room.
  */
-function reserve(req, res, { length, inflated, budget }, over) {
+function reserve(req, res, { length, inflated, budget, report }, over) {
   const room = tap.room(req, res, () => new Room(inflated ? -1 : length))
   if (room === null) return null
   const grown = () => over(req, res, refusal(budget, req, { received: tap.received(req) }))
-  if (room.enter(budget, req, grown) && room.grow(tap.received(req), tap.decoderBytes(req))) return null
-  // It is refused, or reported, once.
-  room.grown = null
+  const grow = () => room.grow(tap.received(req), tap.decoderBytes(req))
+  if (report) {
+    const fits = room.observe(budget, req, grown)
+    // What it holds counts, for guards that do not only report as well.
+    grow()
+    if (fits) return null
+  } else {
+    if (room.enter(budget, req, grown) && grow()) return null
+    // It is refused once.
+    room.grown = null
+  }
   return refusal(budget, req, length === -1 ? { received: tap.received(req) } : { length })
+}
+
+const UNBOUNDED = {
+  bytes: Number.POSITIVE_INFINITY,
+  most: Number.POSITIVE_INFINITY,
+  perClient: Number.POSITIVE_INFINITY
+}
+
+/** What bodies together may hold of a budget where one of them holds `bytes`. */
+function boundOf({ most, bytes: all }, bytes) {
+  return bytes > SMALL_BYTES ? most : all
 }
 
 /** What one body holds, within the budgets of all the guards that it has passed. */
@@ -88,29 +112,46 @@ class Room {
     /** -1 where the length is not known, or the body is inflated. */
     this.declared = declared
     this.held = 0
-    this.bytes = Number.POSITIVE_INFINITY
-    this.most = Number.POSITIVE_INFINITY
-    this.perClient = Number.POSITIVE_INFINITY
-    this.client = undefined
+    /** The lowest of those that guards enforce. */
+    this.bounds = UNBOUNDED
     this.grown = null
+    /** `{ budget, grown }` of guards that only report, each until it has. */
+    this.observers = []
+    this.client = undefined
   }
 
   /** From here on it is within `budget` as well; `grown()` is called when there is no more room. False if it cannot fit now. */
   enter(budget, req, grown) {
-    this.bytes = Math.min(this.bytes, budget.bytes)
-    this.most = Math.min(this.most, budget.most)
-    if (budget.perClient < this.perClient) {
-      this.perClient = budget.perClient
-      this.client ??= budget.clientOf(req)
-      if (this.held > 0) held.set(this.client, (held.get(this.client) ?? 0) + this.held)
+    this.identify(budget, req)
+    const { bytes, most, perClient } = this.bounds
+    this.bounds = {
+      bytes: Math.min(bytes, budget.bytes),
+      most: Math.min(most, budget.most),
+      perClient: Math.min(perClient, budget.perClient)
     }
     this.grown = grown
-    const { declared } = this
-    return declared <= this.perClient && tap.inFlight() - this.held + Math.max(0, declared) <= this.boundOf(declared)
+    return this.mayClaim(this.bounds)
   }
 
-  boundOf(bytes) {
-    return bytes > SMALL_BYTES ? this.most : this.bytes
+  /** As `enter`, for a guard that bounds nothing: `grown()` is called when it would be out of room. */
+  observe(budget, req, grown) {
+    this.identify(budget, req)
+    const may = this.mayClaim(budget)
+    if (may) this.observers.push({ budget, grown })
+    return may
+  }
+
+  /** Whose it is: as the first guard names it that bounds clients. */
+  identify(budget, req) {
+    if (this.client !== undefined || budget.perClient === Number.POSITIVE_INFINITY) return
+    this.client = budget.clientOf(req)
+    if (this.held > 0) book(this.client, this.held)
+  }
+
+  mayClaim(bounds) {
+    const { declared } = this
+    const all = tap.inFlight() - this.held + Math.max(0, declared)
+    return declared <= bounds.perClient && all <= boundOf(bounds, declared)
   }
 
   /**
@@ -122,20 +163,34 @@ class Room {
     const isFirst = this.held === 0 && this.declared > 0
     if (bytes <= this.held && !isFirst) return true
     const ahead = Math.min(this.declared, bytes + LOOK_AHEAD)
-    return (ahead > bytes && this.hold(ahead)) || this.hold(bytes)
+    const fits = (ahead > bytes && this.hold(ahead)) || this.hold(bytes)
+    if (fits && this.observers.length > 0) this.report(bytes)
+    return fits
   }
 
   hold(bytes) {
     const more = bytes - this.held
-    const ofClient = this.client === undefined ? 0 : (held.get(this.client) ?? 0) + more
-    if (ofClient > this.perClient || !tap.take(more, this.boundOf(bytes))) return false
-    if (this.client !== undefined) held.set(this.client, ofClient)
+    const ofClient = this.client === undefined ? 0 : bookedOf(this.client) + more
+    if (ofClient > this.bounds.perClient || !tap.take(more, boundOf(this.bounds, bytes))) return false
+    if (this.client !== undefined) book(this.client, more)
     this.held = bytes
     return true
   }
 
+  /** `bytes`: without the look-ahead. */
+  report(bytes) {
+    const ahead = this.held - bytes
+    const all = tap.inFlight() - ahead
+    const ofClient = this.client === undefined ? 0 : bookedOf(this.client) - ahead
+    const isOver = ({ budget }) => all > boundOf(budget, bytes) || ofClient > budget.perClient
+    const over = this.observers.filter(isOver)
+    if (over.length === 0) return
+    this.observers = this.observers.filter(observer => !over.includes(observer))
+    for (const { grown } of over) grown()
+  }
+
   countedOf(decoder) {
-    return this.bytes >= SHARED_FROM ? decoder : 0
+    return this.bounds.bytes >= SHARED_FROM ? decoder : 0
   }
 
   /** Holds no more than `bytes` from here on. */
@@ -143,13 +198,19 @@ class Room {
     const less = this.held - bytes
     if (less <= 0) return
     tap.giveBack(less)
-    if (this.client !== undefined) {
-      const left = (held.get(this.client) ?? 0) - less
-      if (left > 0) held.set(this.client, left)
-      else held.delete(this.client)
-    }
+    if (this.client !== undefined) book(this.client, -less)
     this.held = bytes
   }
+}
+
+function bookedOf(client) {
+  return held.get(client) ?? 0
+}
+
+function book(client, bytes) {
+  const all = bookedOf(client) + bytes
+  if (all > 0) held.set(client, all)
+  else held.delete(client)
 }
 
 function refusal({ bytes, most, perClient }, req, detail) {

@@ -86,12 +86,12 @@ function limit(value) {
 
   function reserve(req, res, length, grows) {
     const refused = report ? (req, _res, error) => note(req, error, true) : over
-    return budgets.reserve(req, res, { length, inflated: grows && length !== -1, budget }, refused)
+    return budgets.reserve(req, res, { length, inflated: grows && length !== -1, budget, report }, refused)
   }
 
   function watchRate(req, res, length) {
-    rates.watch(req, res, rate, () => {
-      const error = tooSlow({ limit: rate.bytes, received: tap.received(req), length })
+    rates.watch(req, res, rate, bytes => {
+      const error = tooSlow({ limit: bytes, received: tap.received(req), length })
       if (report) note(req, error, true)
       else over(req, res, error)
     })

@@ -30,7 +30,7 @@ function rateOf(where, given) {
   return { bytes, graceMs: options.integer(`${where}.graceMs`, graceMs, 1, 3_600_000) }
 }
 
-/** Calls `slow()` once if the body of `req` comes more slowly than `rate`. */
+/** Calls `slow(bytes)` once if the body of `req` comes more slowly than `rate` asks for, which is `bytes` a second. */
 function watch(req, res, rate, slow) {
   const body = { req, res, rate, slow, hand: rate.graceMs, arrived: tap.progress(req, res).bytes }
   watched.add(body)
@@ -60,7 +60,7 @@ function look() {
     body.hand -= passed
     if (body.hand >= 0) continue
     watched.delete(body)
-    body.slow()
+    body.slow(Math.ceil(bytes))
   }
   if (watched.size > 0) return
   clearInterval(timer)

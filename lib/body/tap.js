@@ -281,8 +281,10 @@ function tappedPush(chunk, encoding) {
 /** Takes room in the budget for what a body has grown to; true if there was none, and it was cut. */
 function outgrows(req, tap) {
   const { room } = tap
-  if (room === null || room.grown === null || room.grow(received(req), tap.inflating?.decoderBytes ?? 0)) return false
+  if (room === null || room.grow(received(req), tap.inflating?.decoderBytes ?? 0)) return false
   const { grown } = room
+  // It was refused, or reported, before.
+  if (grown === null) return false
   room.grown = null
   grown()
   return tap.cut

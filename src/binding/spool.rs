@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -144,7 +145,7 @@ pub fn spool_listen(env: Env, listener: Function<'_, FnArgs<Said>, ()>) -> Resul
     SPOOLS.with_borrow_mut(|spools| spools.listener = Some(Arc::new(listener)));
     env.add_env_cleanup_hook((), |()| {
         // The thread's own storage may be gone when a thread is torn down the hard way.
-        let _ = SPOOLS.try_with(|spools| spools.try_borrow_mut().map(|mut spools| std::mem::take(&mut *spools)));
+        let _ = SPOOLS.try_with(|spools| spools.try_borrow_mut().map(|mut spools| take(&mut *spools)));
     })?;
     Ok(())
 }
@@ -288,8 +289,9 @@ pub fn spool_move(handle: u32, ticket: u32, path: String, overwrite: bool) {
 /// Nobody wants the body any more: its memory goes now, its descriptor when the threads are done with it.
 #[napi(catch_unwind)]
 pub fn spool_close(handle: u32) {
-    let (spool, unread) = SPOOLS.with_borrow_mut(|spools| {
-        let unread: Vec<Read> = spools.waiting.extract_if(.., |read| read.handle == handle).collect();
+    let (spool, unread): (_, VecDeque<Read>) = SPOOLS.with_borrow_mut(|spools| {
+        let (unread, waiting) = take(&mut spools.waiting).into_iter().partition(|read| read.handle == handle);
+        spools.waiting = waiting;
         (spools.open.remove(&handle), unread)
     });
     drop(spool);
