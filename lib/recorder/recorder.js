@@ -91,7 +91,7 @@ function begin(settings) {
   state.started = native.start({
     name: settings.name,
     dir: settings.recorder.dir,
-    inMemory: settings.recorder.inMemory === true || globalThis[UNRECORDED] === true,
+    inMemory: settings.recorder.inMemory === true || isMeasured(),
     script: identity().script,
     entry: identity().entry,
     // A cluster's worker, or who else was forked: replaced, it is the same run.
@@ -261,4 +261,9 @@ function sayLastWords() {
   })
 }
 
-module.exports = { state, start, onTick, lastDeath, announce, heapFigures }
+/** Whether `soak` has started this process, which profiles it itself. */
+function isMeasured() {
+  return globalThis[UNRECORDED] === true
+}
+
+module.exports = { state, start, onTick, isMeasured, lastDeath, announce, heapFigures }

@@ -22,6 +22,8 @@ const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
 const CLIENT_CLOSED_REQUEST = 499
 
 runtime.onTick(({ leaks }) => {
+  // V8 has one heap profiler, and `soak` needs it.
+  if (runtime.isMeasured()) return
   if (leaks.sites) sites.turn()
   if (leaks.snapshots !== null) leakSnapshots.turn(leaks.snapshots)
 })
