@@ -3,15 +3,17 @@
 /*
  * Limits by route: `limit({ routes: { 'POST /uploads/:id': '1gb' } })`. The limit must be that of the route whose handler will run.
  *
- * 1. Express's own layers are asked which route will take the request (express/route-tracker.js). If a key names that route, its limit applies.
- * 2. Otherwise the keys are compared with the path, in their order. A spelling that Express may route to the key or to another route,
- *    by its settings (case, slashes, HEAD), leaves several candidates: the smallest of their limits applies.
+ * 1. Express's own layers show which routes match the request (express/matching-routes.js). A route may pass the request on to the
+ *    next one, so the smallest limit of those that have a key of their own applies.
+ * 2. If no such route has one (a mounted function, connect, plain `http`), the keys are compared with the path, in their order. A spelling
+ *    that Express may route to the key or to another route, by its settings (case, slashes, HEAD), leaves several candidates: the smallest
+ *    of their limits applies.
  */
 
 const { METHODS } = require('node:http')
 const options = require('../core/options.js')
+const { matchingRoutes } = require('../express/matching-routes.js')
 const { pathname } = require('../express/request-path.js')
-const { UNMATCHED, predict } = require('../express/route-tracker.js')
 
 const TAKES =
   "keys like 'POST /uploads/:id', '/files/*': a method or none, and a path whose segments are literal, a parameter (:id), or a * at the end"
@@ -21,8 +23,11 @@ function compile(where, given, { general, keyOf }) {
   if (!options.isObject(given)) options.fail(where, given, `an object with ${TAKES}`)
   const keys = Object.entries(given).map(([text, limit]) => ({ ...parse(where, text), limitOf: keyOf(text, limit) }))
   return req => {
-    const named = namedBy(keys, req)
-    const candidates = named.length > 0 ? named : candidatesOf(keys, req, { limitOf: general })
+    const named = matchingRoutes(req).map(spellings => namedBy(keys, spellings, req))
+    const candidates = named.flat()
+    if (candidates.length === 0) candidates.push(...candidatesOf(keys, req, [{ limitOf: general }]))
+    // The route that will run has no key of its own: a key that is meant for its path may be smaller than those of the routes after it.
+    else if (named[0].length === 0) candidates.push(...candidatesOf(keys, req, []))
     return Math.min(...candidates.map(({ limitOf }) => limitOf(req)))
   }
 }
@@ -55,17 +60,15 @@ function nameOf(pattern) {
     .replace(/(.)\/$/, '$1')
 }
 
-/** The keys that name the route that Express will run: one, or for HEAD one a method. */
-function namedBy(keys, req) {
-  const entry = predict(req)
-  if (entry === UNMATCHED) return []
-  const name = nameOf(entry.label)
-  const found = methodsOf(req).map(method => keys.find(key => key.name === name && takes(key, method)))
+/** The keys of a route: one, or for HEAD one a method. */
+function namedBy(keys, spellings, req) {
+  const names = spellings.map(nameOf)
+  const found = methodsOf(req).map(method => keys.find(key => names.includes(key.name) && takes(key, method)))
   return found.filter(key => key !== undefined)
 }
 
-/** Keys that the path may be meant for, in their order, up to the first that it is meant for in any case. */
-function candidatesOf(keys, req, general) {
+/** Keys that the path may be meant for, in their order, up to the first that it is meant for in any case; `others` if there is none. */
+function candidatesOf(keys, req, others) {
   const exact = segmentsOf(pathname(req.originalUrl ?? req.url))
   const loose = exact.filter(segment => segment !== '').map(segment => segment.toLowerCase())
   const found = []
@@ -75,7 +78,7 @@ function candidatesOf(keys, req, general) {
     const wanted = key.segments.filter(segment => segment !== '').map(segment => segment?.toLowerCase())
     if (matches(wanted, key.open, loose)) found.push(key)
   }
-  return [...found, general]
+  return [...found, ...others]
 }
 
 /** Express answers HEAD by a GET route where there is no other. */
