@@ -44,7 +44,13 @@ function targetOf(next, patterns) {
   return path
 }
 
-/** An app of random routes, each with a limit of its own, and what its requests have run: `{ listener, patterns, ran }`. */
+/** A pattern in other cases, or with a slash at its end. */
+function respelled(next, pattern) {
+  const cased = next() < 0.5 ? pattern.replace(/\/[ab]\b/gi, found => found.toUpperCase()) : pattern
+  return cased === pattern || next() < 0.5 ? `${cased}/` : cased
+}
+
+/** An app of random routes, most with a limit of its own, and what its requests have run: `{ listener, patterns, ran }`. */
 function build(express, next) {
   const app = express()
   app.set('env', 'test')
@@ -63,8 +69,10 @@ function build(express, next) {
     }
     router[method.toLowerCase()](pattern, handler)
     table.push({ key, pattern: prefix + pattern })
-    // The same pattern again, with other names: the first of them runs.
-    routes[key] ??= 10 + table.length
+    // In any order: a later key may have a smaller limit than an earlier one. A route without a key has no limit of its own.
+    if (next() < 0.9) routes[key] ??= 10 + Math.floor(next() * 20)
+    // The same in another spelling is the key of another route, or of none.
+    if (next() < 0.2) routes[`${method} ${respelled(next, prefix + pattern)}`] ??= 10 + Math.floor(next() * 20)
   }
   const guard = {}
   app.use((req, res, next) => guard.limit(req, res, next))
@@ -134,7 +142,7 @@ for (const [name, express] of Object.entries({ 'express 5': express5, 'express 4
         const path = targetOf(next, patterns)
         const status = await ask(port, method, path, 10 + Math.floor(next() * 20))
         if (status === 413) refused += 1
-        for (const { key, bytes, limit } of ran.splice(0)) {
+        for (const { key, bytes, limit = GENERAL } of ran.splice(0)) {
           handled += 1
           assert.ok(bytes <= limit, `${method} ${path} ran ${key} with ${bytes} bytes, its limit is ${limit}`)
         }
@@ -172,6 +180,47 @@ for (const [name, express] of Object.entries({ 'express 5': express5, 'express 4
     assert.equal(await ask(port, 'POST', '/files/7', 101, headers), 413)
     assert.equal(await ask(port, 'POST', '/files/7', 100, headers), 200)
     assert.equal(await ask(port, 'POST', '/other', 11, headers), 413)
+  })
+
+  test(`${name}: keys that differ in case are keys of different routes in a case-sensitive app`, async t => {
+    const most = await limited(t, express, {
+      settings: ['case sensitive routing'],
+      routes: { 'POST /Files': 5000, 'POST /files': 100, 'POST /Docs/:a': 5000, 'POST /docs/:b': 100 },
+      build: app =>
+        app.post('/Files', answer).post('/files', answer).post('/docs/:id', answer).post('/Docs/:id', answer)
+    })
+    assert.equal(await most('/files'), 100)
+    assert.equal(await most('/Files'), 5000)
+    assert.equal(await most('/docs/1'), 100)
+    assert.equal(await most('/Docs/1'), 5000)
+  })
+
+  test(`${name}: keys that differ in a slash at the end are keys of different routes in a strict app`, async t => {
+    const most = await limited(t, express, {
+      settings: ['strict routing'],
+      routes: { 'POST /files/': 5000, 'POST /files': 100, 'POST /docs': 5000, 'POST /docs/': 100 },
+      build: app => app.post('/files', answer).post('/files/', answer).post('/docs/', answer).post('/docs', answer)
+    })
+    assert.equal(await most('/files'), 100)
+    assert.equal(await most('/files/'), 5000)
+    assert.equal(await most('/docs/'), 100)
+    assert.equal(await most('/docs'), 5000)
+  })
+
+  test(`${name}: of several keys of one route the smallest limit applies`, async t => {
+    const most = await limited(t, express, {
+      routes: {
+        'POST /files/:id': 5000,
+        'POST /files/:name': 100,
+        'POST /DOCS': 5000,
+        'POST /Docs': 100,
+        'POST /root/': 5000,
+        'POST /root': 100
+      },
+      build: app =>
+        app.post('/files/:file', answer).post('/docs', answer).use('/root', express.Router().post('/', answer))
+    })
+    for (const path of ['/files/7', '/docs', '/root', '/root/']) assert.equal(await most(path), 100, path)
   })
 
   test(`${name}: a key for one method goes before one for all if it comes first`, async t => {
@@ -229,3 +278,21 @@ for (const [name, express] of Object.entries({ 'express 5': express5, 'express 4
       assert.equal(await ask(port, 'POST', path, 1001), 413)
   })
 }
+
+test('without routes to ask, the first key that is spelled like the path holds, with its slash at the end', async t => {
+  const guard = plimsoll.limit({ limit: 10, routes: { 'POST /files/': 1000, 'POST /files': 100 } })
+  const { port, close } = await serve((req, res) => {
+    guard(req, res, error => {
+      res.statusCode = error?.status ?? 200
+      res.end()
+    })
+  })
+  t.after(close)
+  for (const [path, limit] of [
+    ['/files', 100],
+    ['/files/', 1000]
+  ]) {
+    assert.equal(await ask(port, 'POST', path, limit), 200, path)
+    assert.equal(await ask(port, 'POST', path, limit + 1), 413, path)
+  }
+})

@@ -21,7 +21,9 @@ const TAKES =
 /** A function of the request that gives its limit. `general` gives that of other routes, `keyOf(key, limit)` compiles a key's. */
 function compile(where, given, { general, keyOf }) {
   if (!options.isObject(given)) options.fail(where, given, `an object with ${TAKES}`)
-  const keys = Object.entries(given).map(([text, limit]) => ({ ...parse(where, text), limitOf: keyOf(text, limit) }))
+  const keys = merged(
+    Object.entries(given).map(([text, limit]) => ({ ...parse(where, text), limitOf: keyOf(text, limit) }))
+  )
   return req => {
     const named = matchingRoutes(req).map(spellings => namedBy(keys, spellings, req))
     const candidates = named.flat()
@@ -30,6 +32,17 @@ function compile(where, given, { general, keyOf }) {
     else if (named[0].length === 0) candidates.push(...candidatesOf(keys, req, []))
     return Math.min(...candidates.map(({ limitOf }) => limitOf(req)))
   }
+}
+
+/** One key for all that differ in the names of parameters only. The smallest of their limits applies. */
+function merged(keys) {
+  const found = new Map()
+  for (const key of keys) {
+    const id = `${key.method} ${key.pattern}`
+    const same = found.get(id)
+    found.set(id, same === undefined ? key : { ...same, limitOf: req => Math.min(same.limitOf(req), key.limitOf(req)) })
+  }
+  return [...found.values()]
 }
 
 function parse(where, text) {
@@ -41,9 +54,15 @@ function parse(where, text) {
   })
   const known = method === null || METHODS.includes(method)
   if (path[0] !== '/' || more.length > 0 || !fits || !known) options.fail(where, text, TAKES)
-  if (segments.length > 1 && segments.at(-1) === '') segments.pop()
   const open = segments.at(-1)[0] === '*'
-  return { method, name: nameOf(path), open, segments: (open ? segments.slice(0, -1) : segments).map(literalOf) }
+  const pattern = patternOf(path)
+  return {
+    method,
+    pattern,
+    name: looseOf(pattern),
+    open,
+    segments: (open ? segments.slice(0, -1) : segments).map(literalOf)
+  }
 }
 
 /** A segment as it must be; null for a parameter. */
@@ -51,20 +70,30 @@ function literalOf(segment) {
   return segment[0] === ':' ? null : segment
 }
 
-/** The pattern of a route, whatever its parameters are called, its case and a slash at its end. */
-function nameOf(pattern) {
-  return pattern
-    .toLowerCase()
-    .replace(/:\w+/g, ':')
-    .replace(/\*\w*$/, '*')
-    .replace(/(.)\/$/, '$1')
+/** A pattern without the names of its parameters. */
+function patternOf(path) {
+  return path.replace(/:\w+/g, ':').replace(/\*\w*$/, '*')
 }
 
-/** The keys of a route: one, or for HEAD one a method. */
+/** The same for all cases, and with or without a slash at its end. */
+function looseOf(pattern) {
+  return pattern.toLowerCase().replace(/(.)\/$/, '$1')
+}
+
+/** The keys of a route: for each method that is spelled like it; if none is, all that differ in case or a slash at the end. */
 function namedBy(keys, spellings, req) {
-  const names = spellings.map(nameOf)
-  const found = methodsOf(req).map(method => keys.find(key => names.includes(key.name) && takes(key, method)))
-  return found.filter(key => key !== undefined)
+  const patterns = spellings.map(patternOf)
+  const names = patterns.map(looseOf)
+  return methodsOf(req).flatMap(method => {
+    const alike = keys.filter(key => takes(key, method) && names.includes(key.name))
+    const exact = alike.filter(key => patterns.includes(key.pattern))
+    return firstOfEach(exact.length > 0 ? exact : alike)
+  })
+}
+
+/** Of keys with one pattern, one for the method and one for all methods, the first holds. */
+function firstOfEach(keys) {
+  return keys.filter(key => keys.find(({ pattern }) => pattern === key.pattern) === key)
 }
 
 /** Keys that the path may be meant for, in their order, up to the first that it is meant for in any case; `others` if there is none. */
