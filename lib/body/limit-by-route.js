@@ -12,7 +12,7 @@
 
 const { METHODS } = require('node:http')
 const options = require('../core/options.js')
-const { matchingRoutes } = require('../express/matching-routes.js')
+const { routesBy } = require('../express/matching-routes.js')
 const { pathname } = require('../express/request-path.js')
 
 const TAKES =
@@ -24,8 +24,9 @@ function compile(where, given, { general, keyOf }) {
   const keys = merged(
     Object.entries(given).map(([text, limit]) => ({ ...parse(where, text), limitOf: keyOf(text, limit) }))
   )
+  const routesOf = routesBy(pattern => mayBeNamed(keys, pattern))
   return req => {
-    const named = matchingRoutes(req).map(spellings => namedBy(keys, spellings, req))
+    const named = routesOf(req).map(spellings => namedBy(keys, spellings, req))
     const candidates = named.flat()
     if (candidates.length === 0) candidates.push(...candidatesOf(keys, req, [{ limitOf: general }]))
     // The route that will run has no key of its own: a key that is meant for its path may be smaller than those of the routes after it.
@@ -78,6 +79,12 @@ function patternOf(path) {
 /** The same for all cases, and with or without a slash at its end. */
 function looseOf(pattern) {
   return pattern.toLowerCase().replace(/(.)\/$/, '$1')
+}
+
+/** Whether a key may be of a route with this pattern, wherever its router is mounted. */
+function mayBeNamed(keys, pattern) {
+  const name = looseOf(patternOf(pattern))
+  return name === '' || name === '/' || keys.some(key => key.name.endsWith(name))
 }
 
 /** The keys of a route: for each method that is spelled like it; if none is, all that differ in case or a slash at the end. */
