@@ -327,12 +327,15 @@ declare namespace plimsoll {
    * you know a better name. It wins over what Plimsoll has seen. Call it at any time before the request ends, before or after
    * `plimsoll()`; the last call counts.
    *
-   * A method in front of the path is dropped: figures have the request's own. A label is cut at 200 characters. Use patterns, never
-   * URLs: the table has 1,024 rows, and further names are counted as `(other)`.
+   * A method in front of the path is dropped: figures have the request's own. A label is one line of at most 200 characters: a longer one is cut,
+   * and a control character is shown as U+FFFD. An empty label changes nothing.
    *
-   * @throws {TypeError} for a request that is none, and a label that is empty, has control characters or more than 4,096 bytes.
+   * Use names that the server knows (a pattern, the operations of a schema), never a client's text. A process takes 1,024 names; every
+   * further one is counted as `(other)`, also that of a request that comes later.
+   *
+   * @throws {TypeError} for a request that is none, and a label that is no string.
    * @example plimsoll.route(req, 'GET /orders/{id}')
-   * @example plimsoll.route(req, `graphql ${operationName}`)
+   * @example plimsoll.route(req, operations.has(operationName) ? `graphql ${operationName}` : 'graphql')
    */
   function route(req: IncomingMessage | Http2ServerRequest, label: string): void
 

@@ -58,6 +58,43 @@ for (const { version, express } of versions) {
   })
 }
 
+for (const { version, express } of versions) {
+  test(`Express ${version}: no text of a client makes route() throw, and what it shows is one short line`, async t => {
+    const app = express()
+    app.set('env', 'test')
+    app.use(plimsoll(), express.text({ limit: '1mb' }))
+    app.post('/query', (req, res) => {
+      plimsoll.route(req, `v${version} ${req.body}`)
+      res.end()
+    })
+    app.post('/empty', (req, res) => {
+      plimsoll.route(req, `seen v${version}`)
+      plimsoll.route(req, req.body.slice(1))
+      res.end()
+    })
+    const server = await serve(app)
+    t.after(server.close)
+    const start = `v${version} `
+    const labels = {
+      'a\nb\r\n': `${start}a\ufffdb`,
+      'tab\tescape\u001b[31m': `${start}tab\ufffdescape\ufffd[31m`,
+      'next\u0085line\u2028': `${start}next\ufffdline`,
+      'reversed\u202e': `${start}reversed\ufffd`,
+      ['long'.repeat(100_000)]: `${start}${'long'.repeat(50)}`.slice(0, 200),
+      [`${'x'.repeat(199 - start.length)}\u{1f6a2}`]: `${start}${'x'.repeat(199 - start.length)}`
+    }
+    const headers = { 'content-type': 'text/plain' }
+    for (const body of Object.keys(labels))
+      assert.equal((await request(server.port, '/query', { method: 'POST', headers, body })).status, 200)
+    for (const body of ['x', 'x   ', 'x\n'])
+      assert.equal((await request(server.port, '/empty', { method: 'POST', headers, body })).status, 200)
+    const seen = await rows()
+    for (const label of Object.values(labels)) assert.ok(seen.includes(`POST ${label} 2xx`), `${label} in ${seen}`)
+    assert.ok(seen.includes(`POST seen v${version} 2xx`), 'an empty label changes nothing')
+    assert.ok(!seen.some(row => row.startsWith('POST / ')), `${seen}`)
+  })
+}
+
 test('under plain http, and in HTTP/2, a name is all that there is', async t => {
   const track = plimsoll()
   const handler = (req, res) => {
@@ -147,7 +184,7 @@ test('what route() takes is checked', () => {
   req.method = 'GET'
   for (const bad of [undefined, null, 'GET /x', {}, 5])
     assert.throws(() => plimsoll.route(bad, '/x'), { name: 'TypeError', message: /route\(\)'s request/ })
-  for (const bad of [undefined, null, '', 5, {}, 'a\nb', 'x'.repeat(5000)])
+  for (const bad of [undefined, null, 5, {}, ['/x'], Symbol('x'), Object('/x')])
     assert.throws(() => plimsoll.route(req, bad), { name: 'TypeError', message: /route\(\)'s label/ })
   assert.equal(plimsoll.route(req, '/never/begun'), undefined)
 })

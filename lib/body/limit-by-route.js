@@ -3,15 +3,17 @@
 /*
  * Limits by route: `limit({ routes: { 'POST /uploads/:id': '1gb' } })`. The limit must be that of the route whose handler will run.
  *
- * 1. Express's own layers are asked which route will take the request (express/route-tracker.js). If a key names that route, its limit applies.
- * 2. Otherwise the keys are compared with the path, in their order. A spelling that Express may route to the key or to another route,
- *    by its settings (case, slashes, HEAD), leaves several candidates: the smallest of their limits applies.
+ * 1. Express's own layers show which routes match the request (express/matching-routes.js). A route may pass the request on to the
+ *    next one, so the smallest limit of those that have a key of their own applies.
+ * 2. If no such route has one (a mounted function, connect, plain `http`), the keys are compared with the path, in their order. A spelling
+ *    that Express may route to the key or to another route, by its settings (case, slashes, HEAD), leaves several candidates: the smallest
+ *    of their limits applies.
  */
 
 const { METHODS } = require('node:http')
 const options = require('../core/options.js')
+const { routesBy } = require('../express/matching-routes.js')
 const { pathname } = require('../express/request-path.js')
-const { UNMATCHED, predict } = require('../express/route-tracker.js')
 
 const TAKES =
   "keys like 'POST /uploads/:id', '/files/*': a method or none, and a path whose segments are literal, a parameter (:id), or a * at the end"
@@ -19,12 +21,29 @@ const TAKES =
 /** A function of the request that gives its limit. `general` gives that of other routes, `keyOf(key, limit)` compiles a key's. */
 function compile(where, given, { general, keyOf }) {
   if (!options.isObject(given)) options.fail(where, given, `an object with ${TAKES}`)
-  const keys = Object.entries(given).map(([text, limit]) => ({ ...parse(where, text), limitOf: keyOf(text, limit) }))
+  const keys = merged(
+    Object.entries(given).map(([text, limit]) => ({ ...parse(where, text), limitOf: keyOf(text, limit) }))
+  )
+  const routesOf = routesBy(pattern => mayBeNamed(keys, pattern))
   return req => {
-    const named = namedBy(keys, req)
-    const candidates = named.length > 0 ? named : candidatesOf(keys, req, { limitOf: general })
+    const named = routesOf(req).map(spellings => namedBy(keys, spellings, req))
+    const candidates = named.flat()
+    if (candidates.length === 0) candidates.push(...candidatesOf(keys, req, [{ limitOf: general }]))
+    // The route that will run has no key of its own: a key that is meant for its path may be smaller than those of the routes after it.
+    else if (named[0].length === 0) candidates.push(...candidatesOf(keys, req, []))
     return Math.min(...candidates.map(({ limitOf }) => limitOf(req)))
   }
+}
+
+/** One key for all that differ in the names of parameters only. The smallest of their limits applies. */
+function merged(keys) {
+  const found = new Map()
+  for (const key of keys) {
+    const id = `${key.method} ${key.pattern}`
+    const same = found.get(id)
+    found.set(id, same === undefined ? key : { ...same, limitOf: req => Math.min(same.limitOf(req), key.limitOf(req)) })
+  }
+  return [...found.values()]
 }
 
 function parse(where, text) {
@@ -36,9 +55,15 @@ function parse(where, text) {
   })
   const known = method === null || METHODS.includes(method)
   if (path[0] !== '/' || more.length > 0 || !fits || !known) options.fail(where, text, TAKES)
-  if (segments.length > 1 && segments.at(-1) === '') segments.pop()
   const open = segments.at(-1)[0] === '*'
-  return { method, name: nameOf(path), open, segments: (open ? segments.slice(0, -1) : segments).map(literalOf) }
+  const pattern = patternOf(path)
+  return {
+    method,
+    pattern,
+    name: looseOf(pattern),
+    open,
+    segments: (open ? segments.slice(0, -1) : segments).map(literalOf)
+  }
 }
 
 /** A segment as it must be; null for a parameter. */
@@ -46,26 +71,40 @@ function literalOf(segment) {
   return segment[0] === ':' ? null : segment
 }
 
-/** The pattern of a route, whatever its parameters are called, its case and a slash at its end. */
-function nameOf(pattern) {
-  return pattern
-    .toLowerCase()
-    .replace(/:\w+/g, ':')
-    .replace(/\*\w*$/, '*')
-    .replace(/(.)\/$/, '$1')
+/** A pattern without the names of its parameters. */
+function patternOf(path) {
+  return path.replace(/:\w+/g, ':').replace(/\*\w*$/, '*')
 }
 
-/** The keys that name the route that Express will run: one, or for HEAD one a method. */
-function namedBy(keys, req) {
-  const entry = predict(req)
-  if (entry === UNMATCHED) return []
-  const name = nameOf(entry.label)
-  const found = methodsOf(req).map(method => keys.find(key => key.name === name && takes(key, method)))
-  return found.filter(key => key !== undefined)
+/** The same for all cases, and with or without a slash at its end. */
+function looseOf(pattern) {
+  return pattern.toLowerCase().replace(/(.)\/$/, '$1')
 }
 
-/** Keys that the path may be meant for, in their order, up to the first that it is meant for in any case. */
-function candidatesOf(keys, req, general) {
+/** Whether a key may be of a route with this pattern, wherever its router is mounted. */
+function mayBeNamed(keys, pattern) {
+  const name = looseOf(patternOf(pattern))
+  return name === '' || name === '/' || keys.some(key => key.name.endsWith(name))
+}
+
+/** The keys of a route: for each method that is spelled like it; if none is, all that differ in case or a slash at the end. */
+function namedBy(keys, spellings, req) {
+  const patterns = spellings.map(patternOf)
+  const names = patterns.map(looseOf)
+  return methodsOf(req).flatMap(method => {
+    const alike = keys.filter(key => takes(key, method) && names.includes(key.name))
+    const exact = alike.filter(key => patterns.includes(key.pattern))
+    return firstOfEach(exact.length > 0 ? exact : alike)
+  })
+}
+
+/** Of keys with one pattern, one for the method and one for all methods, the first holds. */
+function firstOfEach(keys) {
+  return keys.filter(key => keys.find(({ pattern }) => pattern === key.pattern) === key)
+}
+
+/** Keys that the path may be meant for, in their order, up to the first that it is meant for in any case; `others` if there is none. */
+function candidatesOf(keys, req, others) {
   const exact = segmentsOf(pathname(req.originalUrl ?? req.url))
   const loose = exact.filter(segment => segment !== '').map(segment => segment.toLowerCase())
   const found = []
@@ -75,7 +114,7 @@ function candidatesOf(keys, req, general) {
     const wanted = key.segments.filter(segment => segment !== '').map(segment => segment?.toLowerCase())
     if (matches(wanted, key.open, loose)) found.push(key)
   }
-  return [...found, general]
+  return [...found, ...others]
 }
 
 /** Express answers HEAD by a GET route where there is no other. */

@@ -13,6 +13,8 @@ const ROUTE = 2
 const MOUNT_TAIL = '\\/?(?=\\/|$)' // how path-to-regexp 0.1 ends a mount
 const REGEXP_CAPTURE = /\((?!\?)(?:\\.|\[(?:\\.|[^\]])*\]|[^()[\\]|\((?:\\.|[^()\\]|\([^()]*\))*\))*\)/g
 const PROBE = 'plimsoll-probe'
+/** Segments that are tried one by one. Each try reads the whole path, which a client has written. */
+const PROBED_SEGMENTS = 64
 
 function study(layer) {
   const declared = layer.route ? layer.route.path : layer.rawPath
@@ -70,10 +72,15 @@ function rebuild(source, keys) {
 /** The pattern behind an opaque matcher, from the first path that it matched: what may be anything is a parameter. */
 function probe(matches, text) {
   // Of a regular expression nothing can be said.
-  if (matches.name === 'regexpMatcher') return text.replace(/[^/]+/g, '*')
-  const { params } = attempt(matches, text) || { params: {} }
+  if (matches.name === 'regexpMatcher') return starred(text)
+  // Only a star matches empty segments, or as many: the rest of its segments adds nothing.
+  const segments = text.split('/').filter((segment, index) => index === 0 || segment !== '')
+  const more = segments.length - PROBED_SEGMENTS
+  if (more > 0) segments.splice(PROBED_SEGMENTS / 2, more)
+  const found = attempt(matches, segments.join('/'))
+  if (!found && more > 0) return starred(segments.join('/'))
+  const { params } = found || { params: {} }
   const unplaced = new Set(Object.keys(params))
-  const segments = text.split('/')
   const pattern = segments.map((segment, index) => {
     const found = segment !== '' && attempt(matches, segments.with(index, PROBE).join('/'))
     const name = found && Object.keys(found.params).find(name => [found.params[name]].flat().includes(PROBE))
@@ -87,6 +94,10 @@ function probe(matches, text) {
     if (index !== -1) pattern[index] = decode(pattern[index]).replace(params[name], `:${name}`)
   }
   return pattern.filter((segment, index) => segment[0] !== '*' || segment !== pattern[index - 1]).join('/')
+}
+
+function starred(path) {
+  return path.replace(/[^/]+/g, '*')
 }
 
 /** What a matcher finds in a path; false where it throws, as Express 5's do for parameters that cannot be decoded. */

@@ -7,7 +7,7 @@
  * What the client wrote must not fill the table. A label that has no parameter in it is one of at most 64.
  */
 
-const { pathname } = require('./app.js')
+const { pathname, withoutSlashes } = require('./request-path.js')
 const { UNMATCHED, LABEL_LENGTH, masked } = require('./route-tree.js')
 
 const STRAYS = 64
@@ -34,7 +34,7 @@ function entryOf(req, { url, res }) {
 
 /** What was taken off the path; '' where nothing was. */
 function mountOf(path, rest) {
-  if (rest === '/') return path.replace(/\/+$/, '')
+  if (rest === '/') return withoutSlashes(path)
   return path.endsWith(rest) ? path.slice(0, -rest.length) : ''
 }
 
@@ -46,7 +46,7 @@ function patternOf(path, { wild, ...params }) {
 
 /** Mounts and routes match in any case, and their own text is seldom encoded. */
 function lowered(path) {
-  return masked(path.toLowerCase()).replace(/[^/]*%[^/]*/g, '*')
+  return masked(path.toLowerCase())
 }
 
 function entry(known, limit, pattern) {

@@ -20,4 +20,11 @@ function pathname(target) {
   return query === -1 ? target : target.slice(0, query)
 }
 
-module.exports = { pathname }
+/** Without the slashes at its end. A regular expression would take quadratic time for a URL full of slashes. */
+function withoutSlashes(path) {
+  let end = path.length
+  while (end > 0 && path[end - 1] === '/') end -= 1
+  return path.slice(0, end)
+}
+
+module.exports = { pathname, withoutSlashes }

@@ -10,7 +10,10 @@ const { LABEL_LENGTH } = require('./route-tree.js')
 
 /** As many as the record has rows. */
 const NAMES = 1024
-const LABEL_BYTES = 4096
+/** Characters of a name that are read: more than a label, for a method and spaces in front. */
+const READ_CHARS = 1024
+/** Those that would break a line, or reverse it, where a label is printed. */
+const CONTROLS = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
 /** Figures have the method already: it is dropped before a path, and where it is the request's own. */
 const METHOD = /^([A-Z]+(?:-[A-Z]+)*) +(?=(.))/
 
@@ -19,12 +22,16 @@ const OTHER = { label: '(other)', id: -1 }
 /** Names of requests that are not observed yet; null while there has been none. */
 let early = null
 
-/** The entry of a name, `{ label, id }`. */
+/**
+ * The entry of a name, `{ label, id }`; null for a name without a character. Only a wrong type throws: the text may be a client's, and the
+ * caller is a handler of the app.
+ */
 function entryOf(req, label) {
   if (typeof req !== 'object' || req === null || typeof req.method !== 'string')
     options.fail("route()'s request", req, 'a request of node:http, node:https or node:http2')
-  options.string("route()'s label", label, LABEL_BYTES)
-  const shown = shorten(label.trim(), req.method)
+  if (typeof label !== 'string') options.fail("route()'s label", label, 'a string')
+  const shown = shorten(cleaned(label), req.method)
+  if (shown === '') return null
   let entry = entries.get(shown)
   if (entry === undefined) {
     if (entries.size >= NAMES) return OTHER
@@ -34,10 +41,17 @@ function entryOf(req, label) {
   return entry
 }
 
+/** On one line, and with what cannot be seen shown as U+FFFD. */
+function cleaned(label) {
+  return label.slice(0, READ_CHARS).trim().toWellFormed().replace(CONTROLS, '\ufffd')
+}
+
 function shorten(label, method) {
   const found = METHOD.exec(label)
   const rest = found !== null && (found[1] === method || found[2] === '/') ? label.slice(found[0].length) : label
-  return rest.slice(0, LABEL_LENGTH) || '/'
+  // A character of two units is not cut in its middle.
+  const end = rest.codePointAt(LABEL_LENGTH - 1) > 0xffff ? LABEL_LENGTH - 1 : LABEL_LENGTH
+  return rest.slice(0, end)
 }
 
 /** Keeps a name until its request is observed. */

@@ -104,6 +104,7 @@ function unheard() {}
 /** Names the route of a request by hand. */
 function name(req, label) {
   const entry = names.entryOf(req, label)
+  if (entry === null) return
   const trace = traceOf(req)
   if (trace === null) return names.keep(req, entry)
   trace.named = entry

@@ -8,6 +8,7 @@
 const { isRegExp } = require('node:util/types')
 const express = require('./app.js')
 const { probe, decode, MOUNT, PLAIN } = require('./layer-pattern.js')
+const { withoutSlashes } = require('./request-path.js')
 const isRouteWord = require('./route-word.js')
 const { describe, match, pathOf, topOf, stackOf, routerWithin, MOUNT_DEPTH } = express
 
@@ -76,13 +77,6 @@ function join(prefix, pattern) {
   const path = withoutSlashes(String(pattern))
   const slash = prefix !== '' && path !== '' && path[0] !== '/' ? '/' : ''
   return (prefix + slash + path).slice(0, LABEL_LENGTH)
-}
-
-/** Without the slashes at its end. A regular expression would take quadratic time for a URL full of slashes. */
-function withoutSlashes(path) {
-  let end = path.length
-  while (end > 0 && path[end - 1] === '/') end -= 1
-  return path.slice(0, end)
 }
 
 function entryOf(root, prefix) {

@@ -21,9 +21,17 @@ export interface LimitOptions {
   /** The greatest body that passes. */
   limit: Limits
   /**
-   * Limits by route, in the place of `limit`. Keys are `'POST /uploads/:id'` or, for all methods, `'/files/*'`: each segment of the path is
-   * literal, a parameter, or a `*` at the end. They are compared with the whole path of the URL, in any case and with or without a slash at the
-   * end, as Express does. The first that matches holds.
+   * Limits by route, instead of `limit`. Keys are `'POST /uploads/:id'` or, for all methods, `'/files/*'`: each segment of the path is
+   * literal, a parameter (of any name), or a `*` at the end.
+   *
+   * 1. In an Express app, a key is for the route with this pattern, mounts included. Any route that matches the request may run, because an earlier
+   *    one may pass on with `next('route')`: of those that have a key, the smallest limit holds. Routes without a key do not count; if
+   *    the first is such a route, the key by rule 3 counts as well. Names given with `plimsoll.route()` do not count.
+   * 2. A key that is spelled like the route is preferred to those that differ in case or in a slash at the end. Of several such keys, and of keys
+   *    that differ in names of parameters only, the smallest limit holds. Of a key with a method and one without, the first holds.
+   * 3. If no route that matches has a key (connect, plain `http`, a mounted function), the keys are compared with the whole path of the URL, in their
+   *    order: the first that matches exactly holds. If keys before it match only in another case, with other slashes, or a `GET` key for
+   *    `HEAD`, the smallest of their limits and its own holds; of theirs and `limit`, if no key matches exactly.
    */
   routes?: { [route: string]: Limits }
   /**
@@ -59,7 +67,10 @@ export interface LimitOptions {
 export interface BudgetOptions {
   /** The budget. From 1 MiB on, an eighth of it (at most 16 MiB) is kept for bodies up to 64 KiB. */
   bytes: Size
-  /** The greatest number of bytes that the bodies of one client may hold. Default: no bound. */
+  /**
+   * The greatest number of bytes that the bodies of one client may hold in one thread: each worker thread and each process of a cluster counts its
+   * own. Default: no bound.
+   */
   perClient?: Size
   /**
    * Names the client, at most 256 bytes; for servers behind a proxy: `req => req.ip`. Requests without a name share one bound. Default: the address of the

@@ -5,6 +5,7 @@
  */
 
 const { study } = require('../../express/layer-pattern.js')
+const { withoutSlashes } = require('../../express/request-path.js')
 
 const DEPTH = 16
 
@@ -44,7 +45,7 @@ function walk(stack, prefix, found, depth) {
 }
 
 function join(prefix, pattern) {
-  return prefix + pattern.replace(/\/+$/, '')
+  return prefix + withoutSlashes(pattern)
 }
 
 module.exports = { routesOf }
