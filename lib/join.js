@@ -4,17 +4,53 @@
  * The API that this copy's caller gets: that of the first copy in the process (core/copies.js), or its own.
  *
  * Node's own loader loads the API, even where a test runner puts a loader of its own in front: what that one loads ends with its test
- * file, timers and `require` included.
+ * file, timers and `require` included. So the API has the globals of Node's main context, while a test file of Jest has its own: for it, the
+ * TypeErrors of wrong options would be instances of no class that it can name.
  */
 
+const { isNativeError, isPromise } = require('node:util/types')
 const { name, version } = require('../package.json')
 const copies = require('./core/copies.js')
 
 function join() {
-  const api = copies.first()
-  if (api !== undefined) return api
+  const api = copies.first() ?? ownApi()
+  return api.plimsoll instanceof Function ? api : inThisRealm(api)
+}
+
+function ownApi() {
   const load = nodeRequire()
   return load === null ? require('./api.js') : load('./api.js')
+}
+
+/** The same functions, from which a TypeError comes as one of this file's globals. */
+function inThisRealm(functions) {
+  return Object.fromEntries(
+    Object.entries(functions).map(([name, value]) => [
+      name,
+      typeof value === 'function' ? wrapped(value) : inThisRealm(value)
+    ])
+  )
+}
+
+function wrapped(call) {
+  const wrapper = function (...given) {
+    try {
+      const result = Reflect.apply(call, this, given)
+      return isPromise(result) ? result.then(undefined, fail) : result
+    } catch (error) {
+      return fail(error)
+    }
+  }
+  Object.defineProperty(wrapper, 'name', { value: call.name, configurable: true })
+  return Object.assign(wrapper, inThisRealm(call))
+}
+
+/** Message and stack stay. Errors with a prototype of their own (http-errors, `SoakError`) are known by `status`, `type` or `name`. */
+function fail(error) {
+  const isForeign = isNativeError(error) && !(error instanceof TypeError)
+  if (isForeign && Object.getPrototypeOf(error)?.constructor?.name === 'TypeError')
+    Object.setPrototypeOf(error, TypeError.prototype)
+  throw error
 }
 
 /** `require` of Node's own loader for this folder; null where this file is not in it (a bundle). */

@@ -1,12 +1,12 @@
 'use strict'
 
 /*
- * The words, sentences and links of what a user reads: README.md, docs/ and the comments of the public types.
+ * The words, sentences, links and file names of what a user reads: README.md, docs/ and the comments of the public types.
  *
  *   npm run lint:words
  *
  * Prints the mean length of a sentence by file. Fails for a word that a reader of our field does not know in this sense, for documents whose sentences have
- * more than 20 words on average, for a sentence over 40, and for a link that leads nowhere. The list has the wrong use of a word, not the word: `kept` and
+ * more than 20 words on average, for a sentence over 40, for a link that leads nowhere, and for a file or a test that does not exist. The list has the wrong use of a word, not the word: `kept` and
  * `behind` have right ones too. Code is not checked.
  */
 
@@ -19,6 +19,9 @@ const MOST_WORDS = 40
 /** Written by the programs in bench/corpus; their words are in those. */
 const GENERATED = ['docs/corpus.md', 'docs/soak.md']
 const TYPES = ['index.d.ts', 'express.d.ts']
+const THREATS = 'docs/threat-model.md'
+/** A file or folder of this repository in a code span. With a line it is a call site in an app. */
+const FILE = /(?<![\w@./-])(?:__test__|bench|bin|corpus|examples|fuzz|lib|scripts|src)\/[\w./-]*(?![\w./-]|:\d)/g
 
 /** What is wrong, and what to write. */
 const WORDS = [
@@ -69,7 +72,8 @@ function main() {
   for (const file of [...documents, ...TYPES]) {
     const source = fs.readFileSync(path.join(ROOT, file), 'utf8')
     const isDocument = file.endsWith('.md')
-    if (isDocument) problems.push(...brokenLinks(file, source))
+    if (isDocument) problems.push(...brokenLinks(file, source), ...missingFiles(file, source))
+    if (file === THREATS) problems.push(...missingTests(file, source))
     if (GENERATED.includes(file)) continue
     const lines = isDocument ? proseOf(source) : commentsOf(source)
     problems.push(...wrongWords(file, lines))
@@ -231,6 +235,60 @@ function brokenLinks(file, source) {
       }
     })
   return broken
+}
+
+function codeSpansOf(text) {
+  return [...text.matchAll(/(`+)(.*?)\1/g)].map(({ 2: code, index }) => ({ code, index }))
+}
+
+/** Files that code spans name and that do not exist. Fenced code is an app's. */
+function missingFiles(file, source) {
+  const missing = []
+  source
+    .replaceAll(/^```.*?^```/gms, block => block.replaceAll(/[^\n]/g, ''))
+    .split('\n')
+    .forEach((text, index) => {
+      for (const { code } of codeSpansOf(text)) {
+        for (const [name] of code.matchAll(FILE))
+          if (!exists(name)) missing.push(`${file}:${index + 1}: ${name} does not exist`)
+      }
+    })
+  return missing
+}
+
+/** What the column "tested in" names and what does not exist: tests, fuzz targets, scripts, files of Rust. */
+function missingTests(file, source) {
+  const tests = new Set(
+    fs
+      .readdirSync(path.join(ROOT, '__test__'), { recursive: true })
+      .filter(name => name.endsWith('.test.js'))
+      .map(name => path.basename(name, '.test.js'))
+  )
+  const { scripts } = require('../package.json')
+  const missing = []
+  let column = -1
+  source.split('\n').forEach((text, index) => {
+    const cells = text.split(/(?<!\\)\|/).map(cell => cell.trim())
+    if (cells.length === 1) column = -1
+    else if (column === -1) column = cells.indexOf('tested in')
+    const cell = cells[column] ?? ''
+    /** Of the files in parentheses after it. */
+    let folder = ''
+    for (const { code, index: at } of codeSpansOf(cell)) {
+      let found
+      if (code.startsWith('npm run ')) found = Object.hasOwn(scripts, code.slice('npm run '.length))
+      else if (cell.slice(0, at).endsWith('fuzz ')) found = exists(`fuzz/fuzz_targets/${code}.rs`)
+      else if (code.includes('/')) found = exists(code) || exists(`__test__/${code}`)
+      else found = code.endsWith('.rs') ? exists(folder + code) : tests.has(code)
+      if (!found) missing.push(`${file}:${index + 1}: ${code} does not exist`)
+      if (code.endsWith('/')) folder = code
+    }
+  })
+  return missing
+}
+
+function exists(name) {
+  return fs.existsSync(path.join(ROOT, name))
 }
 
 function isPacked(file, files) {

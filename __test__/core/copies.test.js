@@ -101,13 +101,13 @@ for (const [pool, flags] of [
 }
 
 /** Runs `__test__/apps/copies/<name>.js` in a folder where an app and a plugin have a copy installed each. */
-async function beside(t, name, version) {
+async function beside(t, name, version, env = {}) {
   const dir = folder(t)
   const copies = { app: install(dir), plugin: install(path.join(dir, 'plugin'), version) }
   link(dir, 'express')
   const program = path.join(dir, 'program.js')
   fs.copyFileSync(path.join(__dirname, '../apps/copies', `${name}.js`), program)
-  const { code, stdout, output } = await run(dir, [program], { COPIES: JSON.stringify(copies) })
+  const { code, stdout, output } = await run(dir, [program], { COPIES: JSON.stringify(copies), ...env })
   assert.equal(code, 0, output)
   return { ...JSON.parse(stdout), output, copies }
 }
@@ -121,9 +121,33 @@ test('two installed copies have the same functions, one record and one addon', a
   assert.deepEqual(warnings, [])
 })
 
-test('a copy in a vm context joins the one outside, and knows the values of its own global', async t => {
-  const { same, names, addons, seen, warnings } = await beside(t, 'vm')
+/** A later version of the same line. */
+const own = require('../../package.json').version
+const newer = own.split('-', 1)[0].replace(/\d+$/, patch => Number(patch) + 1)
+
+test('a newer copy of the same version line uses the older one, and warns once', async t => {
+  const { same, names, seen, warnings, copies } = await beside(t, 'installed', newer, { APP_FIRST: '1' })
   assert.deepEqual(same, names)
+  actAsOne(seen)
+  assert.deepEqual(
+    warnings.map(({ code }) => code),
+    ['PLIMSOLL_COPIES']
+  )
+  for (const part of [own, newer, copies.app, copies.plugin, '`npm dedupe`'])
+    assert.ok(warnings[0].message.includes(part), warnings[0].message)
+})
+
+test('an older copy uses the newer one, and does not warn', async t => {
+  const { same, names, warnings } = await beside(t, 'installed', newer)
+  assert.deepEqual(same, names)
+  assert.deepEqual(warnings, [])
+})
+
+test('a copy in a vm context joins the one outside, and knows the values of its own global', async t => {
+  const { errors, names, addons, seen, warnings } = await beside(t, 'vm')
+  assert.deepEqual(names, Object.keys(require('../..')))
+  // Of an option, by the one inside and the one outside.
+  assert.deepEqual(errors, [true, true])
   assert.equal(addons.length, 1)
   actAsOne(seen)
   assert.deepEqual(warnings, [])
@@ -141,7 +165,6 @@ test('a copy of another version is passive: it enforces limits, patches nothing,
   assert.deepEqual(listeners.after, listeners.before)
   assert.equal(addons.length, 1)
   actAsOne(seen)
-  const own = require('../../package.json').version
   for (const part of [version, own, copies.app, copies.plugin]) assert.ok(reason.includes(part), reason)
   assert.equal(warnings.length, 1, JSON.stringify(warnings))
   assert.equal(warnings[0].code, 'PLIMSOLL_COPIES')

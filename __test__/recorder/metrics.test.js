@@ -1,9 +1,12 @@
 'use strict'
 
 const assert = require('node:assert/strict')
+const { AsyncLocalStorage } = require('node:async_hooks')
 const { execFileSync, spawnSync } = require('node:child_process')
 const http = require('node:http')
 const test = require('node:test')
+const v8 = require('node:v8')
+const vm = require('node:vm')
 const express = require('express')
 const plimsoll = require('../..')
 const { native } = require('../../lib/core/addon.js')
@@ -11,6 +14,9 @@ const { start } = require('../support/child.js')
 const { folder } = require('../support/cli.js')
 const { missing } = require('../support/nodes.js')
 const { serve, request, until } = require('../support/http.js')
+
+v8.setFlagsFromString('--expose-gc')
+const collect = vm.runInNewContext('gc')
 
 function app() {
   const app = express()
@@ -195,6 +201,68 @@ test('a rendering that fails is an error of the scrapes that waited for it, and 
   )
   native.metrics = metrics
   assert.match(await plimsoll.metrics.text(given), /le="60"/)
+})
+
+test('a scrape that something else has answered meanwhile is left alone, whether the rendering works or not', async t => {
+  const { metrics } = native
+  let release
+  t.after(() => {
+    native.metrics = metrics
+  })
+  const ends = [() => Buffer.from('text'), () => Promise.reject(new Error('no room'))]
+  for (const [at, end] of ends.entries()) {
+    native.metrics = () =>
+      new Promise(resolve => {
+        release = () => resolve(end())
+      })
+    const handler = plimsoll.metrics({ scope: 'process', buckets: [[0.5], [2.5]][at] })
+    const passed = []
+    const server = await serve((req, res) => {
+      handler(req, res, error => passed.push(error))
+      res.statusCode = 504
+      res.end('too late')
+    })
+    t.after(() => server.close())
+    const { status, body } = await request(server.port, '/')
+    assert.deepEqual([status, body], [504, 'too late'])
+    await until(() => release !== undefined, 'it is rendered')
+    // An unhandled rejection would fail this test.
+    release()
+    release = undefined
+    await new Promise(setImmediate)
+    await new Promise(setImmediate)
+    assert.deepEqual(passed, [])
+  }
+})
+
+test('what a response throws goes to next(), once', async t => {
+  const handler = plimsoll.metrics({ scope: 'process', buckets: [5] })
+  const passed = []
+  const server = await serve((req, res) => {
+    res.setHeader = () => {
+      throw new Error('patched')
+    }
+    handler(req, res, error => {
+      passed.push(error.message)
+      res.end('an error page')
+    })
+  })
+  t.after(() => server.close())
+  assert.equal((await request(server.port, '/')).body, 'an error page')
+  assert.deepEqual(passed, ['patched'])
+})
+
+test('a rendering retains nothing of the async context of its scrape', async () => {
+  const storage = new AsyncLocalStorage()
+  const scrape = async () => {
+    const store = { room: new Array(1000) }
+    await storage.run(store, () => plimsoll.metrics.text({ scope: 'process', buckets: [10] }))
+    return new WeakRef(store)
+  }
+  const store = await scrape()
+  await new Promise(resolve => setTimeout(resolve, 20))
+  collect()
+  assert.equal(store.deref(), undefined)
 })
 
 test('no thread of the pool is taken', async t => {

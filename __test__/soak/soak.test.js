@@ -274,6 +274,27 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
     })
   }
 
+  for (const [thrown, reason] of [
+    ['a Symbol', /cannot be made: Symbol\(thrown\)/],
+    ['an object without a prototype', /cannot be made: \[Object: null prototype\] {}/],
+    ['a Proxy that traps all', /cannot be made: /]
+  ]) {
+    it(`where the app throws ${thrown}, the error says so`, async () => {
+      await assert.rejects(plimsoll.soak(app('throws.js'), { ...SHORT, env: { THROWS: thrown } }), {
+        name: 'SoakError',
+        message: reason
+      })
+    })
+  }
+
+  it('what the function of a route throws is what soak() rejects with', async () => {
+    const headers = () => {
+      throw undefined
+    }
+    const soaked = plimsoll.soak(app('shop.js'), { ...SHORT, routes: [{ route: 'GET /exact', headers }] })
+    assert.equal(await soaked.then(() => 'a verdict', String), 'undefined')
+  })
+
   it('JUnit has it as an error', async t => {
     const junit = join(cli.folder(t), 'soak.xml')
     await soak(app('shop.js'), '--route', 'GET /broken', '--junit', junit)
@@ -317,6 +338,9 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
       [() => {}, {}, /got a function\. The app runs in a process of its own/],
       [{ listen() {} }, {}, /got an object \(Object\)/],
       ['', {}, /app takes the path/],
+      [Symbol('app'), {}, /app takes the path/],
+      ['file:///%00', {}, /app takes the path/],
+      [Object.create(null), {}, /got an object \(without a prototype\)/],
       ['a.js', { max: '1 parsec' }, /max takes a whole number of bytes/],
       ['a.js', { max: 0 }, /max takes more than 0 bytes/],
       ['a.js', { rounds: 15 }, /rounds takes a whole number from 16/],

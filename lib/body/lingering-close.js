@@ -13,6 +13,7 @@
 const { constants } = require('node:http2')
 const { Duplex } = require('node:stream')
 const { native } = require('../core/addon.js')
+const faults = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
 const { atEnd } = require('../request/lifecycle.js')
@@ -97,7 +98,7 @@ class Refused {
 
   discard() {
     const { socket } = this
-    const bytes = native.discard(socket._handle?.fd ?? -1)
+    const bytes = discard(socket._handle?.fd ?? -1)
     if (bytes >= 0) this.discarded += bytes
     // The client has closed: nothing is waited for but our own last bytes.
     else if (socket.writableFinished) socket.destroy()
@@ -238,7 +239,7 @@ function stopReading(refused) {
   const { socket } = refused
   const handle = socket._handle
   if (native === null || typeof handle?.readStop !== 'function' || !(handle.fd >= 0)) return false
-  const bytes = native.discard(handle.fd)
+  const bytes = discard(handle.fd)
   if (bytes === UNSUPPORTED) return false
   refused.unread = true
   refused.discarded += Math.max(0, bytes)
@@ -246,6 +247,16 @@ function stopReading(refused) {
   handle.reading = false
   handle.readStop()
   return true
+}
+
+/** Bytes that the kernel has thrown away, or a negative number. */
+function discard(fd) {
+  try {
+    return native.discard(fd)
+  } catch (error) {
+    faults.report('when received bytes were discarded', error)
+    return UNSUPPORTED
+  }
 }
 
 function read(socket) {
@@ -276,25 +287,36 @@ function unwatch(refused) {
   timer = null
 }
 
+/** Whether bytes still come that the kernel throws away; undefined if this failed. */
+const attend = faults.guarded('when a lingering connection was checked', (refused, now) => {
+  const { socket, server, answered } = refused
+  if (socket.destroyed) {
+    unwatch(refused)
+    return false
+  }
+  const flows = refused.hears(now) && refused.unread
+  if (answered && server !== null && !server.listening) {
+    // It closes: a restart is not held up by those who were refused.
+    socket.destroy()
+  } else if (refused.isSpent(now)) {
+    const { giveUp } = refused
+    refused.giveUp = null
+    refused.restart()
+    if (answered || giveUp === null) socket.destroy()
+    else giveUp()
+  }
+  return flows
+})
+
 function look() {
   timer = null
   const now = performance.now()
   let flows = false
   for (const refused of watched) {
-    const { socket, server, answered } = refused
-    if (refused.hears(now) && refused.unread) flows = true
-    if (socket.destroyed) {
-      unwatch(refused)
-    } else if (answered && server !== null && !server.listening) {
-      // It closes: a restart is not held up by those who were refused.
-      socket.destroy()
-    } else if (refused.isSpent(now)) {
-      const { giveUp } = refused
-      refused.giveUp = null
-      refused.restart()
-      if (answered || giveUp === null) socket.destroy()
-      else giveUp()
-    }
+    const flow = attend(refused, now)
+    // No bound would end it.
+    if (flow === undefined) refused.socket.destroy()
+    else if (flow) flows = true
   }
   if (watched.size > 0 && timer === null) lookIn(flows ? LOOK_SOON_MS : LOOK_EVERY_MS)
 }

@@ -6,6 +6,7 @@
  * who trickles runs out. Time in which the app does not read is not the client's. One timer looks at all of them.
  */
 
+const faults = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
 const tap = require('./tap.js')
@@ -40,6 +41,20 @@ function watch(req, res, rate, slow) {
   timer = outside(() => setInterval(look, LOOK_EVERY_MS).unref())
 }
 
+/** One body at a time: one that cannot be measured holds up no other. */
+const judge = faults.guarded('when the rate of a body was measured', (body, passed) => {
+  const progress = tap.progress(body.req, body.res)
+  const { graceMs } = body.rate
+  const bytes = wanted(body.rate, progress.reserved)
+  body.hand = Math.min(graceMs, body.hand + ((progress.bytes - body.arrived) / bytes) * 1000)
+  body.arrived = progress.bytes
+  if (progress.heldUp) return
+  body.hand -= passed
+  if (body.hand >= 0) return
+  watched.delete(body)
+  body.slow(Math.ceil(bytes))
+})
+
 /** Bytes a second that a body must bring which holds `reserved` bytes of a budget: from 1 MiB on more, by the square root. */
 function wanted(rate, reserved) {
   return rate.bytes * Math.max(1, Math.sqrt(reserved / HOLDS_BYTES))
@@ -50,18 +65,7 @@ function look() {
   // A loop that was blocked has not read what may have come meanwhile.
   const passed = Math.min(now - lookedAt, 2 * LOOK_EVERY_MS)
   lookedAt = now
-  for (const body of watched) {
-    const progress = tap.progress(body.req, body.res)
-    const { graceMs } = body.rate
-    const bytes = wanted(body.rate, progress.reserved)
-    body.hand = Math.min(graceMs, body.hand + ((progress.bytes - body.arrived) / bytes) * 1000)
-    body.arrived = progress.bytes
-    if (progress.heldUp) continue
-    body.hand -= passed
-    if (body.hand >= 0) continue
-    watched.delete(body)
-    body.slow(Math.ceil(bytes))
-  }
+  for (const body of watched) judge(body, passed)
   if (watched.size > 0) return
   clearInterval(timer)
   timer = null

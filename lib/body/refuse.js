@@ -10,6 +10,7 @@
  * late hangs), or without a listener (an uncaught exception); `'end'` (the body looks whole).
  */
 
+const faults = require('../core/internal-errors.js')
 const { atEnd, isOver } = require('../request/lifecycle.js')
 const linger = require('./lingering-close.js')
 const tap = require('./tap.js')
@@ -46,12 +47,12 @@ function during(req, res, error, caps) {
   // Nobody has begun to read: a handler that awaits something else will find the error when it does.
   const early = req.readableFlowing === null
   // Before the handler sees its stream close, at which it might answer as if the body had been whole.
-  if (!told && !early) setImmediate(conclude, req, res, error, false)
+  if (!told && !early) setImmediate(concludeLater, req, res, error, false)
   // In the next turn, when all that came together has been parsed: a body that has ended by then costs no connection.
   sever(req, res, error, setImmediate)
   stay(req, res, error, caps)
   if (!told && !early) return
-  const timer = setTimeout(conclude, PATIENCE_MS, req, res, error, told)
+  const timer = setTimeout(concludeLater, PATIENCE_MS, req, res, error, told)
   timer.unref()
   // Else it would keep a request that is over.
   atEnd(req, res, () => clearTimeout(timer))
@@ -97,6 +98,9 @@ function conclude(req, res, error, told) {
   // A response that had begun cannot become a 413; one whose handler does not know that the body was cut would never end.
   else if (!told) res.destroy()
 }
+
+/** An app may have replaced the functions of its response. */
+const concludeLater = faults.guarded('when a refused body was answered', conclude)
 
 function answer(req, res, error) {
   for (const name of STALE) res.removeHeader(name)

@@ -4,7 +4,7 @@
  * The addon, or why there is none. Loading it starts nothing: threads and timers begin with the first middleware.
  */
 
-const { rival } = require('./copies.js')
+const { CODE, rival } = require('./copies.js')
 const { warn } = require('./logger.js')
 
 exports.native = null
@@ -34,6 +34,6 @@ exports.announceMissingBinary = function announceMissingBinary(log) {
   warn(
     log,
     `plimsoll: ${exports.reason}. Limits are enforced in JavaScript; nothing is tracked, recorded or shed.`,
-    exports.passive ? 'PLIMSOLL_COPIES' : 'PLIMSOLL_NO_BINARY'
+    exports.passive ? CODE : 'PLIMSOLL_NO_BINARY'
   )
 }

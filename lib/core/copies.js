@@ -5,21 +5,40 @@
  * installed. Each copy would patch the same classes and keep state of its own, so one copy would not know the other's requests.
  *
  * The first copy puts its API on a core module. `vm` contexts and Jest's test files have globals of their own but share core modules, and a
- * worker thread has core modules of its own. A later copy of the same version line uses that API. A copy of another line is passive: it
- * enforces limits as it does without a binary, and patches nothing.
+ * worker thread has core modules of its own. A later copy of the same version line uses that API; if it is newer, it warns, since functions that
+ * it adds are missing. A copy of another line is passive: it enforces limits as it does without a binary, and patches nothing.
  */
 
 const shared = require('node:diagnostics_channel')
 const { name, version } = require('../../package.json')
 const { ROOT } = require('./folders.js')
+const { warn } = require('./logger.js')
 
 /** The number is the version of what lies there: `{ version, folder, api }`. */
 const KEY = Symbol.for('plimsoll.copies.1')
 
+const CODE = 'PLIMSOLL_COPIES'
+
 /** The API of the first copy, if it is of this version line; else undefined. */
 function first() {
   const found = shared[KEY]
-  return found !== undefined && isSameLine(found) ? found.api : undefined
+  if (found === undefined || !isSameLine(found)) return undefined
+  if (isOlder(found.version, version)) warnOfOlder(found)
+  return found.api
+}
+
+/** Once for each folder: a test runner evaluates one copy many times. */
+function warnOfOlder(found) {
+  found.newer ??= []
+  if (found.newer.includes(ROOT)) return
+  found.newer.push(ROOT)
+  warn(
+    null,
+    `plimsoll: ${found.version} (${found.folder}) runs in this process already, so the newer ${version} (${ROOT}) uses it. ` +
+      `Functions and options that ${found.version} does not have are missing. ` +
+      `Install one version for both: \`npm dedupe\` (\`npm ls ${name}\` shows which packages need which version)`,
+    CODE
+  )
 }
 
 /** Makes this copy the process's, if it is the first. */
@@ -34,7 +53,7 @@ function rival() {
   if (found === undefined || isSameLine(found)) return null
   return (
     `plimsoll ${found.version} (${found.folder}) runs in this process already, and this is plimsoll ${version} ` +
-    `(${ROOT}): install one version for both (\`npm ls ${name}\` shows who needs which)`
+    `(${ROOT}): install one version for both (\`npm ls ${name}\` shows which packages need which version)`
   )
 }
 
@@ -48,4 +67,15 @@ function lineOf(version) {
   return major === '0' ? `0.${minor}` : major
 }
 
-module.exports = { first, share, rival }
+/** By the three numbers, and a pre-release before its release. */
+function isOlder(one, other) {
+  const [ours, theirs] = [numbersOf(one), numbersOf(other)]
+  const at = ours.findIndex((number, i) => number !== theirs[i])
+  return at === -1 ? one.includes('-') && !other.includes('-') : ours[at] < theirs[at]
+}
+
+function numbersOf(version) {
+  return version.split(/[-+]/, 1)[0].split('.').map(Number)
+}
+
+module.exports = { CODE, first, share, rival }

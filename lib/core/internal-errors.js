@@ -17,7 +17,11 @@ function report(where, error) {
   const detail = `${where}: ${describe.stack(error)}`
   seen.count += 1
   seen.last = detail
-  native?.fault(detail.slice(0, 270))
+  try {
+    native?.fault(detail.slice(0, 270))
+  } catch {
+    // The addon may be what fails.
+  }
   if (reported.has(where)) return
   reported.add(where)
   const message = `plimsoll: internal fault ${detail}`
@@ -25,8 +29,24 @@ function report(where, error) {
   else process.emitWarning(message, { code: 'PLIMSOLL_FAULT' })
 }
 
+/**
+ * `work` for a timer, or for a listener of the process: what it throws is reported, since there it would end the process. The native
+ * functions throw too: a panic of theirs is an exception.
+ */
+function guarded(where, work) {
+  return (...args) => {
+    try {
+      return work(...args)
+    } catch (error) {
+      report(where, error)
+      return undefined
+    }
+  }
+}
+
 module.exports = {
   report,
+  guarded,
   seen,
   logTo(logger) {
     log = logger

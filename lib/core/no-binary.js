@@ -5,6 +5,7 @@
  */
 
 const { platformName } = require('./build-addon.js')
+const { message } = require('./describe.js')
 
 /** How Node says that it may load no addon. */
 const DISABLED = 'loading addons is disabled'
@@ -32,7 +33,7 @@ function forbidden() {
 function messagesOf(error) {
   const messages = []
   for (let each = error; each !== undefined && each !== null && messages.length < 32; each = each.cause)
-    messages.push(String(each.message ?? each).split('\n')[0])
+    messages.push(message(each).split('\n')[0])
   return messages
 }
 

@@ -7,7 +7,7 @@
 
 const { inspect } = require('node:util')
 const { isAsyncFunction } = require('node:util/types')
-const { shown } = require('./describe.js')
+const { property, shown } = require('./describe.js')
 
 const UNITS = {
   b: 1,
@@ -64,7 +64,7 @@ function isObject(value) {
 
 /** Of whatever global: jsdom and `vm` contexts bring URL classes of their own. */
 function isUrl(value) {
-  return typeof value?.href === 'string' && typeof value.protocol === 'string'
+  return typeof property(value, 'href') === 'string' && typeof property(value, 'protocol') === 'string'
 }
 
 /**

@@ -106,7 +106,8 @@ function stray(req, url) {
 function masked(path, params) {
   const names = new Map()
   for (const name of Object.keys(params || {})) {
-    for (const value of [params[name]].flat()) names.set(String(value), name)
+    // An app may put anything there; only what may be in a path is compared.
+    for (const value of [params[name]].flat()) if (typeof value !== 'object') names.set(String(value), name)
   }
   const segments = path.split('/').map(segment => {
     const name = names.get(decode(segment))

@@ -41,9 +41,9 @@ function turn() {
     else if (step === PROFILE) timed(() => profile(false))
     else if (step === STOP) drop()
   } catch (error) {
-    native.siteFailed(describe.message(error))
     faults.report('when allocation sites were looked for', error)
     drop()
+    native.siteFailed(describe.message(error))
   }
 }
 
@@ -60,7 +60,7 @@ function start() {
 function callers() {
   if (!profile(true)) return
   state.profiler.sample(SAMPLING_INTERVAL)
-  state.timer = setInterval(turn, LOOK_MS)
+  state.timer = setInterval(faults.guarded('when a profile was looked for', turn), LOOK_MS)
   state.timer.unref()
 }
 

@@ -59,16 +59,12 @@ function describe(source) {
   return source instanceof fs.ReadStream ? 'a file' : "an upstream's answer"
 }
 
-function check({ source, done, what, origin, title }) {
-  try {
-    const open = source.deref()
-    // One that is piped elsewhere too goes on.
-    if (done || (open !== undefined && (isDone(open) || pipesOf(open) > 0))) return
-    report(title, origin, what)
-  } catch (error) {
-    faults.report('when a stream was looked at', error)
-  }
-}
+const check = faults.guarded('when a stream was looked at', ({ source, done, what, origin, title }) => {
+  const open = source.deref()
+  // One that is piped elsewhere too goes on.
+  if (done || (open !== undefined && (isDone(open) || pipesOf(open) > 0))) return
+  report(title, origin, what)
+})
 
 function isDone(source) {
   return isClosed(source) || source.readableEnded

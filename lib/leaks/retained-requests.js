@@ -78,16 +78,8 @@ function watch(object, { title, place = null, label = null }) {
   const handle = native.weakHold(object)
   if (handle === null) return false
   waiting.push({ handle, title, place, label, at: performance.now(), majors: native.majorCollections(), tally: null })
-  timer ??= outside(() => setInterval(look, LOOK_MS).unref())
+  timer ??= outside(() => setInterval(faults.guarded('when ended requests were looked at', judgeAll), LOOK_MS).unref())
   return true
-}
-
-function look() {
-  try {
-    judgeAll()
-  } catch (error) {
-    faults.report('when ended requests were looked at', error)
-  }
 }
 
 function judgeAll() {

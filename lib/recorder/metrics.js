@@ -3,6 +3,7 @@
 const { setTimeout } = require('node:timers')
 const { native, reason } = require('../core/addon.js')
 const options = require('../core/options.js')
+const { outside } = require('../core/outside-requests.js')
 const runtime = require('./recorder.js')
 
 const OPENMETRICS = 'application/openmetrics-text'
@@ -29,14 +30,23 @@ function metrics(given) {
   return function plimsollMetrics(req, res, next) {
     if (native === null) return unavailable(res)
     const openmetrics = prefersOpenMetrics(req.headers.accept)
-    rendered({ ...settings, openmetrics }).then(body => {
-      res.statusCode = 200
-      res.setHeader('content-type', openmetrics ? CONTENT_TYPES.openmetrics : CONTENT_TYPES.text)
-      res.setHeader('vary', 'accept')
-      res.setHeader('content-length', body.length)
-      res.end(req.method === 'HEAD' ? undefined : body)
-    }, next)
+    rendered({ ...settings, openmetrics })
+      .then(body => isAnswered(res) || send(req, res, body, openmetrics))
+      .catch(error => isAnswered(res) || next(error))
   }
+}
+
+/** True if something else, such as a timeout middleware, has answered during the rendering, or the client is gone. */
+function isAnswered(res) {
+  return res.headersSent || res.writableEnded || res.destroyed
+}
+
+function send(req, res, body, openmetrics) {
+  res.statusCode = 200
+  res.setHeader('content-type', openmetrics ? CONTENT_TYPES.openmetrics : CONTENT_TYPES.text)
+  res.setHeader('vary', 'accept')
+  res.setHeader('content-length', body.length)
+  res.end(req.method === 'HEAD' ? undefined : body)
 }
 
 /** The same as text, for a registry of one's own. Rejects without a binary. */
@@ -53,6 +63,11 @@ function rendered(settings) {
   const key = JSON.stringify(settings)
   const known = renderings.get(key)
   if (known !== undefined) return known
+  // `newest` and the timer outlive the scrape, and would retain its async context.
+  return outside(() => render(key, settings))
+}
+
+function render(key, settings) {
   const promise = newest.then(() => native.metrics(settings))
   const forget = () => renderings.delete(key)
   newest = promise.then(() => void setTimeout(forget, REUSE_MS).unref(), forget)

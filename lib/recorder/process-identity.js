@@ -11,6 +11,7 @@
 const fs = require('node:fs')
 const { createRequire } = require('node:module')
 const path = require('node:path')
+const { workingDirectory } = require('../core/working-directory.js')
 
 const NAME_MAX = 64
 /** PM2 runs an app's script from its own, and says which one it is. */
@@ -27,7 +28,8 @@ function identity() {
 
 function find(started, env) {
   const script = startedBy(started, env)
-  const cwd = workingFolder()
+  // `/` if it was deleted.
+  const cwd = workingDirectory() ?? path.sep
   const file = script === undefined ? undefined : resolved(script, cwd)
   const found = packageOf(file === undefined ? path.join(cwd, 'x') : file)
   if (found === null) return { name: cut(path.basename(cwd)), script: script ?? '', entry: file ?? cwd }
@@ -41,15 +43,6 @@ function find(started, env) {
 function startedBy(started, env) {
   const wrapped = started !== undefined && PM2.test(path.basename(started)) && env.pm_exec_path
   return wrapped ? env.pm_exec_path : started
-}
-
-/** `/` where it has been removed. */
-function workingFolder() {
-  try {
-    return process.cwd()
-  } catch {
-    return path.sep
-  }
 }
 
 /** The file itself: `node .`, `node server` and `node current/server.js` may all be one. */

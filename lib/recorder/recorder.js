@@ -118,7 +118,7 @@ function begin(settings) {
   outside(keepTime)
   sayLastWords()
   // Most listen in the same turn.
-  setImmediate(look).unref()
+  setImmediate(faults.guarded('when the process was examined', look)).unref()
 }
 
 /** From when it serves, the process is a server: then it reports how the last one ended. */
@@ -161,24 +161,23 @@ function standsTheTest() {
 
 /** In the place of V8's own callbacks, for `shed()`: a little late, and what was allocated since is in the figure. */
 function watchCollections() {
-  const observer = new PerformanceObserver(list => {
-    const major = list.getEntries().some(entry => entry.detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR)
-    native.collected(major, v8.getHeapStatistics().used_heap_size)
-  })
+  const observer = new PerformanceObserver(
+    faults.guarded('when collections were counted', list => {
+      const major = list.getEntries().some(entry => entry.detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR)
+      native.collected(major, v8.getHeapStatistics().used_heap_size)
+    })
+  )
   observer.observe({ entryTypes: ['gc'] })
 }
 
 function keepTime() {
   let last = performance.now()
   let utilization = performance.eventLoopUtilization()
+  const ticked = faults.guarded('at a tick', tick)
   const timer = setInterval(() => {
     const now = performance.now()
     const current = performance.eventLoopUtilization()
-    try {
-      tick(now - last - TICK_MS, performance.eventLoopUtilization(current, utilization).utilization)
-    } catch (error) {
-      faults.report('at a tick', error)
-    }
+    ticked(now - last - TICK_MS, performance.eventLoopUtilization(current, utilization).utilization)
     last = now
     utilization = current
   }, TICK_MS)
@@ -202,6 +201,10 @@ function onTick(ticked) {
 }
 
 let looking = false
+const late = faults.guarded('at a look at the event loop', lagMs => {
+  native.late(lagMs)
+  lookAgain()
+})
 
 /** For `shed()`, while the event loop is late: how late it is soon. */
 function lookAgain() {
@@ -210,12 +213,7 @@ function lookAgain() {
   const asked = performance.now()
   const timer = setTimeout(() => {
     looking = false
-    try {
-      native.late(performance.now() - asked - SOON_MS)
-      lookAgain()
-    } catch (error) {
-      faults.report('at a look at the event loop', error)
-    }
+    late(performance.now() - asked - SOON_MS)
   }, SOON_MS)
   timer.unref()
 }
@@ -241,24 +239,33 @@ function heard(channel, message) {
 
 function sayLastWords() {
   let uncaught = null
-  process.on('uncaughtExceptionMonitor', (error, origin) => {
-    // The message may hold what belongs to a user: name, code and place are enough to find it.
-    const frame = describe.frame(error)
-    uncaught = `${origin}: ${describe.kind(error)}${frame && ` at ${frame}`}`
-    native.event('uncaught-exception', null, uncaught)
-  })
+  process.on(
+    'uncaughtExceptionMonitor',
+    faults.guarded('at an uncaught exception', (error, origin) => {
+      // The message may hold what belongs to a user: name, code and place are enough to find it.
+      const frame = describe.frame(error)
+      uncaught = `${origin}: ${describe.kind(error)}${frame && ` at ${frame}`}`
+      native.event('uncaught-exception', null, uncaught)
+    })
+  )
   if (isMainThread) {
     // libuv has put the default back by now.
-    process.on('removeListener', name => {
-      if (STOPS.has(name)) native.recordStops()
-    })
+    process.on(
+      'removeListener',
+      faults.guarded('when a signal lost its handler', name => {
+        if (STOPS.has(name)) native.recordStops()
+      })
+    )
   }
-  process.on('exit', code => {
-    if (!state.serves && serves()) native.served()
-    const crashed = uncaught !== null && code !== 0
-    const kind = crashed ? 'uncaught-exception' : isMainThread ? 'exit' : 'worker-end'
-    native.finish(kind, code ?? 0, crashed ? uncaught : '')
-  })
+  process.on(
+    'exit',
+    faults.guarded('at the exit', code => {
+      if (!state.serves && serves()) native.served()
+      const crashed = uncaught !== null && code !== 0
+      const kind = crashed ? 'uncaught-exception' : isMainThread ? 'exit' : 'worker-end'
+      native.finish(kind, code ?? 0, crashed ? uncaught : '')
+    })
+  )
 }
 
 /** Whether `soak` has started this process, which profiles it itself. */

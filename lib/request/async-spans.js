@@ -62,9 +62,11 @@ function after(asyncId) {
 /** Node ends the process when a hook throws. There is no second try: what failed once would fail at each callback. */
 function failed(error) {
   close()
-  native.asyncMode('off')
   faults.report('in an async hook', error)
+  stopMetering()
 }
+
+const stopMetering = faults.guarded('when asynchronous spans were switched off', () => native.asyncMode('off'))
 
 function open() {
   if (state.open) return

@@ -7,7 +7,7 @@
 const { writeFileSync } = require('node:fs')
 const path = require('node:path')
 const { pathToFileURL } = require('node:url')
-const { message, shown } = require('../core/describe.js')
+const { message, shown, stack } = require('../core/describe.js')
 const { stopAll } = require('./app-process.js')
 const { SoakError } = require('./error.js')
 const { run } = require('./index.js')
@@ -38,7 +38,7 @@ async function command(args, binding, terminal) {
     outcome = await run(appOf(call.app, process.cwd()), settings, step => progress.show(step))
   } catch (error) {
     const known = error instanceof SoakError || error instanceof TypeError
-    outcome = { app: call.app, verdict: 'error', routes: [], error: known ? plain(error) : error.stack }
+    outcome = { app: call.app, verdict: 'error', routes: [], error: known ? plain(error) : stack(error) }
   }
   progress.end()
   try {
@@ -59,8 +59,10 @@ async function command(args, binding, terminal) {
 }
 
 /** As they are called on a command line. */
-function plain({ message }) {
-  return message.replace(/^plimsoll: (soak: )?/, '').replace(/^soak\(app, options\): /, '')
+function plain(error) {
+  return message(error)
+    .replace(/^plimsoll: (soak: )?/, '')
+    .replace(/^soak\(app, options\): /, '')
 }
 
 /** The options of `plimsoll.soak()` that were meant. */

@@ -7,6 +7,7 @@
 
 const { join } = require('node:path')
 const { native } = require('../core/addon.js')
+const { message } = require('../core/describe.js')
 const heap = require('../heap/read-snapshot.js')
 const { SoakError } = require('./error.js')
 const { Series } = require('./series.js')
@@ -48,7 +49,7 @@ async function gather(rounds, route, series) {
 }
 
 function toldOf(error) {
-  return error.message.replace(/^plimsoll: (soak: )?/, '')
+  return message(error).replace(/^plimsoll: (soak: )?/, '')
 }
 
 async function look(rounds, route, series, found) {

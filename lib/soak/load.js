@@ -7,6 +7,7 @@
 const http = require('node:http')
 const https = require('node:https')
 const { setTimeout: pause } = require('node:timers/promises')
+const { property } = require('../core/describe.js')
 const { SoakError } = require('./error.js')
 
 /** Of a body that was not expected, for the error. */
@@ -52,12 +53,12 @@ class Load {
           if (route.pauseMs > 0) await pause(Math.random() * route.pauseMs)
           await this.one(route, number, agent)
         } catch (error) {
-          failure ??= error
+          failure ??= { error }
         }
       }
     }
     await Promise.all(this.agents.map(client))
-    if (failure !== null) throw failure
+    if (failure !== null) throw failure.error
   }
 
   /** Puts a request of our own in the place of the last one, which lives as long as its connection. */
@@ -101,7 +102,7 @@ class Load {
       answer = await this.ask(options, what)
     } catch (error) {
       // The server may close a connection just when it is used again.
-      if (!error.reused) throw error
+      if (property(error, 'reused') !== true) throw error
       answer = await this.ask(options, what)
     }
     this.expect(route, answer.status, what, answer.text)

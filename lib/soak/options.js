@@ -9,6 +9,7 @@ const { METHODS } = require('node:http')
 const path = require('node:path')
 const { fileURLToPath } = require('node:url')
 const { inspect } = require('node:util')
+const describe = require('../core/describe.js')
 const options = require('../core/options.js')
 
 const WHERE = 'soak(app, options)'
@@ -46,11 +47,14 @@ function appOf(app, cwd) {
     throw new TypeError(`plimsoll: ${WHERE}: app is ${own}; got ${kindOf(app)}. ${why}`)
   }
   let file = app
-  if (options.isUrl(app) || /^file:/.test(app)) {
+  const isUrl = options.isUrl(app)
+  if (isUrl || (typeof app === 'string' && app.startsWith('file:'))) {
     try {
       file = fileURLToPath(app)
     } catch (error) {
-      throw new TypeError(`plimsoll: ${WHERE}: app is ${own}; got ${inspect(String(app))} (${error.message})`)
+      throw new TypeError(
+        `plimsoll: ${WHERE}: app is ${own}; got ${inspect(isUrl ? app.href : app)} (${error.message})`
+      )
     }
   }
   if (typeof file !== 'string' || file === '' || file.includes('\0')) options.fail(`${WHERE}: app`, app, own)
@@ -58,7 +62,11 @@ function appOf(app, cwd) {
 }
 
 function kindOf(app) {
-  return typeof app === 'function' ? 'a function' : `an object (${app.constructor?.name ?? 'without a prototype'})`
+  return typeof app === 'function' ? 'a function' : `an object (${classOf(app) || 'without a prototype'})`
+}
+
+function classOf(object) {
+  return describe.text(describe.property(object, 'constructor'), 'name')
 }
 
 function settingsOf(given) {

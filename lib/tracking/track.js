@@ -51,9 +51,7 @@ function plimsoll(given) {
       else next()
     } finally {
       life.inside = false
-      if (!runtime.state.exact) native.supply(runtime.heapFigures())
-      native.settle(life.slot)
-      settled(life)
+      leave(life)
     }
   }
 }
@@ -80,6 +78,17 @@ function enter(req, res) {
     faults.report('when a request entered', error)
     return null
   }
+}
+
+/** The synchronous part of a request is over. */
+function leave(life) {
+  try {
+    if (!runtime.state.exact) native.supply(runtime.heapFigures())
+    native.settle(life.slot)
+  } catch (error) {
+    faults.report('when a request was settled', error)
+  }
+  settled(life)
 }
 
 function labelId(entry) {

@@ -317,6 +317,7 @@ pub mod route {
     pub const ERRORS: usize = 5;
     pub const ABORTED: usize = 6;
     pub const LIMITED: usize = 7;
+    pub const WHOLE_HEAP_COUNT: usize = 8;
     pub const SPANS_SUM: usize = 9;
     /// Requests into whose spans no collection fell; the external bytes of the last of them are in `EXTERNAL_RECENT`, a ring.
     pub const EXTERNAL_COUNT: usize = 10;
@@ -327,7 +328,7 @@ pub mod route {
     pub const LATENCY_LEN: usize = 15;
     pub const NATIVE_TOTAL_SUM: usize = 27;
     pub const NATIVE_PEAK: usize = 28;
-    /// Requests that were metered whole, and their heap bytes.
+    /// Requests that were metered whole, and the heap bytes of those whose figure is certain, which `WHOLE_HEAP_COUNT` counts.
     pub const WHOLE_COUNT: usize = 29;
     pub const WHOLE_HEAP_SUM: usize = 30;
     pub const EXTERNAL_RECENT: usize = 31;
@@ -349,14 +350,16 @@ pub mod layer {
 
 /// What a layer used in the requests of one route's row.
 pub const LAYER_ROWS_MAX: usize = 2048;
-pub const LAYER_ROWS: Table = Table::after(LAYERS.end(), LAYER_ROWS_MAX, 6);
+pub const LAYER_ROWS: Table = Table::after(LAYERS.end(), LAYER_ROWS_MAX, 7);
 pub mod layer_row {
     /// Index into `ROUTES`, plus one.
     pub const ROUTE: usize = 1;
     pub const LAYER: usize = 2;
     pub const COUNT: usize = 3;
+    /// Of the requests whose heap figure is certain, which `HEAP_COUNT` counts.
     pub const HEAP_SUM: usize = 4;
     pub const TIME_NS: usize = 5;
+    pub const HEAP_COUNT: usize = 6;
 }
 
 /// What plimsoll has evidence of: a row a kind, route and place; the last stands for those beyond the bound. As many as there are [`LEAKS`] are for leaks alone.
@@ -428,6 +431,6 @@ const _: () = {
     assert!(gauge::WINDOWS_REQUESTS < gauge::END && live::NATIVE < LIVES.row_words && trend::TO < TRENDS.row_words);
     assert!(end(finding::ADVICE) <= finding::WITHDRAWN_AT && finding::LEAK < FINDINGS.row_words);
     assert!(end(leak::ADVICE) <= LEAKS.row_words);
-    assert!(end(layer::ORIGIN) <= LAYERS.row_words && layer_row::TIME_NS < LAYER_ROWS.row_words);
+    assert!(end(layer::ORIGIN) <= LAYERS.row_words && layer_row::HEAP_COUNT < LAYER_ROWS.row_words);
     assert!(route::RESPONSE + DISTRIBUTION_WORDS <= ROUTES.row_words);
 };

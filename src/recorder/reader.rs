@@ -319,7 +319,7 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
                 origin: Some(named(&origins, row[layer_row::LAYER])).filter(|origin| !origin.is_empty()),
                 count,
                 heap_bytes: heap,
-                heap_mean_bytes: heap as f64 / count as f64,
+                heap_mean_bytes: heap as f64 / row[layer_row::HEAP_COUNT].max(1) as f64,
                 time_ms: time,
                 time_mean_ms: time / count as f64,
             });

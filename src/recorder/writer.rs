@@ -65,10 +65,6 @@ impl Row<'_> {
     fn add(&self, word: usize, value: u64) {
         self.set(word, self.get(word).wrapping_add(value));
     }
-    /// Of a sum and a count; 0 without any.
-    fn mean(&self, sum: usize, count: usize) -> i64 {
-        self.get(sum) as i64 / self.get(count).max(1) as i64
-    }
     fn text(&self, text: Text, value: &str) {
         set_text(self.0, text, value);
     }
@@ -414,9 +410,9 @@ impl Writer {
             if let Some(heap) = ended.heap_bytes {
                 distribution::record(&row.0[route::HEAP..], HEAP, heap);
             }
-            if ended.whole {
-                let heap = ended.heap_bytes.unwrap_or_else(|| row.mean(route::WHOLE_HEAP_SUM, route::WHOLE_COUNT));
-                row.add(route::WHOLE_COUNT, 1);
+            row.add(route::WHOLE_COUNT, u64::from(ended.whole));
+            if let Some(heap) = ended.heap_bytes.filter(|_| ended.whole) {
+                row.add(route::WHOLE_HEAP_COUNT, 1);
                 row.add(route::WHOLE_HEAP_SUM, heap as u64);
             }
             row.add(route::LATENCY + LATENCY_BOUNDS_NS.partition_point(|bound| *bound < ended.duration_ns), 1);
@@ -454,13 +450,15 @@ impl Writer {
         self.used(gauge::LAYER_ROWS_USED, index);
     }
 
-    /// What a layer used in a request. Where its heap figure is not certain, it counts as the mean of those before.
+    /// What a layer used in a request. A heap figure that is not `certain` is left out.
     pub fn layer_use(&self, index: usize, used: &LayerUse, certain: bool) {
         write_row(&self.map, LAYER_ROWS, index, |row| {
-            let heap = if certain { used.heap_bytes } else { row.mean(layer_row::HEAP_SUM, layer_row::COUNT) };
             row.add(layer_row::COUNT, 1);
-            row.add(layer_row::HEAP_SUM, heap as u64);
             row.add(layer_row::TIME_NS, used.time_ns);
+            if certain {
+                row.add(layer_row::HEAP_COUNT, 1);
+                row.add(layer_row::HEAP_SUM, used.heap_bytes as u64);
+            }
         });
     }
 

@@ -32,6 +32,14 @@ function load(file) {
   return module.exports
 }
 
+function attempt(work) {
+  try {
+    return work()
+  } catch (error) {
+    return error
+  }
+}
+
 async function main() {
   const within = createRequire(__filename)
   // The one in the context comes first, and is gone before the other one.
@@ -43,10 +51,15 @@ async function main() {
   seen.push(await drive(require('express'), outer, 'outside'))
   seen.push(await innerDrive(innerExpress, inner, 'again'))
   const names = Object.keys(inner)
+  const errors = [
+    vm.runInContext(
+      'wrong => { try { wrong() } catch (error) { return error instanceof TypeError } }',
+      context
+    )(() => inner.limit('1 parsec')),
+    attempt(() => outer.limit('1 parsec')) instanceof TypeError
+  ]
   const addons = process.report.getReport().sharedObjects.filter(file => file.endsWith('.node'))
-  console.log(
-    JSON.stringify({ names, same: names.filter(name => inner[name] === outer[name]), seen, addons, warnings })
-  )
+  console.log(JSON.stringify({ errors, names, seen, addons, warnings }))
 }
 
 main()

@@ -29,6 +29,26 @@ for (const turn of ['first', 'second']) {
   })
 }
 
+test(`a wrong option in ${file} is a TypeError of its own global`, async () => {
+  const plimsoll = require('plimsoll')
+  expect(() => plimsoll({ name: 5 })).toThrow(TypeError)
+  expect(() => plimsoll.limit('1 parsec')).toThrow(TypeError)
+  expect(() => plimsoll.limit('1 parsec')).toThrow(/limit\(\)'s limit takes .*; got '1 parsec'/)
+  await expect(plimsoll.metrics.text({ histograms: 3 })).rejects.toThrow(TypeError)
+  await expect(plimsoll.heap.open(5)).rejects.toThrow(TypeError)
+})
+
+test(`a refusal in ${file} is known by its status and type`, () => {
+  const plimsoll = require('plimsoll')
+  const { IncomingMessage, ServerResponse } = require('node:http')
+  const req = Object.assign(new IncomingMessage(new (require('node:net').Socket)()), { method: 'POST', url: '/' })
+  req.headers['content-length'] = '5'
+  const errors = []
+  plimsoll.limit('1b')(req, new ServerResponse(req), error => errors.push(error))
+  expect(errors).toHaveLength(1)
+  expect(errors[0]).toMatchObject({ status: 413, statusCode: 413, type: 'entity.too.large', expose: true })
+})
+
 test(`a spy of ${file} stays in its file`, () => {
   const plimsoll = require('plimsoll')
   expect(jest.isMockFunction(plimsoll.stats)).toBe(false)

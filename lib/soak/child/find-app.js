@@ -9,6 +9,7 @@ const https = require('node:https')
 const net = require('node:net')
 const { setTimeout: pause } = require('node:timers/promises')
 const { pathToFileURL } = require('node:url')
+const describe = require('../../core/describe.js')
 
 /** An app may be exported, and listen by itself once its database is there. */
 const GRACE_MS = 400
@@ -98,7 +99,12 @@ function shown(value) {
   if (value === undefined) return 'nothing'
   if (typeof value === 'function') return `a function of ${value.length} arguments`
   if (typeof value !== 'object' || value === null) return `a ${typeof value}`
-  const names = Object.keys(value)
+  let names
+  try {
+    names = Object.keys(value)
+  } catch {
+    return describe.shown(value)
+  }
   return names.length === 0 ? 'nothing' : `an object with ${names.slice(0, 5).join(', ')}`
 }
 

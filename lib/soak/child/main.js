@@ -39,26 +39,29 @@ function begin({ token, folder, startMs, hooks }) {
   })
   const send = message => process.send({ ...message, token }, () => {})
   const questions = require('./probes.js')
+  const describe = require('../../core/describe.js')
   process.on('message', async message => {
     if (message?.token !== token) return
     const { id, question, detail } = message
     try {
       send({ id, value: await questions[question](detail) })
     } catch (error) {
-      send({ id, error: error?.message ?? `${error}` })
+      send({ id, error: describe.message(error) })
     }
   })
   // The app must be able to end by itself, as one does that exports nothing.
   process.channel.unref()
   require('./find-app.js')
     .find(startMs, ready)
-    .then(
-      ({ server, app }) => send({ started: questions.meet(server, app, token) }),
-      error =>
-        send({
-          refused: error?.expected ? `listens to nobody: ${error.message}` : `cannot be made: ${error?.stack ?? error}`
-        })
-    )
+    .then(({ server, app }) => send({ started: questions.meet(server, app, token) }))
+    .catch(error => {
+      const isExpected = describe.property(error, 'expected') === true
+      send({
+        refused: isExpected
+          ? `listens to nobody: ${describe.message(error)}`
+          : `cannot be made: ${describe.stack(error)}`
+      })
+    })
 }
 
 module.exports = { imported: () => imported() }

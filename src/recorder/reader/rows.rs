@@ -249,7 +249,7 @@ pub fn route_stats(row: &[u64], method: String, label: String) -> RouteStats {
         response_bytes: distribution(route::RESPONSE, WIRE),
         external_median_bytes: external_median(row),
         whole_count: row[route::WHOLE_COUNT],
-        whole_heap_mean_bytes: mean(route::WHOLE_HEAP_SUM, route::WHOLE_COUNT),
+        whole_heap_mean_bytes: mean(route::WHOLE_HEAP_SUM, route::WHOLE_HEAP_COUNT),
         native_held_mean_bytes: mean(route::NATIVE_HELD_SUM, route::COUNT).unwrap_or(0.0),
         native_total_mean_bytes: mean(route::NATIVE_TOTAL_SUM, route::COUNT).unwrap_or(0.0),
         native_peak_bytes: row[route::NATIVE_PEAK],
