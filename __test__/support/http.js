@@ -55,6 +55,7 @@ async function connect(port, options = {}) {
 }
 
 const OK = 'HTTP/1.1 200'
+const OTHER = /HTTP\/1\.1 (?!200)\d{3}.*/s
 
 /** Sends `count` requests in pipelined bursts on one connection, the next when all are answered with a 200. `path` may be a function of the request's number. */
 async function pipelined(port, path, count, burst = 50) {
@@ -76,6 +77,8 @@ async function pipelined(port, path, count, burst = 50) {
       answered += text.split(OK).length - 1
       // A status line may come in two pieces.
       tail = text.slice(1 - OK.length)
+      const other = OTHER.exec(text)
+      if (other !== null) reject(new Error(`after ${answered} of ${count} answers: ${other[0]}`))
       if (answered === count) resolve()
       else if (answered === sent) send()
     })
