@@ -45,7 +45,7 @@ class Tap {
     this.onOver = null
     /** Bounds that are only watched: `{ limit, passed(received) }`, each told once. */
     this.watched = null
-    /** Takes the chunks in the place of the readers: `{ take(chunk), made }` (decompress.js). */
+    /** Takes the chunks instead of the readers: `{ take(chunk), made }` (decompress.js). */
     this.inflating = null
   }
 }

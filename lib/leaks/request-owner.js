@@ -35,7 +35,7 @@ class Owner {
     /** Known once it is over. */
     this.title = undefined
     this.things = null
-    /** Of one whose bloat is looked at (large-properties.js). */
+    /** Of a request whose large properties are reported (large-properties.js). */
     this.sample = null
     /** Whether it is watched after its end (retained-requests.js). */
     this.watched = false

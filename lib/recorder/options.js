@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * What the recorder starts with where nobody says otherwise, and what `plimsoll({ leaks })` takes: whether it is watched if memory grows with requests, and
- * whether, if it does, it is looked for where, and what it is.
+ * Defaults of the recorder, and the option `plimsoll({ leaks })`: whether growth with requests is detected, and for a leak whether its
+ * allocation site and what retains it are searched.
  */
 
 const options = require('../core/options.js')

@@ -57,7 +57,7 @@ function signalOf(where, given) {
   return known ? given : options.fail(where, given, "the name of a signal that can be handled, like 'SIGUSR2'")
 }
 
-/** The size from which on a response in one piece is worth a word; null: none is. */
+/** From this size on a response in one piece is reported; null: none is. */
 function auditOf(where, given) {
   if (given === undefined || given === false) return null
   if (given !== true && !options.isObject(given))
