@@ -296,9 +296,9 @@ declare namespace plimsoll {
    * requests that `plimsoll({ watch })` watches. Without a binary nothing is.
    *
    * @throws {TypeError} for what is neither an object nor a function, and for a wrong label.
-   * @example plimsoll.expectGone(session, 'session after logout')
+   * @example plimsoll.expectCollected(session, 'session after logout')
    */
-  function expectGone(object: object, label: string): void
+  function expectCollected(object: object, label: string): void
 
   /**
    * Calls `listener` with each {@link Finding} when it is new; `stats().findings` goes on counting it. One of kind `leak` is reported again when its allocation site is

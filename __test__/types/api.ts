@@ -123,9 +123,9 @@ plimsoll.watchListeners([process, new EventTarget()])
 plimsoll.watchListeners({ stop: new AbortController().signal })
 // @ts-expect-error: nothing that has listeners
 plimsoll.watchListeners({ pool })
-plimsoll.expectGone(pool, 'the pool')
+plimsoll.expectCollected(pool, 'the pool')
 // @ts-expect-error: no object
-plimsoll.expectGone('pool', 'the pool')
+plimsoll.expectCollected('pool', 'the pool')
 plimsoll({ watch: true })
 plimsoll({ watch: { retained: true, bloat: '500kb', timers: false, streams: true } })
 // @ts-expect-error: no such watcher
