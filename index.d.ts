@@ -56,7 +56,7 @@ declare namespace plimsoll {
      * Whether responses that are built in memory and sent in one piece become a {@link Finding} of kind `large-response`, a route and
      * place each: `true` from 1 MiB on, or the size to look from. Default: false.
      */
-    audit?: boolean | { over?: Size }
+    largeResponses?: boolean | { over?: Size }
     /**
      * What requests leave behind, as {@link Finding}s: `true` for all of {@link WatchOptions}. Default: false.
      */
@@ -96,11 +96,11 @@ declare namespace plimsoll {
      */
     retained?: boolean
     /**
-     * Properties of `req`, `res`, `res.locals` and `req.session` that are large at the end of a request (kind `bloat`), with the layer that set them: the size to look from, 1 MiB by
+     * Properties of `req`, `res`, `res.locals` and `req.session` that are large at the end of a request (kind `large-property`), with the layer that set them: the size to look from, 1 MiB by
      * default. Of at most ten requests a second, by an estimate of at most 0.3 ms a property. The body and files of a request are not looked at, nor what
      * requests share.
      */
-    bloat?: boolean | Size
+    largeProperties?: boolean | Size
     /**
      * Intervals, and time-outs of 30 s and more, that requests set and that are armed after their end (kind `timer`), if they grow with requests. Wraps the
      * global `setInterval` and `setTimeout`. Default: false.

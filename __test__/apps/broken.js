@@ -8,7 +8,7 @@ process.on('warning', ({ code, message }) => warnings.push({ code, message }))
 const express = require('express')
 const plimsoll = require('../..')
 const { native } = require('../../lib/core/addon.js')
-const faults = require('../../lib/core/internal-errors.js')
+const internalErrors = require('../../lib/core/internal-errors.js')
 const listen = require('./support.js')
 
 let calls = 0
@@ -39,7 +39,7 @@ app.post('/large', plimsoll.limit('1kb'), (req, res, next) => {
 listen(app, {
   break: breakIt,
   calls: () => calls,
-  seen: () => ({ faults: plimsoll.stats().faults, warnings }),
+  seen: () => ({ internalErrors: plimsoll.stats().internalErrors, warnings }),
   /** The app's own handler survives what it throws. */
   throwOne: () =>
     new Promise(resolve => {
@@ -60,8 +60,8 @@ listen(app, {
   },
   /** What cannot be counted natively is counted here. */
   report() {
-    const before = faults.seen.count
-    faults.report('in a test', new Error('on purpose'))
-    return faults.seen.count - before
+    const before = internalErrors.seen.count
+    internalErrors.report('in a test', new Error('on purpose'))
+    return internalErrors.seen.count - before
   }
 })

@@ -14,7 +14,7 @@ const connect = require('connect')
 const express5 = require('express')
 const express4 = require('express4')
 const plimsoll = require('../..')
-const faults = require('../../lib/core/internal-errors.js')
+const internalErrors = require('../../lib/core/internal-errors.js')
 const { request, serve, until } = require('../support/http.js')
 const { LAST_CHUNK, chunk, wire } = require('../support/uploads.js')
 
@@ -134,7 +134,7 @@ async function post(port, body, chunked, headers = {}) {
 for (const [server, make] of Object.entries(servers)) {
   for (const [when, wait] of Object.entries(waits)) {
     test(`${server}: each guard bounds bodies that it meets ${when}`, async t => {
-      const before = faults.seen.count
+      const before = internalErrors.seen.count
       for (const [what, guard] of Object.entries(guards)) {
         for (const [how, read] of Object.entries(what.startsWith('a spool') ? { spooled } : readers)) {
           const { port, close } = await serve(app(make, [plimsoll({ recorder: false }), wait, guard()], handler(read)))
@@ -153,7 +153,7 @@ for (const [server, make] of Object.entries(servers)) {
         }
       }
       // All but the fallback's own, whose function fails on purpose.
-      const failed = faults.seen.count - before
+      const failed = internalErrors.seen.count - before
       assert.equal(failed % ((SIZES.length + 3) * 2), 0)
     })
   }

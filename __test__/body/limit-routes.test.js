@@ -8,7 +8,7 @@ const { test } = require('node:test')
 const express5 = require('express')
 const express4 = require('express4')
 const plimsoll = require('../..')
-const faults = require('../../lib/core/internal-errors.js')
+const internalErrors = require('../../lib/core/internal-errors.js')
 const { serve } = require('../support/http.js')
 const { rounds, seed } = require('../support/rounds.js')
 const { random } = require('../support/uploads.js')
@@ -130,7 +130,7 @@ const passOn = (_req, _res, next) => next('route')
 for (const [name, express] of Object.entries({ 'express 5': express5, 'express 4': express4 })) {
   test(`${name}: no handler runs with a body over the limit of its route`, async t => {
     const next = random(seed)
-    const before = faults.seen.count
+    const before = internalErrors.seen.count
     let handled = 0
     let refused = 0
     for (let i = 0; i < APPS; i++) {
@@ -149,7 +149,7 @@ for (const [name, express] of Object.entries({ 'express 5': express5, 'express 4
       }
     }
     assert.ok(handled > 100 && refused > 100, `${handled} handled, ${refused} refused`)
-    assert.equal(faults.seen.count, before)
+    assert.equal(internalErrors.seen.count, before)
   })
 
   test(`${name}: the path of a mounted function does not decide the limit of what is below it`, async t => {

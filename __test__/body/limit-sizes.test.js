@@ -11,7 +11,7 @@ const { text } = require('node:stream/consumers')
 const test = require('node:test')
 const connect = require('connect')
 const plimsoll = require('../..')
-const faults = require('../../lib/core/internal-errors.js')
+const internalErrors = require('../../lib/core/internal-errors.js')
 const { serve, until } = require('../support/http.js')
 const { errorPage, upload, wire, chunk } = require('../support/uploads.js')
 
@@ -149,12 +149,12 @@ for (const [version, express] of Object.entries(versions)) {
         () => Promise.resolve(1000)
       ]
       for (const [index, limit] of failing.entries()) {
-        const before = faults.seen.count
+        const before = internalErrors.seen.count
         const { port } = await served(t, behind(plimsoll.limit({ limit, fallback: 100 })))
         await bounds(port, 100)
         const none = await served(t, behind(plimsoll.limit({ limit: 1000, routes: { '/none': limit } })))
         assert.equal((await upload(none.port, '/none', { pieces: ['x'] })).status, 413)
-        assert.ok(faults.seen.count >= before + 5, `${index}`)
+        assert.ok(internalErrors.seen.count >= before + 5, `${index}`)
       }
       const about = warnings.filter(message => message.includes("in the function of limit()'s limit"))
       // Once a process, not once an app.

@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict')
 const test = require('node:test')
 const describe = require('../../lib/core/describe.js')
-const faults = require('../../lib/core/internal-errors.js')
+const internalErrors = require('../../lib/core/internal-errors.js')
 const options = require('../../lib/core/options.js')
 const { hostileValue } = require('../support/hostile-random.js')
 const { choices, rounds, seed } = require('../support/rounds.js')
@@ -15,7 +15,7 @@ const BOUNDS = { kind: 129, frame: 200, message: 8192, stack: 8192, shown: 201 }
 
 test('any random value is described in bounded text, and nothing is thrown', () => {
   const random = choices()
-  const before = faults.seen.count
+  const before = internalErrors.seen.count
   const number = rounds(5000)
   for (let round = 0; round < number; round++) {
     const value = hostileValue(random)
@@ -26,11 +26,11 @@ test('any random value is described in bounded text, and nothing is thrown', () 
       assert.ok(text.length <= most, `${name}, ${where}: ${text.length} characters`)
     }
     assert.ok(!describe.shown(value).includes('\n'), where)
-    described(() => faults.report('at random', value), `faults, ${where}`)
+    described(() => internalErrors.report('at random', value), `internalErrors, ${where}`)
     refused(() => options.size('it', value), value, where)
     refused(() => options.oneOf('it', value, [options]), value, where)
   }
-  assert.equal(faults.seen.count, before + number)
+  assert.equal(internalErrors.seen.count, before + number)
 })
 
 function described(describe, where) {

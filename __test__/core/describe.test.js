@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict')
 const test = require('node:test')
 const describe = require('../../lib/core/describe.js')
-const faults = require('../../lib/core/internal-errors.js')
+const internalErrors = require('../../lib/core/internal-errors.js')
 const options = require('../../lib/core/options.js')
 const { hostile } = require('../support/hostile.js')
 
@@ -30,9 +30,9 @@ for (const [what, make] of hostile) {
   })
 
   test(`${what} as an internal error is counted`, () => {
-    const before = faults.seen.count
-    faults.report(`with ${what}`, make())
-    assert.equal(faults.seen.count, before + 1)
+    const before = internalErrors.seen.count
+    internalErrors.report(`with ${what}`, make())
+    assert.equal(internalErrors.seen.count, before + 1)
   })
 }
 

@@ -9,7 +9,7 @@ const { join } = require('node:path')
 const test = require('node:test')
 const { promisify } = require('node:util')
 const plimsoll = require('../..')
-const faults = require('../../lib/core/internal-errors.js')
+const internalErrors = require('../../lib/core/internal-errors.js')
 const hook = require('../../lib/core/hook.js')
 const { request, serve } = require('../support/http.js')
 const { hostile } = require('../support/hostile.js')
@@ -34,7 +34,7 @@ for (const how of ['exception', 'rejection']) {
       const values = hostile.map(([, make]) => make)
       function next() {
         const make = values.pop()
-        if (make === undefined) return setImmediate(() => console.log(JSON.stringify([handled, plimsoll.stats().faults])))
+        if (make === undefined) return setImmediate(() => console.log(JSON.stringify([handled, plimsoll.stats().internalErrors])))
         setImmediate(next)
         if (${how === 'exception'}) throw make()
         Promise.reject(make())
@@ -82,10 +82,10 @@ for (const [name, [make, status]] of Object.entries(hooks)) {
           )
         )
         t.after(() => served.close())
-        const before = faults.seen.count
+        const before = internalErrors.seen.count
         const answer = await request(served.port, '/', { method: 'POST', body: 'a body' })
         assert.equal(answer.status, status, what)
-        assert.ok(faults.seen.count > before, what)
+        assert.ok(internalErrors.seen.count > before, what)
       }
     })
   }
@@ -122,9 +122,9 @@ test('a disposer may throw anything', async t => {
   })
   const served = await serve(app)
   t.after(() => served.close())
-  const before = faults.seen.count
+  const before = internalErrors.seen.count
   for (let i = 0; i < 2; i++) assert.equal((await request(served.port, '/')).body, 'disposed')
-  assert.equal(faults.seen.count, before)
+  assert.equal(internalErrors.seen.count, before)
 })
 
 test('a logger may throw anything', async () => {
@@ -136,7 +136,7 @@ test('a logger may throw anything', async () => {
     const log = { info: fail, warn: fail, error: fail }
     plimsoll({ recorder: false, log })
     for (let i = 0; i < hostile.length; i++) plimsoll({ recorder: false, log, name: 'n' + i })
-    setImmediate(() => console.log(at, plimsoll.stats().faults))`)
+    setImmediate(() => console.log(at, plimsoll.stats().internalErrors))`)
   assert.equal(stdout.trim(), `${hostile.length} 0`)
 })
 
@@ -145,10 +145,10 @@ test('options that lie on Object.prototype are not read', async () => {
     const plimsoll = require(${ROOT})
     const http = require('node:http')
     Object.assign(Object.prototype, { limit: '1gb', report: true, defer: true, routes: { '/': 'x' }, minRate: 'x', budget: 'x', fallback: 'x',
-      exempt: () => true, priority: 'x', name: '', leaks: 'x', watch: 'x', audit: 'x', stats: 'x', recorder: 'x', only: 'x', scope: 'x', openmetrics: 'x',
+      exempt: () => true, priority: 'x', name: '', leaks: 'x', watch: 'x', largeResponses: 'x', stats: 'x', recorder: 'x', only: 'x', scope: 'x', openmetrics: 'x',
       memory: 'x', dir: 5, type: 'x', default: '1gb', heap: 'x', native: 'x', ratio: 'x', reserve: 'x', waitMs: 'x', graceMs: 'x', bytes: 'x', over: 'x',
-      grace: 'x', timeMs: 'x', retained: 'x', bloat: 'x', trend: 'x', sites: 'x', snapshots: 'x' })
-    plimsoll({}), plimsoll({ audit: true, watch: { timers: true }, leaks: {}, nearLimit: {} }), plimsoll.shed({}), plimsoll.spool({}), plimsoll.scope({}), plimsoll.ready({})
+      grace: 'x', timeMs: 'x', retained: 'x', largeProperties: 'x', trend: 'x', sites: 'x', snapshots: 'x' })
+    plimsoll({}), plimsoll({ largeResponses: true, watch: { timers: true }, leaks: {}, nearLimit: {} }), plimsoll.shed({}), plimsoll.spool({}), plimsoll.scope({}), plimsoll.ready({})
     plimsoll.metrics({})
     const limit = plimsoll.limit({ limit: { 'text/plain': 1, default: 2 }, inflate: true, minRate: { bytes: 1 }, linger: {} })
     const one = plimsoll.limit({ limit: 1 })

@@ -6,7 +6,7 @@ const assert = require('node:assert/strict')
 const { spawnSync } = require('node:child_process')
 const path = require('node:path')
 const test = require('node:test')
-const faults = require('../../lib/core/internal-errors.js')
+const internalErrors = require('../../lib/core/internal-errors.js')
 const { start } = require('../support/child.js')
 const { connect, request, until } = require('../support/http.js')
 const { chunk } = require('../support/uploads.js')
@@ -47,11 +47,11 @@ for (const [name, [when, times, provoke, env]] of Object.entries(CASES)) {
     await until(async () => (await server.ask('calls')) >= times, 'it has failed')
     assert.equal((await request(server.port, '/')).body, 'served')
     const calls = await server.ask('calls')
-    const { faults, warnings } = await server.ask('seen')
-    assert.ok(faults >= Math.min(times, calls), `${faults} internal errors`)
+    const { internalErrors, warnings } = await server.ask('seen')
+    assert.ok(internalErrors >= Math.min(times, calls), `${internalErrors} internal errors`)
     assert.deepEqual(
       warnings.map(({ code }) => code),
-      ['PLIMSOLL_FAULT']
+      ['PLIMSOLL_INTERNAL_ERROR']
     )
     assert.match(warnings[0].message, /Error: a panic/)
   })
@@ -86,11 +86,11 @@ test('an internal error is counted even if the addon cannot count it', async t =
 })
 
 test('a guarded function passes its arguments and its result on', () => {
-  assert.equal(faults.guarded('in a test', (a, b) => a + b)(1, 2), 3)
-  const before = faults.seen.count
-  const fail = faults.guarded('in a test that fails', () => {
+  assert.equal(internalErrors.guarded('in a test', (a, b) => a + b)(1, 2), 3)
+  const before = internalErrors.seen.count
+  const fail = internalErrors.guarded('in a test that fails', () => {
     throw Object.create(null)
   })
   assert.equal(fail(), undefined)
-  assert.equal(faults.seen.count, before + 1)
+  assert.equal(internalErrors.seen.count, before + 1)
 })

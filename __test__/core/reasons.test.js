@@ -62,7 +62,7 @@ test('records and finds as always where its working directory was deleted', asyn
   const gone = fs.mkdtempSync(path.join(dir, 'gone-'))
   const report = await run(dir, process.execPath, [], { GONE: gone, PLIMSOLL_NAME: '' })
   assert.deepEqual(report.statuses, [200, 413])
-  assert.equal(report.faults, 0)
+  assert.equal(report.internalErrors, 0)
   assert.equal(report.requests.total, 2)
   assert.deepEqual(
     report.warnings.filter(({ code }) => code?.startsWith('PLIMSOLL')),

@@ -12,7 +12,7 @@ for (const express of ['express', 'express4']) {
     const server = await start('first', { env: { EXPRESS: express } })
     t.after(() => server.stop())
     for (let id = 0; id < 3; id++) await request(server.port, `/mounted/x/${id}`)
-    const { routes, faults } = await until(async () => {
+    const { routes, internalErrors } = await until(async () => {
       const stats = await server.ask('stats')
       return stats.requests.inFlight === 0 && stats.requests.total === 3 && stats
     }, 'three requests')
@@ -20,7 +20,7 @@ for (const express of ['express', 'express4']) {
       routes.map(({ route, count }) => [route, count]),
       [['/mounted/x/:id', 3]]
     )
-    assert.equal(faults, 0)
+    assert.equal(internalErrors, 0)
   })
 
   test(`an interval that no frame of the app has made is found at the handler of its request (${express})`, async t => {

@@ -13,11 +13,11 @@ const { versions } = require('../support/routes')
 
 /** Rows as `METHOD label status`, once no request is in flight. */
 async function rows() {
-  const { routes, faults } = await until(() => {
+  const { routes, internalErrors } = await until(() => {
     const stats = plimsoll.stats()
     return stats.requests.inFlight === 0 && stats
   }, 'no request in flight')
-  assert.equal(faults, 0)
+  assert.equal(internalErrors, 0)
   return routes.map(({ method, route, status }) => `${method} ${route} ${status}`)
 }
 

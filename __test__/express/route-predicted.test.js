@@ -4,7 +4,7 @@ const assert = require('node:assert/strict')
 const { test, describe } = require('node:test')
 const { begin } = require('../../lib/request/lifecycle')
 const { UNMATCHED, observe, current, predict } = require('../../lib/express/route-tracker')
-const { seen: faults } = require('../../lib/core/internal-errors')
+const { seen: internalErrors } = require('../../lib/core/internal-errors')
 const { versions, ok, pass, answerError, listen, until, quiet } = require('../support/routes')
 
 for (const { version, express } of versions) {
@@ -109,8 +109,8 @@ for (const { version, express } of versions) {
       assert.deepEqual(calls, ['/api', '(unmatched)'])
     })
 
-    test('is searched without a fault, whatever a client writes', async t => {
-      const before = faults.count
+    test('is searched without an internal error, whatever a client writes', async t => {
+      const before = internalErrors.count
       const asked = []
       const app = quiet(express())
       app.use((req, res, next) => {
@@ -160,7 +160,7 @@ for (const { version, express } of versions) {
         }
       }
       await until(() => asked.length === paths.length * bad.length * 4)
-      assert.equal(faults.count, before, faults.last)
+      assert.equal(internalErrors.count, before, internalErrors.last)
       for (const label of asked) assert.doesNotMatch(label, /%|__proto__|constructor/)
     })
 

@@ -3,7 +3,7 @@
 const assert = require('node:assert/strict')
 const { test, describe } = require('node:test')
 const connect = require('connect')
-const { seen: faults } = require('../../lib/core/internal-errors')
+const { seen: internalErrors } = require('../../lib/core/internal-errors')
 const { UNMATCHED, current, predict } = require('../../lib/express/route-tracker')
 const { versions, ok, pass, later, fail, tracker, listen, until } = require('../support/routes')
 
@@ -42,7 +42,7 @@ for (const { version, express } of versions) {
 test('under plain http everything is unmatched and nothing throws', async t => {
   const { track, ended } = tracker()
   const guesses = []
-  const before = faults.count
+  const before = internalErrors.count
   const { fetch } = await listen(t, (req, res) => {
     guesses.push(predict(req), current(req))
     track(req, res, () => ok(req, res))
@@ -52,12 +52,12 @@ test('under plain http everything is unmatched and nothing throws', async t => {
   await until(() => ended.length === 1)
   assert.equal(ended[0], UNMATCHED)
   assert.deepEqual(new Set(guesses), new Set([UNMATCHED]))
-  assert.equal(faults.count, before)
+  assert.equal(internalErrors.count, before)
 })
 
 /** Checks the labels of paths, or of [method, path], one after the other. */
 async function expectLabels(t, handler, ended, expected) {
-  const before = faults.count
+  const before = internalErrors.count
   const { fetch } = await listen(t, handler)
   for (const [request, label] of expected) {
     const [method, path] = [request].flat().length === 2 ? request : ['GET', request]
@@ -66,7 +66,7 @@ async function expectLabels(t, handler, ended, expected) {
     await until(() => ended.length === 1)
     assert.equal(ended[0].label, label, `${method} ${path}`)
   }
-  assert.equal(faults.count, before, faults.last)
+  assert.equal(internalErrors.count, before, internalErrors.last)
 }
 
 test("connect's mounts are labelled, whatever the client's case, and what no mount took is unmatched", async t => {

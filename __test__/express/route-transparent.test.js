@@ -2,7 +2,7 @@
 
 const assert = require('node:assert/strict')
 const { test, describe } = require('node:test')
-const { seen: faults } = require('../../lib/core/internal-errors')
+const { seen: internalErrors } = require('../../lib/core/internal-errors')
 const { begin } = require('../../lib/request/lifecycle')
 const { observe, current } = require('../../lib/express/route-tracker')
 const { versions, ok, later, tracker, listen, until, quiet, freshCopy } = require('../support/routes')
@@ -162,7 +162,7 @@ for (const { version, express } of versions) {
       assert.equal(calls.filter(name => name === 'after').length, entered)
     })
 
-    test('a fault in the labels is counted and reaches nobody', async t => {
+    test('an internal error in the labels is counted, and no one else sees it', async t => {
       const ended = []
       const app = express()
       app.use((req, res, next) => {
@@ -182,13 +182,13 @@ for (const { version, express } of versions) {
       const layer = (app._router || app.router).stack.find(layer => layer.route === route)
       layer.rawPath = { toString: null }
       const { fetch } = await listen(t, app)
-      const before = faults.count
+      const before = internalErrors.count
       assert.equal((await fetch('/users/1')).body, 'ok')
-      assert.match(faults.last, /in the tracker/)
+      assert.match(internalErrors.last, /in the tracker/)
       assert.equal((await fetch('/broken')).body, 'ok')
       await until(() => ended.length === 2)
-      assert.equal(faults.count, before + 2)
-      assert.match(faults.last, /in the labels/)
+      assert.equal(internalErrors.count, before + 2)
+      assert.match(internalErrors.last, /in the labels/)
       assert.deepEqual(ended, ['/users/:id', '(unmatched)'])
     })
 

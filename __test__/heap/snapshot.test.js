@@ -77,7 +77,7 @@ for (const { version, path: node } of nodes) {
     assert.equal(await server.ask('spawn'), '2\n')
     assert.deepEqual(childrenOf(server.pid), [])
     const stats = await server.ask('stats')
-    assert.equal(stats.faults, 0)
+    assert.equal(stats.internalErrors, 0)
     assert.equal((await request(server.port, '/')).status, 200)
   })
 }

@@ -97,7 +97,7 @@ describe('allocation sites', () => {
     await server.ask('steal')
     const stats = await drive(server, stats => leakOf(stats)?.advice.includes('was stopped by somebody else'))
     assert.equal(leakOf(stats).origin, null)
-    assert.equal(stats.faults, 0)
+    assert.equal(stats.internalErrors, 0)
     assert.equal(await server.ask('sampling'), false)
   })
 

@@ -34,8 +34,8 @@ for (const version of [20, 22, 24, 26]) {
       return seen.alive === 0
     }, 'nothing alive').catch(error => assert.fail(`${error.message}: ${JSON.stringify(seen)}`))
     assert.ok(seen.made > 2000, `${seen.made}`)
-    const { findings, faults } = await server.ask('stats')
-    assert.equal(faults, 0)
+    const { findings, internalErrors } = await server.ask('stats')
+    assert.equal(internalErrors, 0)
     const kinds = new Set(findings.map(({ kind, route }) => `${kind} ${route}`))
     for (const kind of ['unclosed', 'listener', 'timer']) assert.ok(kinds.has(`${kind} GET /left`), [...kinds].join())
     for (const each of kinds) assert.ok(!each.endsWith('/clean'), each)
@@ -64,9 +64,12 @@ test('what was expected to be gone and is not is found, with its label and the p
 })
 
 test('what expectCollected and watch take is checked', () => {
-  assert.throws(() => plimsoll.expectCollected('text', 'a text'), { name: 'TypeError', message: /expectCollected\(\)'s object/ })
+  assert.throws(() => plimsoll.expectCollected('text', 'a text'), {
+    name: 'TypeError',
+    message: /expectCollected\(\)'s object/
+  })
   assert.throws(() => plimsoll.expectCollected({}), { name: 'TypeError', message: /expectCollected\(\)'s label/ })
-  for (const watch of ['all', 1, { sockets: true }, { timers: 'yes' }, { bloat: '1m' }, { retained: 5 }]) {
+  for (const watch of ['all', 1, { sockets: true }, { timers: 'yes' }, { largeProperties: '1m' }, { retained: 5 }]) {
     assert.throws(() => plimsoll({ watch }), { name: 'TypeError', message: /plimsoll\(\)'s watch/ })
   }
 })

@@ -173,15 +173,15 @@ for (const [what, priority, message] of [
   test(`a priority function ${what} is counted, reported once, and its requests are normal`, async t => {
     const { app: shedding, seen } = app(versions['express 5'], { priority })
     const { port } = await served(t, shedding)
-    const before = plimsoll.stats().faults
+    const before = plimsoll.stats().internalErrors
     const reported = said.length
     for (let i = 0; i < 3; i++) assert.equal((await request(port, '/')).status, 503)
     assert.deepEqual(
       seen.errors.map(error => error.priority),
       ['normal', 'normal', 'normal']
     )
-    assert.equal(plimsoll.stats().faults, before + 3)
-    // One place is reported once, whatever its fault.
+    assert.equal(plimsoll.stats().internalErrors, before + 3)
+    // One place is reported once, whatever its error.
     assert.ok(said.length <= reported + 1)
     assert.match(
       said.join('\n'),

@@ -27,11 +27,11 @@ test('the corpus', { concurrency: 3 }, async t => {
             leaky.findings.some(finding => fits(app, finding)),
             shown
           )
-          assert.equal(leaky.faults, 0, shown)
+          assert.equal(leaky.internalErrors, 0, shown)
         }
         const healthy = await run(app, 'healthy', { atLeast: leaky })
         assert.deepEqual(healthy.findings, [], `after ${healthy.requests} requests`)
-        assert.equal(healthy.faults, 0, healthy.output)
+        assert.equal(healthy.internalErrors, 0, healthy.output)
       })
     )
   )

@@ -135,12 +135,12 @@ describe('PM2', { timeout: 300_000 }, () => {
   })
 
   test('nothing is found, and nothing written to the error log', async () => {
-    for (const { findings, faults } of [...(await statsOf('readme')), ...(await statsOf('other'))]) {
+    for (const { findings, internalErrors } of [...(await statsOf('readme')), ...(await statsOf('other'))]) {
       assert.deepEqual(
         findings.filter(({ kind }) => kind !== 'heap-limit'),
         []
       )
-      assert.equal(faults ?? 0, 0)
+      assert.equal(internalErrors ?? 0, 0)
     }
     for (const app of Object.keys(APPS)) assert.equal(errors(app), '', app)
   })
@@ -151,9 +151,9 @@ describe('PM2', { timeout: 300_000 }, () => {
     await running('readme', first)
     await until(() => !first.some(isAlive), 'the old workers have ended')
     assert.match(await ask('readme', 'GET', '/hello/you'), /^HTTP\/1\.1 200/)
-    for (const { pid, faults } of await statsOf('readme')) {
+    for (const { pid, internalErrors } of await statsOf('readme')) {
       assert.ok(!first.includes(pid))
-      assert.equal(faults ?? 0, 0)
+      assert.equal(internalErrors ?? 0, 0)
     }
     // The workers that it ended died an ordinary death.
     assert.equal(errors('readme'), '')

@@ -101,7 +101,7 @@ test('a disposer that throws or never settles is reported with route and place, 
   const broken = () => {
     throw new Error('as expected')
   }
-  const { faults } = plimsoll.stats()
+  const { internalErrors } = plimsoll.stats()
   plimsoll.on('finding', broken)
   plimsoll.on('finding', listener)
   t.after(() => {
@@ -138,7 +138,7 @@ test('a disposer that throws or never settles is reported with route and place, 
   )
   assert.equal(heard.length, 4, 'each is told once')
   // A listener that throws is counted, where there is a record to count in, and keeps nobody from hearing.
-  if (faults !== undefined) assert.equal(plimsoll.stats().faults, faults + 4)
+  if (internalErrors !== undefined) assert.equal(plimsoll.stats().internalErrors, internalErrors + 4)
 })
 
 test('use closes a resource the way it knows, or as it is told, and returns it', async t => {
@@ -246,7 +246,7 @@ test('signal aborts when the client goes away, and only then; timeout after its 
     assert.deepEqual([reason.name, reason.code], ['AbortError', 'ERR_PLIMSOLL_CLIENT_GONE'])
 })
 
-test('pipe destroys every stream when the client goes away, and tells of other faults', async t => {
+test('pipe destroys every stream when the client goes away, and reports other errors', async t => {
   const opened = []
   const { port, errors } = await scoped(t, app => {
     app.get('/file', async (req, res) => {

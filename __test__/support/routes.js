@@ -6,7 +6,7 @@ const assert = require('node:assert/strict')
 const http = require('node:http')
 const { test } = require('node:test')
 const createError = require('http-errors')
-const { seen: faults } = require('../../lib/core/internal-errors')
+const { seen: internalErrors } = require('../../lib/core/internal-errors')
 const { begin } = require('../../lib/request/lifecycle')
 const { observe, current } = require('../../lib/express/route-tracker')
 
@@ -95,7 +95,7 @@ function labelled({ version, express }, cases) {
       const app = quiet(express())
       if (!own) app.use(track)
       build({ app, express, other, track })
-      const before = faults.count
+      const before = internalErrors.count
       const { fetch } = await listen(t, app)
       for (const [request, label] of expect) {
         const [method, target] = [request].flat().length === 2 ? request : ['GET', request]
@@ -109,7 +109,7 @@ function labelled({ version, express }, cases) {
           `${method} ${target}`
         )
       }
-      assert.equal(faults.count, before, faults.last)
+      assert.equal(internalErrors.count, before, internalErrors.last)
     })
   }
 }

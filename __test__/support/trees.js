@@ -109,7 +109,7 @@ function build(express, seed, { lines, note }, first) {
 }
 
 /** Tests that handlers receive behind `middleware` what they receive behind a function that does nothing, `next` included. */
-function compare(name, middleware, faults) {
+function compare(name, middleware, internalErrors) {
   for (const { version, express } of versions) {
     test(`Express ${version}: what handlers receive with ${name} is what they receive without`, async t => {
       const bare = freshCopy(version === 4 ? 'express4' : 'express')
@@ -135,7 +135,7 @@ function compare(name, middleware, faults) {
       }
       assert.ok(noted > 2 * TREES * PATHS.length, `${noted}`)
       assert.ok(same > 10, `${same}`)
-      assert.equal(faults(), 0)
+      assert.equal(internalErrors(), 0)
     })
   }
 }

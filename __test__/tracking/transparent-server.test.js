@@ -19,7 +19,7 @@ const express4 = require('express4')
 const inject = require('light-my-request')
 const mocks = require('node-mocks-http')
 const plimsoll = require('../..')
-const faults = require('../../lib/core/internal-errors.js')
+const internalErrors = require('../../lib/core/internal-errors.js')
 const { serve, request, until } = require('../support/http.js')
 const { wire } = require('../support/uploads.js')
 
@@ -29,7 +29,7 @@ const versions = { 'Express 5': express, 'Express 4': express4 }
 
 function everything() {
   return [
-    plimsoll({ recorder: false, layers: true, async: true, watch: true, audit: true }),
+    plimsoll({ recorder: false, layers: true, async: true, watch: true, largeResponses: true }),
     plimsoll.limit({ limit: LIMIT, budget: '1gb', minRate: 1, inflate: true }),
     plimsoll.shed(),
     plimsoll.scope()
@@ -58,7 +58,7 @@ const held = () => plimsoll.stats().requests.bodyHeldBytes
 test.beforeEach(() => plimsoll.watchListeners())
 test.afterEach(async () => {
   await until(() => inFlight() === 0 && held() === 0, 'every request has ended, and holds nothing of the budget')
-  assert.equal(faults.seen.last, null)
+  assert.equal(internalErrors.seen.last, null)
 })
 
 for (const [version, framework] of Object.entries(versions)) {

@@ -127,7 +127,7 @@ plimsoll.expectCollected(pool, 'the pool')
 // @ts-expect-error: no object
 plimsoll.expectCollected('pool', 'the pool')
 plimsoll({ watch: true })
-plimsoll({ watch: { retained: true, bloat: '500kb', timers: false, streams: true } })
+plimsoll({ watch: { retained: true, largeProperties: '500kb', timers: false, streams: true } })
 // @ts-expect-error: no such watcher
 plimsoll({ watch: { sockets: true } })
 plimsoll.on('finding', ({ kind, route, origin, count }) => console.log(kind, route, origin, count))

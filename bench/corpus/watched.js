@@ -32,7 +32,7 @@ const PAUSE_MS = 400
 const DEADLINE_MS = 60_000
 
 /**
- * Runs one twin under load: `{ findings, found, requests, ms, rounds, faults, output }`, `found` being the requests and milliseconds until a finding was
+ * Runs one twin under load: `{ findings, found, requests, ms, rounds, internalErrors, output }`, `found` being the requests and milliseconds until a finding was
  * there that fits. A leaky one until then; a healthy one for as many requests and as long as its twin took (`atLeast`). With `rounds`, both for
  * the app's whole run at least, with memory behind each round. `enough(findings)` has a leaky one go on for more than a finding that fits.
  */
@@ -73,7 +73,15 @@ async function run(
       if (found === null && fitting.length > 0) found = { requests, ms }
       const done = twin === 'leaky' ? !findable(app) || (found !== null && enough(findings)) : ms >= atLeast.ms
       if ((requests >= least && done) || ms > deadlineMs) {
-        return { findings, found, requests, ms, rounds: seen, faults: stats.faults, output: server.output() }
+        return {
+          findings,
+          found,
+          requests,
+          ms,
+          rounds: seen,
+          internalErrors: stats.internalErrors,
+          output: server.output()
+        }
       }
       if (requests >= Math.max(least, REQUESTS)) await pause(PAUSE_MS)
     }

@@ -13,7 +13,7 @@
 
 const { native } = require('../core/addon.js')
 const { encodingInvalid, encodingUnsupported, overBudget, tooLarge, windowTooLarge } = require('../core/errors.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { atEnd } = require('../request/lifecycle.js')
 const { retryAfterS } = require('./budget.js')
@@ -361,9 +361,9 @@ class Inflating {
   }
 }
 
-/** A fault of the native code's: the body is refused as a corrupt one. */
+/** An internal error of the native decoder: the body is refused as a corrupt one. */
 function broken(error) {
-  faults.report('inflating a body', error)
+  internalErrors.report('inflating a body', error)
   return 'closed'
 }
 

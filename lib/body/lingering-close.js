@@ -13,7 +13,7 @@
 const { constants } = require('node:http2')
 const { Duplex } = require('node:stream')
 const { native } = require('../core/addon.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
 const { atEnd } = require('../request/lifecycle.js')
@@ -254,7 +254,7 @@ function discard(fd) {
   try {
     return native.discard(fd)
   } catch (error) {
-    faults.report('when received bytes were discarded', error)
+    internalErrors.report('when received bytes were discarded', error)
     return UNSUPPORTED
   }
 }
@@ -288,7 +288,7 @@ function unwatch(refused) {
 }
 
 /** Whether bytes still come that the kernel throws away; undefined if this failed. */
-const attend = faults.guarded('when a lingering connection was checked', (refused, now) => {
+const attend = internalErrors.guarded('when a lingering connection was checked', (refused, now) => {
   const { socket, server, answered } = refused
   if (socket.destroyed) {
     unwatch(refused)

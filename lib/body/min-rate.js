@@ -6,7 +6,7 @@
  * who trickles runs out. Time in which the app does not read is not the client's. One timer looks at all of them.
  */
 
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
 const tap = require('./tap.js')
@@ -42,7 +42,7 @@ function watch(req, res, rate, slow) {
 }
 
 /** One body at a time: one that cannot be measured holds up no other. */
-const judge = faults.guarded('when the rate of a body was measured', (body, passed) => {
+const judge = internalErrors.guarded('when the rate of a body was measured', (body, passed) => {
   const progress = tap.progress(body.req, body.res)
   const { graceMs } = body.rate
   const bytes = wanted(body.rate, progress.reserved)

@@ -10,7 +10,7 @@
  * late hangs), or without a listener (an uncaught exception); `'end'` (the body looks whole).
  */
 
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const { atEnd, isOver } = require('../request/lifecycle.js')
 const linger = require('./lingering-close.js')
 const tap = require('./tap.js')
@@ -100,7 +100,7 @@ function conclude(req, res, error, told) {
 }
 
 /** An app may have replaced the functions of its response. */
-const concludeLater = faults.guarded('when a refused body was answered', conclude)
+const concludeLater = internalErrors.guarded('when a refused body was answered', conclude)
 
 function answer(req, res, error) {
   for (const name of STALE) res.removeHeader(name)

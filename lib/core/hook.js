@@ -5,7 +5,7 @@
  * what cannot be used or returns a promise is an internal error, which is counted and reported once; the fallback holds instead.
  */
 
-const faults = require('./internal-errors.js')
+const internalErrors = require('./internal-errors.js')
 const options = require('./options.js')
 
 /**
@@ -24,7 +24,7 @@ function hook(name, call, check, fallback) {
       }
       return check(result)
     } catch (error) {
-      faults.report(`in the function of ${name}`, error)
+      internalErrors.report(`in the function of ${name}`, error)
       return fallback
     }
   }

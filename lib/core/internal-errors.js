@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * Faults of plimsoll's own: counted, reported once a place, swallowed. The user's server must not feel them.
+ * Internal errors of Plimsoll: each is counted and swallowed, and the first of each place is reported. The user's server must not feel them.
  */
 
 const { native } = require('./addon.js')
@@ -18,15 +18,15 @@ function report(where, error) {
   seen.count += 1
   seen.last = detail
   try {
-    native?.fault(detail.slice(0, 270))
+    native?.internalError(detail.slice(0, 270))
   } catch {
     // The addon may be what fails.
   }
   if (reported.has(where)) return
   reported.add(where)
-  const message = `plimsoll: internal fault ${detail}`
+  const message = `plimsoll: internal error ${detail}`
   if (log !== null) log.error(message)
-  else process.emitWarning(message, { code: 'PLIMSOLL_FAULT' })
+  else process.emitWarning(message, { code: 'PLIMSOLL_INTERNAL_ERROR' })
 }
 
 /**

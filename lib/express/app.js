@@ -6,7 +6,7 @@
  */
 
 const { passive } = require('../core/addon.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const { study, attempt } = require('./layer-pattern.js')
 const { pathname } = require('./request-path.js')
 
@@ -90,7 +90,7 @@ function learn(layer, above, below) {
     describe(layer).app = app
     prepare(app)
   } catch (error) {
-    faults.report('when a mounted app was learned', error)
+    internalErrors.report('when a mounted app was learned', error)
   }
 }
 

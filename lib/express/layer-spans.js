@@ -11,7 +11,7 @@
 const { native } = require('../core/addon.js')
 const { LIB } = require('../core/folders.js')
 const { definitionOf, nameOf, scriptOf, unwrapped } = require('../core/function-info.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const spans = require('../request/async-spans.js')
 
 /** What `spanOpen` takes apart again: handle + layer × 2³¹. */
@@ -84,7 +84,7 @@ function idOf(handle) {
       const name = nameOf(inner) || nameOf(handle)
       if (!isOurs(inner, name)) id = native.layer(name || '(anonymous)', definitionOf(inner))
     } catch (error) {
-      faults.report('when a layer was looked at', error)
+      internalErrors.report('when a layer was looked at', error)
     }
     ids.set(handle, id)
   }

@@ -8,7 +8,7 @@
  * use for, and of the other routes only the first that matches is found.
  */
 
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const { describe, handles, match, pathOf } = require('./app.js')
 const { hostOf, search } = require('./route-tree.js')
 // It wraps the layers of an app that `hostOf` meets.
@@ -36,7 +36,7 @@ function routesBy(isOfUse) {
       })
       return found
     } catch (error) {
-      faults.report('when the routes of a path were searched', error)
+      internalErrors.report('when the routes of a path were searched', error)
       return []
     }
   }

@@ -22,7 +22,7 @@
  * (breaks other instrumentations); patching `use` (mounts are made before the first request).
  */
 
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const { anyLifeOf } = require('../request/lifecycle.js')
 const express = require('./app.js')
 const foreign = require('./other-frameworks.js')
@@ -95,7 +95,7 @@ function observe(life, onRoute = unheard) {
     }
     if (life.trace.named !== null) tell(life.trace, life.trace.named)
   } catch (error) {
-    fault(error)
+    internalError(error)
   }
 }
 
@@ -131,7 +131,7 @@ function current(req) {
     if (trace.last !== null && trace.life.res.statusCode !== NOT_FOUND) return trace.last
     return entry === UNMATCHED && hostOf(req) === null ? foreign.entryOf(req, trace.life) : entry
   } catch (error) {
-    fault(error)
+    internalError(error)
     return UNMATCHED
   }
 }
@@ -172,7 +172,7 @@ function predict(req) {
     const place = route || likely
     return place === null ? UNMATCHED : place.entry
   } catch (error) {
-    fault(error)
+    internalError(error)
     return UNMATCHED
   }
 }
@@ -184,7 +184,7 @@ function routeOf(req) {
     const found = entry === UNMATCHED ? predict(req) : entry
     return found === UNMATCHED ? null : found.label
   } catch (error) {
-    faults.report('when a route was looked for', error)
+    internalErrors.report('when a route was looked for', error)
     return null
   }
 }
@@ -238,7 +238,7 @@ function enter(trace, layer, req, next) {
     if (trace.place === null && trace.base === '') trace.place = hostOf(req)
     return kind === ROUTE ? enterRouteLayer(trace, layer, req, next) : enterMountLayer(trace, layer, req, next)
   } catch (error) {
-    fault(error)
+    internalError(error)
     trace.entry = UNMATCHED
     return next
   }
@@ -362,12 +362,12 @@ function tell(trace, entry) {
   try {
     trace.onRoute(trace.life, entry)
   } catch (error) {
-    fault(error)
+    internalError(error)
   }
 }
 
-function fault(error) {
-  faults.report('when a route was followed', error)
+function internalError(error) {
+  internalErrors.report('when a route was followed', error)
 }
 
 /** From here on layers run through `other.request` and `other.error`, which get the life of each request as well. */

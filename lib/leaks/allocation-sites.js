@@ -8,7 +8,7 @@
 const { native } = require('../core/addon.js')
 const describe = require('../core/describe.js')
 const { definitionOf, unwrapped } = require('../core/function-info.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const routes = require('../express/route-tracker.js')
 const { Profiler } = require('./heap-profiler.js')
 
@@ -41,7 +41,7 @@ function turn() {
     else if (step === PROFILE) timed(() => profile(false))
     else if (step === STOP) drop()
   } catch (error) {
-    faults.report('when allocation sites were looked for', error)
+    internalErrors.report('when allocation sites were looked for', error)
     drop()
     native.siteFailed(describe.message(error))
   }
@@ -60,7 +60,7 @@ function start() {
 function callers() {
   if (!profile(true)) return
   state.profiler.sample(SAMPLING_INTERVAL)
-  state.timer = setInterval(faults.guarded('when a profile was looked for', turn), LOOK_MS)
+  state.timer = setInterval(internalErrors.guarded('when a profile was looked for', turn), LOOK_MS)
   state.timer.unref()
 }
 
@@ -118,7 +118,7 @@ function routed(life, label) {
     passed.delete(life)
     for (const { handle } of life.req.route?.stack ?? []) handles(handle, life, label)
   } catch (error) {
-    faults.report('when the handlers of a route were looked at', error)
+    internalErrors.report('when the handlers of a route were looked at', error)
   }
 }
 

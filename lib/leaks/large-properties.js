@@ -9,7 +9,7 @@
  */
 
 const { definitionOf, nameOf, unwrapped } = require('../core/function-info.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const routes = require('../express/route-tracker.js')
 const { find } = require('../recorder/findings.js')
 const { sizeOf } = require('./object-size.js')
@@ -112,7 +112,7 @@ function start(bytes) {
       sample.look(life)
       sample.running = layer.handle
     } catch (error) {
-      faults.report('when a layer was looked at', error)
+      internalErrors.report('when a layer was looked at', error)
     }
   })
   owners.onPart(owner => {
@@ -122,7 +122,7 @@ function start(bytes) {
     try {
       weigh(sample, life, title)
     } catch (error) {
-      faults.report('when a request was sized', error)
+      internalErrors.report('when a request was sized', error)
     }
   })
 }
@@ -153,7 +153,7 @@ function report(title, path, bytes, setter) {
   const inner = setter === null ? null : unwrapped(setter)
   const by = inner === null ? '' : `, set by ${nameOf(inner) || '(anonymous)'}`
   find({
-    kind: 'bloat',
+    kind: 'large-property',
     route: title,
     origin: (inner === null ? '' : definitionOf(inner)) || undefined,
     severity: 'warning',

@@ -7,7 +7,7 @@
 
 const { FRAMES, take } = require('../core/call-site.js')
 const { placeOfCode } = require('../core/function-info.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const { handlerOf, routeOf } = require('../express/route-tracker.js')
 const { find } = require('../recorder/findings.js')
 
@@ -61,7 +61,7 @@ function note(life, bytes) {
         'Stream it (pipeline from the source into res), or send it in pages'
     })
   } catch (error) {
-    faults.report('when a response was looked at', error)
+    internalErrors.report('when a response was looked at', error)
   }
 }
 

@@ -11,7 +11,7 @@ const path = require('node:path')
 const { native } = require('../core/addon.js')
 const describe = require('../core/describe.js')
 const { ROOT } = require('../core/folders.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const snapshots = require('../heap/take-snapshot.js')
 
 /** What reads snapshots: `plimsoll heap`. */
@@ -30,12 +30,12 @@ function turn(settings) {
     state.busy = true
     take(settings)
       .catch(error => native.pathFailed(reasonOf(error)))
-      .catch(error => faults.report('when a snapshot of a leak failed', error))
+      .catch(error => internalErrors.report('when a snapshot of a leak failed', error))
       .finally(() => {
         state.busy = false
       })
   } catch (error) {
-    faults.report('when what a leak is was looked for', error)
+    internalErrors.report('when what a leak is was looked for', error)
   }
 }
 

@@ -16,7 +16,7 @@ const origins = require('../core/call-site.js')
 const describe = require('../core/describe.js')
 const { LIB } = require('../core/folders.js')
 const { originOf, placeOfCode } = require('../core/function-info.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const { warn } = require('../core/logger.js')
 const options = require('../core/options.js')
 const { find } = require('../recorder/findings.js')
@@ -264,7 +264,7 @@ function guarded(work) {
   try {
     work()
   } catch (error) {
-    faults.report('when a listener was looked at', error)
+    internalErrors.report('when a listener was looked at', error)
   }
 }
 

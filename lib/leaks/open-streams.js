@@ -11,7 +11,7 @@ const fs = require('node:fs')
 const { IncomingMessage } = require('node:http')
 const origins = require('../core/call-site.js')
 const { placeOfCode } = require('../core/function-info.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const { outside } = require('../core/outside-requests.js')
 const { find } = require('../recorder/findings.js')
 const owners = require('./request-owner.js')
@@ -59,7 +59,7 @@ function describe(source) {
   return source instanceof fs.ReadStream ? 'a file' : "an upstream's answer"
 }
 
-const check = faults.guarded('when a stream was looked at', ({ source, done, what, origin, title }) => {
+const check = internalErrors.guarded('when a stream was looked at', ({ source, done, what, origin, title }) => {
   const open = source.deref()
   // One that is piped elsewhere too goes on.
   if (done || (open !== undefined && (isDone(open) || pipesOf(open) > 0))) return
@@ -106,7 +106,7 @@ function start() {
         if (owner.life === null || !(source instanceof fs.ReadStream || source instanceof IncomingMessage)) return
         if (source !== owner.life.req) owner.hold(new Piped(source, res, origins.take()))
       } catch (error) {
-        faults.report('when a stream was piped', error)
+        internalErrors.report('when a stream was piped', error)
       }
     })
   })

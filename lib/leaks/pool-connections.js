@@ -12,7 +12,7 @@ const { AsyncLocalStorage } = require('node:async_hooks')
 const { passive } = require('../core/addon.js')
 const origins = require('../core/call-site.js')
 const { placeOfCode } = require('../core/function-info.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
 const { find } = require('../recorder/findings.js')
@@ -75,7 +75,7 @@ class Watch {
       const caller = callers.getStore() ?? null
       return new Checkout(this, owner, caller, caller === null ? origins.take(this.asked, FRAMES) : null)
     } catch (error) {
-      faults.report('when a connection was asked for', error)
+      internalErrors.report('when a connection was asked for', error)
       return undefined
     }
   }
@@ -112,7 +112,7 @@ class Checkout {
       this.watch.out.set(connection, this)
       if (this.owner.life === null) this.wait()
     } catch (error) {
-      faults.report('when a connection was taken', error)
+      internalErrors.report('when a connection was taken', error)
     }
   }
 
@@ -153,7 +153,7 @@ class Checkout {
       this.end()
       watch.kind.reclaim(watch.pool, connection)
     } catch (error) {
-      faults.report('when a connection was looked for', error)
+      internalErrors.report('when a connection was looked for', error)
     }
   }
 

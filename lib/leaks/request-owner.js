@@ -11,7 +11,7 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks')
 const channel = require('node:diagnostics_channel')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const routes = require('../express/route-tracker.js')
 const { begin, meetAll } = require('../request/lifecycle.js')
 
@@ -73,7 +73,7 @@ function start() {
     try {
       storage.enterWith(meet(request, response))
     } catch (error) {
-      faults.report('when a request came', error)
+      internalErrors.report('when a request came', error)
     }
   })
 }
@@ -119,7 +119,7 @@ function outlive(things, owner) {
     try {
       if (!thing.done) thing.outlives(owner)
     } catch (error) {
-      faults.report('when something outlived its request', error)
+      internalErrors.report('when something outlived its request', error)
     }
   }
   owner.handler = null

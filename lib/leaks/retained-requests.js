@@ -11,7 +11,7 @@
 const { native } = require('../core/addon.js')
 const origins = require('../core/call-site.js')
 const { definitionOf, unwrapped } = require('../core/function-info.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
 const { find } = require('../recorder/findings.js')
@@ -78,7 +78,9 @@ function watch(object, { title, place = null, label = null }) {
   const handle = native.weakHold(object)
   if (handle === null) return false
   waiting.push({ handle, title, place, label, at: performance.now(), majors: native.majorCollections(), tally: null })
-  timer ??= outside(() => setInterval(faults.guarded('when ended requests were looked at', judgeAll), LOOK_MS).unref())
+  timer ??= outside(() =>
+    setInterval(internalErrors.guarded('when ended requests were looked at', judgeAll), LOOK_MS).unref()
+  )
   return true
 }
 

@@ -13,7 +13,7 @@ const timers = require('node:timers')
 const { promisify } = require('node:util')
 const origins = require('../core/call-site.js')
 const { placeOfCode } = require('../core/function-info.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const { Tallies } = require('./growth-tally.js')
 const owners = require('./request-owner.js')
 
@@ -91,7 +91,7 @@ function wrap(name, talliesOf) {
         const owner = owners.current()
         if (owner !== undefined) owner.hold(new Armed(timer, tallies, origins.take(wrapped)))
       } catch (error) {
-        faults.report('when a timer was made', error)
+        internalErrors.report('when a timer was made', error)
       }
       return timer
     }

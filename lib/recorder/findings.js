@@ -6,7 +6,7 @@
  */
 
 const channels = require('../core/diagnostics.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 
 /** As many as the record has room for beside leaks (FINDINGS_MAX less LEAKS_MAX in src/recorder/layout.rs). */
@@ -46,7 +46,7 @@ function find(finding, times = 1) {
     tell(message)
     if (channels.finding.hasSubscribers) channels.finding.publish(message)
   } catch (error) {
-    faults.report('when something was found', error)
+    internalErrors.report('when something was found', error)
   }
 }
 
@@ -79,7 +79,7 @@ function tell(message) {
     try {
       listener(message)
     } catch (error) {
-      faults.report("in a listener of 'finding'", error)
+      internalErrors.report("in a listener of 'finding'", error)
     }
   }
 }

@@ -51,7 +51,7 @@ function defaults() {
     stats: undefined,
     async: 'sampled',
     layers: false,
-    auditOver: null,
+    largeResponseOver: null,
     snapshotSignal: null,
     nearLimit: DEFAULT_RESERVE,
     leaks: DEFAULTS,

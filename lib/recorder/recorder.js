@@ -13,7 +13,7 @@ const { isMainThread, threadId } = require('node:worker_threads')
 const { announceMissingBinary, native, reason } = require('../core/addon.js')
 const describe = require('../core/describe.js')
 const channels = require('../core/diagnostics.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const { warn } = require('../core/logger.js')
 const { outside } = require('../core/outside-requests.js')
 const spans = require('../request/async-spans.js')
@@ -73,21 +73,21 @@ function start(settings = defaults()) {
   try {
     begin(settings)
   } catch (error) {
-    faults.report('at the start', error)
+    internalErrors.report('at the start', error)
     state.started = {}
   }
   return true
 }
 
-function comparable({ name, paths, recorder, stats, async, layers, nearLimit, leaks, auditOver, snapshotSignal }) {
-  return { name, paths, recorder, stats, async, layers, nearLimit, leaks, auditOver, snapshotSignal }
+function comparable({ name, paths, recorder, stats, async, layers, nearLimit, leaks, largeResponseOver, snapshotSignal }) {
+  return { name, paths, recorder, stats, async, layers, nearLimit, leaks, largeResponseOver, snapshotSignal }
 }
 
 function begin(settings) {
   state.settings = settings
   const ignored = probe.warning()
   if (ignored !== null) warn(settings.log, `plimsoll: ${ignored}`, 'PLIMSOLL_OPTIONS')
-  if (settings.log) faults.logTo(settings.log)
+  if (settings.log) internalErrors.logTo(settings.log)
   state.started = native.start({
     name: settings.name,
     dir: settings.recorder.dir,
@@ -118,7 +118,7 @@ function begin(settings) {
   outside(keepTime)
   sayLastWords()
   // Most listen in the same turn.
-  setImmediate(faults.guarded('when the process was examined', look)).unref()
+  setImmediate(internalErrors.guarded('when the process was examined', look)).unref()
 }
 
 /** From when it serves, the process is a server: then it reports how the last one ended. */
@@ -162,7 +162,7 @@ function standsTheTest() {
 /** In the place of V8's own callbacks, for `shed()`: a little late, and what was allocated since is in the figure. */
 function watchCollections() {
   const observer = new PerformanceObserver(
-    faults.guarded('when collections were counted', list => {
+    internalErrors.guarded('when collections were counted', list => {
       const major = list.getEntries().some(entry => entry.detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR)
       native.collected(major, v8.getHeapStatistics().used_heap_size)
     })
@@ -173,7 +173,7 @@ function watchCollections() {
 function keepTime() {
   let last = performance.now()
   let utilization = performance.eventLoopUtilization()
-  const ticked = faults.guarded('at a tick', tick)
+  const ticked = internalErrors.guarded('at a tick', tick)
   const timer = setInterval(() => {
     const now = performance.now()
     const current = performance.eventLoopUtilization()
@@ -201,7 +201,7 @@ function onTick(ticked) {
 }
 
 let looking = false
-const late = faults.guarded('at a look at the event loop', lagMs => {
+const late = internalErrors.guarded('at a look at the event loop', lagMs => {
   native.late(lagMs)
   lookAgain()
 })
@@ -223,7 +223,7 @@ function announce() {
   try {
     channels.announce(native, heard)
   } catch (error) {
-    faults.report('when something was announced', error)
+    internalErrors.report('when something was announced', error)
   }
 }
 
@@ -241,7 +241,7 @@ function sayLastWords() {
   let uncaught = null
   process.on(
     'uncaughtExceptionMonitor',
-    faults.guarded('at an uncaught exception', (error, origin) => {
+    internalErrors.guarded('at an uncaught exception', (error, origin) => {
       // The message may hold what belongs to a user: name, code and place are enough to find it.
       const frame = describe.frame(error)
       uncaught = `${origin}: ${describe.kind(error)}${frame && ` at ${frame}`}`
@@ -252,14 +252,14 @@ function sayLastWords() {
     // libuv has put the default back by now.
     process.on(
       'removeListener',
-      faults.guarded('when a signal lost its handler', name => {
+      internalErrors.guarded('when a signal lost its handler', name => {
         if (STOPS.has(name)) native.recordStops()
       })
     )
   }
   process.on(
     'exit',
-    faults.guarded('at the exit', code => {
+    internalErrors.guarded('at the exit', code => {
       if (!state.serves && serves()) native.served()
       const crashed = uncaught !== null && code !== 0
       const kind = crashed ? 'uncaught-exception' : isMainThread ? 'exit' : 'worker-end'

@@ -17,7 +17,7 @@
 const { AsyncLocalStorage, createHook } = require('node:async_hooks')
 const net = require('node:net')
 const { native } = require('../core/addon.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const pools = require('./pool-callbacks.js')
 
 const ASKER = Symbol('plimsoll.asker')
@@ -62,11 +62,11 @@ function after(asyncId) {
 /** Node ends the process when a hook throws. There is no second try: what failed once would fail at each callback. */
 function failed(error) {
   close()
-  faults.report('in an async hook', error)
+  internalErrors.report('in an async hook', error)
   stopMetering()
 }
 
-const stopMetering = faults.guarded('when asynchronous spans were switched off', () => native.asyncMode('off'))
+const stopMetering = internalErrors.guarded('when asynchronous spans were switched off', () => native.asyncMode('off'))
 
 function open() {
   if (state.open) return

@@ -17,7 +17,7 @@
 
 const channel = require('node:diagnostics_channel')
 const { Duplex } = require('node:stream')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 
 const LIFE = Symbol('plimsoll.life')
 const CONNECTION = Symbol('plimsoll.connection')
@@ -141,7 +141,7 @@ function meet(message) {
     const state = request._readableState
     if (state[LIFE] === undefined) start(request, response, state, socket[CONNECTION] ?? connectionOf(socket))
   } catch (error) {
-    faults.report('when a request came', error)
+    internalErrors.report('when a request came', error)
   }
 }
 
@@ -200,7 +200,7 @@ function call(ended, life) {
   try {
     ended(life.req, life.res, life)
   } catch (error) {
-    faults.report('at the end of a request', error)
+    internalErrors.report('at the end of a request', error)
   }
 }
 

@@ -7,7 +7,7 @@
  */
 
 const describe = require('../core/describe.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const { find } = require('../recorder/findings.js')
 
 class Disposals {
@@ -77,7 +77,7 @@ class Disposals {
     try {
       place = origin() ?? undefined
     } catch (error) {
-      faults.report('when a place was looked for', error)
+      internalErrors.report('when a place was looked for', error)
     }
     find({
       kind: 'disposer',

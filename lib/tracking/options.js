@@ -11,7 +11,7 @@ const { settingsOf: watchedOf } = require('../leaks/index.js')
 const heapOptions = require('../recorder/heap-limit.js')
 const { defaults: defaultsOfRecorder, leaksOf } = require('../recorder/options.js')
 
-const AUDIT_OVER = '1mb'
+const LARGE_RESPONSE = '1mb'
 
 function settingsOf(given) {
   const where = 'plimsoll()'
@@ -25,11 +25,11 @@ function settingsOf(given) {
     'layers',
     'nearLimit',
     'leaks',
-    'audit',
+    'largeResponses',
     'snapshotSignal',
     'watch'
   ]
-  const { name, log, paths, recorder, stats, async, layers, nearLimit, leaks, audit, snapshotSignal, watch } =
+  const { name, log, paths, recorder, stats, async, layers, nearLimit, leaks, largeResponses, snapshotSignal, watch } =
     options.object(where, given, known)
   const defaults = defaultsOfRecorder()
   return {
@@ -43,7 +43,7 @@ function settingsOf(given) {
     layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false]),
     nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit),
     leaks: leaksOf(`${where}'s leaks`, leaks),
-    auditOver: auditOf(`${where}'s audit`, audit),
+    largeResponseOver: largeResponsesOf(`${where}'s largeResponses`, largeResponses),
     snapshotSignal: signalOf(`${where}'s snapshotSignal`, snapshotSignal),
     watched: watchedOf(`${where}'s watch`, watch)
   }
@@ -58,11 +58,11 @@ function signalOf(where, given) {
 }
 
 /** From this size on a response in one piece is reported; null: none is. */
-function auditOf(where, given) {
+function largeResponsesOf(where, given) {
   if (given === undefined || given === false) return null
   if (given !== true && !options.isObject(given))
     options.fail(where, given, "true, false or an object like { over: '1mb' }")
-  const { over = AUDIT_OVER } = options.object(where, given === true ? undefined : given, ['over'])
+  const { over = LARGE_RESPONSE } = options.object(where, given === true ? undefined : given, ['over'])
   return options.size(`${where}.over`, over)
 }
 

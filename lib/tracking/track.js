@@ -3,13 +3,13 @@
 const { METHODS } = require('node:http')
 const tap = require('../body/tap.js')
 const { native, passive } = require('../core/addon.js')
-const faults = require('../core/internal-errors.js')
+const internalErrors = require('../core/internal-errors.js')
 const layers = require('../express/layer-spans.js')
 const routes = require('../express/route-tracker.js')
 const { onSignal } = require('../heap/take-snapshot.js')
 const sites = require('../leaks/allocation-sites.js')
 const watching = require('../leaks/index.js')
-const { watch: auditResponse } = require('../leaks/large-responses.js')
+const { watch: watchResponse } = require('../leaks/large-responses.js')
 const leakSnapshots = require('../leaks/leak-snapshots.js')
 const owners = require('../leaks/request-owner.js')
 const runtime = require('../recorder/recorder.js')
@@ -71,11 +71,11 @@ function enter(req, res) {
     routes.observe(life, routed)
     owners.enter(life)
     if (tap.announcedLength(req, life.headers)) tap.watch(req, res, life.slot)
-    const { auditOver } = runtime.state.settings
-    if (auditOver !== null) auditResponse(life, auditOver)
+    const { largeResponseOver } = runtime.state.settings
+    if (largeResponseOver !== null) watchResponse(life, largeResponseOver)
     return life
   } catch (error) {
-    faults.report('when a request entered', error)
+    internalErrors.report('when a request entered', error)
     return null
   }
 }
@@ -86,7 +86,7 @@ function leave(life) {
     if (!runtime.state.exact) native.supply(runtime.heapFigures())
     native.settle(life.slot)
   } catch (error) {
-    faults.report('when a request was settled', error)
+    internalErrors.report('when a request was settled', error)
   }
   settled(life)
 }

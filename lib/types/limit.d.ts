@@ -35,7 +35,7 @@ export interface LimitOptions {
    */
   routes?: { [route: string]: Limits }
   /**
-   * What holds where a function throws or returns no size; that is counted as a fault and reported once. Only beside a function.
+   * What holds where a function throws or returns no size; that is counted as an internal error and reported once. Only beside a function.
    * Default: 0, every body is refused.
    */
   fallback?: Size

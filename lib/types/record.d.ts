@@ -79,7 +79,7 @@ export interface Collection {
 export interface RecordEvent {
   at: number
   /**
-   * `start`, `exit`, `uncaught-exception`, `limit`, `shed`, `blocked`, `near-limit`, `stats-file`, `recorder`, `last-death`, `trim`, `fault`.
+   * `start`, `exit`, `uncaught-exception`, `limit`, `shed`, `blocked`, `near-limit`, `stats-file`, `recorder`, `last-death`, `trim`, `internal-error`.
    */
   type: string
   route: string | null
@@ -169,8 +169,8 @@ export interface Record {
   routes: RouteStats[]
   /** Oldest first. */
   events: RecordEvent[]
-  /** Faults of plimsoll's own that it swallowed. */
-  faults: number
+  /** Internal errors of Plimsoll that it caught. */
+  internalErrors: number
   /** What plimsoll has evidence of; at most 128, 16 of which are for leaks; what does not fit is `(other)`. */
   findings: Finding[]
   trend: Trends

@@ -24,12 +24,12 @@ export interface ShedOptions {
   native?: readonly [lower: Size, upper: Size] | false
   /**
    * Paths of the whole URL that are never refused, or a function that tells. One that throws exempts nothing; it is counted as
-   * a fault and reported once. Default: `['/healthz', '/livez', '/readyz', '/health', '/metrics']`.
+   * an internal error and reported once. Default: `['/healthz', '/livez', '/readyz', '/health', '/metrics']`.
    */
   exempt?: string | readonly string[] | ((req: IncomingMessage) => boolean)
   /**
    * A request's priority, for all or by a function. It is called under pressure only; what throws or returns anything else
-   * makes a normal request, is counted as a fault and reported once. Default: `'normal'`.
+   * makes a normal request, is counted as an internal error and reported once. Default: `'normal'`.
    */
   priority?: Priority | ((req: IncomingMessage) => Priority)
   /** Bounds of `Retry-After` in seconds; each refusal draws one. Default: `[1, 5]`. */

@@ -241,7 +241,7 @@ export interface Stats {
   routes: RouteStats[]
   /**
    * `heap-limit`: V8's limit and the container's do not fit each other; the advice names the flag to set. The other kinds are of what
-   * is asked for: `large-response`, `disposer`, `unclosed`, `listener`, `timer`, `stream`, `retained`, `bloat`; and `leak`: memory grows with
+   * is asked for: `large-response`, `disposer`, `unclosed`, `listener`, `timer`, `stream`, `retained`, `large-property`; and `leak`: memory grows with
    * requests, as {@link Stats.trend} has it.
    */
   findings: Finding[]
@@ -253,8 +253,8 @@ export interface Stats {
     /** Its size, which never changes; 0 without a binary. */
     bytes: number
   }
-  /** Faults of plimsoll's own that it swallowed. Anything but 0 is a bug worth reporting. */
-  faults?: number
+  /** Internal errors of Plimsoll that it caught. Anything but 0 is a bug worth reporting. */
+  internalErrors?: number
 }
 
 export interface Pressure {

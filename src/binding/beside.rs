@@ -22,7 +22,7 @@ pub fn beside<'env, T: ToNapiValue + Send + 'static>(
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(made)) => deferred.resolve(Box::new(move |_| Ok(made))),
             Ok(Err(reason)) => deferred.reject(Error::from_reason(reason)),
-            Err(_) => deferred.reject(Error::from_reason("plimsoll: internal fault: the thread panicked")),
+            Err(_) => deferred.reject(Error::from_reason("plimsoll: internal error: the thread panicked")),
         }
     };
     Builder::new()

@@ -264,7 +264,7 @@ impl Environment {
         };
         let sampler = Sampler::start(Arc::clone(recorder.map()), ledger.last_tick(), each_turn, on_unblocked);
         if let Err(error) = &sampler {
-            ledger.writer().event(EventKind::Fault, None, &format!("no sampler thread: {error}"));
+            ledger.writer().event(EventKind::InternalError, None, &format!("no sampler thread: {error}"));
         }
         let (report, reports) = channel();
         let stats = options.stats.and_then(|stats| {
@@ -548,16 +548,16 @@ pub fn record_stops() {
 #[napi(catch_unwind)]
 pub fn event(kind: String, route: Option<String>, detail: String) {
     with(|environment| {
-        let kind = EventKind::from_name(&kind).unwrap_or(EventKind::Fault);
+        let kind = EventKind::from_name(&kind).unwrap_or(EventKind::InternalError);
         environment.ledger.writer().event(kind, route.as_deref(), &detail);
     });
 }
 
-/// Counts a fault of plimsoll's own that was swallowed.
+/// Counts an internal error.
 #[napi(catch_unwind)]
-pub fn fault(detail: String) {
+pub fn internal_error(detail: String) {
     with(|environment| {
-        environment.ledger.writer().fault();
-        environment.ledger.writer().event(EventKind::Fault, None, &detail);
+        environment.ledger.writer().internal_error();
+        environment.ledger.writer().event(EventKind::InternalError, None, &detail);
     });
 }

@@ -1,7 +1,7 @@
 //! What JavaScript can call: the only module that says `napi`.
 //!
 //! Each environment (the main thread, each worker) has state of its own, held by the thread that runs it and taken down by the
-//! environment's cleanup hook. Every function catches panics: a fault of ours becomes a JS error, never the end of the server.
+//! environment's cleanup hook. Every function catches panics: an internal error becomes a JS error, never the end of the server.
 
 mod beside;
 mod body;

@@ -40,8 +40,8 @@ pub struct Pressure {
     /// Why no reserve would be granted.
     pub reason: Option<String>,
     grants: Rc<RefCell<Vec<Grant>>>,
-    /// Faults of the callback that were reported.
-    faults: u64,
+    /// Internal errors of the callback that were reported.
+    internal_errors: u64,
 }
 
 impl Pressure {
@@ -56,7 +56,7 @@ impl Pressure {
             near_limit: None,
             reason: options.no_reserve.clone(),
             grants: Rc::default(),
-            faults: 0,
+            internal_errors: 0,
         }
     }
 
@@ -99,10 +99,10 @@ impl Pressure {
         self.near_limit.as_ref().map(NearLimit::reserve)
     }
 
-    /// Faults swallowed near the limit since the last time.
-    fn new_faults(&mut self) -> u64 {
-        let faults = self.near_limit.as_ref().map_or(0, NearLimit::faults);
-        faults - std::mem::replace(&mut self.faults, faults).min(faults)
+    /// Internal errors near the limit since the last time.
+    fn new_internal_errors(&mut self) -> u64 {
+        let internal_errors = self.near_limit.as_ref().map_or(0, NearLimit::internal_errors);
+        internal_errors - std::mem::replace(&mut self.internal_errors, internal_errors).min(internal_errors)
     }
 
     /// Takes the reserve back once there is room. Not within a collection.
@@ -123,8 +123,8 @@ pub fn ticked(environment: &mut Environment, delay_ms: f64) {
         environment.ledger.meter().reduce_memory();
     }
     environment.pressure.restore();
-    for _ in 0..environment.pressure.new_faults() {
-        environment.ledger.writer().fault();
+    for _ in 0..environment.pressure.new_internal_errors() {
+        environment.ledger.writer().internal_error();
     }
 }
 

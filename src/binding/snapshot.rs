@@ -227,7 +227,7 @@ pub fn snapshot_quiet_end() -> Option<SnapshotEnd> {
         Ok(end) => Some(end),
         Err(TryRecvError::Empty) => None,
         Err(TryRecvError::Disconnected) => {
-            let failure = Some("internal fault: the thread panicked".to_owned());
+            let failure = Some("internal error: the thread panicked".to_owned());
             Some(SnapshotEnd { bytes: None, failure, may_pass: false })
         }
     }

@@ -32,7 +32,7 @@ struct Stats<'a> {
     findings: Vec<Finding>,
     trend: &'a Trends,
     recorder: Recorder<'a>,
-    faults: u64,
+    internal_errors: u64,
 }
 
 #[derive(Serialize)]
@@ -222,7 +222,7 @@ pub fn stats<'a>(record: &'a Record, own: Own<'a>) -> impl Serialize + use<'a> {
         findings: findings(record),
         trend: &record.trend,
         recorder: Recorder { path: record.path.as_deref(), bytes: FILE_BYTES },
-        faults: record.faults,
+        internal_errors: record.internal_errors,
     }
 }
 

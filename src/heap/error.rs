@@ -23,8 +23,8 @@ pub enum Error {
     #[error("these were numbered by two processes, so the earlier one must be read twice, which a stream cannot be")]
     NotTwice,
     /// A thread panicked or could not be started.
-    #[error("internal fault: {0}")]
-    Fault(&'static str),
+    #[error("internal error: {0}")]
+    Internal(&'static str),
 }
 
 pub type Result<T> = std::result::Result<T, Error>;

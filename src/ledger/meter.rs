@@ -63,9 +63,9 @@ impl Meter {
     }
 
     /// Panics that the probe has swallowed inside collections.
-    pub fn faults(&self) -> u64 {
+    pub fn internal_errors(&self) -> u64 {
         match self {
-            Self::Exact { probe, .. } => probe.faults(),
+            Self::Exact { probe, .. } => probe.internal_errors(),
             Self::Supplied { .. } => 0,
         }
     }

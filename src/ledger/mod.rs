@@ -111,8 +111,8 @@ pub struct Ledger {
     paths: PathMode,
     limit_event: Option<Instant>,
     shed_event: Option<Instant>,
-    /// Faults of the meter that were reported.
-    meter_faults: u64,
+    /// Internal errors of the meter that were reported.
+    meter_errors: u64,
 }
 
 impl Ledger {
@@ -142,7 +142,7 @@ impl Ledger {
             paths,
             limit_event: None,
             shed_event: None,
-            meter_faults: 0,
+            meter_errors: 0,
         }
     }
 
@@ -419,30 +419,30 @@ impl Ledger {
         self.publish(&reading);
         self.last_tick.set(Instant::now());
         self.writer.loop_tick(epoch_ms(), lag_ns, utilization);
-        self.report_meter_faults();
+        self.report_meter_errors();
     }
 
     /// What was swallowed inside a collection could not be reported there. Each is counted, the first is an event.
-    fn report_meter_faults(&mut self) {
-        let faults = self.meter.faults();
-        for fault in self.meter_faults..faults {
-            self.writer.fault();
-            if fault == 0 {
+    fn report_meter_errors(&mut self) {
+        let internal_errors = self.meter.internal_errors();
+        for error in self.meter_errors..internal_errors {
+            self.writer.internal_error();
+            if error == 0 {
                 self.writer.event(
-                    EventKind::Fault,
+                    EventKind::InternalError,
                     None,
                     "the heap probe failed inside a collection; its figures may be off",
                 );
             }
         }
-        self.meter_faults = faults;
+        self.meter_errors = internal_errors;
     }
 
     /// The exact probe did not stand a test: goes on without it.
     pub fn distrust(&mut self, figures: HeapFigures) {
-        self.report_meter_faults();
+        self.report_meter_errors();
         self.meter = Meter::supplied();
-        self.meter_faults = 0;
+        self.meter_errors = 0;
         self.meter.supply(figures);
         self.mark = self.meter.read();
         self.writer.exact(false);

@@ -125,8 +125,8 @@ pub mod gauge {
     /// Next row of each ring, counted since the start (the row is this modulo the ring's length).
     pub const GC_NEXT: usize = G + 24;
     pub const EVENTS_NEXT: usize = G + 25;
-    /// Internal faults of plimsoll that were swallowed.
-    pub const FAULTS: usize = G + 26;
+    /// Internal errors of Plimsoll that were caught.
+    pub const INTERNAL_ERRORS: usize = G + 26;
     pub const HEAP_EXECUTABLE: usize = G + 27;
     pub const HEAP_PHYSICAL: usize = G + 28;
     pub const BODY_BYTES: usize = G + 29;

@@ -426,7 +426,7 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
                 at: Some(head[gauge::NEAR_LIMIT_AT]).filter(|at| *at > 0),
             },
             gc,
-            faults: head[gauge::FAULTS],
+            internal_errors: head[gauge::INTERNAL_ERRORS],
             ..Record::default()
         })
     }

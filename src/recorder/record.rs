@@ -60,7 +60,7 @@ pub struct Record {
     pub routes: Vec<RouteStats>,
     /// Oldest first.
     pub events: Vec<Event>,
-    pub faults: u64,
+    pub internal_errors: u64,
     pub findings: Vec<Finding>,
     pub trend: Trends,
 }

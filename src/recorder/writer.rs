@@ -330,8 +330,8 @@ impl Writer {
         self.add_gauge(gauge::BODY_BYTES, bytes);
     }
 
-    pub fn fault(&self) {
-        self.add_gauge(gauge::FAULTS, 1);
+    pub fn internal_error(&self) {
+        self.add_gauge(gauge::INTERNAL_ERRORS, 1);
     }
 
     pub fn in_flight(&self, count: usize) {

@@ -87,8 +87,11 @@ impl Page<'_> {
             let mirrored = if record.mirrored { " (a copy, at most 250 ms old)" } else { "" };
             self.fact("record", &format!("{}{mirrored}", options.look.plain(path)))?;
         }
-        if record.faults > 0 {
-            self.fact("faults", &format!("{} within plimsoll, kept from the application", count(record.faults)))?;
+        if record.internal_errors > 0 {
+            self.fact(
+                "errors",
+                &format!("{} of Plimsoll, caught before they reached the application", count(record.internal_errors)),
+            )?;
         }
         Ok(())
     }

@@ -295,7 +295,7 @@ proptest! {
         (record.name, record.script, record.node_version, record.platform) = (text(0), text(1), text(2), text(3));
         record.path = Some(text(4));
         (record.heap.used_bytes, record.heap.allocated_bytes, record.process.rss_bytes) = (numbers[0], numbers[1], numbers[2]);
-        (record.requests.total, record.faults, record.started_at) = (numbers[3], numbers[4], numbers[5]);
+        (record.requests.total, record.internal_errors, record.started_at) = (numbers[3], numbers[4], numbers[5]);
         record.gc.iter_mut().for_each(|total| (total.count, total.pause_ms) = (numbers[6], numbers[7] as f64));
         for (route, n) in record.routes.iter_mut().zip([5, 6, 7]) {
             (route.route, route.method, route.count) = (text(n), text(n + 1), numbers[8]);

@@ -28,7 +28,7 @@ pub fn fill(families: &mut Families, records: &[Record], options: &Options) {
     }
     // What counts, counts on.
     let counted: Vec<&Record> = records.iter().chain(&options.past).collect();
-    faults(families, &counted);
+    internal_errors(families, &counted);
     cpu_time(families, &counted);
     process(families, &processes);
     surroundings(families, &processes);
@@ -65,9 +65,9 @@ fn recorder(families: &mut Families, records: &[Record], processes: usize) {
     );
 }
 
-fn faults(families: &mut Families, counted: &[&Record]) {
-    let faults = total(counted, |record| record.faults);
-    families.counter("plimsoll_faults_total", faults, "Faults within plimsoll that it kept from the application.");
+fn internal_errors(families: &mut Families, counted: &[&Record]) {
+    let internal_errors = total(counted, |record| record.internal_errors);
+    families.counter("plimsoll_internal_errors_total", internal_errors, "Internal errors of Plimsoll that it caught.");
 }
 
 /// Of each process once; in microseconds.

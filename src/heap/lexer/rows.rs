@@ -47,7 +47,7 @@ pub fn read<P: Part>(cursor: &mut Cursor<'_>, part: P, fields: usize) -> Result<
     let mut found = P::Found::default();
     let mut first: Option<Error> = None;
     for end in ends {
-        match end.unwrap_or(Err(Error::Fault("a thread that reads has panicked"))) {
+        match end.unwrap_or(Err(Error::Internal("a thread that reads has panicked"))) {
             Ok(more) => P::merge(&mut found, more),
             // A row that is wrong comes before the end that was missed because of it.
             Err(error) if first.as_ref().is_none_or(|first| error.offset() < first.offset()) => first = Some(error),

@@ -108,7 +108,7 @@ struct State {
     marking: Cell<bool>,
     depth: Cell<usize>,
     open: [Cell<Option<(Instant, u64)>>; MAX_DEPTH],
-    faults: Cell<u64>,
+    internal_errors: Cell<u64>,
     on_collection: UnsafeCell<OnCollection>,
 }
 
@@ -186,7 +186,7 @@ impl Probe {
             marking: Cell::new(false),
             depth: Cell::new(0),
             open: Default::default(),
-            faults: Cell::new(0),
+            internal_errors: Cell::new(0),
             on_collection: UnsafeCell::new(on_collection),
         });
         let statistics = state.statistics();
@@ -229,8 +229,8 @@ impl Probe {
     }
 
     /// Panics that were swallowed in the callbacks.
-    pub fn faults(&self) -> u64 {
-        self.state.faults.get()
+    pub fn internal_errors(&self) -> u64 {
+        self.state.internal_errors.get()
     }
 }
 
@@ -265,7 +265,7 @@ fn guarded(state: &State, work: impl FnOnce()) {
         return;
     }
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
-        state.faults.set(state.faults.get() + 1);
+        state.internal_errors.set(state.internal_errors.get() + 1);
     }
 }
 

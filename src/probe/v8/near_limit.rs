@@ -36,7 +36,7 @@ struct State {
     granted_at: Cell<Option<Instant>>,
     /// The limit to be restored; 0 while nothing is granted.
     initial: Cell<usize>,
-    faults: Cell<u64>,
+    internal_errors: Cell<u64>,
     on_grant: UnsafeCell<OnGrant>,
 }
 
@@ -83,7 +83,7 @@ impl NearLimit {
             reserve: reserve as usize,
             granted_at: Cell::new(None),
             initial: Cell::new(0),
-            faults: Cell::new(0),
+            internal_errors: Cell::new(0),
             on_grant: UnsafeCell::new(on_grant),
         });
         let near = Self { state };
@@ -124,8 +124,8 @@ impl NearLimit {
     }
 
     /// Panics that were swallowed in the callback.
-    pub fn faults(&self) -> u64 {
-        self.state.faults.get()
+    pub fn internal_errors(&self) -> u64 {
+        self.state.internal_errors.get()
     }
 }
 
@@ -141,7 +141,7 @@ unsafe extern "C" fn on_near_limit(data: *mut c_void, current: usize, initial: u
     let state = unsafe { &*data.cast::<State>() };
     // A panic must not unwind into V8.
     catch_unwind(AssertUnwindSafe(|| state.asked(current, initial))).unwrap_or_else(|_| {
-        state.faults.set(state.faults.get() + 1);
+        state.internal_errors.set(state.internal_errors.get() + 1);
         current
     })
 }

@@ -27,7 +27,7 @@ struct Totals {
     entry: u64,
     run: (u32, u64, String),
     cpu_us: (u64, u64),
-    faults: u64,
+    internal_errors: u64,
     allocated: u64,
     attributed: u64,
     whole: u64,
@@ -144,7 +144,7 @@ impl Totals {
         }
         let attributed = record.heap.attributed_bytes.max(0) as u64;
         for (sum, more) in [
-            (&mut self.faults, record.faults),
+            (&mut self.internal_errors, record.internal_errors),
             (&mut self.allocated, record.heap.allocated_bytes),
             (&mut self.attributed, attributed),
             (&mut self.whole, record.async_spans.whole_requests),
@@ -197,8 +197,14 @@ impl Totals {
     fn record(self) -> Record {
         let run = self.run();
         let ms = |us: u64| us as f64 / 1e3;
-        let mut record =
-            Record { name: self.name, entry: self.entry, run, served: true, faults: self.faults, ..Record::default() };
+        let mut record = Record {
+            name: self.name,
+            entry: self.entry,
+            run,
+            served: true,
+            internal_errors: self.internal_errors,
+            ..Record::default()
+        };
         record.boot_id = format!("{:032x}", run.boot_id);
         // No process has this pid, so it is one of its own among processes.
         (record.process.cpu_user_ms, record.process.cpu_system_ms) = (ms(self.cpu_us.0), ms(self.cpu_us.1));

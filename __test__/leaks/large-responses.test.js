@@ -23,7 +23,7 @@ for (const [version, express] of [
 ]) {
   test(`large responses in one piece are found, once a route, with the place that sends them (Express ${version})`, async t => {
     const app = express()
-    app.use(plimsoll({ audit: true }))
+    app.use(plimsoll({ largeResponses: true }))
     const at = name => `/v${version}/${name}`
     app.get(at('json/:id'), (_req, res) => res.json({ text: 'x'.repeat(2 * MB) }))
     app.get(at('send'), (_req, res) => res.send(Buffer.alloc(3 * MB)))
@@ -73,7 +73,7 @@ for (const [version, express] of [
       assert.equal(found[0].count, count, route)
       assert.equal(kind, 'large-response')
       assert.equal(severity, 'warning')
-      assert.match(origin, /^__test__[/\\]leaks[/\\]audit\.test\.js:\d+:\d+( \(express4?\))?$/)
+      assert.match(origin, /^__test__[/\\]leaks[/\\]large-responses\.test\.js:\d+:\d+( \(express4?\))?$/)
       assert.ok(advice.includes(size) && advice.includes('Stream it'), advice)
       assert.ok(firstSeen > 0 && firstSeen <= lastSeen)
       assert.equal(published.filter(finding => finding.route === route).length, 1, 'who listens hears of it once')
@@ -87,7 +87,7 @@ for (const [version, express] of [
       const [{ origin }] = findings(`GET ${at(name)}`)
       assert.match(
         origin,
-        new RegExp(`^__test__[/\\\\]leaks[/\\\\]audit\\.test\\.js:\\d+ \\(function ${functionName}\\)$`),
+        new RegExp(`^__test__[/\\\\]leaks[/\\\\]large-responses\\.test\\.js:\\d+ \\(function ${functionName}\\)$`),
         name
       )
     }
@@ -99,9 +99,9 @@ for (const [version, express] of [
   })
 }
 
-test('what audit takes is checked', () => {
-  for (const audit of ['yes', 1, { over: '10m' }, { over: -1 }, { size: '1mb' }]) {
-    assert.throws(() => plimsoll({ audit }), { name: 'TypeError', message: /plimsoll\(\)'s audit/ })
+test('what largeResponses takes is checked', () => {
+  for (const largeResponses of ['yes', 1, { over: '10m' }, { over: -1 }, { size: '1mb' }]) {
+    assert.throws(() => plimsoll({ largeResponses }), { name: 'TypeError', message: /plimsoll\(\)'s largeResponses/ })
   }
-  for (const audit of [true, false, { over: '5mb' }, {}]) assert.equal(typeof plimsoll({ audit }), 'function')
+  for (const largeResponses of [true, false, { over: '5mb' }, {}]) assert.equal(typeof plimsoll({ largeResponses }), 'function')
 })
