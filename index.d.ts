@@ -38,7 +38,7 @@ declare namespace plimsoll {
      * if it looks like a word of a route: at most 32 lower-case letters, digits, `-`, `_` and `.`, at most 3 of them digits, and at most
      * 16 letters a word. Other segments become `*`. `'full'`: the whole URL. Default: `'masked'`.
      */
-    paths?: 'masked' | 'full'
+    urls?: 'masked' | 'full'
     /**
      * `dir`: an existing folder for the recorder's file. Default: `PLIMSOLL_DIR`, else `/dev/shm`, else the temporary folder.
      * `false` keeps the record in memory only: everything works but `show` and the post-mortem.

@@ -18,7 +18,7 @@ class Pool {
 const options: plimsoll.Options = {
   name: 'shop',
   log: console,
-  paths: 'full',
+  urls: 'full',
   recorder: { dir: '/var/run/shop' },
   stats: { file: 'stats.ndjson', intervalMs: 1000, maxBytes: '1mb', keep: 2 },
   leaks: { sites: false, snapshots: { dir: '/var/tmp', keep: true } }
@@ -152,7 +152,7 @@ http.createServer((req, res) => track(req, res, () => res.end(String(plimsoll.us
 // @ts-expect-error: an option that there is not
 plimsoll({ nmae: 'shop' })
 // @ts-expect-error: a value that is not taken
-plimsoll({ paths: 'all' })
+plimsoll({ urls: 'all' })
 // @ts-expect-error: no such priority
 plimsoll.shed({ priority: 'urgent' })
 // @ts-expect-error: two marks

@@ -79,8 +79,8 @@ function start(settings = defaults()) {
   return true
 }
 
-function comparable({ name, paths, recorder, stats, async, layers, nearLimit, leaks, largeResponseOver, snapshotSignal }) {
-  return { name, paths, recorder, stats, async, layers, nearLimit, leaks, largeResponseOver, snapshotSignal }
+function comparable({ name, urls, recorder, stats, async, layers, nearLimit, leaks, largeResponseOver, snapshotSignal }) {
+  return { name, urls, recorder, stats, async, layers, nearLimit, leaks, largeResponseOver, snapshotSignal }
 }
 
 function begin(settings) {
@@ -100,7 +100,7 @@ function begin(settings) {
     platform: `${process.platform}-${process.arch}`,
     thread: isMainThread ? 0 : threadId,
     methods: METHODS,
-    fullPaths: settings.paths === 'full',
+    fullUrls: settings.urls === 'full',
     probe: probe.examine(),
     heap: heapFigures(),
     heapOptions: heapOptions.forNative(settings.nearLimit),

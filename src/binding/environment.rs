@@ -167,7 +167,7 @@ pub struct StartOptions {
     /// 0 for the main thread.
     pub thread: u32,
     pub methods: Vec<String>,
-    pub full_paths: bool,
+    pub full_urls: bool,
     pub probe: ProbeOptions,
     pub heap: HeapTruth,
     pub heap_options: HeapOptions,
@@ -245,7 +245,7 @@ impl Environment {
         let mut pressure = Pressure::new(&writer, &options.heap_options, &options.node_version, limit);
         let (meter, reason) = meter(options.probe, &writer, &pressure);
         pressure.arm(&writer, &options.heap_options, reason.as_deref());
-        let paths = if options.full_paths { PathMode::Full } else { PathMode::Masked };
+        let paths = if options.full_urls { PathMode::Full } else { PathMode::Masked };
         let mut ledger = Ledger::new(writer, meter, &options.methods, paths);
         ledger.supply(figures(&options.heap));
         ledger.tick(0, 0.0);
