@@ -412,7 +412,7 @@ declare namespace plimsoll {
    * children are ended and it is tried again, four times in total. The file gets its name when it is whole, and only its owner may read it:
    * it holds every string of the process. One at a time. An event `snapshot` goes into the record.
    *
-   * Rejects with an error of the code `PLIMSOLL_SNAPSHOT` that says why: not enough memory (six times the heap must be
+   * Rejects with an error of the code `ERR_PLIMSOLL_SNAPSHOT` that says why: not enough memory (six times the heap must be
    * free), no Linux with glibc, a worker thread, a full disk. No partial file remains.
    *
    * @example const { path } = await plimsoll.snapshot({ compress: 'zstd' })

@@ -197,7 +197,7 @@ async function here({ path: target, compressed }) {
   }
 }
 
-const CODE = 'PLIMSOLL_SNAPSHOT'
+const CODE = 'ERR_PLIMSOLL_SNAPSHOT'
 
 function failure(message, advice) {
   const text = advice === undefined ? message : `${message}. ${advice}`
@@ -214,11 +214,11 @@ function onSignal(signal, log) {
   process.on(signal, () => {
     snapshot().then(
       ({ path: file, bytes, pauseMs }) => {
-        const message = `plimsoll: heap snapshot: ${file} (${bytes} bytes; the event loop stood ${Math.round(pauseMs)} ms)`
+        const message = `plimsoll: heap snapshot: ${file} (${bytes} bytes; the event loop was blocked for ${Math.round(pauseMs)} ms)`
         if (log) log.info(message)
         else process.stderr.write(`${message}\n`)
       },
-      error => warn(log, error.message, CODE)
+      error => warn(log, error.message, 'PLIMSOLL_SNAPSHOT')
     )
   })
 }

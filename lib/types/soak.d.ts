@@ -133,5 +133,5 @@ export type Soak = (app: string | URL, options?: SoakOptions) => Promise<SoakRes
 
 /** No server, an answer that was not expected, a crash: with what the app has printed last. */
 export interface SoakError extends Error {
-  code: 'PLIMSOLL_SOAK'
+  code: 'ERR_PLIMSOLL_SOAK'
 }
