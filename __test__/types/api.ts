@@ -184,7 +184,7 @@ stats.heap.liveBytes.toFixed()
 
 async function whereIsMyRss() {
   const memory: plimsoll.Memory = await plimsoll.memory()
-  const free = memory.parts.find(part => part.name === 'mallocFree')
+  const free = memory.parts.find(part => part.name === 'malloc-free')
   if (free !== undefined && free.bytes !== 'unsupported' && free.bytes > 100e6) {
     const { freedBytes, stalledMs }: plimsoll.Trimmed = await plimsoll.trim()
     return freedBytes / stalledMs

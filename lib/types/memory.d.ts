@@ -93,26 +93,26 @@ export interface MemoryPart {
 
 export type MemoryPartName =
   /** The calling thread's heap, free room in its pages included. */
-  | 'v8Heap'
+  | 'v8-heap'
   /** V8's memory beyond it: heaps of other threads, WebAssembly, emptied pages kept for reuse. */
-  | 'v8Other'
+  | 'v8-other'
   /** Contents of the calling thread's Buffers and ArrayBuffers, as far as they were touched. */
-  | 'arrayBuffers'
+  | 'array-buffers'
   /** What V8 itself has from malloc. */
-  | 'v8Malloc'
-  /** What else is in use from malloc; where `mallocFree` is unsupported, what is free as well. */
-  | 'mallocInUse'
+  | 'v8-malloc'
+  /** What else is in use from malloc; where `malloc-free` is unsupported, what is free as well. */
+  | 'malloc-in-use'
   /** Held by malloc, but free. */
-  | 'mallocFree'
+  | 'malloc-free'
   /** plimsoll's own memory. */
   | 'jemalloc'
   /** The executable and libraries, their data included. */
   | 'code'
   /** Other mapped files. */
-  | 'mappedFiles'
+  | 'mapped-files'
   /** tmpfs in `/dev/shm`, memfd, shared anonymous memory; plimsoll's record is there. */
-  | 'sharedMemory'
-  | 'threadStacks'
+  | 'shared-memory'
+  | 'thread-stacks'
   /** What no figure accounts for. */
   | 'unexplained'
 

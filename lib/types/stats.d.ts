@@ -324,10 +324,10 @@ export interface Trends {
  */
 export interface Trend {
   /**
-   * `warming up`: not enough is known. `steady`: nothing that is more than noise. `suspicious`: it grows, but may be filling a cache, or one step.
+   * `learning`: not enough is known. `steady`: nothing that is more than noise. `uncertain`: it grows, but may be filling a cache, or one step.
    * `leaking`: it grows for certain, to the end and straight on, to where it never was, and six collections agree.
    */
-  state: 'warming up' | 'steady' | 'suspicious' | 'leaking'
+  state: 'learning' | 'steady' | 'uncertain' | 'leaking'
   /** Points that the figures are of, at most 64; where there were more collections, one stands for several. */
   samples: number
   /** Growth in bytes per 1,000 requests (Theil–Sen slope), and its interval of 95 %. */

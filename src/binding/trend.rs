@@ -115,7 +115,7 @@ pub fn start_marking(env: Env) -> Option<f64> {
 /// Whether the trend of this quantity is suspicious, or worse.
 pub fn is_suspicious(map: &Map, quantity: Quantity) -> bool {
     let state = reader::trend(map, quantity).map(|trend| trend.state);
-    matches!(state, Some(TrendState::Suspicious | TrendState::Leaking))
+    matches!(state, Some(TrendState::Uncertain | TrendState::Leaking))
 }
 
 /// What is told of the heap's leak, and by which name.

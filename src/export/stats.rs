@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(
             stats["trend"]["external"],
             json!({
-                "state": "warming up", "samples": 0, "bytesPerThousand": null, "low": null, "high": null, "p": null,
+                "state": "learning", "samples": 0, "bytesPerThousand": null, "low": null, "high": null, "p": null,
                 "since": null, "from": null, "to": null,
             })
         );

@@ -68,9 +68,9 @@ impl Quantity {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrendState {
     #[default]
-    WarmingUp = 0,
+    Learning = 0,
     Steady = 1,
-    Suspicious = 2,
+    Uncertain = 2,
     Leaking = 3,
 }
 
@@ -81,10 +81,10 @@ impl serde::Serialize for TrendState {
 }
 
 impl TrendState {
-    pub const ALL: [TrendState; 4] = [Self::WarmingUp, Self::Steady, Self::Suspicious, Self::Leaking];
+    pub const ALL: [TrendState; 4] = [Self::Learning, Self::Steady, Self::Uncertain, Self::Leaking];
 
     pub fn name(self) -> &'static str {
-        ["warming up", "steady", "suspicious", "leaking"][self as usize]
+        ["learning", "steady", "uncertain", "leaking"][self as usize]
     }
 }
 

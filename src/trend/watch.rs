@@ -58,9 +58,9 @@ impl Watch {
         let leaks = if leaked { self.quiet < OVER } else { self.sure >= CONFIRMED };
         let state = match (look.figures, look.growth) {
             _ if leaks => State::Leaking,
-            (None, _) => State::WarmingUp,
+            (None, _) => State::Learning,
             (_, Growth::None) => State::Steady,
-            _ => State::Suspicious,
+            _ => State::Uncertain,
         };
         self.verdict = if leaks && look.growth == Growth::None {
             // Such a look says nothing of the leak.

@@ -228,8 +228,8 @@ fn the_first_line_is_the_verdict() {
     record.findings = vec![Finding { withdrawn_at: Some(7), ..leak }];
     for (state, verdict) in [
         (TrendState::Steady, "steady"),
-        (TrendState::Suspicious, "uncertain: memory grows, but that may end"),
-        (TrendState::WarmingUp, "learning: too few collections to say whether it leaks"),
+        (TrendState::Uncertain, "uncertain: memory grows, but that may end"),
+        (TrendState::Learning, "learning: too few collections to say whether it leaks"),
     ] {
         record.trend.heap = Some(Trend { state, ..Trend::default() });
         assert_eq!(first(&record), format!("shop, pid 4711: alive, {verdict}"));

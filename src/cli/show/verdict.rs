@@ -35,7 +35,7 @@ fn state(record: &Record, options: &Options) -> String {
     }
     match record.trend.each().map(|(_, trend)| trend.state).max_by_key(|state| *state as u64) {
         Some(TrendState::Steady) => "steady".to_owned(),
-        Some(TrendState::Suspicious) => "uncertain: memory grows, but that may end".to_owned(),
+        Some(TrendState::Uncertain) => "uncertain: memory grows, but that may end".to_owned(),
         Some(_) => "learning: too few collections to say whether it leaks".to_owned(),
         None if record.heap.exact => "learning: no major collection yet".to_owned(),
         None => "leaks not judged: V8's exact counter is off".to_owned(),

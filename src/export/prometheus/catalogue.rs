@@ -306,7 +306,7 @@ fn trend(families: &mut Families, records: &[Record]) {
     };
     rows(
         "plimsoll_trend_state",
-        "Whether memory grows with requests: 0 warming up, 1 steady, 2 suspicious, 3 leaking. Of the worst isolate.",
+        "Whether memory grows with requests: 0 learning, 1 steady, 2 uncertain, 3 leaking. Of the worst isolate.",
         |trend| Some(trend.state as u64 as f64),
     );
     rows(

@@ -71,7 +71,7 @@ fn what_grows_as_it_warms_up_has_to_go_on_behind_that() {
         seen.iter().map(|seen| seen[0].verdict.state).collect::<Vec<_>>()
     };
     let healthy = states(0);
-    assert!(healthy.contains(&TrendState::Suspicious) && !healthy.contains(&TrendState::Leaking), "{healthy:?}");
+    assert!(healthy.contains(&TrendState::Uncertain) && !healthy.contains(&TrendState::Leaking), "{healthy:?}");
     assert!(states(30).contains(&TrendState::Leaking), "with a leak beside");
 }
 
@@ -79,11 +79,11 @@ fn what_grows_as_it_warms_up_has_to_go_on_behind_that() {
 fn says_nothing_before_there_are_enough_points() {
     let seen = run(30, |n| [n * 800 * KIB; 3]);
     let states: Vec<TrendState> = seen.iter().map(|seen| seen[0].verdict.state).collect();
-    assert!(states[..9].iter().all(|state| *state == TrendState::WarmingUp));
-    assert!(states[9..15].iter().all(|state| *state == TrendState::Suspicious), "{states:?}");
+    assert!(states[..9].iter().all(|state| *state == TrendState::Learning));
+    assert!(states[9..15].iter().all(|state| *state == TrendState::Uncertain), "{states:?}");
     assert_eq!(states.last(), Some(&TrendState::Leaking));
     let trend = Trend::from(&seen[5][0].verdict);
-    assert_eq!((trend.state, trend.samples, trend.bytes_per_thousand), (TrendState::WarmingUp, 0, None));
+    assert_eq!((trend.state, trend.samples, trend.bytes_per_thousand), (TrendState::Learning, 0, None));
 }
 
 #[test]
