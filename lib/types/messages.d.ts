@@ -2,57 +2,66 @@ import type { IncomingMessage } from 'node:http'
 import type { InFlight } from './record'
 import type { Priority } from './shed'
 
-// What is published on node:diagnostics_channel.
+// Messages on the channels of `node:diagnostics_channel`. A message is created only if its channel has a subscriber.
 
-/** On `plimsoll:limit` of `node:diagnostics_channel`: a body was refused, or would have been. */
+/** Channel `plimsoll:limit`: `limit()` refused a body, or would have refused it with `report: true`. */
 export interface LimitMessage {
-  /** The request itself: do not keep it. */
+  /** The request. Do not retain it. */
   req: IncomingMessage
+  /** Route of the request; null if it is not known. */
   route: string | null
+  /** `type` of the error. */
   type: 'entity.too.large' | 'budget.exceeded' | 'request.too.slow'
-  /** What was exceeded, by its type: the limit, the budget, or the rate in bytes a second. */
+  /** What was exceeded, by `type`: the limit in bytes, the budget in bytes, or the minimum rate in bytes per second. */
   limit: number
-  /** Bytes declared; undefined if the body was counted. */
+  /** Declared `Content-Length` in bytes; undefined if the body was refused while it was counted. */
   length?: number
-  /** Bytes counted; undefined if they were declared. */
+  /** Bytes that were counted; undefined if a declared length was refused. */
   received?: number
-  /** True if it was only reported. */
+  /** True if `report: true` let the body pass. */
   reported: boolean
 }
 
-/** On `plimsoll:shed`: a request was refused, or would have been. */
+/** Channel `plimsoll:shed`: `shed()` refused a request, or would have refused it with `report: true`. */
 export interface ShedMessage {
-  /** The request itself: do not keep it. */
+  /** The request. Do not retain it. */
   req: IncomingMessage
+  /** Route of the request; null if it is not known. */
   route: string | null
+  /** Priority of the request. */
   priority: Priority
-  /** How hard it is pressed, 0 to 1. */
+  /** Pressure, 0 to 1. */
   level: number
+  /** Value of `Retry-After`, in seconds. */
   retryAfterS: number
-  /** True if it was only reported. */
+  /** True if `report: true` let the request pass. */
   reported: boolean
 }
 
-/** On `plimsoll:near-limit`: V8 was granted its reserve. The time to let caches go. */
+/** Channel `plimsoll:near-limit`: V8 reached its heap limit and was granted the reserve. Clear caches now. */
 export interface NearLimitMessage {
+  /** Time of the grant. */
   at: number
-  /** The old generation's limit. */
+  /** Limit of the old generation before the grant. */
   limitBytes: number
-  /** What it was granted beyond. */
+  /** Bytes that V8 was granted beyond it. */
   grantedBytes: number
+  /** Heap in use. */
   usedBytes: number
-  /** The heaviest ten, by heap bytes. */
+  /** The ten requests in flight that allocated most on the heap, the heaviest first. */
   inFlight: InFlight[]
-  /** How many there were. */
+  /** Number of all requests in flight. */
   inFlightTotal: number
 }
 
-/** On `plimsoll:blocked`: the event loop turns again, after a second or more. */
+/** Channel `plimsoll:blocked`: the event loop ticks again after it was blocked for a second or more. */
 export interface BlockedMessage {
-  /** For how long, to half a second. */
+  /** Duration of the block, accurate to half a second. */
   blockedMs: number
-  /** The request whose synchronous code was on the stack; null where none was. */
+  /** Method of the request whose synchronous code was on the stack; null if there was none. */
   method: string | null
+  /** Path of that request, in the form that the option `urls` chooses; null if there was none. */
   path: string | null
+  /** Route of that request; null if there was none, or if it is not known. */
   route: string | null
 }
