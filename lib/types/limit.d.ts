@@ -1,120 +1,147 @@
 import type { IncomingMessage } from 'node:http'
 
-// What `limit()` takes.
+// Options of `limit()`.
 
 /**
- * A whole number of bytes, or `'<number><unit>'` with the unit `b`, `kb`, `mb`, `gb` or `tb` in any case, where 1 kb is 1,024
- * bytes, as in Express. Everything else throws, `'10m'` too (which Express takes for 10 bytes).
+ * A size: a whole number of bytes, or `'<number><unit>'`, for example `'1.5mb'`.
+ *
+ * Units are `b`, `kb`, `mb`, `gb`, `tb`, `Ki`, `Mi`, `Gi` and `Ti`, in any case. All are powers of 1,024.
+ *
+ * Any other value throws a `TypeError`. `'10m'` throws because Express reads it as 10 bytes. `'500M'` throws because Kubernetes
+ * reads it as 500,000,000 bytes.
  */
 export type Size = number | string
 
-/** One size for all bodies, one by content type, or a function of the request. */
+/** One size for all bodies, sizes by content type, or a function of the request. */
 export type Limits = Size | LimitsByType | ((req: IncomingMessage) => Size)
 
-/** Keys are types (`application/json`), families (`image/*`) and `default`, for all others and for none. */
+/**
+ * Sizes by content type. A key is a type (`application/json`) or a family (`image/*`). `default` is for all other types, and for
+ * bodies without a type.
+ */
 export interface LimitsByType {
   default: Size
   [type: `${string}/${string}`]: Size
 }
 
 export interface LimitOptions {
-  /** The greatest body that passes. */
+  /** Largest body that passes. A body of exactly this size passes. */
   limit: Limits
   /**
-   * Limits by route, instead of `limit`. Keys are `'POST /uploads/:id'` or, for all methods, `'/files/*'`: each segment of the path is
-   * literal, a parameter (of any name), or a `*` at the end.
+   * Limits by route. The limit of a matching key applies instead of `limit`. Default: none.
    *
-   * 1. In an Express app, a key is for the route with this pattern, mounts included. Any route that matches the request may run, because an earlier
-   *    one may pass on with `next('route')`: of those that have a key, the smallest limit holds. Routes without a key do not count; if
-   *    the first is such a route, the key by rule 3 counts as well. Names given with `plimsoll.route()` do not count.
-   * 2. A key that is spelled like the route is preferred to those that differ in case or in a slash at the end. Of several such keys, and of keys
-   *    that differ in names of parameters only, the smallest limit holds. Of a key with a method and one without, the first holds.
-   * 3. If no route that matches has a key (connect, plain `http`, a mounted function), the keys are compared with the whole path of the URL, in their
-   *    order: the first that matches exactly holds. If keys before it match only in another case, with other slashes, or a `GET` key for
-   *    `HEAD`, the smallest of their limits and its own holds; of theirs and `limit`, if no key matches exactly.
+   * A key is `'POST /uploads/:id'` or, for all methods, `'/files/*'`. Each segment of the path is literal, a parameter with any
+   * name, or a `*` at the end.
+   *
+   * 1. Express: a key is for the route with the same pattern, mounts included. An earlier route may pass the request on with
+   *    `next('route')`. Therefore the smallest limit of all matching routes that have a key applies. Routes without a key do not
+   *    count. If the first matching route has no key, a key that matches by rule 3 counts too. Names given with `plimsoll.route()`
+   *    do not count.
+   * 2. A key that is spelled like the route is preferred to keys that differ in case or in a trailing slash. If several such keys
+   *    match, the smallest limit applies. The same holds for keys that differ only in parameter names. If one key has a method and
+   *    another has none, the first of the two applies.
+   * 3. No matching route with a key (connect, plain `http`, a mounted function): the keys are compared with the whole path of the
+   *    URL, in their order. The first exact match applies. An earlier key may match only in another case, with other slashes, or as
+   *    `GET` for `HEAD`. Then the smallest limit of that key and the exact match applies. Without an exact match, `limit` is
+   *    compared instead.
    */
   routes?: { [route: string]: Limits }
   /**
-   * What holds where a function throws or returns no size; that is counted as an internal error and reported once. Only beside a function.
-   * Default: 0, every body is refused.
+   * Limit that applies if a limit function throws, or returns a promise or no valid size. Allowed only together with a function.
+   * Default: 0, which refuses every body.
+   *
+   * Each failure is counted as an internal error, and the first is reported. An `async` function is a `TypeError`.
    */
   fallback?: Size
   /**
-   * True: decides when the body is first read, and a `limit()` nearer to the route holds in its place, larger or not. Else one
-   * that comes later can only lower it. Default: false.
+   * `true`: the limit is decided when the body is first read. A `limit()` closer to the route then replaces this one, whether it is
+   * larger or smaller. `false`: a later `limit()` can only lower this one. Default: false.
    */
   defer?: boolean
   /**
-   * The greatest number of bytes that all bodies in flight may hold, in all threads of the process. A body holds what has arrived of it, and of a
-   * declared length 64 KiB ahead, until its request is over; a decoder's memory counts from a budget of 1 MiB on. A body without room is refused with an
-   * {@link OverBudgetError} at once, one that could never have room with a {@link TooLargeError}. Default: none.
+   * Bytes that all bodies in flight may occupy together, in all threads of the process. Default: none.
+   *
+   * A body occupies the bytes that have arrived, plus 64 KiB of a declared length, until its request ends. A compressed body
+   * occupies its inflated size. From a budget of 1 MiB, the memory of its decoder counts too.
+   *
+   * A body without room is refused at once with an {@link OverBudgetError}. A body that could never fit is refused with a
+   * {@link TooLargeError}.
    */
   budget?: Size | BudgetOptions
   /**
-   * Bytes a second that a body must come with. A client has `graceMs` in hand; time spends it, bytes give it back at this rate. Time in
-   * which the app does not read is not counted. Who runs out is refused with a {@link TooSlowError}. A body that holds more than 1 MiB of a
-   * `budget` must be faster: by the square root of the MiB that it holds. Default: none.
+   * Minimum rate of a body, in bytes per second, at least 1. A slower body is refused with a {@link TooSlowError}. Default: none.
+   *
+   * `graceMs`: time credit of a client, in milliseconds, 1 to 3,600,000. Default: 10,000. Time uses the credit up, and bytes
+   * restore it at the minimum rate. Time during which the app does not read is not counted.
+   *
+   * A body that occupies more than 1 MiB of a `budget` must be faster: by the square root of the MiB that it occupies.
    */
-  minRate?: Size | { bytes: Size /** Milliseconds, from 1. Default: 10,000. */; graceMs?: number }
-  /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
+  minRate?: Size | { bytes: Size; graceMs?: number }
+  /** `true`: refuses nothing, but counts and publishes what would be refused. Default: false. */
   report?: boolean
-  /** Whether compressed bodies are inflated, and under which bounds. Default: false. */
+  /** Inflates compressed bodies. `true`: within the default bounds. An object: within the given bounds. Default: false. */
   inflate?: boolean | InflateOptions
-  /** What becomes of the connection of a refused upload. */
+  /** Bounds for the connection of a refused upload. */
   linger?: LingerOptions
 }
 
 export interface BudgetOptions {
-  /** The budget. From 1 MiB on, an eighth of it (at most 16 MiB) is kept for bodies up to 64 KiB. */
+  /** Size of the budget. From 1 MiB, an eighth of it (at most 16 MiB) is reserved for bodies up to 64 KiB. */
   bytes: Size
-  /**
-   * The greatest number of bytes that the bodies of one client may hold in one thread: each worker thread and each process of a cluster counts its
-   * own. Default: no bound.
-   */
+  /** Bytes that the bodies of one client may occupy. Each thread and each process counts its own bodies. Default: no bound. */
   perClient?: Size
   /**
-   * Names the client, at most 256 bytes; for servers behind a proxy: `req => req.ip`. Requests without a name share one bound. Default: the address of the
-   * connection, of IPv6 its /64 network.
+   * Returns the name of the client, for servers with a proxy in front: `req => req.ip`. Allowed only together with `perClient`.
+   * Default: the address of the connection; for IPv6, its /64 network.
+   *
+   * A name is cut after 256 characters. All requests without a name share one bound.
    */
   client?(req: IncomingMessage): string
 }
 
 /**
- * `gzip`, `deflate` (with zlib's header or raw), `br` and `zstd` bodies are inflated natively, in front of every reader, as far as
- * that asks for more. Readers see an identity body: `Content-Encoding` and `Content-Length` are gone from the request's headers (also
- * the raw ones), `Transfer-Encoding: chunked` stands for a body of unknown length. The limit bounds what comes and what it is
- * inflated to; both are refused with a {@link TooLargeError}. `bodyBytes` count what comes.
+ * Inflates `gzip`, `deflate` (with zlib's header or raw), `br` and `zstd` bodies natively, in front of every consumer, and no
+ * faster than the consumer reads.
  *
- * What cannot be inflated is an {@link EncodingError}, also with `report`: an unknown encoding, or several, before anything is read; the
- * rest comes to whoever reads. An empty body is an empty body.
+ * Consumers receive an identity body. `Content-Encoding` and `Content-Length` are removed from the request's headers and raw
+ * headers, and `Transfer-Encoding: chunked` is set. An empty body stays empty.
  *
- * Without a binary bodies are passed on as they come, with their header, and one warning says so: the limit bounds what comes, and
- * who inflates it (body-parser) must bound that.
+ * The limit bounds both the bytes that arrive and the bytes that they inflate to. Exceeding it is a {@link TooLargeError}.
+ * `bodyBytes` counts the bytes that arrive.
+ *
+ * A body that cannot be inflated is an {@link EncodingError}, with `report: true` too. An unknown encoding, and several encodings,
+ * are refused before anything is read. Other such errors go to the consumer of the body.
+ *
+ * Without a binary nothing is inflated. Bodies are passed on with their `Content-Encoding`, bounded by the limit, and one warning
+ * reports it. The parser that inflates them (body-parser) must then bound the inflated size.
  */
 export interface InflateOptions {
-  /** A body that is inflated to more than so many times its size is refused, 1 to Infinity. Default: 100. */
+  /** Largest ratio of inflated size to compressed size, 1 to `Infinity`. Default: 100. A body over it is refused. */
   ratio?: number
-  /** Up to this inflated size the ratio does not matter. Default: `'1mb'`. */
+  /** Inflated size up to which `ratio` is not checked. Default: `'1mb'`. */
   threshold?: Size
   /**
-   * The greatest number of bytes that all decoders of the process may hold together (windows, tables, buffers). A body whose decoder has no
-   * room is refused with an {@link OverBudgetError}. Default: `'64mb'`.
+   * Bytes that all decoders of the process may occupy together: windows, tables and buffers. Default: `'64mb'`. A body whose
+   * decoder has no room is refused with an {@link OverBudgetError}.
    */
   memory?: Size
 }
 
 /**
- * A client that still sends does not read its answer when its connection is reset. So a refused one is answered with
- * `Connection: close`, our half of the connection is closed, and what still comes is thrown away within these bounds. All
- * connections that linger are closed when their server closes; of a thread at most 256 linger at once.
+ * Bounds for the connection of a refused upload. The defaults suit most servers.
+ *
+ * A client that still sends does not read its answer if its connection is reset. Therefore Plimsoll answers with
+ * `Connection: close`, half-closes the connection, and discards what still arrives within these bounds.
+ *
+ * At most 256 connections of a thread linger at once. They are closed when their server closes.
  */
 export interface LingerOptions {
-  /** Milliseconds in all. Also how long an error handler may take to answer. Default: 10,000. */
+  /** Milliseconds in total, 0 to 600,000. Default: 10,000. Also the time that an error handler has to answer. */
   timeMs?: number
-  /** Milliseconds without a byte. Default: 3,000. */
+  /** Milliseconds without a byte, 0 to 600,000. Default: 3,000. */
   idleMs?: number
-  /** Bytes that are thrown away. Default: `'256mb'`. */
+  /** Bytes to discard. Default: `'256mb'`. */
   bytes?: Size
-  /** A declared remainder up to this is read, and the connection serves the next request. Default: `'64kb'`. */
+  /** A declared remainder up to this size is read instead, and the connection serves the next request. Default: `'64kb'`. */
   drain?: Size
 }

@@ -1,39 +1,52 @@
 import type { IncomingMessage } from 'node:http'
 import type { Size } from './limit'
 
-// What `shed()` takes.
+// Options of `shed()`.
 
-/** Low ones are refused twice as soon as normal ones, high ones only at full. */
+/** `low` requests are refused twice as soon as `normal` ones. `high` requests are refused only at full pressure. */
 export type Priority = 'low' | 'normal' | 'high'
 
+/**
+ * Each of the four signals has a lower and an upper mark. Between the marks, the probability of a refusal rises from 0 to 1. The
+ * signal under the most pressure decides. `false` switches a signal off.
+ */
 export interface ShedOptions {
   /**
-   * Marks on the live heap (after the last major collection), as shares of what the old generation may hold: `heap_size_limit` less
-   * three semi-spaces. Used heap counts only where it outruns V8's collections, and as far as the requests in flight have allocated it
-   * since. Default: `[0.75, 0.85]`.
+   * Marks on the live heap after the last major collection, as shares of the old generation's limit, at most 2. That limit is
+   * `heap_size_limit` less three semi-spaces. Default: `[0.75, 0.85]`.
+   *
+   * Garbage does not count. The used heap counts only if it outruns V8's collections, and only as far as requests in flight have
+   * allocated since the last one.
    */
   heap?: readonly [lower: number, upper: number] | false
-  /** Marks on the resident set, as shares of the cgroup's memory limit; without one it is not looked at. Default: `[0.85, 0.95]`. */
+  /** Marks on RSS, as shares of the container's memory limit, at most 2. Default: `[0.85, 0.95]`. Off if there is no limit. */
   rss?: readonly [lower: number, upper: number] | false
   /**
-   * Marks on how late the event loop is, in milliseconds, while it stays late for at least three ticks in a row (a tick is due every 250 ms).
-   * One block of any length, and the first three seconds, do not count. Default: `[250, 1000]`.
+   * Marks on the event-loop delay in milliseconds, at most 3,600,000. Default: `[250, 1000]`.
+   *
+   * The delay counts only if it lasts at least one second and three ticks in a row. A tick is due every 250 ms, and every 50 ms
+   * while the loop is late. A single block of any length, and the first three seconds of the process, do not count.
    */
   delayMs?: readonly [lower: number, upper: number] | false
   /** Marks on the memory that the addon has allocated. Default: false. */
   native?: readonly [lower: Size, upper: Size] | false
   /**
-   * Paths of the whole URL that are never refused, or a function that tells. One that throws exempts nothing; it is counted as
-   * an internal error and reported once. Default: `['/healthz', '/livez', '/readyz', '/health', '/metrics']`.
+   * Requests that are never refused: a path, several paths, or a function of the request. A path is compared with the path of the
+   * whole URL, without the query. Default: `['/healthz', '/livez', '/readyz', '/health', '/metrics']`.
+   *
+   * A function that throws exempts nothing. Each failure is counted as an internal error, and the first is reported. An `async`
+   * function is a `TypeError`.
    */
   exempt?: string | readonly string[] | ((req: IncomingMessage) => boolean)
   /**
-   * A request's priority, for all or by a function. It is called under pressure only; what throws or returns anything else
-   * makes a normal request, is counted as an internal error and reported once. Default: `'normal'`.
+   * Priority of all requests, or a function of the request. The function is called only under pressure. Default: `'normal'`.
+   *
+   * If the function throws or returns any other value, the request is `'normal'`. Each failure is counted as an internal error, and
+   * the first is reported. An `async` function is a `TypeError`.
    */
   priority?: Priority | ((req: IncomingMessage) => Priority)
-  /** Bounds of `Retry-After` in seconds; each refusal draws one. Default: `[1, 5]`. */
+  /** Bounds of `Retry-After`, as whole seconds from 0 to 86,400. Each refusal draws a value between them. Default: `[1, 5]`. */
   retryAfterS?: readonly [from: number, to: number]
-  /** True: counts and publishes what would be refused, and refuses nothing. Default: false. */
+  /** `true`: refuses nothing, but counts and publishes what would be refused. Default: false. */
   report?: boolean
 }
