@@ -1,45 +1,53 @@
-// What a heap snapshot that is open answers. Sizes are bytes. Classes, sizes and distances are those of Chrome DevTools.
+// Results of an open heap snapshot (`heap.open()`). Sizes are bytes. Classes, sizes and distances are those of Chrome DevTools.
 
-/** Ids are V8's, and the same in all snapshots of one process for as long as the object lives. */
+/** Object id of V8. It is the same in all snapshots of one process while the object is alive, but see {@link HeapDiff.counted}. */
 export type HeapObjectId = number
 
-/** What is on the heap. */
+/** Result of `summary()`: what is on the heap. */
 export interface HeapSummary {
+  /** Number of nodes in the snapshot. */
   nodes: number
+  /** Number of edges in the snapshot. */
   edges: number
+  /** Total size of the heap, as in Chrome DevTools. */
   totalBytes: number
-  /** By what their objects retain, largest first. */
+  /** All classes, by retained size, largest first. */
   classes: HeapClass[]
-  /** What kinds of things take, each byte in one of them: strings, closures, arrays, buffers, … */
+  /** Shallow size by kind: objects, arrays, strings, closures, buffers, … Each byte is counted in exactly one kind. */
   kinds: { kind: string; count: number; bytes: number }[]
   /** The 100 objects that retain most, largest first. */
   biggest: HeapObject[]
+  /** Strings with the same text. */
   duplicateStrings: {
-    /** Strings beyond the first of each. */
+    /** Number of copies, without the first of each text. */
     count: number
+    /** Size of these copies. */
     wastedBytes: number
-    /** The 100 that waste most. `value` is the beginning of the text. */
+    /** The 100 texts that waste most, largest first. `value` is the beginning of the text. */
     strings: { value: string; count: number; bytes: number; wastedBytes: number }[]
   }
-  /** Native nodes that no document holds any more. */
+  /** Detached nodes: native nodes that are no longer part of a document. `nodes` has the 100 that retain most. */
   detached: { count: number; selfBytes: number; nodes: HeapObject[] }
 }
 
-/** Objects of one constructor, plain objects of one shape, or what V8 has a name in parentheses for. */
+/** Objects of one constructor, plain objects of one shape, or a group that V8 names in parentheses, such as `(string)`. */
 export interface HeapClass {
   name: string
+  /** Number of objects. */
   count: number
+  /** Shallow size of all objects together. */
   selfBytes: number
-  /** What all of them retain together: nothing is counted twice. */
+  /** Size that all objects retain together. No byte is counted twice. */
   retainedBytes: number
-  /** The least of its objects. */
+  /** Smallest distance of the objects, as in {@link HeapObject}. */
   distance: number
-  /** Of the constructor, where V8 knows it; lines and columns from 1. */
+  /** Position of the constructor. Absent if V8 does not know it. */
   location?: HeapLocation
 }
 
-/** `scriptId` is the process's. */
+/** Position in a script. Lines and columns start at 1. */
 export interface HeapLocation {
+  /** Script id of V8, valid only in the process of the snapshot. */
   scriptId: number
   line: number
   column: number
@@ -47,88 +55,106 @@ export interface HeapLocation {
 
 export interface HeapObject {
   id: HeapObjectId
-  /** A string's text, a plain object's properties, a function's name, else the class. */
+  /** Text of a string, properties of a plain object, name of a function. The class of any other object. */
   name: string
   class: string
-  /** V8's node type: `object`, `closure`, `string`, `array`, … */
+  /** Node type of V8: `object`, `closure`, `string`, `array`, … */
   type: string
-  /** With the arrays that only this object owns. */
+  /** Shallow size, with the arrays that only this object owns. */
   selfBytes: number
-  /** What would be freed with it. */
+  /** Retained size: the bytes that would be freed with this object. */
   retainedBytes: number
-  /** Steps from the global object; from 100,000,000 on from V8's own roots; -5 for what only weak references reach. */
+  /**
+   * Number of steps from a global object. From 100,000,000: the object is reachable only from V8's own roots. -5: it is reachable
+   * only through weak references.
+   */
   distance: number
-  /** The nearest object without which this one would be freed; null for the root. */
+  /** Immediate dominator: the nearest object without which this one would be freed. Null for the root. */
   dominator: HeapObjectId | null
 }
 
+/** Result of `object()`. */
 export interface HeapObjectDetail extends HeapObject {
+  /** Number of references from this object. */
   referenceCount: number
+  /** Number of references to this object. */
   retainerCount: number
-  /** The first 100 of what it refers to. */
+  /** The first 100 references from this object. */
   references: HeapReference[]
-  /** The first 100 of what refers to it. */
+  /** The first 100 references to this object. */
   retainers: HeapReference[]
 }
 
 export interface HeapReference {
-  /** A property, a variable, an index, or V8's name for it. */
+  /** Name of a property or variable, an index, or V8's name for an internal reference. */
   name: string
-  /** V8's edge type: `property`, `context`, `element`, `internal`, `hidden`, `weak`, `shortcut`. */
+  /** Edge type of V8: `property`, `context`, `element`, `internal`, `hidden`, `weak`, `shortcut`. */
   type: string
-  /** Whether it counts for who retains whom. */
+  /** Whether the reference counts for retained sizes. */
   retains: boolean
-  /** What is at its other end. */
+  /** The object at the other end. */
   object: HeapObject
 }
 
-/** The shortest way from a root to an object. */
+/** Result of `path()`: the shortest retaining path from a root to an object. */
 export interface HeapPath {
-  /** As code reads: `global → module users.js → cache: Map → table → Session @1234`. Empty where only weak references lead there. */
+  /**
+   * The path as one line: `global → module users.js → cache: Map → table → Session @1234`. Empty if only weak references lead to
+   * the object.
+   */
   text: string
-  /** The parts of that; what says nothing to who wrote the code is left out. */
+  /**
+   * The parts of `text`, at most about 40. V8's internal links, such as a function's context, are left out. The part `… N more`
+   * replaces parts that were left out.
+   */
   parts: string[]
-  /** At most 200 steps, root first. Of a longer path the first 100 and the last 100 are here. */
+  /** Every step, root first, at most 200. Of a longer path: the first 100 and the last 100. */
   steps: { edge: string; edgeType: string; object: HeapObject }[]
-  /** How many steps in the middle are not in `steps`. */
+  /** Number of steps in the middle that `steps` does not have. */
   stepsLeftOut: number
 }
 
-/** A row of the dominator tree: each node comes before what it dominates. */
+/** A row of the dominator tree. Each node comes before the nodes that it dominates. */
 export interface HeapDominator extends HeapObject {
-  /** Below the root. */
+  /** Depth below the root; 0 for the root. */
   depth: number
-  /** Of what it dominates at once, what is not listed. */
+  /** Number of nodes that it immediately dominates and that are not listed: too small, or too deep. */
   restCount: number
+  /** Retained size of these nodes. */
   restBytes: number
 }
 
-/** What came and what went. */
+/** Result of `diff()`: what was added and removed between two snapshots of one process. */
 export interface HeapDiff {
   /**
-   * Whether objects were counted, by class and by how they are held, since their ids mean nothing: of snapshots that children made (`plimsoll.snapshot()`), of
-   * which each numbers the objects for itself. Then `added` and `removed` are what there is more and less of, and the third snapshot is compared with the first.
+   * False: objects were compared by id. True: ids could not be used, so objects were counted by class and by retainer.
+   *
+   * Snapshots of `plimsoll.snapshot()` are counted, because each is written by a child process that numbers the objects for itself.
+   * Then `added` and `removed` are differences of counts. With a `final` snapshot, that one is compared with the first.
    */
   counted: boolean
+  /** Number of objects that were added. */
   added: number
+  /** Number of objects that were removed. */
   removed: number
   addedBytes: number
   removedBytes: number
-  /** By what the added objects retain less what is gone, largest first. */
+  /** Classes with added or removed objects, by `retainedBytes` less `removedBytes`, largest first. */
   classes: {
     name: string
     added: number
     removed: number
     addedBytes: number
     removedBytes: number
-    /** What the added objects retain together. */
+    /** Size that the added objects retain together. */
     retainedBytes: number
-    /** How the one that retains most is kept, root first; empty from the 51st class on. */
+    /** Retaining path of `example`, root first. Empty from the 51st class on; if `counted`, empty for classes that retain little. */
     path: string[]
-    /** The file of the module that the path goes through; null where it goes through none. */
+    /** File of the module that the path goes through; null if there is none. */
     module: string | null
-    /** The id of that one. */
+    /** Id of the added object that retains most; null if there is none. If `counted`, it may be an object that existed before. */
     example: HeapObjectId | null
+    /** Position of the constructor. Absent if V8 does not know it. */
     location?: HeapLocation
   }[]
 }

@@ -1,148 +1,157 @@
-// What `memory()` and `trim()` resolve to. Sizes are bytes, `*Ms` are milliseconds, times are milliseconds since the epoch.
+// Results of `memory()`, `trim()` and `snapshot()`. Sizes are bytes, `*Ms` are milliseconds, times are milliseconds since the epoch.
 
-/** What the platform cannot tell. */
+/** A figure that the platform does not provide. */
 export type Unsupported = 'unsupported'
 
-/** What `memory` resolves to. */
+/** Result of `memory()`. Without a binary it has only what Node reports. */
 export interface Memory {
   pid: number
-  /** When it was read. */
+  /** Time of the reading. */
   at: number
-  /** Resident set size: the sum of the parts. */
+  /** Resident set size: the sum of all parts. */
   rssBytes: number
-  /** Always the same ones in the same order; {@link MemoryPartName} has them. */
+  /** All parts of the resident set, always the same ones in the same order. {@link MemoryPartName} describes them. */
   parts: MemoryPart[]
-  /** V8's own figures of the calling thread's heap. */
+  /** V8's figures for the heap of the calling thread. */
   v8: {
-    /** Bytes in use, garbage included. */
+    /** Heap in use, garbage included. */
     usedBytes: number
     /** Address space reserved for the heap. */
     totalBytes: number
-    /** Of that committed and touched. */
+    /** Heap memory that is committed and was touched. */
     physicalBytes: number
+    /** V8's heap limit. */
     limitBytes: number
-    /** What V8 itself has from malloc. */
+    /** Memory that V8 itself has allocated with malloc. */
     mallocedBytes: number
-    /** Memory outside the heap that JavaScript objects hold; Buffers and ArrayBuffers are part of it. */
+    /** Memory outside the heap that JavaScript objects own, Buffers and ArrayBuffers included. */
     externalBytes: number
-    /** Sizes of Buffers and ArrayBuffers, touched or not. */
+    /** Size of all Buffers and ArrayBuffers, touched or not. */
     arrayBuffersBytes: number
+    /** The same figures by heap space. */
     spaces: { name: string; physicalBytes: number; usedBytes: number; totalBytes: number; availableBytes: number }[]
   }
   /**
-   * Whose malloc the process has: `'glibc'`, `'musl'`, or what was preloaded in its place: `'jemalloc'`, `'tcmalloc'`, `'mimalloc'`, or another
-   * library's file name.
+   * The malloc of the process: `'glibc'` or `'musl'`, or a preloaded library instead: `'jemalloc'`, `'tcmalloc'`, `'mimalloc'`, or
+   * the file name of another one.
    */
   allocator: string | Unsupported
   /**
-   * glibc's malloc, all threads: addresses, of which not all need be resident. `'unsupported'` with musl, before glibc 2.33, and where another
-   * malloc is in its place.
+   * glibc's malloc, for all threads. The figures are address space, which need not be resident.
+   *
+   * `'unsupported'` with musl, before glibc 2.33, and if another malloc is preloaded.
    */
   glibc:
     | {
-        /** Taken from the system in arenas: in use and free together. */
+        /** Memory of all arenas, in use and free. */
         arenaBytes: number
+        /** Memory in use. */
         inUseBytes: number
-        /** Held, but free. */
+        /** Free memory that malloc has not returned to the system. */
         freeBytes: number
-        /** Blocks so large that each is a mapping of its own, beside the arenas. */
+        /** Large blocks outside the arenas, each in a mapping of its own. */
         mappedBytes: number
       }
     | Unsupported
   /** The addon's own allocator. */
   jemalloc:
     | {
+        /** Bytes in allocations. */
         allocatedBytes: number
+        /** Bytes in pages with at least one allocation. */
         activeBytes: number
-        /** What jemalloc believes is resident: an upper bound. */
+        /** Resident bytes by jemalloc's count: an upper bound. */
         residentBytes: number
-        /** Address space kept for later, without memory behind it. */
+        /** Address space that jemalloc reserves for later, without memory. */
         retainedBytes: number
       }
     | Unsupported
-  /** The container's memory controller (v1 or v2). */
+  /** Memory controller of the container (cgroup v1 or v2). */
   cgroup:
     | {
-        /** Null if there is no limit. */
+        /** Memory limit; null if there is none. */
         limitBytes: number | null
-        /** Page cache included. */
+        /** Memory in use, page cache included. */
         usedBytes: number | Unsupported
-        /** Page cache that was not used lately: the kernel drops it before it kills. */
+        /** Page cache that was not used recently. The kernel frees it before it kills a process. */
         inactiveFileBytes: number | Unsupported
-        /** `usedBytes` less `inactiveFileBytes`: what Kubernetes goes by. */
+        /** `usedBytes` less `inactiveFileBytes`. Kubernetes uses this figure. */
         workingSetBytes: number | Unsupported
       }
     | Unsupported
-  /** Of the resident set, in transparent huge pages. */
+  /** Part of the resident set that is in transparent huge pages. */
   hugePageBytes: number | Unsupported
-  /** Swapped out, not resident. */
+  /** Memory that is swapped out. It is not part of the resident set. */
   swappedBytes: number | Unsupported
-  /** The longest time that the event loop did not come round while this was read, whatever held it. */
+  /** Longest event-loop delay during the reading, whatever its cause. */
   stalledMs: number
 }
 
 export interface MemoryPart {
   name: MemoryPartName
-  /** Resident bytes. `'unsupported'` counts as 0: what it would be is in another part, `unexplained` in the end. */
+  /** Resident bytes. An `'unsupported'` part counts as 0; its memory is then in another part, in the end in `unexplained`. */
   bytes: number | Unsupported
-  /** What it is, in a sentence. */
+  /** Description of the part, one sentence. */
   meaning: string
-  /** What to do; null where nothing is to be done. */
+  /** What to do about it; null if there is nothing to do. */
   advice: string | null
 }
 
 export type MemoryPartName =
-  /** The calling thread's heap, free room in its pages included. */
+  /** Heap of the calling thread, with the free room in its pages. */
   | 'v8-heap'
-  /** V8's memory beyond it: heaps of other threads, WebAssembly, emptied pages kept for reuse. */
+  /** Other memory of V8: heaps of other threads, WebAssembly, emptied pages that V8 reserves. */
   | 'v8-other'
   /** Contents of the calling thread's Buffers and ArrayBuffers, as far as they were touched. */
   | 'array-buffers'
-  /** What V8 itself has from malloc. */
+  /** Memory that V8 itself has allocated with malloc. */
   | 'v8-malloc'
-  /** What else is in use from malloc; where `malloc-free` is unsupported, what is free as well. */
+  /** Other memory that malloc has in use. If `malloc-free` is unsupported, free memory of malloc too. */
   | 'malloc-in-use'
-  /** Held by malloc, but free. */
+  /** Free memory that malloc has not returned to the system. */
   | 'malloc-free'
-  /** plimsoll's own memory. */
+  /** Plimsoll's own memory. */
   | 'jemalloc'
-  /** The executable and libraries, their data included. */
+  /** The executable, the libraries and their data. */
   | 'code'
   /** Other mapped files. */
   | 'mapped-files'
-  /** tmpfs in `/dev/shm`, memfd, shared anonymous memory; plimsoll's record is there. */
+  /** tmpfs in `/dev/shm`, memfd, and shared anonymous memory. Plimsoll's record is here. */
   | 'shared-memory'
+  /** Stacks of all threads, as far as they were touched. */
   | 'thread-stacks'
-  /** What no figure accounts for. */
+  /** Memory that no figure accounts for. */
   | 'unexplained'
 
-/** What `snapshot` resolves to. */
+/** Result of `snapshot()`. */
 export interface Snapshot {
-  /** The file. */
+  /** Path of the file. */
   path: string
-  /** Its size. */
+  /** Size of the file. */
   bytes: number
-  /** How long the event loop stood: for the fork, or for all of it. */
+  /** How long the event loop was paused: with `'fork'` for the fork only, with `'stop'` for the whole write. */
   pauseMs: number
-  /** From the call to the whole file. */
+  /** Time from the call until the file was complete. */
   tookMs: number
-  /** How many children it took. */
+  /** Number of child processes that were needed, 1 to 4. 1 with `'stop'`. */
   attempts: number
   mode: 'fork' | 'stop'
 }
 
-/** What `trim` resolves to. */
+/** Result of `trim()`. */
 export interface Trimmed {
+  /** RSS before the trim. */
   rssBeforeBytes: number
+  /** RSS after the trim. */
   rssAfterBytes: number
-  /** Before less after: negative if the process grew by more meanwhile. */
+  /** Difference of both. Negative if the process grew meanwhile. */
   freedBytes: number
-  /** How long the trimming took, on its thread. */
+  /** Duration of the trim on its thread. */
   tookMs: number
-  /** The longest time that the event loop did not come round meanwhile, whatever held it. */
+  /** Longest event-loop delay during the trim, whatever its cause. */
   stalledMs: number
-  /** Whether malloc had something to give back. */
+  /** Whether malloc had memory to return. */
   malloc: boolean | Unsupported
-  /** Whether jemalloc gave its free pages back. */
+  /** Whether jemalloc has returned its free pages. */
   jemalloc: boolean | Unsupported
 }
