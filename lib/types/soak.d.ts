@@ -1,102 +1,148 @@
 import type { Size } from './limit'
 
-// What `soak()` takes and gives. Sizes are bytes; a rate is a request's.
+// Options and result of `soak()`. Sizes are bytes. A rate is per request.
 
 export interface SoakOptions {
   /**
-   * What is driven: `'GET /users/:id'`, whose parameters are filled with numbers, a new one for each request, or an object. Default: those of `har` or
-   * `from`, else the GET routes of the Express app.
+   * Routes to drive: `'GET /users/:id'` or an object. Parameters of a pattern are filled with the number of the request. Default:
+   * the routes of `har` or `from`, otherwise the GET routes of the Express app.
+   *
+   * Only one of `routes`, `har` and `from` is allowed.
    */
   routes?: readonly (string | SoakRoute)[]
-  /** A HAR file: each method and path is a route, its requests are sent one after the other, and again. */
+  /** Path of a HAR file, with at most 100 routes. Each method and path is a route. Its requests are sent in order, repeatedly. */
   har?: string
-  /** The record of a running server, by name, folder or file: its GET routes, those that are asked for most first. */
+  /**
+   * Record of a running server: its name, its folder or its file. The 20 most frequent GET routes that answered with 2xx or 3xx are
+   * driven.
+   */
   from?: string
-  /** What a request may keep: of the heap, of external memory, and of malloc (there at least 256). Default: 48 bytes, and 256 of malloc. */
+  /**
+   * Bytes that a request may retain: on the heap, in external memory and in malloc. For malloc at least 256. Default: 48, and 256
+   * for malloc.
+   */
   max?: Size
-  /** Of a block, behind which memory is looked at, 10 to 100,000. Default: 25 to 150, by how slow they are and how much they keep. */
+  /**
+   * Requests in a block, 10 to 100,000. Memory is measured after each block. Default: 25 to 150, depending on how slow the requests
+   * are and how much they retain.
+   */
   requests?: number
-  /** Blocks of a route at most, 16 to 1,000; most are decided after 11 to 20. Default: 60. */
+  /** Largest number of blocks of a route, 16 to 1,000. Default: 60. Most routes need 11 to 20. */
   rounds?: number
-  /** Requests of each route before anything counts. Default: 500. */
+  /** Requests of each route before measuring begins, 1 to 1,000,000. Default: 500. */
   warmup?: number
-  /** Each has one request at a time, and stays open. Default: 4. */
+  /** Number of connections, 1 to 1,000. Default: 4. Each stays open and has one request at a time. */
   connections?: number
-  /** How long an answer may take. Default: 10,000. */
+  /** Milliseconds that an answer may take, 1 to 86,400,000. Default: 10,000. */
   timeoutMs?: number
-  /** How long the app may take until it listens. Default: 30,000. */
+  /** Milliseconds until the app must listen, 1 to 86,400,000. Default: 30,000. */
   startMs?: number
-  /** Waits so long behind each block, for an app that goes on working behind its answers. Default: 0. */
+  /** Milliseconds to wait after each block, 0 to 86,400,000, for an app that works on after its answers. Default: 0. */
   settleMs?: number
-  /** Whether sites and classes are looked for where a route fails. Default: true. */
+  /** Whether to search allocation sites and classes for a route that fails. Default: true. */
   evidence?: boolean
-  /** Arguments of the app. */
+  /** Arguments of the app. Default: none. */
   args?: readonly string[]
-  /** Arguments of its Node: `['--import', 'tsx']`. */
+  /** Arguments of its Node, for example `['--import', 'tsx']`. Default: none. */
   execArgv?: readonly string[]
-  /** On top of this process's, `NODE_ENV=production` (unless it is set) and `PORT=0`. */
+  /**
+   * Environment variables of the app. They override those of this process, `NODE_ENV=production` (set only if absent) and `PORT=0`.
+   * Default: none.
+   */
   env?: { readonly [name: string]: string }
-  /** Its working folder. Default: this process's. */
+  /** Working folder of the app. Default: that of this process. */
   cwd?: string
-  /** Another Node's binary. Default: this one. */
+  /** Path of another Node binary. Default: that of this process. */
   node?: string
 }
 
 export interface SoakRoute {
-  /** A method and a path or pattern, by which it is reported. */
+  /** Method and path or pattern. The result reports the route by it. */
   route: string
-  /** What is sent: a path, in which `:id` is the request's number and `{1..100}` counts up to 100 and begins again; or a function of the number. */
+  /**
+   * Path to send, or a function of the request's number. In a string, `:id` becomes the number, and `{1..100}` counts up to 100 and
+   * begins again. Default: the path in `route`.
+   */
   path?: string | ((number: number) => string)
-  /** What is neither a string nor a Buffer is sent as JSON. */
+  /** Body to send, or a function of the request's number. A body that is neither a string nor a Buffer is sent as JSON. */
   body?: unknown | ((number: number) => unknown)
+  /** Headers to send, or a function of the request's number. */
   headers?: { readonly [name: string]: string } | ((number: number) => { readonly [name: string]: string })
-  /** The client goes away when the first of the answer's body is there. Default: false. */
+  /** `true`: the client disconnects when the first part of the answer's body has arrived. Default: false. */
   abort?: boolean
-  /** What is right. Default: 2xx and 3xx. */
+  /** Status codes to accept, 200 to 599. Default: 2xx and 3xx. */
   status?: number | readonly number[]
-  /** A client waits for up to so long before each request. Default: 0. */
+  /** Largest pause of a client before each request, in milliseconds, 0 to 86,400,000. Each pause is random. Default: 0. */
   pauseMs?: number
-  /** Not driven: so many are asked for at the start, and stay open, as those of server-sent events. */
+  /**
+   * Number of requests, 0 to 10,000, that are sent at the start and whose answers stay open, such as server-sent events. Default:
+   * 0. The route is then not driven.
+   */
   hold?: number
-  /** Not driven: so many connections ask once at the start, and stay open. */
+  /**
+   * Number of connections, 0 to 10,000, that send one request at the start and then stay open. Default: 0. The route is then not
+   * driven.
+   */
   idle?: number
-  /** Of a block of this route. */
+  /** Requests in a block of this route, 10 to 100,000. Default: {@link SoakOptions.requests}. */
   requests?: number
 }
 
 export type SoakVerdict = 'passed' | 'failed' | 'undecided'
 
-/** `String(result)` is the page that the command prints. */
+/** Result of `soak()`. `String(result)` is the page that `npx plimsoll soak` prints. */
 export interface SoakResult {
-  /** The module's path, from where the process runs. */
+  /** Path of the app's module, relative to the working folder. */
   app: string
+  /** Version of the app's Node, or the path of another binary. */
   node: string
-  /** Failed if any route has, undecided if any is and none has failed. */
+  /** `failed` if any route failed. Otherwise `undecided` if any route is undecided. Otherwise `passed`. */
   verdict: SoakVerdict
+  /** Duration of the run, in seconds. */
   seconds: number
+  /** {@link SoakOptions.max} in bytes; null if it was not given. */
   maxBytesPerRequest: number | null
+  /** Remarks about the run, such as routes that could not be driven. */
   notes: string[]
+  /** One result per driven route. */
   routes: SoakRouteResult[]
 }
 
 export interface SoakRouteResult {
+  /** Method and path or pattern. */
   route: string
   verdict: SoakVerdict
-  /** Those that count, behind the warm-up. */
+  /** Requests that were measured, without the warm-up. */
   requests: number
+  /** Blocks that were measured. */
   rounds: number
+  /** Requests in a block. */
   requestsPerRound: number
-  /** Of the heap, and where one of them grows too, of external memory or malloc: the larger, since the one mostly holds the other. */
+  /**
+   * Bytes that a request retains, with the interval of 95 %.
+   *
+   * It is the growth of the heap. If external memory or malloc exceeds its bound too, the larger of those two is added. They are
+   * not both added, because malloc contains most external memory.
+   */
   bytesPerRequest: { value: number; low: number; high: number }
-  /** What the platform does not tell is missing. */
+  /** Every measured quantity. A quantity that the platform does not report is absent. */
   quantities: { [Name in SoakQuantityName]?: SoakQuantity }
-  /** Functions that allocate what stays, that which grows most first; of a route that failed. */
+  /**
+   * Allocation sites of a route that failed: functions that allocate what stays, the largest growth first. `origin` is file and
+   * line. `share` is the part of all sampled growth, 0 to 1.
+   */
   sites: { origin: string; function: string; bytesPerRequest: number; low: number; high: number; share: number }[]
-  /** What is kept: how many more for 1,000 requests, what they retain a request, and the shortest way from the global object to a new one. */
+  /**
+   * Classes of a route that failed. `perThousand`: additional objects per 1,000 requests. `retainedBytesPerRequest`: bytes that
+   * they retain per request. `path`: shortest retaining path from the global object to a new one.
+   */
   classes: { name: string; perThousand: number; retainedBytesPerRequest: number; path: string[] }[]
-  /** What the descriptors that stay are open on: a path, or `socket`. */
+  /**
+   * What the additional descriptors of a route that failed are open on: a path, `socket` or `pipe`. `perThousand`: per 1,000
+   * requests.
+   */
   files: { name: string; perThousand: number }[]
-  /** Why there is less evidence, or none against it after all. */
+  /** Remarks, such as why evidence is missing, or why growth is not charged to the route. */
   notes: string[]
 }
 
@@ -111,27 +157,33 @@ export type SoakQuantityName =
   | 'retained'
 
 export interface SoakQuantity {
+  /** Name of the quantity, for people. */
   title: string
   unit: 'bytes' | 'count'
-  /** `open`: neither certain growth nor certainly none. */
+  /** `over`: growth above `bound` is certain. `under`: growth is below `bound`. `open`: neither is certain. */
   verdict: 'over' | 'under' | 'open'
-  /** The slope of the end of the series with its interval of 95 %; null: too few rounds. */
+  /** Growth per request at the end of the series; null if there were too few blocks. */
   perRequest: number | null
+  /** Lower end of its 95 % interval. */
   low: number | null
+  /** Upper end of its 95 % interval. */
   high: number | null
-  /** What was allowed. */
+  /** Growth per request that is allowed. */
   bound: number
 }
 
 /**
- * Drives an app's routes in a process of its own, and says what each keeps a request. `app`: the path or `file:` URL of a module that exports an Express
- * app, a function `(req, res)`, an `http.Server`, or a function or promise that makes one, or of a script that listens by itself.
+ * Load test for leaks. Starts an app in a process of its own, drives its routes, and resolves to the bytes that each route retains
+ * per request.
  *
- * Rejects with a `TypeError` for what it does not take, and with a {@link SoakError} where there can be no verdict.
+ * `app` is the path or `file:` URL of a module. The module exports an Express app, a function `(req, res)`, an `http.Server`, or a
+ * function or promise that makes one of them. It may also be a script that listens by itself.
+ *
+ * Rejects with a `TypeError` for an invalid argument. Rejects with a {@link SoakError} if there can be no verdict.
  */
 export type Soak = (app: string | URL, options?: SoakOptions) => Promise<SoakResult>
 
-/** No server, an answer that was not expected, a crash: with what the app has printed last. */
+/** There is no verdict: no server, an unexpected answer, a crash, or no binary. The message has what the app printed last. */
 export interface SoakError extends Error {
   code: 'ERR_PLIMSOLL_SOAK'
 }
