@@ -1,10 +1,12 @@
-// What `stats()` and `usage()` return. Sizes are bytes, `*Ms` are milliseconds, times are milliseconds since the epoch.
+// Results of `stats()` and `usage()`. Sizes are bytes, `*Ms` are milliseconds, times are milliseconds since the epoch.
 
 import type { LiveHeap } from './record'
 
 /**
- * Count, sum, min and max are exact. A quantile is the mean of the values in its bucket; buckets are quarters of a power of two,
- * so it is exact where the values are alike, and at most a quarter off where they are not.
+ * Distribution of a figure over requests. `count`, `sum`, `min`, `max` and `mean` are exact.
+ *
+ * A quantile is the mean of the values in its bucket. Buckets are quarters of powers of two. So a quantile is exact if the values
+ * are alike, and at most a quarter off otherwise.
  */
 export interface Distribution {
   count: number
@@ -17,95 +19,103 @@ export interface Distribution {
   p99: number
 }
 
-/** What one request has used. */
+/**
+ * What one request has used. The figures cover its metered code: always its synchronous code, and the code of its promises, timers,
+ * streams and callbacks as the option `async` says.
+ */
 export interface Usage {
   /**
-   * Bytes allocated on the V8 heap in its spans (garbage included): its synchronous code, and what runs behind promises and
-   * callbacks where that is metered. One reading may be off by a page. Never negative: see `heap.uncertainRequests`.
+   * Bytes allocated on the V8 heap, garbage included. Never negative. A single reading may be off by a page of V8's heap. See
+   * `heap.uncertainRequests` in {@link Stats}.
    */
   heapBytes: number
-  /** Growth of memory held outside the heap (Buffers, ArrayBuffers) in its spans; negative if they freed more. */
+  /** Growth of memory outside the heap (Buffers, ArrayBuffers). Negative if more was freed. */
   externalBytes: number
-  /** What the addon itself has allocated in its spans and not freed. */
+  /** Memory that the addon has allocated and not freed. */
   nativeBytes: number
-  /** The most that this was where a span ended. */
+  /** Largest value of `nativeBytes` at the end of a span. */
   nativePeakBytes: number
-  /** What the addon has allocated in its spans in all. */
+  /** All memory that the addon has allocated. */
   nativeTotalBytes: number
-  /** Bytes of the request's body that have come. */
+  /** Bytes of the request's body that have arrived. */
   bodyBytes: number
-  /** Bytes written to the socket for the response, headers included; 0 with HTTP/2. */
+  /** Bytes written to the socket for the response, headers included. 0 with HTTP/2. */
   responseBytes: number
-  /** Stretches of its code that were metered so far. */
+  /** Number of spans so far. A span is a stretch of synchronous code that was metered. */
   spans: number
-  /** Whether all of its code has been metered so far, that behind promises and callbacks included. */
+  /** Whether all of its code has been metered so far, including promises, timers, streams and callbacks. */
   whole: boolean
 }
 
-/** One row: method × route × status class. At most 1,024 rows; what does not fit goes under `(other)`. */
+/** A row of the route table: method × route × status class. At most 1,024 rows; further ones are counted under `(other)`. */
 export interface RouteStats {
   method: string
-  /** The mounted pattern (`/api/users/:id`), never the URL; `(unmatched)` and `(other)` stand for what has none. */
+  /** Mounted pattern (`/api/users/:id`), never the URL. `(unmatched)`: no route took the request. `(other)`: the table is full. */
   route: string
-  /** Class of the response's status; a client that went away unanswered counts as 499. */
+  /** Class of the response's status. A client that disconnected before the answer counts as 499. */
   status: '1xx' | '2xx' | '3xx' | '4xx' | '5xx'
   /** Requests that have ended. */
   count: number
-  /** Those answered with 5xx. */
+  /** Requests that were answered with 5xx. */
   errors: number
-  /** Those whose response was not written out: the client went away, or the response was destroyed. */
+  /** Requests whose response was not sent completely: the client disconnected, or the response was destroyed. */
   aborted: number
-  /** Those that `limit()` refused. */
+  /** Requests that `limit()` refused. */
   limited: number
-  /** Milliseconds from the entry to the end (the `'close'`) of the request. */
+  /** Milliseconds from the entry of a request to its end. */
   durationMs: Distribution
-  /** Bytes allocated on the V8 heap by the code of a request that was metered: its synchronous part at least. */
+  /** Bytes that the metered code of a request allocated on the V8 heap: at least its synchronous code. */
   heapBytes: Distribution
-  /** Requests that were metered whole, what runs behind promises and callbacks included. */
+  /** Requests that were metered whole, including promises, timers, streams and callbacks. */
   wholeCount: number
-  /** Their mean; null if there is none. */
+  /** Mean heap bytes of these requests; null if there are none. */
   wholeHeapMeanBytes: number | null
-  /** Bytes of request bodies as they came on the wire, compressed ones compressed. */
+  /** Bytes of request bodies on the wire. A compressed body counts with its compressed size. */
   bodyBytes: Distribution
   /** Bytes written to the socket for a response, headers included. */
   responseBytes: Distribution
   /**
-   * Memory outside the heap (Buffers, ArrayBuffers) that a request takes: the middle one of the last nine requests during which no
-   * collection ran; null if there is none.
+   * Memory outside the heap (Buffers, ArrayBuffers) that a request takes: the median of the last nine requests during which no
+   * collection ran. Null if there are none.
    */
   externalMedianBytes: number | null
-  /** The addon's own memory: the mean of what a request still held at its end. */
+  /** Memory that the addon had allocated for a request and not freed at its end, on average. */
   nativeHeldMeanBytes: number
-  /** The mean of what was allocated for a request in all. */
+  /** All memory that the addon allocated for a request, on average. */
   nativeTotalMeanBytes: number
-  /** The most that was held for one request. */
+  /** Largest memory that the addon had allocated for one request at a time. */
   nativePeakBytes: number
-  /** What each function of the app's stack has used, the heaviest first; empty without `Options.layers`. */
+  /** Figures of each function of the Express stack, the heaviest first. Empty unless the option `layers` is on. */
   layers: LayerStats[]
 }
 
-/** A function of the app's stack in the requests of one row, exclusive of what it passes the request to with `next()`. */
+/**
+ * A function of the Express stack, in the requests of one row. Its figures exclude the functions that it passes the request to with
+ * `next()`.
+ */
 export interface LayerStats {
-  /** The function's name, `(anonymous)` without one; `(other)` beyond 256 functions. */
+  /** Name of the function, `(anonymous)` if it has none. Beyond 256 functions: `(other)`. */
   name: string
-  /** File and line, as seen from where the process runs; null where it is not known. */
+  /** File and line of the function, relative to the working folder; null if not known. */
   origin: string | null
   /** Requests that it ran in. */
   count: number
-  /** Bytes allocated on the V8 heap in all, and a request. */
+  /** Bytes that it allocated on the V8 heap, in all requests. */
   heapBytes: number
+  /** The same per request. */
   heapMeanBytes: number
-  /** Time on the stack in all, and a request; not what it waits for. */
+  /** Time that it was on the stack, in all requests. Waiting time is not included. */
   timeMs: number
+  /** The same per request. */
   timeMeanMs: number
 }
 
-/** What `stats` returns. Fields marked optional are absent without a binary. */
+/** Result of `stats()`. Optional fields are absent without a binary. */
 export interface Stats {
   pid: number
-  /** 0 for the main thread, else the worker's `threadId`. */
+  /** 0 for the main thread, otherwise the worker's `threadId`. */
   thread?: number
-  /** As in `Options.name`. */
+  /** Value of the option `name`. */
   name?: string
   /** When the recording began. */
   startedAt?: number
@@ -116,45 +126,50 @@ export interface Stats {
     cpuUserMs: number
     /** CPU time of the process in the kernel. */
     cpuSystemMs: number
-    /** Open file descriptors. */
+    /** Number of open file descriptors. */
     openFds: number
-    /** The limit of open file descriptors; 0 if unknown. */
+    /** Limit of open file descriptors; 0 if not known. */
     maxFds: number
   }
   heap: {
-    /** Bytes in use on the V8 heap, garbage not yet collected included. */
+    /** Heap in use, garbage included. */
     usedBytes: number
-    /** Bytes that V8 has reserved for the heap. */
+    /** Heap that V8 has reserved. */
     totalBytes?: number
-    /** Bytes in use after the last major collection: what really lives. Null before the first. */
+    /** Live heap: heap in use after the last major collection. Null before the first. */
     liveBytes: number | null
-    /** When that collection was; null before the first. */
+    /** Time of that collection; null before the first. */
     liveAt?: number | null
-    /** The heap after each of the last 512 major collections, oldest first. */
+    /** Live heap after each of the last 512 major collections, oldest first. */
     liveHistory?: LiveHeap[]
-    /** The size at which V8 ends the process (`--max-old-space-size` and its semi-spaces). */
+    /** Size at which V8 ends the process: `--max-old-space-size` and the semi-spaces. */
     limitBytes: number
-    /** Bytes ever allocated since the recording began. Exact if `exact`, else the growth of the used size that was seen. */
+    /** Bytes allocated since the recording began. Exact if `exact` is true, otherwise the observed growth of the used heap. */
     allocatedBytes: number
-    /** Memory that lives outside the heap and is held from inside it (Buffers, ArrayBuffers). */
+    /** Memory outside the heap that JavaScript objects own (Buffers, ArrayBuffers). */
     externalBytes: number
-    /** Memory that V8 itself has from `malloc`. */
+    /** Memory that V8 itself has allocated with malloc. */
     mallocedBytes?: number
-    /** Of the allocated bytes, those charged to requests. */
+    /** Part of `allocatedBytes` that was charged to requests. */
     attributedBytes: number
-    /** The rest: the app's own work, Node, and what was not metered behind promises and callbacks. */
+    /** The rest of `allocatedBytes`: the app's own work, Node, and code of requests that was not metered. */
     unattributedBytes: number
     /**
-     * Requests left out of their routes' `heapBytes`, because V8's own work has blurred the figure: a background compiler took or returned
-     * memory, or V8 reused part of a young page. Their `count` is counted, so `heapBytes.count` may be less.
+     * Number of requests that were left out of `heapBytes` of their route, because V8's own work made the figure uncertain. A
+     * background compiler took or returned memory, or V8 reused a part of a young page.
+     *
+     * Such a request is part of the route's `count`, so `heapBytes.count` may be smaller.
      */
     uncertainRequests: number
-    /** Whether V8's own allocation counter is read, and was verified at the start. */
+    /** Whether V8's own allocation counter is in use. It was verified at the start. */
     exact: boolean
-    /** Why it is not; absent if it is. */
+    /** Why it is not in use. Absent if it is. */
     reason?: string
   }
-  /** By kind, as V8 names them: `scavenge`, `minor-mark-sweep`, `mark-sweep-compact`, `incremental-marking`, `weak-callbacks`. */
+  /**
+   * Garbage collections since the recording began, by V8's name of their kind: `scavenge`, `minor-mark-sweep`,
+   * `mark-sweep-compact`, `incremental-marking`, `weak-callbacks`.
+   */
   gc: {
     [kind: string]: {
       count: number
@@ -162,183 +177,207 @@ export interface Stats {
       pauseMs: number
     }
   }
-  /** The addon's own allocator, jemalloc; `'unsupported'` where it is another (Windows), and without a binary. */
+  /** The addon's own allocator, jemalloc. `'unsupported'` if another allocator is in use (Windows), and without a binary. */
   native:
     | {
         /** Bytes in allocations. */
         allocatedBytes: number
         /** Bytes in pages with at least one allocation. */
         activeBytes: number
-        /** Bytes in pages that are physically there. */
+        /** Bytes in resident pages. */
         residentBytes: number
       }
     | 'unsupported'
-  /** Memory limit and use of the container; null where there is none. */
+  /** Memory controller of the container. A figure is null if there is none. */
   cgroup?: {
+    /** Memory limit. */
     limitBytes: number | null
+    /** Memory in use. */
     usedBytes: number | null
-    /** OOM kills in this cgroup up to the start of the process. */
+    /** OOM kills in this cgroup until the process started. */
     oomKillsAtStart: number | null
   }
   eventLoop?: {
-    /** When the loop last came round. */
+    /** Time of the last tick. A tick is due every 250 ms. */
     lastTick: number
-    /** How late it was. */
+    /** Delay of the last tick. */
     lagMs: number
-    /** Share of the time that it was busy, 0 to 1. */
+    /** Share of the time since the previous tick that the event loop was busy, 0 to 1. */
     utilization: number
-    /** The longest time that it was blocked, since the recording began. */
+    /** Longest block since the recording began. */
     longestBlockMs: number
-    /** How long it has been blocked now; 0 while it turns. */
+    /** How long the event loop has been blocked; 0 if it is not blocked. */
     blockedMs: number
   }
   /** How asynchronous code is metered. */
   asyncSpans?: {
-    /** Share of the time in which it is, 0 to 1. */
+    /** Share of the time during which it is metered, 0 to 1. */
     share: number
-    /** What metering adds to a request's CPU time, as a part of that, rather too high; 1 while it is not known. */
+    /** CPU time that metering adds to a request, as a fraction of the request's CPU time. An upper estimate. 1 if not known yet. */
     cost: number
     /** Requests that were metered whole. */
     wholeRequests: number
   }
   requests: {
-    /** Requests ever tracked. */
+    /** Requests tracked since the recording began. */
     total: number
+    /** Requests that have not ended. */
     inFlight: number
-    /** Served without being tracked, since every slot was taken. */
+    /** Requests that were served without being tracked, because 4,096 others were in flight. */
     untracked: number
-    /** Refused by `limit`, as too large. */
+    /** Bodies that `limit()` refused as too large. */
     limited: number
-    /** Refused by `shed`. */
+    /** Requests that `shed()` refused. */
     shed: number
-    /** What `report: true` only counted, of `shed()` and of `limit()`. */
+    /** Requests that `shed()` with `report: true` would have refused. */
     shedReported: number
+    /** Bodies that `limit()` with `report: true` would have refused. */
     limitReported: number
-    /** Refused by `limit()`'s budget, and because the body came too slowly. */
+    /** Bodies that `limit()` refused because the budget had no room. */
     overBudget: number
+    /** Bodies that `limit()` refused because they arrived too slowly. */
     tooSlow: number
-    /** What bodies in flight, of this thread, hold of the budget. */
+    /** Bytes of the budget that bodies in flight occupy, of this thread. */
     bodyHeldBytes: number
-    /** Bytes of request bodies ever received. */
+    /** Bytes of request bodies that have arrived since the recording began. */
     bodyBytes?: number
-    /** The one in flight that started first; null if none is. */
+    /** The request in flight that started first; null if there is none. */
     oldest?: { method: string; path: string; route: string | null; startedAt: number } | null
   }
-  /** What `shed` goes by. */
+  /** Figures that `shed()` decides by. */
   pressure?: Pressure
   /** The reserve that V8 is granted near its heap limit. */
   nearLimit?: {
-    /** Whether it would be. */
+    /** Whether V8 will be granted the reserve. */
     armed: boolean
-    /** Why not; absent if it would be. */
+    /** Why not. Absent if `armed` is true. */
     reason?: string
+    /** Size of the reserve; 0 if there is none. */
     reserveBytes: number
-    /** How often it was. */
+    /** Number of grants so far. */
     grants: number
-    /** When it last was; null if never. */
+    /** Time of the last grant; null if there was none. */
     at: number | null
   }
+  /** Figures by route. */
   routes: RouteStats[]
   /**
-   * `heap-limit`: V8's limit and the container's do not fit each other; the advice names the flag to set. The other kinds are of what
-   * is asked for: `large-response`, `disposer`, `unclosed`, `listener`, `timer`, `stream`, `retained`, `large-property`; and `leak`: memory grows with
-   * requests, as {@link Stats.trend} has it.
+   * Findings so far. A kind needs the option in parentheses:
+   *
+   * - `heap-limit`: V8's heap limit and the container's memory limit do not fit. The advice names the flag to set.
+   * - `leak` (`leaks`): memory grows with requests, see {@link Stats.trend}.
+   * - `large-response` (`largeResponses`), `disposer` (`scope()`), `unclosed` (`watchPool()`), `listener` (`watchListeners()`).
+   * - `timer`, `stream`, `retained`, `large-property` (`watch`). `retained` is also reported for `expectCollected()`.
    */
   findings: Finding[]
-  /** Whether memory grows with requests: see {@link Trend}. */
+  /** Whether memory grows with requests. */
   trend: Trends
   recorder: {
-    /** The file; null if the record is in memory only. */
+    /** Path of the record's file; null if the record is in memory only. */
     path: string | null
-    /** Its size, which never changes; 0 without a binary. */
+    /** Size of the record. It never changes. 0 without a binary. */
     bytes: number
   }
-  /** Internal errors of Plimsoll that it caught. Anything but 0 is a bug worth reporting. */
+  /** Internal errors of Plimsoll that it has caught. A value other than 0 is a bug worth reporting. */
   internalErrors?: number
 }
 
 export interface Pressure {
-  /** How hard `shed` is pressed: 0 admits all, 1 nothing. */
+  /** Pressure, 0 (no request is refused) to 1 (every request is refused). With several `shed()`s, the highest of them. */
   level: number
-  /** What lives over what the old generation may hold; null before the first major collection. */
+  /** Live heap as a share of the old generation's limit; null before the first major collection. */
   heap: number | null
-  /** RSS over the cgroup's limit; null without one. */
+  /** RSS as a share of the container's memory limit; null without such a limit. */
   rss: number | null
-  /** How late the event loop last came round. */
+  /** Delay of the last tick. */
   delayMs: number
-  /** The addon's own allocations; null where unknown. */
+  /** Memory that the addon has allocated; null if not known. */
   nativeBytes: number | null
-  /** The largest that one of the young generation's semi-spaces may become; null where unknown. */
+  /** Largest size of one semi-space of the young generation; null if not known. */
   semiSpaceMaxBytes: number | null
 }
 
-/** Something that plimsoll has evidence of. */
+/** Something that Plimsoll has evidence of, with advice. */
 export interface Finding {
   kind: string
-  /** Method and pattern (`GET /users/:id`), if known. */
+  /** Method and pattern (`GET /users/:id`); null if not known. */
   route: string | null
   /**
-   * Where in the code it comes from, if known: `src/users.js:12:5`, of the source where Node has source maps on; with a module's name behind
-   * it where the app called that. Of a function (a layer, a deferred one) file and line.
+   * Position in the app's code that caused the finding, such as `src/users.js:12:5`; null if not known. With `--enable-source-maps`
+   * it is a position in the source. If the app called a module that did it, the module's name follows. For a function it is file
+   * and line.
    */
   origin: string | null
-  /** How often it was seen; of what grows, how much of it there was when it was last told (it is told again when there is a tenth more). */
+  /** How often it was seen. If it grows: its number at the last report. It is reported again when the number has grown by a tenth. */
   count: number
   /**
-   * Of a thousand requests of that route (`retained`: of those watched); of kind `leak`, how many objects of `class` they leave behind. Null where it does not
-   * apply.
+   * Number per 1,000 requests of the route; null if it does not apply. For `retained`: per 1,000 sampled requests. For `leak`:
+   * objects of `class` that 1,000 requests leave.
    */
   perThousand: number | null
+  /** Time of the first evidence. */
   firstSeen: number
+  /** Time of the last evidence. */
   lastSeen: number
-  /** `info` once it has stopped. */
+  /** A finding that has stopped is `info`. */
   severity: 'info' | 'warning' | 'critical'
+  /** One text with the figures and what to do. */
   advice: string
-  /** Of kind `leak`: when it was seen to have stopped; the advice then says what was wrong. Null while it goes on. */
+  /** `leak`: when it stopped. Null while it continues, and for other kinds. */
   withdrawnAt: number | null
-  /** Of kind `leak`, null of others: bytes that a request of `route` keeps, of all requests where no route is known, … */
+  /** `leak`: bytes that a request of `route` retains, or a request of any route if `route` is null. Null for other kinds. */
   bytesPerRequest: number | null
-  /** … the interval of 95 % for that, … */
+  /** `leak`: lower end of the 95 % interval of `bytesPerRequest`. Null for other kinds. */
   low: number | null
+  /** `leak`: upper end of that interval. Null for other kinds. */
   high: number | null
-  /** … and how likely such growth is by chance. */
+  /** `leak`: probability of such growth by chance. Null for other kinds. */
   p: number | null
-  /** Of kind `leak`, with `leaks: { snapshots: true }`: the class of what stays, and how it is held, root first; null until that is known. */
+  /** `leak` with `leaks: { snapshots: true }`: class of the retained objects. Null until it is known. */
   class: string | null
+  /** `leak` with `leaks: { snapshots: true }`: retaining path of these objects, root first. Null until it is known. */
   path: string[] | null
 }
 
-/** Whether memory grows with requests, by whose memory it is; null with `leaks: false` and without a binary. */
+/** Whether memory grows with requests, by kind of memory. Null with `leaks: false` and without a binary. */
 export interface Trends {
-  /** V8's heap: what lives after major collections. */
+  /** Live heap of V8. */
   heap: Trend | null
-  /** Memory outside the heap that its objects hold: Buffers, ArrayBuffers. */
+  /** Memory outside the heap that JavaScript objects own (Buffers, ArrayBuffers). */
   external: Trend | null
-  /** What is resident beside both: memory of other addons and of the C library, fragmentation. Null in a worker thread. */
+  /** Other resident memory: addons, the C library, fragmentation. Null in a worker thread. */
   native: Trend | null
 }
 
 /**
- * A trend over what lives after major collections, against requests served (not against time: a ramp of traffic is no leak). Figures are null
- * while there are fewer than ten collections behind the warm-up.
+ * Trend of live memory after major collections, against requests served. A ramp of traffic is no leak, because the trend is not
+ * against time.
+ *
+ * Figures are null until ten collections after the warm-up are known.
  */
 export interface Trend {
   /**
-   * `learning`: not enough is known. `steady`: nothing that is more than noise. `uncertain`: it grows, but may be filling a cache, or one step.
-   * `leaking`: it grows for certain, to the end and straight on, to where it never was, and six collections agree.
+   * - `learning`: there are not enough collections yet.
+   * - `steady`: no growth beyond noise.
+   * - `uncertain`: it grows, but it may be a cache that fills, or one step.
+   * - `leaking`: the growth is certain, continues to the end without a bend, reaches a level that it never had, and six collections
+   *   agree.
    */
   state: 'learning' | 'steady' | 'uncertain' | 'leaking'
-  /** Points that the figures are of, at most 64; where there were more collections, one stands for several. */
+  /** Number of points that the figures are made from, at most 64. If there were more collections, a point represents several. */
   samples: number
-  /** Growth in bytes per 1,000 requests (Theil–Sen slope), and its interval of 95 %. */
+  /** Growth in bytes per 1,000 requests (Theil–Sen slope). */
   bytesPerThousand: number | null
+  /** Lower end of its 95 % interval. */
   low: number | null
+  /** Upper end of its 95 % interval. */
   high: number | null
   /** Probability of such a trend by chance (Mann–Kendall, corrected for autocorrelation and for requests in flight). */
   p: number | null
-  /** When the growth began; null while there is none. */
+  /** When the growth began; null if there is none. */
   since: number | null
-  /** Times of the first of the points, and of the last collection that was looked at. */
+  /** Time of the first point. */
   from: number | null
+  /** Time of the newest collection that was checked. */
   to: number | null
 }
