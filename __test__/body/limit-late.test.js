@@ -208,6 +208,26 @@ for (const [when, wait] of Object.entries(waits)) {
   })
 }
 
+test('a report does not bound a body that is read behind the answer either', async t => {
+  for (const defer of [false, true]) {
+    const read = {}
+    read.done = new Promise(resolve => {
+      read.resolve = resolve
+    })
+    const guard = plimsoll.limit({ limit: '1kb', defer, report: true })
+    const answerFirst = (req, res) => {
+      res.end('answered')
+      readers.flowing(req).then(read.resolve, read.resolve)
+    }
+    const { port, close } = await serve(app(express5, [guard], answerFirst))
+    t.after(close)
+    const before = plimsoll.stats().requests.limitReported
+    assert.equal((await post(port, Buffer.alloc(60_000), true)).body, 'answered')
+    assert.equal(await read.done, 60_000, `defer: ${defer}`)
+    assert.equal(plimsoll.stats().requests.limitReported, before + 1)
+  }
+})
+
 // What is pipelined behind a refusal
 
 const SLOW = 'GET /slow HTTP/1.1\r\nHost: a\r\n\r\n'

@@ -336,7 +336,7 @@ for (const { version, express } of versions) {
       const order = []
       const app = express()
       app.use((req, res, next) => {
-        observe(begin(req, res), (life, { label }) => order.push(life.req === req && label))
+        observe(begin(req, res), (state, { label }) => order.push(state.req === req && label))
         next()
       })
       const note = (_req, _res, next) => {

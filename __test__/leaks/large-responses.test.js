@@ -103,5 +103,6 @@ test('what largeResponses takes is checked', () => {
   for (const largeResponses of ['yes', 1, { over: '10m' }, { over: -1 }, { size: '1mb' }]) {
     assert.throws(() => plimsoll({ largeResponses }), { name: 'TypeError', message: /plimsoll\(\)'s largeResponses/ })
   }
-  for (const largeResponses of [true, false, { over: '5mb' }, {}]) assert.equal(typeof plimsoll({ largeResponses }), 'function')
+  for (const largeResponses of [true, false, { over: '5mb' }, {}])
+    assert.equal(typeof plimsoll({ largeResponses }), 'function')
 })

@@ -120,7 +120,10 @@ for (const version of [null, 22, 24, 26]) {
     )
     shows(t, 'fragmented malloc that brk is refused to', fenced, 4_000 * 50_000, 'malloc-in-use', 'malloc-free')
     const half = (blocks.count * blocks.bytes) / 2
-    assert.ok(Math.abs(fragments.grown('malloc-in-use') / half - 1) <= 0.1, `in use ${fragments.grown('malloc-in-use')}`)
+    assert.ok(
+      Math.abs(fragments.grown('malloc-in-use') / half - 1) <= 0.1,
+      `in use ${fragments.grown('malloc-in-use')}`
+    )
     assert.ok(Math.abs(fragments.grown('malloc-free') / half - 1) <= 0.1, `free ${fragments.grown('malloc-free')}`)
     const { advice } = fragments.after.parts.find(part => part.name === 'malloc-free')
     assert.match(advice, /^glibc holds \d+ MiB free: fragmentation\. plimsoll\.trim\(\).*MALLOC_ARENA_MAX=2/)

@@ -135,7 +135,10 @@ describe('soak', { concurrency: 2 }, () => {
       ['GET /articles/1 passed', 'POST /articles passed']
     )
     fs.writeFileSync(har, '{"log":{}}')
-    await assert.rejects(plimsoll.soak(app('shop.js'), { har }), { code: 'ERR_PLIMSOLL_SOAK', message: /is no HAR file/ })
+    await assert.rejects(plimsoll.soak(app('shop.js'), { har }), {
+      code: 'ERR_PLIMSOLL_SOAK',
+      message: /is no HAR file/
+    })
   })
 
   it("takes its routes from a running server's record; an app with plimsoll of its own works as ever", async t => {

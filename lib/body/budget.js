@@ -11,10 +11,12 @@
  */
 
 const net = require('node:net')
+const { native } = require('../core/addon.js')
 const { overBudget, tooLarge } = require('../core/errors.js')
 const hook = require('../core/hook.js')
 const options = require('../core/options.js')
-const tap = require('./tap.js')
+const { tapOf } = require('./tap.js')
+const counters = native ?? require('./js-counter.js')
 
 const RETRY_AFTER_S = [1, 5]
 /** Up to this size a body is a small one. */
@@ -78,21 +80,22 @@ function addressOf(req) {
  * is called if it runs out of room later. With `report` it bounds nothing, and `over` is called where it would be out of room.
  */
 function reserve(req, res, { length, inflated, budget, report }, over) {
-  const room = tap.room(req, res, () => new Room(inflated ? -1 : length))
+  const tap = tapOf(req, res)
+  const room = tap.roomOf(() => new Room(inflated ? -1 : length))
   if (room === null) return null
-  const grown = () => over(req, res, refusal(budget, req, { received: tap.received(req) }))
-  const grow = () => room.grow(tap.received(req), tap.decoderBytes(req))
+  const onExceeded = () => over(req, res, refusal(budget, tap, { received: tap.received }))
+  const grow = () => room.grow(tap.received, tap.decoderBytes)
   if (report) {
-    const fits = room.observe(budget, req, grown)
-    // What it holds counts, for guards that do not only report as well.
+    const fits = room.observe(budget, req, onExceeded)
+    // What it holds counts for other guards, which may refuse.
     grow()
     if (fits) return null
   } else {
-    if (room.enter(budget, req, grown) && grow()) return null
+    if (room.enter(budget, req, onExceeded) && grow()) return null
     // It is refused once.
-    room.grown = null
+    room.onBudgetExceeded = null
   }
-  return refusal(budget, req, length === -1 ? { received: tap.received(req) } : { length })
+  return refusal(budget, tap, length === -1 ? { received: tap.received } : { length })
 }
 
 const UNBOUNDED = {
@@ -114,14 +117,14 @@ class Room {
     this.held = 0
     /** The lowest of those that guards enforce. */
     this.bounds = UNBOUNDED
-    this.grown = null
-    /** `{ budget, grown }` of guards that only report, each until it has. */
+    this.onBudgetExceeded = null
+    /** `{ budget, onExceeded }` of guards that only report, each until it has. */
     this.observers = []
     this.client = undefined
   }
 
-  /** From here on it is within `budget` as well; `grown()` is called when there is no more room. False if it cannot fit now. */
-  enter(budget, req, grown) {
+  /** From now on it is within `budget` as well; `onExceeded()` is called when there is no more room. False if it cannot fit now. */
+  enter(budget, req, onExceeded) {
     this.identify(budget, req)
     const { bytes, most, perClient } = this.bounds
     this.bounds = {
@@ -129,15 +132,15 @@ class Room {
       most: Math.min(most, budget.most),
       perClient: Math.min(perClient, budget.perClient)
     }
-    this.grown = grown
+    this.onBudgetExceeded = onExceeded
     return this.mayClaim(this.bounds)
   }
 
-  /** As `enter`, for a guard that bounds nothing: `grown()` is called when it would be out of room. */
-  observe(budget, req, grown) {
+  /** As `enter`, for a guard that bounds nothing: `onExceeded()` is called when it would be out of room. */
+  observe(budget, req, onExceeded) {
     this.identify(budget, req)
     const may = this.mayClaim(budget)
-    if (may) this.observers.push({ budget, grown })
+    if (may) this.observers.push({ budget, onExceeded })
     return may
   }
 
@@ -150,7 +153,7 @@ class Room {
 
   mayClaim(bounds) {
     const { declared } = this
-    const all = tap.inFlight() - this.held + Math.max(0, declared)
+    const all = counters.budgetInFlight() - this.held + Math.max(0, declared)
     return declared <= bounds.perClient && all <= boundOf(bounds, declared)
   }
 
@@ -171,7 +174,7 @@ class Room {
   hold(bytes) {
     const more = bytes - this.held
     const ofClient = this.client === undefined ? 0 : bookedOf(this.client) + more
-    if (ofClient > this.bounds.perClient || !tap.take(more, boundOf(this.bounds, bytes))) return false
+    if (ofClient > this.bounds.perClient || !counters.budgetReserve(more, boundOf(this.bounds, bytes))) return false
     if (this.client !== undefined) book(this.client, more)
     this.held = bytes
     return true
@@ -180,13 +183,13 @@ class Room {
   /** `bytes`: without the look-ahead. */
   report(bytes) {
     const ahead = this.held - bytes
-    const all = tap.inFlight() - ahead
+    const all = counters.budgetInFlight() - ahead
     const ofClient = this.client === undefined ? 0 : bookedOf(this.client) - ahead
     const isOver = ({ budget }) => all > boundOf(budget, bytes) || ofClient > budget.perClient
     const over = this.observers.filter(isOver)
     if (over.length === 0) return
     this.observers = this.observers.filter(observer => !over.includes(observer))
-    for (const { grown } of over) grown()
+    for (const { onExceeded } of over) onExceeded()
   }
 
   countedOf(decoder) {
@@ -197,7 +200,7 @@ class Room {
   shrink(bytes) {
     const less = this.held - bytes
     if (less <= 0) return
-    tap.giveBack(less)
+    counters.budgetRelease(less)
     if (this.client !== undefined) book(this.client, -less)
     this.held = bytes
   }
@@ -213,12 +216,12 @@ function book(client, bytes) {
   else held.delete(client)
 }
 
-function refusal({ bytes, most, perClient }, req, detail) {
-  const size = Math.max(detail.length ?? 0, detail.received ?? 0) + tap.decoderBytes(req)
+function refusal({ bytes, most, perClient }, tap, detail) {
+  const size = Math.max(detail.length ?? 0, detail.received ?? 0) + tap.decoderBytes
   const limit = Math.min(perClient, size > SMALL_BYTES ? most : bytes)
   // What is larger than all that it may ever hold would be asked to come again forever.
   if (size > limit) return tooLarge({ limit, ...detail })
-  return overBudget({ limit: bytes, inFlight: tap.inFlight(), retryAfterS: retryAfterS(), ...detail })
+  return overBudget({ limit: bytes, inFlight: counters.budgetInFlight(), retryAfterS: retryAfterS(), ...detail })
 }
 
 /** When a refused client may come again: spread, or all would come at once. */

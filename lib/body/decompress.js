@@ -19,7 +19,7 @@ const { atEnd } = require('../request/lifecycle.js')
 const { retryAfterS } = require('./budget.js')
 const reading = require('./first-read.js')
 const refuse = require('./refuse.js')
-const tap = require('./tap.js')
+const { tapOf } = require('./tap.js')
 
 const DEFAULTS = { ratio: 100, threshold: 2 ** 20, memory: 64 * 2 ** 20 }
 /** What is handed to native code at once, and copied there. */
@@ -70,7 +70,7 @@ function applies(given, req, length) {
 
 /**
  * From here on who reads the request reads an identity body. Returns the error of one that cannot be inflated, else null. `caps` are those
- * of a refused connection. `grew` is told of a body that grows too much; without it, that one is refused, and noted.
+ * of a refused connection. `grew(excess)` is called for a body that grows too much. Without it, that body is refused, and noted.
  */
 function begin(given, req, res, length, { caps, note, grew }) {
   if (!applies(given, req, length)) return null
@@ -82,8 +82,8 @@ function begin(given, req, res, length, { caps, note, grew }) {
   const { ratio, threshold, memory } = given
   const body = native.inflateOpen({ encoding, ratio, threshold, memory })
   if (body === null) return encodingUnsupported(encoding)
-  const own = tap.tapOf(req, res)
-  own.inflating = new Inflating(req, own, body, { encoding, ratio, memory, caps, note, grew })
+  const tap = tapOf(req, res)
+  tap.inflating = new Inflating(req, tap, body, { encoding, ratio, memory, caps, note, grew })
   deleteHeader(req, 'content-encoding')
   deleteHeader(req, 'content-length')
   if (req.headers['transfer-encoding'] === undefined) {
@@ -106,9 +106,9 @@ function deleteHeader(req, name) {
 
 /** One body. */
 class Inflating {
-  constructor(req, own, body, { encoding, ratio, memory, caps, note, grew }) {
+  constructor(req, tap, body, { encoding, ratio, memory, caps, note, grew }) {
     this.req = req
-    this.tap = own
+    this.tap = tap
     /** The native half; its memory is freed by `close`. */
     this.body = body
     this.encoding = encoding
@@ -140,7 +140,7 @@ class Inflating {
     this.takeBack()
     req._read = () => this.ask()
     req.once('close', this.close)
-    atEnd(req, own.res, () => this.outlive())
+    atEnd(req, tap.res, () => this.outlive())
   }
 
   /** What an asynchronous middleware in front has let the stream buffer comes back, and its end, as if nobody had asked for it. */
@@ -168,7 +168,7 @@ class Inflating {
 
   /** A chunk from the wire, null for the end; whether the next one is welcome. */
   take(chunk, encoding) {
-    if (this.closed) return chunk === null ? tap.pass(this.tap, this.req, null) : true
+    if (this.closed) return chunk === null ? this.tap.pass(null) : true
     if (chunk === null) this.ended = true
     else this.keep(chunk, encoding)
     this.pump()
@@ -179,7 +179,7 @@ class Inflating {
   /** In the place of the stream's `_read`. */
   ask() {
     const { req } = this
-    if (this.closed || this.tap.cut) return this.read.call(req)
+    if (this.closed || this.tap.isRefused) return this.read.call(req)
     // As IncomingMessage's own notes it: the body has a reader, and must not be dumped when the response is finished.
     if (!req._consuming && !req._dumped) {
       req._readableState.readingMore = false
@@ -187,7 +187,7 @@ class Inflating {
     }
     if (!this.begun) reading.begins(req)
     // A limit that has waited for this may have refused it.
-    if (this.tap.cut) return
+    if (this.tap.isRefused) return
     this.begun = true
     this.asked = true
     this.pump()
@@ -200,7 +200,7 @@ class Inflating {
 
   pump() {
     const { req } = this
-    while (this.asked && !this.busy && !this.closed && !this.tap.cut) {
+    while (this.asked && !this.busy && !this.closed && !this.tap.isRefused) {
       if (req._dumped) return this.skip()
       if (this.more) return this.stepElsewhere()
       const piece = this.pieces.shift()
@@ -245,7 +245,7 @@ class Inflating {
 
   stepped(state) {
     this.elsewhere = false
-    if (this.closed || this.tap.cut) return this.close()
+    if (this.closed || this.tap.isRefused) return this.close()
     try {
       this.settle(state)
     } finally {
@@ -269,26 +269,26 @@ class Inflating {
     } else if (state !== 'hungry' && state !== 'more') {
       return this.fail(state)
     }
-    if (tap.outgrows(this.req, this.tap)) return this.close()
+    if (this.tap.exceedsBudget()) return this.close()
     if (output === null) return
-    if (this.tap.watched !== null) tap.tellWatchers(this.tap, this.made)
+    if (this.tap.watched.length > 0) this.tap.notifyWatchers(this.made)
     // The stream may ask again while it takes this.
     this.asked = false
-    if (tap.pass(this.tap, this.req, output)) this.asked = true
+    if (this.tap.pass(output)) this.asked = true
   }
 
   finish() {
     const wrong = this.body.finish()
     if (wrong !== null) return this.fail(wrong)
     this.close()
-    tap.pass(this.tap, this.req, null)
+    this.tap.pass(null)
   }
 
   /** The response is finished and nobody has read: what is left is thrown away, as Node does it. */
   skip() {
     this.close()
     if (this.ended) {
-      tap.pass(this.tap, this.req, null)
+      this.tap.pass(null)
       this.req.resume()
     } else {
       this.read.call(this.req)
@@ -296,9 +296,9 @@ class Inflating {
   }
 
   overLimit() {
-    const { req, tap: own, made } = this
+    const { req, tap, made } = this
     this.close()
-    own.over(req, own.res, made, own.limit)
+    tap.onExcess(req, tap.res, made, tap.limit)
   }
 
   overRatio() {
@@ -326,7 +326,7 @@ class Inflating {
     const error = overBudget({
       limit: this.memory,
       inFlight: native.decodersInFlight(),
-      received: tap.received(this.req),
+      received: this.tap.received,
       retryAfterS: retryAfterS()
     })
     this.note(this.req, error)
@@ -357,7 +357,7 @@ class Inflating {
     if (this.elsewhere) return
     this.body.close()
     this.decoderBytes = 0
-    this.tap.room?.shrink(tap.received(this.req))
+    this.tap.room?.shrink(this.tap.received)
   }
 }
 

@@ -9,7 +9,7 @@
 const { Server } = require('node:net')
 const options = require('../core/options.js')
 const { onFirstRead } = require('./first-read.js')
-const tap = require('./tap.js')
+const { announcedLength, isRefused } = require('./tap.js')
 
 /** On the listener of every copy of plimsoll, whatever its version. */
 const OURS = Symbol.for('plimsoll.attach')
@@ -32,14 +32,14 @@ function askLate(server, req, res) {
   // The app's own listener decides, and answers.
   const listeners = server.listeners('checkContinue')
   if (listeners.length > 1 && !listeners.every(isOurs)) return
-  let told = false
+  let sent = false
   const goOn = () => {
-    if (told || tap.wasCut(req) || res.headersSent || res.destroyed) return
-    told = true
+    if (sent || isRefused(req) || res.headersSent || res.destroyed) return
+    sent = true
     res.writeContinue()
   }
   // Nothing will be uploaded.
-  if (tap.announcedLength(req) === undefined) goOn()
+  if (announcedLength(req) === undefined) goOn()
   // When the response is over Node reads what is left.
   onFirstRead(req, () => res.writableEnded || goOn())
   onSuccess(res, goOn)

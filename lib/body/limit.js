@@ -12,98 +12,117 @@ const limits = require('./limit-rules.js')
 const linger = require('./lingering-close.js')
 const rates = require('./min-rate.js')
 const refuse = require('./refuse.js')
-const tap = require('./tap.js')
+const { announcedLength, isRefused, tapOf } = require('./tap.js')
 
 const OPTIONS = ['limit', 'routes', 'fallback', 'defer', 'budget', 'minRate', 'linger', 'inflate', 'report']
 /** What a refusal is by, for those who count. */
 const BY = { 'entity.too.large': 'size', 'budget.exceeded': 'budget', 'request.too.slow': 'rate' }
 
 /**
- * Middleware that refuses request bodies: those over their limit, declared ones before any byte is read, others at the first byte
- * too many, in front of every parser; those for which all bodies in flight have no room; and those that come too slowly. With `report` it
- * refuses nothing and says what it would refuse.
+ * Middleware that refuses a request body over its limit: a declared one before any byte is read, another at the first byte beyond it, in
+ * front of every parser. It also refuses bodies for which the budget has no room, and those that come too slowly. With `report` it
+ * refuses nothing, and says what it would refuse.
  */
 function limit(value) {
   const { limitOf, defer, budget, rate, caps, inflating, report } = settingsOf(value)
+  const verdict = report ? reporting : refusing(caps)
   announceMissingBinary()
 
   return function plimsollLimit(req, res, next) {
-    const length = tap.announcedLength(req)
-    const isNearest = length ? tap.overrule(req, res) : null
+    const length = announcedLength(req)
+    const isNearest = length ? tapOf(req, res).claimPriority() : null
     // A body that waits for its first read is inflated from then on, too.
-    const error = (length && !defer ? judge(req, res, length, true) : null) ?? beginInflating(req, res, length)
+    const error = (length && !defer ? judge(req, res, length) : null) ?? beginInflating(req, res, length)
     if (error !== null) return refuse.before(req, res, next, error, caps)
-    if (length && defer) tap.decideLate(req, res, () => decide(req, res, length, isNearest()))
+    if (length && defer) tapOf(req, res).deferDecision(() => decide(req, res, length, isNearest()))
     next()
   }
 
-  /** As `judge`, for a body that is being read. */
+  /** As `judge`, for a body that is being read. `sized`: whether its size is for this limit to decide. */
   function decide(req, res, length, sized) {
-    if (tap.wasCut(req)) return
-    // Whoever reads on after the answer is bounded, too; Node itself, which empties the connection, is not seen by the tap.
-    if (res.writableEnded) return tap.bound(req, res, limitOf(req), overSize)
+    const tap = tapOf(req, res)
+    if (tap.isRefused) return
+    // A handler may read on after its answer, within the limit. The tap does not see Node itself, which empties the connection.
+    if (res.writableEnded) {
+      verdict.bound(tap, limitOf(req), true)
+      return
+    }
     const error = assess(req, res, length, sized)
-    if (error !== null) over(req, res, error)
+    if (error !== null) verdict.during(req, res, error)
   }
 
   /** Why this body is refused before it is read, which is noted; null if it is not. */
-  function judge(req, res, length, sized) {
-    const error = assess(req, res, length, sized)
+  function judge(req, res, length) {
+    const error = assess(req, res, length, true)
     // One that an error handler has sent on, into another limit, was counted.
-    if (error !== null && !tap.wasCut(req)) note(req, error)
+    if (error !== null && !isRefused(req)) note(req, error)
     return error
   }
 
   function beginInflating(req, res, length) {
     if (inflating === null) return null
-    const grew = report ? grown => note(req, tooLarge({ limit: limitOf(req), ...grown }), true) : null
+    const grew = report ? excess => verdict.during(req, res, tooLarge({ limit: limitOf(req), ...excess })) : null
     return inflate.begin(inflating, req, res, length, { caps, note, grew })
   }
 
-  /** Why this body is refused, by what is known of it now; null if it is not. From here on it is bounded. */
+  /** Why this body is refused, by what is known of it now; null if it is not. From now on it is bounded. */
   function assess(req, res, length, sized) {
-    const max = limitOf(req)
-    const grows = length === -1 || tap.isInflated(req) || inflate.applies(inflating, req, length)
-    if (sized) {
-      if (length > max) {
-        const error = tooLarge({ limit: max, length })
-        if (!report) return error
-        note(req, error, true)
-      } else if (report && grows) {
-        tap.watchOver(req, res, max, received => note(req, tooLarge({ limit: max, received }), true))
-      } else if (!report && tap.bound(req, res, max, overSize)) {
-        return tooLarge({ limit: max, received: tap.received(req) })
-      }
-    }
-    if (budget !== null) {
-      const error = reserve(req, res, length, grows)
-      if (error !== null && !report) return error
-      if (error !== null) note(req, error, true)
-    }
-    if (rate !== null) watchRate(req, res, length)
-    return null
+    const grows = length === -1 || tapOf(req, res).isInflated || inflate.applies(inflating, req, length)
+    const error = (sized ? assessSize(req, res, length, grows) : null) ?? assessBudget(req, res, length, grows)
+    if (error === null && rate !== null) watchRate(req, res, length)
+    return error
   }
 
-  function reserve(req, res, length, grows) {
-    const refused = report ? (req, _res, error) => note(req, error, true) : over
-    return budgets.reserve(req, res, { length, inflated: grows && length !== -1, budget, report }, refused)
+  function assessSize(req, res, length, grows) {
+    const max = limitOf(req)
+    if (length > max) return verdict.before(req, tooLarge({ limit: max, length }))
+    return verdict.bound(tapOf(req, res), max, grows)
+  }
+
+  function assessBudget(req, res, length, grows) {
+    if (budget === null) return null
+    const inflated = grows && length !== -1
+    const error = budgets.reserve(req, res, { length, inflated, budget, report }, verdict.during)
+    return error === null ? null : verdict.before(req, error)
   }
 
   function watchRate(req, res, length) {
     rates.watch(req, res, rate, bytes => {
-      const error = tooSlow({ limit: bytes, received: tap.received(req), length })
-      if (report) note(req, error, true)
-      else over(req, res, error)
+      verdict.during(req, res, tooSlow({ limit: bytes, received: tapOf(req, res).received, length }))
     })
   }
+}
 
-  function overSize(req, res, received, max) {
-    over(req, res, tooLarge({ limit: max, received }))
-  }
+/*
+ * What becomes of a body that a limit does not admit: `before(req, error)` it is read (the error to refuse it with, or null), `during(req,
+ * res, error)` its reading, and `bound(tap, max, grows)`: from now on the first byte beyond `max` is noticed. `grows`: the body may exceed
+ * what its headers announced, or they announced nothing.
+ */
 
-  function over(req, res, error) {
+function refusing(caps) {
+  const during = (req, res, error) => {
     note(req, error)
     refuse.during(req, res, error, caps)
+  }
+  const onExcess = (req, res, received, max) => during(req, res, tooLarge({ limit: max, received }))
+  return {
+    before: (_req, error) => error,
+    during,
+    bound(tap, max) {
+      return tap.bound(max, onExcess) ? tooLarge({ limit: max, received: tap.received }) : null
+    }
+  }
+}
+
+const reporting = {
+  before(req, error) {
+    note(req, error, true)
+    return null
+  },
+  during: (req, _res, error) => note(req, error, true),
+  bound(tap, max, grows) {
+    if (grows) tap.watch(max, received => note(tap.req, tooLarge({ limit: max, received }), true))
+    return null
   }
 }
 

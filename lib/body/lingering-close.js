@@ -17,7 +17,7 @@ const internalErrors = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
 const { atEnd } = require('../request/lifecycle.js')
-const tap = require('./tap.js')
+const { existingTap } = require('./tap.js')
 
 /**
  * nginx waits 30 s in all and 5 s for a byte. Here less: what is at stake is a client that must read its answer, and that takes a
@@ -124,10 +124,11 @@ function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
     return
   }
   const { socket } = req
-  if (!(socket instanceof Duplex) || socket.destroyed || tap.isDrained(req)) return
+  const tap = existingTap(req)
+  if (!(socket instanceof Duplex) || socket.destroyed || tap.isDrained) return
   // A client that was not told to continue may never send what it has declared.
   const awaited = res._expect_continue === true && res._sent100 !== true
-  const small = !awaited && tap.remaining(req) <= caps.drain
+  const small = !awaited && tap.remaining <= caps.drain
   const { shouldKeepAlive } = res
   const refused = new Refused(req, caps, giveUp)
   let restore = nothing
@@ -135,7 +136,7 @@ function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
     res.shouldKeepAlive = false
     restore = dropPipelined(socket)
   }
-  tap.whenDrained(req, () => {
+  tap.onDrained(() => {
     unwatch(refused)
     // An answer that says `Connection: close` is the last of its connection.
     if (res.headersSent) return
@@ -150,7 +151,7 @@ function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
     if (socket.destroyed) unwatch(refused)
   })
   const answered = () => {
-    if (tap.isDrained(req) || socket.destroyed) return unwatch(refused)
+    if (tap.isDrained || socket.destroyed) return unwatch(refused)
     refused.answered = true
     refused.giveUp = null
     refused.restart()

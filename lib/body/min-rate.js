@@ -9,7 +9,7 @@
 const internalErrors = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
-const tap = require('./tap.js')
+const { tapOf } = require('./tap.js')
 
 const LOOK_EVERY_MS = 250
 const GRACE_MS = 10_000
@@ -33,9 +33,10 @@ function rateOf(where, given) {
 
 /** Calls `slow(bytes)` once if the body of `req` comes more slowly than `rate` asks for, which is `bytes` a second. */
 function watch(req, res, rate, slow) {
-  const body = { req, res, rate, slow, hand: rate.graceMs, arrived: tap.progress(req, res).bytes }
+  const tap = tapOf(req, res)
+  const body = { tap, rate, slow, hand: rate.graceMs, arrived: tap.arrived }
   watched.add(body)
-  tap.whenOver(req, res, () => watched.delete(body))
+  tap.onSettled(() => watched.delete(body))
   if (timer !== null) return
   lookedAt = performance.now()
   timer = outside(() => setInterval(look, LOOK_EVERY_MS).unref())
@@ -43,12 +44,12 @@ function watch(req, res, rate, slow) {
 
 /** One body at a time: one that cannot be measured holds up no other. */
 const judge = internalErrors.guarded('when the rate of a body was measured', (body, passed) => {
-  const progress = tap.progress(body.req, body.res)
+  const progress = body.tap.progress()
   const { graceMs } = body.rate
   const bytes = wanted(body.rate, progress.reserved)
   body.hand = Math.min(graceMs, body.hand + ((progress.bytes - body.arrived) / bytes) * 1000)
   body.arrived = progress.bytes
-  if (progress.heldUp) return
+  if (progress.isBackpressured) return
   body.hand -= passed
   if (body.hand >= 0) return
   watched.delete(body)

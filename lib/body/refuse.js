@@ -13,7 +13,7 @@
 const internalErrors = require('../core/internal-errors.js')
 const { atEnd, isOver } = require('../request/lifecycle.js')
 const linger = require('./lingering-close.js')
-const tap = require('./tap.js')
+const { tapOf } = require('./tap.js')
 
 /**
  * For an error page that is made asynchronously (rendered, looked up), or by a handler that has not begun to read yet. Not less: the page
@@ -65,7 +65,7 @@ function isStream(req) {
 
 /** Ends the body for its readers, and lets what still comes flow into nothing. They are told `soon`. */
 function sever(req, res, error, soon) {
-  tap.cut(req, res)
+  tapOf(req, res).refuse()
   // body-parser, multer and Express's finalhandler answer once the whole upload has come; `on-finished`, with which they
   // wait, is content with a 'finish', which no request emits by itself.
   req.on('newListener', event => {

@@ -13,7 +13,7 @@ const { atEnd } = require('../request/lifecycle.js')
 const limit = require('./limit.js')
 const refuse = require('./refuse.js')
 const { Spooled, bodies, listen, cause, end } = require('./spooled-body.js')
-const tap = require('./tap.js')
+const { announcedLength } = require('./tap.js')
 
 const KNOWN = ['memory', 'dir', 'type', 'limit']
 /** What of a folder is the user's to put right, as opposed to what may pass (no space, no descriptor). */
@@ -35,7 +35,7 @@ function spool(given) {
   const place = placeOf(dir, memory)
 
   return function plimsollSpool(req, res, next) {
-    if (!isUnread(req) || tap.announcedLength(req) === undefined || !wanted(req)) return next()
+    if (!isUnread(req) || announcedLength(req) === undefined || !wanted(req)) return next()
     if (guard === null) return new Reading(req, res, next).begin(place)
     guard(req, res, error => (error === undefined ? new Reading(req, res, next).begin(place) : next(error)))
   }
@@ -94,7 +94,7 @@ function warnOnce(message) {
 function unavailable(wanted) {
   warnOnce(`spool() needs the addon, without which it answers every body with 501: ${reason}`)
   return function plimsollSpool(req, res, next) {
-    if (!isUnread(req) || tap.announcedLength(req) === undefined || !wanted(req)) return next()
+    if (!isUnread(req) || announcedLength(req) === undefined || !wanted(req)) return next()
     const error = createError(501, `plimsoll: spool() needs the addon: ${reason}`, { type: 'spool.unavailable' })
     refuse.before(req, res, next, error)
   }
@@ -114,7 +114,7 @@ class Reading extends AsyncResource {
     this.res = res
     this.next = next
     this.handle = 0
-    this.length = tap.announcedLength(req)
+    this.length = announcedLength(req)
     this.received = 0
     this.ended = false
     /** True once the chain has gone on, or the request is over. */

@@ -26,50 +26,50 @@ const ids = new WeakMap() // function -> the id of its layer
 
 /** Keeps the request's span open behind middleware that goes on asynchronously; layers are not told apart. */
 const plain = {
-  request(original, layer, life, req, res, next) {
-    if (life.inside || life.slot <= 0) return original.call(layer, req, res, next)
-    return again(life, () => original.call(layer, req, res, next))
+  request(original, layer, state, req, res, next) {
+    if (state.inside || state.slot <= 0) return original.call(layer, req, res, next)
+    return again(state, () => original.call(layer, req, res, next))
   },
-  error(original, layer, life, error, req, res, next) {
-    if (life.inside || life.slot <= 0) return original.call(layer, error, req, res, next)
-    return again(life, () => original.call(layer, error, req, res, next))
+  error(original, layer, state, error, req, res, next) {
+    if (state.inside || state.slot <= 0) return original.call(layer, error, req, res, next)
+    return again(state, () => original.call(layer, error, req, res, next))
   }
 }
 
-function again(life, work) {
-  const depth = native.spanOpen(life.slot)
-  life.inside = true
+function again(state, work) {
+  const depth = native.spanOpen(state.slot)
+  state.inside = true
   try {
     return work()
   } finally {
-    life.inside = false
+    state.inside = false
     native.spanClose(depth)
   }
 }
 
 /** A span for each layer. What Express does between two of them is in the span of the one that has called `next`. */
 const each = {
-  request(original, layer, life, req, res, next) {
-    const id = life.slot <= 0 || layer.route || layer.handle.length > 3 ? 0 : idOf(layer.handle)
-    if (id === 0) return plain.request(original, layer, life, req, res, next)
-    return own(life, id, () => original.call(layer, req, res, next))
+  request(original, layer, state, req, res, next) {
+    const id = state.slot <= 0 || layer.route || layer.handle.length > 3 ? 0 : idOf(layer.handle)
+    if (id === 0) return plain.request(original, layer, state, req, res, next)
+    return own(state, id, () => original.call(layer, req, res, next))
   },
-  error(original, layer, life, error, req, res, next) {
-    const id = life.slot <= 0 || layer.handle.length !== 4 ? 0 : idOf(layer.handle)
-    if (id === 0) return plain.error(original, layer, life, error, req, res, next)
-    return own(life, id, () => original.call(layer, error, req, res, next))
+  error(original, layer, state, error, req, res, next) {
+    const id = state.slot <= 0 || layer.handle.length !== 4 ? 0 : idOf(layer.handle)
+    if (id === 0) return plain.error(original, layer, state, error, req, res, next)
+    return own(state, id, () => original.call(layer, error, req, res, next))
   }
 }
 
-function own(life, id, work) {
-  const owner = life.slot + id * LAYER_UNIT
+function own(state, id, work) {
+  const owner = state.slot + id * LAYER_UNIT
   const depth = native.spanOpen(owner)
-  const { inside } = life
-  life.inside = true
+  const { inside } = state
+  state.inside = true
   try {
     return spans.within(owner, work)
   } finally {
-    life.inside = inside
+    state.inside = inside
     native.spanClose(depth)
   }
 }

@@ -23,7 +23,7 @@
  */
 
 const internalErrors = require('../core/internal-errors.js')
-const { anyLifeOf } = require('../request/lifecycle.js')
+const { anyStateOf } = require('../request/lifecycle.js')
 const express = require('./app.js')
 const foreign = require('./other-frameworks.js')
 const names = require('./route-names.js')
@@ -45,20 +45,20 @@ const looks = new Set()
 /** All of them; null while there is none. */
 let look = null
 
-function Trace(base, root, onRoute, life) {
+function Trace(base, root, onRoute, state) {
   this.place = base === '' ? root : null
   this.mounted = 0 // length of the baseUrl of `place`
   this.mount = null // the innermost Mount that the request is in
   this.entry = base === '' ? UNMATCHED : null
   this.last = null // the entry of the last route that has passed the request on
-  this.named = names.take(life.req) // by hand: it wins
+  this.named = names.take(state.req) // by hand: it wins
   this.base = base // where it was observed
   this.route = null // the last req.route that is dealt with
   this.layer = null // dispatched last
   this.answered = false
   this.failed = false // an error has been passed on
   this.onRoute = onRoute
-  this.life = life // of the request
+  this.state = state // of the request
 }
 
 /** What was mounted and entered, until the request leaves it. `next` is that of the router that it is mounted in. */
@@ -74,26 +74,26 @@ function Mount(trace, inside, length, next) {
 
 /** The trace of a request; null if it is not observed. */
 function traceOf(req) {
-  const life = anyLifeOf(req)
-  return life === undefined ? null : life.trace
+  const state = anyStateOf(req)
+  return state === undefined ? null : state.trace
 }
 
 /**
- * Follows a request from here on. `onRoute(life, entry)` is called for each route that takes it; a caller that only asks later
+ * Follows a request from here on. `onRoute(state, entry)` is called for each route that takes it; a caller that only asks later
  * gives none.
  */
-function observe(life, onRoute = unheard) {
-  const { trace, req } = life
+function observe(state, onRoute = unheard) {
+  const { trace, req } = state
   try {
     // One that was made before an app had the request knows no router.
     if (trace === null || (trace.layer === null && trace.place === null && trace.base === '')) {
       const heard = trace === null || onRoute !== unheard ? onRoute : trace.onRoute
-      life.trace = new Trace(req.baseUrl || '', hostOf(req), heard, life)
-      if (trace !== null && trace.named !== null) life.trace.named = trace.named
+      state.trace = new Trace(req.baseUrl || '', hostOf(req), heard, state)
+      if (trace !== null && trace.named !== null) state.trace.named = trace.named
     } else if (trace.onRoute === unheard) {
       trace.onRoute = onRoute
     }
-    if (life.trace.named !== null) tell(life.trace, life.trace.named)
+    if (state.trace.named !== null) tell(state.trace, state.trace.named)
   } catch (error) {
     internalError(error)
   }
@@ -112,14 +112,14 @@ function name(req, label) {
 }
 
 /** As findings name the route of a request, `GET /users/:id`; undefined where none is known. */
-function titleOf(life) {
-  const entry = current(life.req)
-  return entry === UNMATCHED ? undefined : `${life.method} ${entry.label}`
+function titleOf(state) {
+  const entry = current(state.req)
+  return entry === UNMATCHED ? undefined : `${state.method} ${entry.label}`
 }
 
 /** The function of the app that had the request last; null where none is known. */
-function handlerOf(life) {
-  return life.trace?.layer?.handle ?? null
+function handlerOf(state) {
+  return state.trace?.layer?.handle ?? null
 }
 
 function current(req) {
@@ -128,8 +128,8 @@ function current(req) {
   if (trace.named !== null) return trace.named
   try {
     const entry = claimed(req, trace)
-    if (trace.last !== null && trace.life.res.statusCode !== NOT_FOUND) return trace.last
-    return entry === UNMATCHED && hostOf(req) === null ? foreign.entryOf(req, trace.life) : entry
+    if (trace.last !== null && trace.state.res.statusCode !== NOT_FOUND) return trace.last
+    return entry === UNMATCHED && hostOf(req) === null ? foreign.entryOf(req, trace.state) : entry
   } catch (error) {
     internalError(error)
     return UNMATCHED
@@ -198,12 +198,12 @@ function wrapRequest(original) {
     const trace = traceOf(req)
     if (trace === null) return original.call(this, req, res, next)
     trace.layer = this
-    if (look !== null) look(trace.life, this)
+    if (look !== null) look(trace.state, this)
     // Only the handlers inside a route have a method.
     const onward = this.method === undefined ? enter(trace, this, req, next) : next
-    if (this.name !== MOUNTED_APP) return meter.request(original, this, trace.life, req, res, onward)
+    if (this.name !== MOUNTED_APP) return meter.request(original, this, trace.state, req, res, onward)
     const { app } = req
-    const result = meter.request(original, this, trace.life, req, res, onward)
+    const result = meter.request(original, this, trace.state, req, res, onward)
     if (req.app !== app) learn(this, app, req.app)
     return result
   }
@@ -219,7 +219,7 @@ function wrapError(original) {
       trace.failed = true
       if (trace.mount !== null) leaveBy(trace, req, next)
     }
-    return meter.error(original, this, trace.life, error, req, res, next)
+    return meter.error(original, this, trace.state, error, req, res, next)
   }
 }
 
@@ -325,7 +325,7 @@ function leaveUnseen(trace, req) {
   }
   if (left === null) return
   // Express's last handler sends 404 where there is no error. Any other status is what was mounted there.
-  const failed = trace.failed || trace.life.res.statusCode !== NOT_FOUND
+  const failed = trace.failed || trace.state.res.statusCode !== NOT_FOUND
   leave(trace, left.above, left.place, left.mounted, failed)
   if (!failed) trace.entry = outside(trace)
 }
@@ -345,7 +345,7 @@ function leave(trace, mount, place, mounted, failed) {
 
 function passOn(trace) {
   trace.failed = false
-  if (trace.life.res.writableEnded) trace.answered = true
+  if (trace.state.res.writableEnded) trace.answered = true
   else if (!trace.answered) trace.entry = outside(trace)
 }
 
@@ -360,7 +360,7 @@ function isFailure(error) {
 
 function tell(trace, entry) {
   try {
-    trace.onRoute(trace.life, entry)
+    trace.onRoute(trace.state, entry)
   } catch (error) {
     internalError(error)
   }
@@ -370,13 +370,13 @@ function internalError(error) {
   internalErrors.report('when a route was followed', error)
 }
 
-/** From here on layers run through `other.request` and `other.error`, which get the life of each request as well. */
+/** From here on layers run through `other.request` and `other.error`, which get the state of each request as well. */
 function meterWith(other) {
   meter = other
 }
 
 /**
- * From here on `looked(life, layer)` is called before each layer of a request that is followed. It must not throw. Returns a function
+ * From here on `looked(state, layer)` is called before each layer of a request that is followed. It must not throw. Returns a function
  * that puts an end to it.
  */
 function lookWith(looked) {
@@ -390,7 +390,7 @@ function lookWith(looked) {
 
 function chooseLook() {
   const [first = null] = looks
-  look = looks.size < 2 ? first : (life, layer) => looks.forEach(looked => void looked(life, layer))
+  look = looks.size < 2 ? first : (state, layer) => looks.forEach(looked => void looked(state, layer))
 }
 
 module.exports = { UNMATCHED, observe, name, current, predict, routeOf, titleOf, handlerOf, meterWith, lookWith }

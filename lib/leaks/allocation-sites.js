@@ -104,19 +104,19 @@ function drop() {
 }
 
 /** A request is about to pass a layer. */
-function pass(life, { handle }) {
-  const before = passed.get(life)
-  if (before === undefined) passed.set(life, [handle])
+function pass(requestState, { handle }) {
+  const before = passed.get(requestState)
+  if (before === undefined) passed.set(requestState, [handle])
   else if (before.length < PASSED) before.push(handle)
 }
 
 /** A request has found its route: whose functions handle it, and which did on its way. */
-function routed(life, label) {
+function routed(requestState, label) {
   if (state.profiler === null) return
   try {
-    for (const handle of passed.get(life) ?? []) handles(handle, life, label)
-    passed.delete(life)
-    for (const { handle } of life.req.route?.stack ?? []) handles(handle, life, label)
+    for (const handle of passed.get(requestState) ?? []) handles(handle, requestState, label)
+    passed.delete(requestState)
+    for (const { handle } of requestState.req.route?.stack ?? []) handles(handle, requestState, label)
   } catch (error) {
     internalErrors.report('when the handlers of a route were looked at', error)
   }

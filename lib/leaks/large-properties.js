@@ -99,37 +99,37 @@ function start(bytes) {
   if (started) return
   started = true
   owners.start()
-  owners.onMeet(owner => {
+  owners.onRequestStart(owner => {
     const now = performance.now()
     if (now - last < EVERY_MS) return
     last = now
-    owner.sample = new Sample(owner.life)
+    owner.sample = new Sample(owner.state)
   })
-  routes.lookWith((life, layer) => {
-    const sample = life.owner === null ? null : life.owner.sample
+  routes.lookWith((state, layer) => {
+    const sample = state.owner === null ? null : state.owner.sample
     if (sample === null) return
     try {
-      sample.look(life)
+      sample.look(state)
       sample.running = layer.handle
     } catch (error) {
       internalErrors.report('when a layer was looked at', error)
     }
   })
-  owners.onPart(owner => {
-    const { sample, life, title } = owner
+  owners.onRequestEnd(owner => {
+    const { sample, state, title } = owner
     if (sample === null) return
     owner.sample = null
     try {
-      weigh(sample, life, title)
+      weigh(sample, state, title)
     } catch (error) {
       internalErrors.report('when a request was sized', error)
     }
   })
 }
-function weigh(sample, life, title) {
-  sample.look(life)
-  const seen = new Set([life.req, life.res])
-  for (const [part, object] of sample.parts(life.req, life.res)) {
+function weigh(sample, state, title) {
+  sample.look(state)
+  const seen = new Set([state.req, state.res])
+  for (const [part, object] of sample.parts(state.req, state.res)) {
     for (const [key, setter] of part.setters) {
       const value = Object.getOwnPropertyDescriptor(object, key)?.value
       if (value === undefined) continue

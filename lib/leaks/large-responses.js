@@ -20,8 +20,8 @@ const origins = new Map()
 const ROUTES = 1024
 
 /** Looks at what is sent in a request. */
-function watch(life, over) {
-  const { req, res } = life
+function watch(state, over) {
+  const { req, res } = state
   let seen = false
   for (const method of METHODS) {
     const original = res[method]
@@ -30,7 +30,7 @@ function watch(life, over) {
       const bytes = seen ? 0 : bytesOf(args[0], args[1])
       if (bytes >= over && req.method !== 'HEAD') {
         seen = true
-        note(life, bytes)
+        note(state, bytes)
       }
       return Reflect.apply(original, this, args)
     }
@@ -42,13 +42,13 @@ function bytesOf(chunk, encoding) {
   return ArrayBuffer.isView(chunk) ? chunk.byteLength : 0
 }
 
-function note(life, bytes) {
+function note(state, bytes) {
   try {
-    const route = routeOf(life.req)
-    const key = `${life.req.method} ${route}`
+    const route = routeOf(state.req)
+    const key = `${state.req.method} ${route}`
     let origin = origins.get(key)
     if (origin === undefined) {
-      origin = placeOfCode(take(note, FRAMES), handlerOf(life))
+      origin = placeOfCode(take(note, FRAMES), handlerOf(state))
       if (origins.size < ROUTES) origins.set(key, origin)
     }
     find({

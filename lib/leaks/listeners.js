@@ -59,7 +59,7 @@ function watchListeners(emitters) {
   owners.start()
   watchEmitter(process, 'process', 0)
   watchSignals()
-  owners.onMeet(({ life }) => watchConnection(life.connection.socket))
+  owners.onRequestStart(({ state }) => watchConnection(state.connection.socket))
   process.on('warning', join)
 }
 

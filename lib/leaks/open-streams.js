@@ -99,12 +99,12 @@ function start() {
   if (started) return
   started = true
   owners.start()
-  owners.onMeet(owner => {
-    const { res } = owner.life
+  owners.onRequestStart(owner => {
+    const { res } = owner.state
     res.on('pipe', source => {
       try {
-        if (owner.life === null || !(source instanceof fs.ReadStream || source instanceof IncomingMessage)) return
-        if (source !== owner.life.req) owner.hold(new Piped(source, res, origins.take()))
+        if (owner.state === null || !(source instanceof fs.ReadStream || source instanceof IncomingMessage)) return
+        if (source !== owner.state.req) owner.hold(new Piped(source, res, origins.take()))
       } catch (error) {
         internalErrors.report('when a stream was piped', error)
       }

@@ -110,7 +110,7 @@ class Checkout {
       this.connection = connection
       this.since = performance.now()
       this.watch.out.set(connection, this)
-      if (this.owner.life === null) this.wait()
+      if (this.owner.state === null) this.wait()
     } catch (error) {
       internalErrors.report('when a connection was taken', error)
     }

@@ -1,19 +1,19 @@
 'use strict'
 
 /*
- * Whose something is that begins somewhere in the code of a request, behind promises and callbacks too: a connection that is taken, a
- * timer, a listener. Each request that comes while a watcher is on has an owner in an AsyncLocalStorage. A context may outlive its
- * request for as long as the process (a pool's connection that was opened in it), so the owner lets go of the request at its end.
+ * The owner of what begins somewhere in the code of a request, also behind promises and callbacks: a connection that is taken, a
+ * timer, a listener. While a watcher is on, each request has an owner in an AsyncLocalStorage. A context may outlive its request for
+ * as long as the process (a pool's connection that was opened in it), so the owner releases the request at its end.
  *
  * It is entered on `http.server.request.start`, before Express: watchers work without a middleware, and in any order. The cost is
- * Node's own for a storage (up to Node 22 something at each promise) and is only there while a watcher is on.
+ * Node's own for a storage (up to Node 22, a little at each promise). It is only there while a watcher is on.
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks')
 const channel = require('node:diagnostics_channel')
 const internalErrors = require('../core/internal-errors.js')
 const routes = require('../express/route-tracker.js')
-const { begin, meetAll } = require('../request/lifecycle.js')
+const { begin, trackServers } = require('../request/lifecycle.js')
 
 /** Requests are counted for so many routes; of the others there is no rate. */
 const ROUTES = 1024
@@ -22,16 +22,16 @@ const TIDY_FROM = 32
 
 const storage = new AsyncLocalStorage()
 const counts = new Map()
-/** Of those who want to see each request's beginning and end. */
-const meeting = []
-const parting = []
+/** Called at the start and at the end of each request. */
+const startListeners = []
+const endListeners = []
 let started = false
 
 /** What a request has begun, and must see the end of: each thing has `done`, and `outlives(owner)`, called where it does. */
 class Owner {
-  constructor(life) {
+  constructor(state) {
     /** Null once the request is over. */
-    this.life = life
+    this.state = state
     /** Known once it is over. */
     this.title = undefined
     this.things = null
@@ -56,7 +56,7 @@ class Owner {
 /** The owner of the code that runs; undefined outside of requests, and behind their end. */
 function current() {
   const owner = storage.getStore()
-  return owner === undefined || owner.life === null ? undefined : owner
+  return owner === undefined || owner.state === null ? undefined : owner
 }
 
 /** Runs a callback in the context of an owner, as pools that are handed callbacks do not. */
@@ -68,10 +68,10 @@ function within(owner, work) {
 function start() {
   if (started) return
   started = true
-  meetAll()
+  trackServers()
   channel.subscribe('http.server.request.start', ({ request, response }) => {
     try {
-      storage.enterWith(meet(request, response))
+      storage.enterWith(ownerOf(request, response))
     } catch (error) {
       internalErrors.report('when a request came', error)
     }
@@ -79,33 +79,33 @@ function start() {
 }
 
 /** For requests that begin on no channel (HTTP/2): from a middleware, what comes behind it is theirs. */
-function enter(life) {
-  if (started && life.owner === null) storage.enterWith(meet(life.req, life.res))
+function enter(state) {
+  if (started && state.owner === null) storage.enterWith(ownerOf(state.req, state.res))
 }
 
 /** The owner of a request, made if need be; undefined for one that is over. */
-function meet(req, res) {
-  const life = begin(req, res)
-  if (life === null) return undefined
-  if (life.owner === null) {
-    life.owner = new Owner(life)
-    life.atEnd(part)
-    routes.observe(life)
-    for (const met of meeting) met(life.owner)
+function ownerOf(req, res) {
+  const state = begin(req, res)
+  if (state === null) return undefined
+  if (state.owner === null) {
+    state.owner = new Owner(state)
+    state.atEnd(onEnd)
+    routes.observe(state)
+    for (const listener of startListeners) listener(state.owner)
   }
-  return life.owner
+  return state.owner
 }
 
-function part(_req, _res, life) {
-  const { owner } = life
-  const title = routes.titleOf(life)
+function onEnd(_req, _res, state) {
+  const { owner } = state
+  const title = routes.titleOf(state)
   owner.title = title
-  owner.handler = routes.handlerOf(life)
+  owner.handler = routes.handlerOf(state)
   count(title)
   try {
-    for (const parted of parting) parted(owner)
+    for (const listener of endListeners) listener(owner)
   } finally {
-    owner.life = null
+    owner.state = null
     const { things } = owner
     owner.things = null
     // The app's own listeners of the end come behind this one: they may clean up yet.
@@ -142,14 +142,14 @@ function perThousand(number, title) {
   return requests === 0 ? undefined : Math.min(1e6, (1000 * number) / requests)
 }
 
-/** `met(owner)` at the beginning of each request. */
-function onMeet(met) {
-  meeting.push(met)
+/** Calls `listener(owner)` at the start of each request. */
+function onRequestStart(listener) {
+  startListeners.push(listener)
 }
 
-/** `parted(owner)` at the end of each, while its life is still there. */
-function onPart(parted) {
-  parting.push(parted)
+/** Calls `listener(owner)` at the end of each request, before its state is released. */
+function onRequestEnd(listener) {
+  endListeners.push(listener)
 }
 
-module.exports = { start, enter, current, within, requestsOf, perThousand, onMeet, onPart }
+module.exports = { start, enter, current, within, requestsOf, perThousand, onRequestStart, onRequestEnd }

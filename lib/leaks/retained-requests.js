@@ -54,21 +54,21 @@ function start() {
   if (started || native === null) return
   started = true
   owners.start()
-  owners.onMeet(owner => {
+  owners.onRequestStart(owner => {
     const now = performance.now()
     if (now - last < EVERY_MS || waiting.length >= WAITING) return
     last = now
     owner.watched = true
   })
-  owners.onPart(owner => {
+  owners.onRequestEnd(owner => {
     if (!owner.watched) return
     // The function that had it last is the nearest to what holds it.
-    const { title, handler, life } = owner
+    const { title, handler, state } = owner
     const number = byRoute.get(title) ?? 0
     if (number >= WAITING_ROUTE) return
     // A function that was made for the request would keep it.
     const place = handler === null ? null : definitionOf(unwrapped(handler)) || null
-    if (watch(life.req, { title, place })) byRoute.set(title, number + 1)
+    if (watch(state.req, { title, place })) byRoute.set(title, number + 1)
   })
 }
 

@@ -1,7 +1,7 @@
 'use strict'
 
 const refuse = require('../body/refuse.js')
-const tap = require('../body/tap.js')
+const { announcedLength } = require('../body/tap.js')
 const { native } = require('../core/addon.js')
 const channels = require('../core/diagnostics.js')
 const { overloaded } = require('../core/errors.js')
@@ -9,7 +9,7 @@ const hook = require('../core/hook.js')
 const options = require('../core/options.js')
 const { routeOf } = require('../express/route-tracker.js')
 const runtime = require('../recorder/recorder.js')
-const { lifeOf } = require('../request/lifecycle.js')
+const { stateOf } = require('../request/lifecycle.js')
 
 const EXEMPT = ['/healthz', '/livez', '/readyz', '/health', '/metrics']
 const PRIORITIES = ['low', 'normal', 'high']
@@ -46,7 +46,7 @@ function shed(given) {
     if (level === 1) runtime.announce()
     if (settings.report) return next()
     const error = overloaded({ retryAfterS, priority })
-    if (tap.announcedLength(req)) refuse.before(req, res, next, error)
+    if (announcedLength(req)) refuse.before(req, res, next, error)
     else next(error)
   }
 }
@@ -59,8 +59,8 @@ function chance(level, priority) {
 }
 
 function note(req, guard, { priority, level, retryAfterS, reported }) {
-  const life = lifeOf(req)
-  if (life !== undefined && !reported) life.refused = true
+  const state = stateOf(req)
+  if (state !== undefined && !reported) state.refused = true
   if (native.shed(reported)) {
     native.shedEvent(guard, routeOf(req), reported ? `reported only, priority ${priority}` : `priority ${priority}`)
   }

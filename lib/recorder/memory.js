@@ -133,7 +133,9 @@ function withoutBinary(heap, usage) {
       unknown('v8-other'),
       part('array-buffers', usage.arrayBuffers, 'contents of Buffers and ArrayBuffers'),
       part('v8-malloc', heap.malloced, 'what V8 itself has from malloc: the parser, the compilers'),
-      ...['malloc-in-use', 'malloc-free', 'jemalloc', 'code', 'mapped-files', 'shared-memory', 'thread-stacks'].map(unknown),
+      ...['malloc-in-use', 'malloc-free', 'jemalloc', 'code', 'mapped-files', 'shared-memory', 'thread-stacks'].map(
+        unknown
+      ),
       part('unexplained', rest, 'what Node does not tell apart: malloc, code, mapped files, stacks')
     ],
     allocator: UNSUPPORTED,

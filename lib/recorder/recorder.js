@@ -79,7 +79,18 @@ function start(settings = defaults()) {
   return true
 }
 
-function comparable({ name, urls, recorder, stats, async, layers, nearLimit, leaks, largeResponseOver, snapshotSignal }) {
+function comparable({
+  name,
+  urls,
+  recorder,
+  stats,
+  async,
+  layers,
+  nearLimit,
+  leaks,
+  largeResponseOver,
+  snapshotSignal
+}) {
   return { name, urls, recorder, stats, async, layers, nearLimit, leaks, largeResponseOver, snapshotSignal }
 }
 
@@ -108,15 +119,15 @@ function begin(settings) {
     trend: settings.leaks.trend,
     snapshots: settings.leaks.snapshots !== null
   })
-  state.exact = state.started.exact && standsTheTest()
+  state.exact = state.started.exact && selfTestProbe()
   state.reason = state.exact ? null : (state.reason ?? state.started.reason ?? null)
   if (state.started.warning) warn(settings.log, `plimsoll: ${state.started.warning}`, 'PLIMSOLL_RECORDER')
   if (!state.exact) watchCollections()
   // Without the exact probe there is nothing to charge: the figures are those of the last tick.
   spans.start(state.exact && settings.async)
-  lifetime.meetAll()
+  lifetime.trackServers()
   outside(keepTime)
-  sayLastWords()
+  recordExit()
   // Most listen in the same turn.
   setImmediate(internalErrors.guarded('when the process was examined', look)).unref()
 }
@@ -143,7 +154,7 @@ function lastDeath() {
 }
 
 /** Whether the probe sees a known allocation as its size. */
-function standsTheTest() {
+function selfTestProbe() {
   const seen = []
   for (let i = 0; i < 5; i++) {
     const before = native.allocated()
@@ -237,7 +248,7 @@ function heard(channel, message) {
   else if (log) log.info(text)
 }
 
-function sayLastWords() {
+function recordExit() {
   let uncaught = null
   process.on(
     'uncaughtExceptionMonitor',

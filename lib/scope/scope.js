@@ -18,7 +18,7 @@ const errors = require('../core/errors.js')
 const { definitionOf } = require('../core/function-info.js')
 const options = require('../core/options.js')
 const routes = require('../express/route-tracker.js')
-const { anyLifeOf, lastingLife } = require('../request/lifecycle.js')
+const { anyStateOf, lastingState } = require('../request/lifecycle.js')
 const { Disposals } = require('./disposer-stack.js')
 
 /** In the order in which they are looked for: to give back goes before to end. */
@@ -45,10 +45,10 @@ function scope(given) {
   if (!passive) offer(http.IncomingMessage.prototype)
 
   return function plimsollScope(req, res, next) {
-    const life = lastingLife(req, res)
-    if (life.scope === null) {
-      life.scope = offered
-      if (!life.over) routes.observe(life)
+    const state = lastingState(req, res)
+    if (state.scope === null) {
+      state.scope = offered
+      if (!state.over) routes.observe(state)
       // The getter on the prototype is another version's.
       if (passive) define(req)
       else if (!(req instanceof http.IncomingMessage))
@@ -66,10 +66,10 @@ scope.of = function of(req) {
 }
 
 function find(req) {
-  const life = anyLifeOf(req)
-  if (life === undefined || life.scope === null) return undefined
-  if (life.scope instanceof Offer) life.scope = new Scope(life, life.scope.waitMs)
-  return life.scope
+  const state = anyStateOf(req)
+  if (state === undefined || state.scope === null) return undefined
+  if (state.scope instanceof Offer) state.scope = new Scope(state, state.scope.waitMs)
+  return state.scope
 }
 
 /** `holder`: the prototype of all requests, or one that a test or an adapter has made, whose prototype may be anybody's. */
@@ -97,10 +97,10 @@ class Scope {
   #ended = false
   #gone = false
 
-  constructor(life, waitMs) {
+  constructor(state, waitMs) {
     this.#disposals = new Disposals(waitMs)
-    if (life.over) this.#end(life)
-    else life.atEnd((_req, _res, life) => this.#end(life))
+    if (state.over) this.#end(state)
+    else state.atEnd((_req, _res, state) => this.#end(state))
   }
 
   /** Calls `fn` at the end of the request, last in first out, once. */
@@ -205,10 +205,10 @@ class Scope {
     if (this.#ended) throw errors.scopeOver(what)
   }
 
-  #end(life) {
+  #end(state) {
     this.#ended = true
-    this.#gone = !life.res.writableFinished
-    const title = this.#disposals.list.length === 0 ? undefined : routes.titleOf(life)
+    this.#gone = !state.res.writableFinished
+    const title = this.#disposals.list.length === 0 ? undefined : routes.titleOf(state)
     try {
       if (this.#gone) this.#controller?.abort(errors.clientGone())
     } finally {

@@ -1,7 +1,7 @@
 'use strict'
 
 const { METHODS } = require('node:http')
-const tap = require('../body/tap.js')
+const { announcedLength, isRefused, tapOf } = require('../body/tap.js')
 const { native, passive } = require('../core/addon.js')
 const internalErrors = require('../core/internal-errors.js')
 const layers = require('../express/layer-spans.js')
@@ -14,7 +14,7 @@ const leakSnapshots = require('../leaks/leak-snapshots.js')
 const owners = require('../leaks/request-owner.js')
 const runtime = require('../recorder/recorder.js')
 const spans = require('../request/async-spans.js')
-const { begin, settled, lifeOf } = require('../request/lifecycle.js')
+const { begin, settled, stateOf } = require('../request/lifecycle.js')
 const settingsOf = require('./options.js')
 
 const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
@@ -43,15 +43,15 @@ function plimsoll(given) {
     onSignal(settings.snapshotSignal, settings.log)
   routes.meterWith(runtime.state.exact && runtime.state.settings.layers ? layers.each : layers.plain)
   return function plimsollTracker(req, res, next) {
-    const life = enter(req, res)
-    if (life === null) return next()
-    life.inside = true
+    const state = enter(req, res)
+    if (state === null) return next()
+    state.inside = true
     try {
-      if (spans.state.open) spans.within(life.slot, next)
+      if (spans.state.open) spans.within(state.slot, next)
       else next()
     } finally {
-      life.inside = false
-      leave(life)
+      state.inside = false
+      leave(state)
     }
   }
 }
@@ -59,21 +59,21 @@ function plimsoll(given) {
 /** Takes a slot; null if there is none, and for a request that is tracked already (an app inside an app) or over. */
 function enter(req, res) {
   try {
-    const life = begin(req, res)
-    if (life === null || life.slot !== -1) return null
+    const state = begin(req, res)
+    if (state === null || state.slot !== -1) return null
     if (!runtime.state.exact) native.supply(runtime.heapFigures())
-    life.slot = native.enter(
-      METHOD_IDS.get(life.method) ?? METHODS.length,
-      typeof life.url === 'string' ? life.url : ''
+    state.slot = native.enter(
+      METHOD_IDS.get(state.method) ?? METHODS.length,
+      typeof state.url === 'string' ? state.url : ''
     )
-    if (life.slot === 0) return null
-    life.atEnd(ended)
-    routes.observe(life, routed)
-    owners.enter(life)
-    if (tap.announcedLength(req, life.headers)) tap.watch(req, res, life.slot)
+    if (state.slot === 0) return null
+    state.atEnd(ended)
+    routes.observe(state, routed)
+    owners.enter(state)
+    if (announcedLength(req, state.headers)) tapOf(req, res, state.slot).attach(state.slot)
     const { largeResponseOver } = runtime.state.settings
-    if (largeResponseOver !== null) watchResponse(life, largeResponseOver)
-    return life
+    if (largeResponseOver !== null) watchResponse(state, largeResponseOver)
+    return state
   } catch (error) {
     internalErrors.report('when a request entered', error)
     return null
@@ -81,14 +81,14 @@ function enter(req, res) {
 }
 
 /** The synchronous part of a request is over. */
-function leave(life) {
+function leave(state) {
   try {
     if (!runtime.state.exact) native.supply(runtime.heapFigures())
-    native.settle(life.slot)
+    native.settle(state.slot)
   } catch (error) {
     internalErrors.report('when a request was settled', error)
   }
-  settled(life)
+  settled(state)
 }
 
 function labelId(entry) {
@@ -96,28 +96,28 @@ function labelId(entry) {
   return entry.id
 }
 
-function routed(life, entry) {
-  native.route(life.slot, labelId(entry))
-  sites.routed(life, entry.label)
+function routed(state, entry) {
+  native.route(state.slot, labelId(entry))
+  sites.routed(state, entry.label)
 }
 
-function ended(req, res, life) {
+function ended(req, res, state) {
   const aborted = !res.writableFinished
   const status = aborted && !res.headersSent ? CLIENT_CLOSED_REQUEST : res.statusCode | 0
-  native.end(life.slot, labelId(entryOf(req, life)), status, aborted, life.responseBytes())
+  native.end(state.slot, labelId(entryOf(req, state)), status, aborted, state.responseBytes())
 }
 
 /** A request that was refused before it was routed is booked under the route that it was meant for. */
-function entryOf(req, life) {
+function entryOf(req, state) {
   const entry = routes.current(req)
-  return entry === routes.UNMATCHED && (life.refused || tap.wasCut(req)) ? routes.predict(req) : entry
+  return entry === routes.UNMATCHED && (state.refused || isRefused(req)) ? routes.predict(req) : entry
 }
 
 /** What this request has used so far; undefined once it has ended, or where it is not tracked. */
 function usage(req) {
-  const life = lifeOf(req)
-  const figures = life !== undefined && life.slot > 0 ? native.usage(life.slot) : null
-  return figures === null ? undefined : { ...figures, responseBytes: life.responseBytes() }
+  const state = stateOf(req)
+  const figures = state !== undefined && state.slot > 0 ? native.usage(state.slot) : null
+  return figures === null ? undefined : { ...figures, responseBytes: state.responseBytes() }
 }
 
 module.exports = { plimsoll, usage }
