@@ -45,10 +45,10 @@ function watchProfiles() {
     if (method === 'HeapProfiler.getSamplingProfile') taken = { began, made: performance.now() }
     return answer
   }
-  const { siteProfile } = native
-  native.siteProfile = (...args) => {
+  const { profilingProfile } = native
+  native.profilingProfile = (...args) => {
     const flat = performance.now()
-    siteProfile(...args)
+    profilingProfile(...args)
     const now = performance.now()
     profiles.push([now - taken.began, taken.made - taken.began, flat - taken.made, now - flat])
   }

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * Allocation sites of what stays: profiles of what lives, in campaigns that the native side decides on (src/trend/campaign.rs). Nothing of a profile is
- * kept here.
+ * Profiling sessions: profiles of the live heap, taken when the native side asks for one (src/leak/sites/schedule.rs). Nothing of a
+ * profile is retained here.
  */
 
 const { native } = require('../core/addon.js')
@@ -23,7 +23,6 @@ const TITLES = 16
 const SOURCE = 64 * 1024
 /** A profile is due behind a collection: soon enough that little garbage has come since. */
 const LOOK_MS = 20
-const [START, CALLERS, PROFILE, STOP] = [1, 2, 3, 4]
 
 const sourceOf = Function.prototype.call.bind(Function.prototype.toString)
 const state = { profiler: null, unlook: null, timer: null }
@@ -35,15 +34,15 @@ let passed = new WeakMap()
 /** To be called when the event loop comes round. */
 function turn() {
   try {
-    const step = native.siteStep()
-    if (step === START) start()
-    else if (step === CALLERS) callers()
-    else if (step === PROFILE) timed(() => profile(false))
-    else if (step === STOP) drop()
+    const step = native.profilingStep()
+    if (step === 'start') start()
+    else if (step === 'callers') callers()
+    else if (step === 'profile') timed(() => profile(false))
+    else if (step === 'stop') drop()
   } catch (error) {
     internalErrors.report('when allocation sites were looked for', error)
     drop()
-    native.siteFailed(describe.message(error))
+    native.profilingFailed(describe.message(error))
   }
 }
 
@@ -51,7 +50,7 @@ function start() {
   try {
     state.profiler = new Profiler()
   } catch (error) {
-    return native.siteFailed(describe.message(error))
+    return native.profilingFailed(describe.message(error))
   }
   state.unlook = routes.lookWith(pass)
   state.profiler.sample(CALLERS_INTERVAL, { all: true })
@@ -69,7 +68,7 @@ function timed(work) {
   const before = process.cpuUsage()
   work()
   const { user, system } = process.cpuUsage(before)
-  native.siteTook((user + system) / 1000)
+  native.profilingTook((user + system) / 1000)
 }
 
 function profile(ofCallers) {
@@ -77,11 +76,11 @@ function profile(ofCallers) {
   try {
     tree = state.profiler.take()
   } catch (error) {
-    native.siteFailed(describe.message(error))
+    native.profilingFailed(describe.message(error))
     drop()
     return false
   }
-  native.siteProfile(
+  native.profilingProfile(
     tree.names,
     tree.places,
     tree.shown,
@@ -130,7 +129,7 @@ function handles(handle, { method }, label) {
   // By the names that it calls a handler is known as the caller of what goes on behind an await, where it is on no stack.
   const source = told.titles.size > 0 ? null : sourceOf(unwrapped(handle)).slice(0, SOURCE)
   told.titles.add(title)
-  native.siteHandler(told.place, title, source)
+  native.profilingHandler(told.place, title, source)
 }
 
 module.exports = { turn, routed }

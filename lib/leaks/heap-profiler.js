@@ -59,7 +59,7 @@ class Profiler {
    */
   sample(interval, { all = false } = {}) {
     this.stop()
-    this.sampling = (this.trusts() ? native.siteSample(interval, all) : null) ?? this.sampleByInspector(interval, all)
+    this.sampling = (this.trusts() ? native.profilingStart(interval, all) : null) ?? this.sampleByInspector(interval, all)
     if (!this.sampling) throw new Error('another sampling heap profiler is on')
   }
 
@@ -72,7 +72,7 @@ class Profiler {
   /** Whether a profile holds arrays at the function that makes them, at their size, and is read without a collection; null where it cannot be tried. */
   finds() {
     const majors = native.majorCollections()
-    if (native.siteSample(KNOWN_INTERVAL, false) !== true) return null
+    if (native.profilingStart(KNOWN_INTERVAL, false) !== true) return null
     this.sampling = true
     const held = knownArrays()
     const { profile } = this.ask('HeapProfiler.getSamplingProfile')

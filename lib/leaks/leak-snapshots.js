@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * What a leak is and what holds it: two heap snapshots by a child (lib/heap/take-snapshot.js), when the native side says so (src/trend/pair.rs), which then has
- * another process compare them. Nothing here holds the process open.
+ * The two heap snapshots of a leak, taken by a child (lib/heap/take-snapshot.js) when the native side asks for one
+ * (src/leak/suspect/schedule.rs). Another process then compares them. Nothing here keeps the process alive.
  */
 
 const fs = require('node:fs')
@@ -26,10 +26,10 @@ const state = {
 /** To be called when the event loop comes round. `settings`: `{ dir, keep }`. */
 function turn(settings) {
   try {
-    if (state.busy || snapshots.isRunning() || !native.pathStep()) return
+    if (state.busy || snapshots.isRunning() || !native.leakSnapshotDue()) return
     state.busy = true
     take(settings)
-      .catch(error => native.pathFailed(reasonOf(error)))
+      .catch(error => native.leakSnapshotFailed(reasonOf(error)))
       .catch(error => internalErrors.report('when a snapshot of a leak failed', error))
       .finally(() => {
         state.busy = false
@@ -47,7 +47,7 @@ async function take({ dir, keep }) {
     // Compressed it is a tenth, and it lies there until enough has grown.
     const { path: file } = await snapshots.quietly({ path: own ?? dir, compress: 'zstd' })
     // Takes its name from it, unless it is kept.
-    native.pathTaken(file, { node, script: SCRIPT, keep, folder: own })
+    native.leakSnapshotTaken(file, { node, script: SCRIPT, keep, folder: own })
   } finally {
     if (own !== undefined && !keep) release()
   }

@@ -10,7 +10,7 @@ use napi_derive::napi;
 use serde::Serialize;
 
 use super::beside::beside;
-use super::environment::HeapTruth;
+use super::heap_statistics::ReferenceHeapStatistics;
 use crate::probe::memory::{Heap, Jemalloc, Part, Readings, View, or_unsupported};
 use crate::probe::process::Cgroup;
 use crate::probe::process::smaps::{self, Mappings};
@@ -31,7 +31,7 @@ const C_LIBRARY: Option<&str> = if cfg!(all(target_os = "linux", target_env = "g
 /// What only the JavaScript thread can read; bytes.
 #[napi(object)]
 pub struct MemoryOptions {
-    pub heap: HeapTruth,
+    pub heap: ReferenceHeapStatistics,
     pub array_buffers: f64,
     /// What Node says is resident, for platforms where this code does not know.
     pub rss: f64,

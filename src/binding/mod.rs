@@ -3,21 +3,26 @@
 //! Each environment (the main thread, each worker) has state of its own, held by the thread that runs it and taken down by the
 //! environment's cleanup hook. Every function catches panics: an internal error becomes a JS error, never the end of the server.
 
+mod announcements;
 mod beside;
 mod body;
+mod collections;
 mod command;
 mod environment;
 mod functions;
 mod heap;
+mod heap_statistics;
 mod inflate;
+mod leak_snapshots;
+mod lifecycle;
 mod memory;
-mod paths;
 mod pressure;
+mod profiling;
 mod reports;
 mod requests;
-mod sites;
+mod shedding;
 mod snapshot;
 mod soak;
 mod spool;
-mod trend;
+mod start;
 mod weak;

@@ -1,22 +1,15 @@
-//! The verdicts of `shed()`, the reserve near V8's heap limit, and what is announced when the event loop comes round.
+//! What an environment holds for `shed()`, and the reserve near V8's heap limit.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use napi_derive::napi;
-use serde_json::json;
 
-use super::environment::{Environment, with};
-use super::trend;
+use crate::ledger::Ledger;
 use crate::probe::v8::{Grant, NearLimit};
 use crate::recorder::writer::Writer;
-use crate::recorder::{EventKind, reader};
 use crate::shed::semi_space::semi_space_max;
 use crate::shed::watch::Watch;
-use crate::shed::{Marks, Policy};
-
-/// How many requests in flight the announcement of a grant names.
-const NAMED_REQUESTS: usize = 10;
 
 /// What the limit of the heap is made of, and what to do near it.
 #[napi(object)]
@@ -39,7 +32,7 @@ pub struct Pressure {
     near_limit: Option<NearLimit>,
     /// Why no reserve would be granted.
     pub reason: Option<String>,
-    grants: Rc<RefCell<Vec<Grant>>>,
+    pub grants: Rc<RefCell<Vec<Grant>>>,
     /// Internal errors of the callback that were reported.
     internal_errors: u64,
 }
@@ -115,138 +108,21 @@ impl Pressure {
     }
 }
 
-/// The event loop has come round, this much late.
-pub fn ticked(environment: &mut Environment, delay_ms: f64) {
+/// A tick of the event loop, which was late by this much.
+pub fn tick(pressure: &mut Pressure, ledger: &Ledger, delay_ms: f64) {
     // The borrow ends first: a collection's callback needs it.
-    let ask = environment.pressure.watch.borrow_mut().ticked(delay_ms);
+    let ask = pressure.watch.borrow_mut().ticked(delay_ms);
     if ask {
-        environment.ledger.meter().reduce_memory();
+        ledger.meter().reduce_memory();
     }
-    environment.pressure.restore();
-    for _ in 0..environment.pressure.new_internal_errors() {
-        environment.ledger.writer().internal_error();
+    pressure.restore();
+    for _ in 0..pressure.new_internal_errors() {
+        ledger.writer().internal_error();
     }
 }
 
 /// A span was settled or a request has ended.
-pub fn charged(environment: &Environment) {
-    let (in_flight, used) = environment.ledger.in_flight_bytes();
-    environment.pressure.watch.borrow_mut().charged(in_flight, used);
-}
-
-#[napi(object)]
-pub struct MarksOptions {
-    pub lower: f64,
-    pub upper: f64,
-}
-
-#[napi(object)]
-pub struct PolicyOptions {
-    pub heap: Option<MarksOptions>,
-    pub rss: Option<MarksOptions>,
-    pub delay_ms: Option<MarksOptions>,
-    pub native_bytes: Option<MarksOptions>,
-}
-
-/// A verdict by these marks, for [`level`].
-#[napi(catch_unwind)]
-pub fn guard(policy: PolicyOptions) -> u32 {
-    let marks = |marks: Option<MarksOptions>| marks.map(|marks| Marks { lower: marks.lower, upper: marks.upper });
-    let policy = Policy {
-        heap: marks(policy.heap),
-        rss: marks(policy.rss),
-        delay_ms: marks(policy.delay_ms),
-        native_bytes: marks(policy.native_bytes),
-    };
-    with(|environment| environment.pressure.watch.borrow_mut().guard(policy) as u32).unwrap_or(0)
-}
-
-/// How hard it is pressed, 0 (admit all) to 1 (admit none): the last verdict, nothing is measured.
-#[napi(catch_unwind)]
-pub fn level(guard: u32) -> f64 {
-    with(|environment| environment.pressure.watch.borrow().level(guard as usize)).unwrap_or(0.0)
-}
-
-/// Whether `shed()` wants to know soon how late the event loop is: it was late just now.
-#[napi(catch_unwind)]
-pub fn looks_again() -> bool {
-    with(|environment| environment.pressure.watch.borrow().looks_again()).unwrap_or(false)
-}
-
-/// How late the timer was that [`looks_again`] has asked for, milliseconds.
-#[napi(catch_unwind)]
-pub fn late(lag_ms: f64) {
-    with(|environment| environment.pressure.watch.borrow_mut().late(lag_ms));
-}
-
-/// Without the exact probe: collections have ended, of which `major` says whether one was a major one, and this is used now.
-#[napi(catch_unwind)]
-pub fn collected(major: bool, used: f64) {
-    with(|environment| environment.pressure.watch.borrow_mut().collected(major, used.max(0.0) as u64, 0));
-}
-
-/// `shed()` refused a request, or reports that it would have. True if an event is due.
-#[napi(catch_unwind)]
-pub fn shed(reported: bool) -> bool {
-    with(|environment| environment.ledger.shed(reported)).unwrap_or(false)
-}
-
-/// The event of a refusal, with the figures that press.
-#[napi(catch_unwind)]
-pub fn shed_event(guard: u32, route: Option<String>, detail: String) {
-    with(|environment| {
-        let figures = environment.pressure.watch.borrow().figures(guard as usize);
-        environment.ledger.writer().event(EventKind::Shed, route.as_deref(), &format!("{detail}: {figures}"));
-    });
-}
-
-/// `limit()` would have refused a request, but was told to report only.
-#[napi(catch_unwind)]
-pub fn limit_reported(route: Option<String>, detail: String) {
-    with(|environment| environment.ledger.limit_reported(route.as_deref(), &detail));
-}
-
-/// What has happened since the last time that listeners may want to hear of: a JSON array; none mostly.
-#[napi(catch_unwind)]
-pub fn announcements() -> Option<String> {
-    with(|environment| {
-        let mut found: Vec<_> = environment
-            .pressure
-            .grants
-            .borrow_mut()
-            .drain(..)
-            .map(|grant| near_limit_message(environment.recorder.map(), &grant))
-            .collect();
-        found.extend(environment.blocks.try_iter().map(|block| {
-            json!({
-                "channel": "blocked",
-                "blockedMs": block.blocked.as_secs_f64() * 1e3,
-                "method": block.method,
-                "path": block.path,
-                "route": block.route,
-            })
-        }));
-        let leaks: Vec<_> = environment.leaks.try_iter().collect();
-        found.extend(leaks.iter().filter_map(|(quantity, news)| trend::tell(environment, *quantity, news)));
-        found.extend(trend::locate(environment));
-        (!found.is_empty()).then(|| serde_json::Value::from(found).to_string())
-    })
-    .flatten()
-}
-
-fn near_limit_message(map: &crate::recorder::map::Map, grant: &Grant) -> serde_json::Value {
-    let record = reader::read(map).unwrap_or_default();
-    let mut in_flight = record.in_flight;
-    let total = in_flight.len();
-    in_flight.sort_by_key(|request| std::cmp::Reverse(request.heap_bytes));
-    in_flight.truncate(NAMED_REQUESTS);
-    json!({
-        "channel": "near-limit",
-        "at": record.near_limit.at,
-        "limitBytes": grant.limit,
-        "grantedBytes": grant.reserve,
-        "usedBytes": record.heap.used_bytes,
-        "inFlight": in_flight,
-        "inFlightTotal": total,
-    })
+pub fn charged(pressure: &Pressure, ledger: &Ledger) {
+    let (in_flight, used) = ledger.in_flight_bytes();
+    pressure.watch.borrow_mut().charged(in_flight, used);
 }

@@ -18,7 +18,7 @@ pub fn enter(method: u32, url: String) -> u32 {
 pub fn settle(handle: u32) {
     with(|environment| {
         environment.ledger.settle(handle);
-        pressure::charged(environment);
+        pressure::charged(&environment.pressure, &environment.ledger);
     });
 }
 
@@ -38,7 +38,7 @@ pub fn span_open(owner: f64) -> u32 {
 pub fn span_close(depth: u32) {
     with(|environment| {
         environment.ledger.close(depth as usize);
-        pressure::charged(environment);
+        pressure::charged(&environment.pressure, &environment.ledger);
     });
 }
 
@@ -88,7 +88,7 @@ pub fn end(handle: u32, label: u32, status: u32, aborted: bool, response_bytes: 
     let end = End { status, aborted, response_bytes: response_bytes.max(0.0) as u64 };
     with(|environment| {
         let ended = environment.ledger.end(handle, label as usize, end);
-        pressure::charged(environment);
+        pressure::charged(&environment.pressure, &environment.ledger);
         ended
     })
     .unwrap_or(false)

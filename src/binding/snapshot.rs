@@ -35,9 +35,9 @@ mod work {
     use super::{Forked, SnapshotEnd};
     use crate::binding::environment::with;
     use crate::probe::v8;
-    use crate::snapshot::room::{Room, needed};
+    use crate::snapshot::memory_budget::{Room, needed};
     use crate::snapshot::sink::Sink;
-    use crate::snapshot::watch::{Failure, watch};
+    use crate::snapshot::watchdog::{Failure, watch};
     use crate::snapshot::{self, Ahead, Child, Guest, Side};
 
     pub const UNSUPPORTED: Option<&str> = None;
@@ -79,7 +79,7 @@ mod work {
             Side::Server(child) => {
                 let pause_ms = child.pause.as_secs_f64() * 1e3;
                 job.child = Some(child);
-                with(crate::binding::paths::forked);
+                with(crate::binding::leak_snapshots::forked);
                 Ok(Forked { pause_ms, path: None })
             }
             Side::Guest(guest) => Ok(Forked { pause_ms: 0.0, path: Some(settle(guest)) }),
@@ -96,7 +96,7 @@ mod work {
                 std::mem::forget(guest);
                 path
             }
-            _ => snapshot::leave(snapshot::NO_MANNERS),
+            _ => snapshot::leave(snapshot::NOT_PREPARED),
         }
     }
 

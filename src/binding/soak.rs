@@ -9,10 +9,10 @@ use napi_derive::napi;
 
 use crate::cli::soak::Outcome;
 use crate::cli::{self, Terminal};
+use crate::leak::series::growth::Point;
+use crate::leak::series::upper_bound::{self, Bound, Decision};
+use crate::leak::sites::{Function, Moment, Node, Profile, Site, Sites};
 use crate::probe::allocator;
-use crate::trend::bound::{self, Bound, Decision};
-use crate::trend::sites::{Function, Moment, Node, Profile, Site, Sites};
-use crate::trend::window::Point;
 
 /// Bytes that malloc has handed out; none where it does not tell. Holds its locks while it counts.
 #[napi(catch_unwind)]
@@ -54,7 +54,7 @@ pub fn soak_decide(requests: Float64Array, values: Float64Array, bound: SoakBoun
         enough_requests: bound.enough_requests,
         enough_growth: bound.enough_growth * weight,
     };
-    let (decision, rate) = bound::decide(&points, &held_to);
+    let (decision, rate) = upper_bound::decide(&points, &held_to);
     let decision = match decision {
         Decision::Under => "under",
         Decision::Over => "over",

@@ -1,6 +1,6 @@
 //! What came and what went between two snapshots of one process. V8 keeps an object's id for its life, so objects are the same where their ids
 //! are. Native nodes get new ids in each snapshot; of these, as many as are alike before and after cancel out. Children of a process number its objects
-//! each for itself: whether ids mean the same is told by functions, whose names never change, and if they do not, see [`super::growth`].
+//! each for itself: whether ids mean the same is told by functions, whose names never change, and if they do not, see [`super::diff_without_ids`].
 //!
 //! With three snapshots only what was made between the first and the second and is still there in the third counts, as in memlab: what one
 //! round of work has left behind.

@@ -9,9 +9,9 @@
 mod bits;
 pub mod classes;
 pub mod diff;
+pub mod diff_without_ids;
 pub mod error;
 pub mod graph;
-pub mod growth;
 pub mod lexer;
 mod memory;
 mod names;

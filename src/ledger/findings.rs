@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::recorder::map::Map;
     use crate::recorder::reader;
-    use crate::recorder::writer::{Identity, Kept};
+    use crate::recorder::writer::{GrowthEvidence, Identity};
 
     fn evidence<'a>(route: &'a str, advice: &'a str) -> Evidence<'a> {
         Evidence {
@@ -196,7 +196,8 @@ mod tests {
         let row = || reader::read(&**writer.map()).unwrap().findings.remove(0);
         assert_eq!((row().class, row().path, row().bytes_per_request, row().p), (None, None, None, None));
         let path = ["global", "module src/users.js", "cache: Map", "Session"].map(str::to_owned);
-        let kept = Kept { bytes: Some([528.0, 519.5, 537.0]), p: Some(1e-9), class: Some("Session"), path: &path };
+        let kept =
+            GrowthEvidence { bytes: Some([528.0, 519.5, 537.0]), p: Some(1e-9), class: Some("Session"), path: &path };
         let long = "leaks ".repeat(333) + "here";
         findings.see(&writer, &Evidence { kept: Some(kept), ..evidence("/a", &long) }, 1);
         let known = row();
@@ -221,7 +222,7 @@ mod tests {
         let writer = Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity::default());
         let mut findings = Findings::default();
         for route in 0..LEAKS_MAX + 3 {
-            let kept = Some(Kept { class: Some("Session"), ..Kept::default() });
+            let kept = Some(GrowthEvidence { class: Some("Session"), ..GrowthEvidence::default() });
             findings.see(&writer, &Evidence { kept, ..evidence(&format!("/{route}"), "it grows") }, 1);
         }
         let findings = reader::read(&**writer.map()).unwrap().findings;
@@ -244,7 +245,7 @@ mod tests {
         for route in 0..=LEAKS_MAX {
             assert!(!findings.see(&writer, &evidence("/no/more", "stream it"), 1), "others do not take it");
             let path = format!("/{route}");
-            let leak = Evidence { kind: "leak", kept: Some(Kept::default()), ..evidence(&path, "it grows") };
+            let leak = Evidence { kind: "leak", kept: Some(GrowthEvidence::default()), ..evidence(&path, "it grows") };
             assert_eq!(findings.see(&writer, &leak, 1), route < LEAKS_MAX);
         }
         let crowded = 50 + LEAKS_MAX + (LEAKS_MAX + 1) + 1;

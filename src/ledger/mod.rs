@@ -12,8 +12,8 @@ mod path;
 pub mod refusals;
 mod routes;
 pub mod sampler;
+mod sampling;
 mod slots;
-mod windows;
 
 use std::time::{Duration, Instant};
 
@@ -29,9 +29,9 @@ pub use meter::{Meter, Reading, figures};
 pub use path::{PathMode, shown_path};
 use routes::Routes;
 use sampler::LastTick;
+pub use sampling::Turn;
+use sampling::{Totals, Windows};
 use slots::{Slot, Slots};
-pub use windows::Turn;
-use windows::{Totals, Windows};
 
 /// Names a request in flight: generation × `SLOTS_MAX` + index, never 0, below 2³¹ so that it is a small integer in JS.
 pub type Handle = u32;
@@ -439,7 +439,7 @@ impl Ledger {
     }
 
     /// The exact probe did not stand a test: goes on without it.
-    pub fn distrust(&mut self, figures: HeapFigures) {
+    pub fn disable_exact_probe(&mut self, figures: HeapFigures) {
         self.report_meter_errors();
         self.meter = Meter::supplied();
         self.meter_errors = 0;

@@ -18,8 +18,6 @@ use super::writer::{Identity, Run, Writer};
 
 #[cfg(unix)]
 mod dead;
-#[cfg(not(unix))]
-mod elsewhere;
 #[cfg(unix)]
 mod held;
 #[cfg(unix)]
@@ -31,22 +29,24 @@ mod tests;
 mod totals;
 #[cfg(unix)]
 mod unix;
-
 #[cfg(not(unix))]
-use elsewhere as system;
+mod unsupported;
+
 #[cfg(unix)]
 use unix as system;
+#[cfg(not(unix))]
+use unsupported as system;
 
 #[cfg(unix)]
 pub use dead::{last_death, prune};
-#[cfg(not(unix))]
-pub use elsewhere::{last_death, prune};
 pub use reading::{FindError, Found, Members, find, members, open};
-
 #[cfg(not(unix))]
-use elsewhere::Held;
+pub use unsupported::{last_death, prune};
+
 #[cfg(unix)]
 use held::Held;
+#[cfg(not(unix))]
+use unsupported::Held;
 
 #[derive(Clone, Debug)]
 pub struct Options {

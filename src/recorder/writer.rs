@@ -17,7 +17,7 @@ use super::layout::{
 };
 use super::map::Map;
 use super::shorten::shortened;
-pub use findings::{Evidence, Kept};
+pub use findings::{Evidence, GrowthEvidence};
 pub use pressure::Surroundings;
 pub use sampler::{ProcessFigures, SamplerWriter};
 pub(super) use windows::row_of;

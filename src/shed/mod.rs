@@ -9,7 +9,7 @@
 //! back from a figure that nobody renews (a server that refuses everything allocates too little for V8 to collect).
 
 pub mod delay;
-pub mod heap;
+pub mod live_heap;
 pub mod semi_space;
 pub mod watch;
 
@@ -47,7 +47,7 @@ pub struct Policy {
 /// What is known now; none where a figure cannot be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Readings {
-    pub heap: Option<heap::Estimate>,
+    pub heap: Option<live_heap::Estimate>,
     pub rss: Option<f64>,
     /// The event loop's delay, where it is sustained.
     pub delay_ms: f64,
@@ -147,7 +147,12 @@ impl Guard {
 
 /// Whether V8's reserve still stands for danger: until a major collection after it shows what lives below `room`, a share of
 /// what the old generation may hold, or until it is long ago.
-pub fn near_limit(granted_at: Option<Millis>, heap: Option<(heap::Estimate, Millis)>, room: f64, now: Millis) -> bool {
+pub fn near_limit(
+    granted_at: Option<Millis>,
+    heap: Option<(live_heap::Estimate, Millis)>,
+    room: f64,
+    now: Millis,
+) -> bool {
     let Some(granted_at) = granted_at else { return false };
     let relieved = heap.is_some_and(|(heap, collected_at)| collected_at > granted_at && heap.share < room);
     !relieved && now.saturating_sub(granted_at) < NEAR_LIMIT_MS

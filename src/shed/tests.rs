@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::heap::{Estimate, Heap};
+use super::live_heap::{Estimate, Heap};
 use super::*;
 
 const MIB: u64 = 1 << 20;

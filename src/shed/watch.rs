@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::delay::Delay;
-use super::heap::Heap;
+use super::live_heap::Heap;
 use super::{Guard, Millis, PPM, Policy, Readings, near_limit};
 use crate::recorder::writer::Writer;
 

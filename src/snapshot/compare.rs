@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::{Pid, setpriority_process};
 
-use super::room::Room;
+use super::memory_budget::Room;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// In all: a snapshot of a gigabyte takes some seconds where there is a processor for it.

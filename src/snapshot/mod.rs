@@ -4,17 +4,17 @@
 //! What follows was found by trying:
 //!
 //! - V8 keeps its heap out of children (`MADV_DONTFORK`): it is let in for the length of the fork (`mappings`).
-//! - Only the forking thread lives on in the child. V8 does without its workers, but waking them would wait for ever (`guest`).
+//! - Only the forking thread lives on in the child. V8 does without its workers, but waking them would wait for ever (`child`).
 //! - A fork while V8 marks beside the program hangs the child (8 of 8, Node 20 and 24), one in the sweeping behind that may. So the caller
-//!   waits for a quiet moment, a watchdog looks at the child's CPU time and output (`watch`), and who failed so may try again.
-//! - The child needs memory of its own for the graph it makes, and must be the one that the kernel takes if it runs short (`room`).
+//!   waits for a quiet moment, a watchdog looks at the child's CPU time and output (`watchdog`), and who failed so may try again.
+//! - The child needs memory of its own for the graph it makes, and must be the one that the kernel takes if it runs short (`memory_budget`).
 
+mod child;
 pub mod compare;
-mod guest;
 mod mappings;
-pub mod room;
+pub mod memory_budget;
 pub mod sink;
-pub mod watch;
+pub mod watchdog;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::getpid;
 
-pub use guest::{Guest, NO_MANNERS, NO_SNAPSHOT, leave};
+pub use child::{Guest, NO_SNAPSHOT, NOT_PREPARED, leave};
 pub use mappings::Ahead;
 
 /// What the pipe holds at most, so that the child rarely waits for the disk.

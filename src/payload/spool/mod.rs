@@ -10,7 +10,7 @@
 
 mod copy;
 #[cfg(not(unix))]
-#[path = "elsewhere.rs"]
+#[path = "unsupported.rs"]
 mod file;
 #[cfg(unix)]
 mod file;

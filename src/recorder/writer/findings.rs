@@ -17,12 +17,12 @@ pub struct Evidence<'a> {
     /// At most 1,024 bytes, 2,048 of a leak; what is longer is cut between words.
     pub advice: &'a str,
     /// None where it is no leak.
-    pub kept: Option<Kept<'a>>,
+    pub kept: Option<GrowthEvidence<'a>>,
 }
 
 /// Of a leak: what a request leaves behind.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Kept<'a> {
+pub struct GrowthEvidence<'a> {
     /// Bytes, and their interval of 95 %.
     pub bytes: Option<[f64; 3]>,
     /// How likely such growth is by chance.
@@ -83,7 +83,7 @@ impl Writer {
     }
 
     /// The finding in row `index` is the `leak`th: what is known of it.
-    pub fn leak(&self, leak: usize, index: usize, advice: &str, kept: &Kept) {
+    pub fn leak(&self, leak: usize, index: usize, advice: &str, kept: &GrowthEvidence) {
         write_row(&self.map, LEAKS, leak, |row| {
             let [mean, low, high] = kept.bytes.unwrap_or([f64::NAN; 3]);
             let p = kept.p.unwrap_or(f64::NAN);

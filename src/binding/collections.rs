@@ -1,0 +1,62 @@
+//! When V8 is asked for a collection.
+
+use napi::{Env, Result};
+use napi_derive::napi;
+
+use super::environment::{Environment, with};
+use super::pressure::Pressure;
+use crate::leak::gc_schedule::Now;
+use crate::leak::monitor::is_suspicious;
+use crate::probe::v8::marking;
+use crate::recorder::{Quantity, reader};
+
+/// Call this at each tick: asks V8 for a collection, where it makes none by itself. Not within a collection.
+pub fn tick(environment: &mut Environment, env: &Env) {
+    let Environment { ledger, monitor, pressure, .. } = environment;
+    // No other meter sees collections.
+    if !ledger.meter().exact() {
+        return;
+    }
+    let map = ledger.writer().map();
+    let bytes = external_bytes(env, pressure);
+    let now = Now {
+        ms: ledger.uptime_ms(),
+        majors: reader::points(&**map).unwrap_or(0),
+        requests: reader::requests(&**map),
+        used_bytes: ledger.in_flight_bytes().1,
+        live_bytes: pressure.watch.borrow().live().unwrap_or(0),
+        suspicious: Quantity::ALL.into_iter().any(|quantity| is_suspicious(map, quantity)),
+        small: bytes.is_none(),
+    };
+    if !monitor.is_collection_due(now) {
+        return;
+    }
+    // If V8 cannot be asked there is no collection, and the next question comes in time.
+    let _asked = match bytes {
+        Some(bytes) => announce(env, bytes).is_ok(),
+        None => ledger.meter().reduce_memory(),
+    };
+}
+
+/// The external memory to announce for a concurrent marking; none if there is no room for that.
+fn external_bytes(env: &Env, pressure: &Pressure) -> Option<u64> {
+    let external = env.adjust_external_memory(0).ok()?;
+    marking::external_bytes(external.max(0) as u64, pressure.old_generation)
+}
+
+/// Announces external memory and takes it back. Returns V8's count of it afterwards, bytes.
+fn announce(env: &Env, bytes: u64) -> Result<i64> {
+    env.adjust_external_memory(bytes as i64)?;
+    env.adjust_external_memory(-(bytes as i64))
+}
+
+/// Asks V8 for a concurrent marking at once. Returns V8's count of external memory afterwards, bytes; none if there is no room for the
+/// question.
+#[napi(catch_unwind)]
+pub fn start_marking(env: Env) -> Option<f64> {
+    with(|environment| {
+        let bytes = external_bytes(&env, &environment.pressure)?;
+        announce(&env, bytes).ok().map(|external| external as f64)
+    })
+    .flatten()
+}

@@ -1,0 +1,159 @@
+//! A leak in words: what a request keeps, where, in what, since when, how sure that is, and what to do.
+
+use super::detector::Verdict;
+use super::quantities::TrendEvent;
+use super::suspect::LeakSuspect;
+use crate::recorder::Quantity;
+use crate::recorder::shorten::shortened;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Where a leak of the heap is allocated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// The function's name.
+    pub function: String,
+    /// File and line.
+    pub origin: String,
+    /// `GET /users/:id`; several where they cannot be told apart, the likeliest first.
+    pub routes: Vec<String>,
+    /// All requests for each one of these routes.
+    pub requests_per: f64,
+    /// Of the heap's growth, as sampled; and by how much of itself the sampled growth of the site may be off (half its interval of 95 %).
+    pub share: f64,
+    pub looseness: f64,
+}
+
+impl Place {
+    /// Bytes kept a request of these routes, and the interval of 95 %: the trend's, which are counted, by the share that is the site's. Samples come by
+    /// chance, but where nothing else grows the share is 1 whatever they say, so the interval widens by what is another's only.
+    pub fn bytes(&self, verdict: &Verdict) -> Option<[f64; 3]> {
+        let [mean, low, high] = bytes_of(verdict)?.map(|bytes| bytes * self.share * self.requests_per);
+        let loose = mean * (1.0 - self.share) * self.looseness;
+        Some([mean, mean - (mean - low).hypot(loose), mean + (high - mean).hypot(loose)])
+    }
+}
+
+/// What is known of the heap's leak beside its size.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    pub place: Option<&'a Place>,
+    /// With how many of a thousand requests leave behind.
+    pub suspect: Option<(&'a LeakSuspect, f64)>,
+    /// Where the snapshots are that show it.
+    pub files: Option<&'a str>,
+    /// Why the site is not known, where it was looked for.
+    pub no_site: Option<&'a str>,
+    /// Why the class and the path are not.
+    pub no_path: Option<&'a str>,
+    /// Whether they are looked for, or will be.
+    pub snapshots: bool,
+}
+
+/// Of the record's 2,048 bytes, what a reason and the files may take: the rest is bounded by itself, but for the routes, which come last.
+const REASON_BYTES: usize = 320;
+
+/// The finding's advice.
+pub fn advice(quantity: Quantity, event: &TrendEvent, known: &Known) -> String {
+    let (verdict, stands) = match event {
+        TrendEvent::Leaks(verdict) => (verdict, true),
+        TrendEvent::Stopped(verdict, _) => (verdict, false),
+    };
+    let mut text = match known.place {
+        Some(place) => located(place, verdict, stands),
+        None => grows(quantity, verdict, stands),
+    };
+    if let Some((suspect, per_thousand)) = known.suspect {
+        text += &format!(": {}", suspect.describe(per_thousand));
+    }
+    if known.place.is_some() || known.suspect.is_some() {
+        text.push(',');
+    }
+    let since = clock(verdict.grown.map_or(0, |(began, _)| began.at));
+    text += &format!(" since {since} UTC, {}{:.1} MiB in all", certainty(verdict), verdict.kept_bytes() / MIB);
+    match event {
+        TrendEvent::Stopped(_, at) => format!("has stopped by {} UTC: {text}", clock(*at)),
+        TrendEvent::Leaks(_) => format!("{text}; {}{}", what_to_do(quantity, known), what_is_short(known)),
+    }
+}
+
+fn located(place: &Place, verdict: &Verdict, stands: bool) -> String {
+    let bytes = place.bytes(verdict);
+    let bytes = bytes.map_or(String::new(), |[mean, low, high]| format!(" {mean:.0} B ({low:.0} to {high:.0})"));
+    let or = match &place.routes[..] {
+        [] | [_] => String::new(),
+        [_, other] => format!(" (or {other})"),
+        [_, others @ ..] => format!(" (or one of {} others)", others.len()),
+    };
+    let route = place.routes.first().map_or("a request", String::as_str);
+    let keeps = if stands { "keeps" } else { "kept" };
+    let Place { function, origin, .. } = place;
+    format!("{route}{or} {keeps}{bytes} a request at {origin} ({function})")
+}
+
+fn grows(quantity: Quantity, verdict: &Verdict, stands: bool) -> String {
+    let what = match quantity {
+        Quantity::Heap => "the heap",
+        Quantity::External => "memory of Buffers and ArrayBuffers",
+        Quantity::Native => "memory outside V8",
+    };
+    let figures = bytes_of(verdict)
+        .map_or(String::new(), |[mean, low, high]| format!(" by {mean:.0} B ({low:.0} to {high:.0}) a request"));
+    format!("{what} {}{figures}", if stands { "grows" } else { "grew" })
+}
+
+/// Bytes a request by the trend, and the interval of 95 %.
+pub fn bytes_of(verdict: &Verdict) -> Option<[f64; 3]> {
+    verdict.figures.map(|figures| [figures.per_thousand, figures.low, figures.high].map(|bytes| bytes / 1e3))
+}
+
+/// Nothing is ever quite certain.
+fn certainty(verdict: &Verdict) -> String {
+    let of = |p: f64| format!("certainty {} %, ", ((1.0 - p) * 1e4).floor().clamp(0.0, 9999.0) / 100.0);
+    verdict.figures.map_or(String::new(), |figures| of(figures.p))
+}
+
+fn what_to_do(quantity: Quantity, known: &Known) -> String {
+    match quantity {
+        Quantity::Heap => match (known.suspect, known.snapshots) {
+            (Some((LeakSuspect { holder: Some(_), .. }, _)), _) => {
+                "delete from it what is done with, or bound it (an LRU, a time to live)".to_owned()
+            }
+            (Some(_), _) => "let go of what is done with, or bound it".to_owned(),
+            (None, true) if known.no_path.is_none() => "what holds it is being looked for".to_owned(),
+            (None, _) => {
+                "what holds it: plimsoll({ leaks: { snapshots: true } }), or two plimsoll.snapshot() and npx plimsoll heap diff"
+                    .to_owned()
+            }
+        },
+        Quantity::External => "something holds them: npx plimsoll heap diff says what".to_owned(),
+        Quantity::Native => "native code leaks, or malloc is fragmented: plimsoll.memory() tells which".to_owned(),
+    }
+}
+
+fn what_is_short(known: &Known) -> String {
+    let cut = |text| shortened(text, REASON_BYTES);
+    let mut text = String::new();
+    if let Some(why) = known.no_site.filter(|_| known.place.is_none()) {
+        text += &format!(". Its site is not known: {}", cut(why));
+    }
+    if let Some(why) = known.no_path.filter(|_| known.suspect.is_none()) {
+        text += &format!(". What holds it is not known: {}", cut(why));
+    }
+    if let Some(files) = known.files {
+        text += &format!(". Snapshots: {}", cut(files));
+    }
+    // Last: there may be many.
+    if let Some([_, others @ ..]) = known.place.map(|place| &place.routes[..])
+        && others.len() > 1
+    {
+        text += &format!(". The others: {}", others.join(", "));
+    }
+    text
+}
+
+/// Hours and minutes of a day.
+fn clock(epoch_ms: u64) -> String {
+    let minutes = epoch_ms / 60_000;
+    format!("{:02}:{:02}", minutes / 60 % 24, minutes % 60)
+}

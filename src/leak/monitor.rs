@@ -1,0 +1,268 @@
+//! The driver of leak detection on the JavaScript thread. It decides when V8 is asked for a collection, when a profiling session runs,
+//! when the snapshots of a leak are taken, and what of all that is reported. Time comes from the caller.
+
+use std::fs::File;
+
+use serde_json::{Value, json};
+
+use super::gc_schedule::{self, GcSchedule};
+use super::message::{Known, Place, advice, bytes_of};
+use super::quantities::TrendEvent;
+use super::sites::schedule::{Situation as SearchSituation, Step};
+use super::sites::search::Search;
+use super::sites::{Moment, Profile};
+use super::suspect::comparison::{Comparison, Taking};
+use super::suspect::schedule::Situation as SnapshotSituation;
+use crate::ledger::Ledger;
+use crate::recorder::map::Map;
+use crate::recorder::record::Finding;
+use crate::recorder::writer::{Evidence, GrowthEvidence};
+use crate::recorder::{EventKind, Quantity, Severity, TrendState, reader};
+
+/// What the listeners of findings receive: a finding of the record, with its channel.
+pub type Announcement = Value;
+
+/// What leak detection does in this environment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Whether growth with requests is detected at all.
+    pub trend: bool,
+    /// Whether heap snapshots of a leak are taken.
+    pub snapshots: bool,
+}
+
+/// The state of leak detection.
+pub struct Monitor {
+    pub search: Search,
+    comparison: Comparison,
+    leak: HeapLeak,
+    gc: Option<GcSchedule>,
+    snapshots: bool,
+}
+
+/// What was reported of the heap's leak.
+#[derive(Default)]
+struct HeapLeak {
+    /// While it goes on.
+    event: Option<TrendEvent>,
+    place: Option<Place>,
+    /// Whether the suspect was reported, and why there is none.
+    has_suspect: bool,
+    failure: Option<String>,
+}
+
+/// A finding before it is in the record.
+struct Draft<'a> {
+    route: Option<&'a str>,
+    origin: Option<&'a str>,
+    per_thousand: Option<f64>,
+    advice: String,
+    growth: GrowthEvidence<'a>,
+}
+
+impl Draft<'_> {
+    fn evidence(&self) -> Evidence<'_> {
+        let Self { route, origin, per_thousand, ref advice, growth } = *self;
+        Evidence { kind: "leak", route, origin, severity: Severity::Critical, per_thousand, advice, kept: Some(growth) }
+    }
+}
+
+impl Monitor {
+    pub fn new(options: Options) -> Self {
+        Self {
+            search: Search::default(),
+            comparison: Comparison::default(),
+            leak: HeapLeak::default(),
+            gc: options.trend.then(GcSchedule::default),
+            snapshots: options.snapshots,
+        }
+    }
+
+    /// Whether V8 must be asked for a collection now, where it makes none by itself.
+    pub fn is_collection_due(&mut self, now: gc_schedule::Now) -> bool {
+        self.gc.as_mut().is_some_and(|gc| gc.due(now))
+    }
+
+    /// The trend of a quantity has changed. Returns what listeners must receive: a new leak, or one that has stopped.
+    pub fn on_trend(&mut self, ledger: &mut Ledger, quantity: Quantity, event: &TrendEvent) -> Option<Announcement> {
+        if quantity == Quantity::Heap { self.on_heap(ledger, event) } else { self.on_other(ledger, quantity, event) }
+    }
+
+    fn on_heap(&mut self, ledger: &mut Ledger, event: &TrendEvent) -> Option<Announcement> {
+        if self.leak.event.is_none() {
+            // Another leak than the last.
+            self.comparison.renew();
+            self.search.renew();
+            self.leak = HeapLeak { place: self.search.place(), ..HeapLeak::default() };
+        }
+        // The figures of a place get better while a session goes on.
+        let better =
+            self.search.place().filter(|place| self.leak.place.as_ref().is_some_and(|known| is_same(known, place)));
+        self.leak.place = better.or_else(|| self.leak.place.take());
+        self.leak.event = Some(event.clone()).filter(|event| matches!(event, TrendEvent::Leaks(_)));
+        let announcement = report(ledger, &self.draft(self.leak.place.as_ref(), event), event);
+        if self.leak.event.is_none() {
+            self.search.forget();
+        }
+        announcement
+    }
+
+    fn on_other(&self, ledger: &mut Ledger, quantity: Quantity, event: &TrendEvent) -> Option<Announcement> {
+        let (TrendEvent::Leaks(verdict) | TrendEvent::Stopped(verdict, _)) = event;
+        let draft = Draft {
+            route: None,
+            origin: Some(if quantity == Quantity::External { "(external memory)" } else { "(native memory)" }),
+            per_thousand: None,
+            advice: advice(quantity, event, &Known::default()),
+            growth: GrowthEvidence {
+                bytes: bytes_of(verdict),
+                p: verdict.figures.map(|figures| figures.p),
+                ..GrowthEvidence::default()
+            },
+        };
+        report(ledger, &draft, event)
+    }
+
+    /// More may be known of the leak that goes on: its place, or its suspect. Returns what listeners must receive.
+    pub fn locate(&mut self, ledger: &mut Ledger) -> Option<Announcement> {
+        let event = self.leak.event.clone()?;
+        let place =
+            self.search.place().filter(|place| !self.leak.place.as_ref().is_some_and(|known| is_same(known, place)));
+        let has_suspect = self.comparison.suspect(&[]).is_some();
+        let mut due = has_suspect && !self.leak.has_suspect;
+        if place.is_none() && !due && self.comparison.failure == self.leak.failure {
+            return None;
+        }
+        (self.leak.has_suspect, self.leak.failure) = (has_suspect, self.comparison.failure.clone());
+        if let Some(place) = place {
+            let before = self.draft(self.leak.place.as_ref(), &event);
+            let located = self.draft(Some(&place), &event);
+            due |= ledger.locate(&before.evidence(), &located.evidence());
+            self.leak.place = Some(place);
+        }
+        let draft = self.draft(self.leak.place.as_ref(), &event);
+        ledger.find(&draft.evidence(), 0);
+        due.then(|| announcement(ledger, &draft.evidence()))?
+    }
+
+    /// All that is known of the heap's leak, which is allocated at `place`.
+    fn draft<'a>(&'a self, place: Option<&'a Place>, event: &TrendEvent) -> Draft<'a> {
+        let (TrendEvent::Leaks(verdict) | TrendEvent::Stopped(verdict, _)) = event;
+        let suspect = self.comparison.suspect(place.map_or(&[], |place| &place.routes));
+        let known = Known {
+            place,
+            suspect,
+            files: self.comparison.files.as_deref(),
+            no_site: self.search.failure.as_deref(),
+            no_path: self.comparison.failure.as_deref(),
+            snapshots: self.snapshots,
+        };
+        Draft {
+            route: place.and_then(|place| place.routes.first()).map(String::as_str),
+            origin: place.map(|place| place.origin.as_str()),
+            per_thousand: suspect.map(|(_, per_thousand)| per_thousand),
+            advice: advice(Quantity::Heap, event, &known),
+            growth: GrowthEvidence {
+                bytes: place.map_or_else(|| bytes_of(verdict), |place| place.bytes(verdict)),
+                p: verdict.figures.map(|figures| figures.p),
+                class: suspect.map(|(suspect, _)| suspect.class.as_str()),
+                path: suspect.map_or(&[], |(suspect, _)| &suspect.path),
+            },
+        }
+    }
+
+    /// What the sampling heap profiler must do now.
+    pub fn profiling_step(&mut self, map: &Map, now_ms: u64) -> Step {
+        self.search.step(SearchSituation {
+            now_ms,
+            suspicious: is_suspicious(map, Quantity::Heap),
+            majors: reader::points(map).unwrap_or(0),
+            requests: reader::requests(map),
+        })
+    }
+
+    /// A profile of the live heap, taken now.
+    pub fn on_profile(&mut self, map: &Map, profile: &Profile) {
+        let reported = self.leak.event.as_ref().and(self.leak.place.as_ref());
+        self.search.profile(Moment::now(map), profile, reported);
+    }
+
+    /// Whether a heap snapshot must be taken now.
+    pub fn is_snapshot_due(&mut self, ledger: &Ledger, now_ms: u64) -> bool {
+        let map = ledger.writer().map();
+        let slope = reader::trend(&**map, Quantity::Heap).and_then(|trend| trend.bytes_per_thousand);
+        if let Some(said) = self.comparison.receive(now_ms, slope.unwrap_or(0.0)) {
+            ledger.writer().event(EventKind::Path, None, &said);
+        }
+        self.snapshot_situation(map, now_ms).is_some_and(|now| self.comparison.step(now))
+    }
+
+    /// The event loop's thread has just forked for a snapshot.
+    pub fn on_fork(&mut self, map: &Map, now_ms: u64) {
+        if let Some(now) = self.snapshot_situation(map, now_ms) {
+            self.comparison.forked(now, Moment::now(map));
+        }
+    }
+
+    /// A snapshot was taken, or why there is none. For `compare` see [`Comparison::taken`].
+    pub fn on_snapshot(
+        &mut self,
+        ledger: &Ledger,
+        now_ms: u64,
+        taking: Result<Taking, String>,
+        compare: impl FnOnce(File, File, u64) -> Result<Vec<u8>, String> + Send + 'static,
+    ) {
+        let taken = taking.and_then(|taking| self.comparison.taken(taking, compare));
+        if let Err(why) = taken {
+            ledger.writer().event(EventKind::Path, None, &self.comparison.fail(now_ms, why));
+        }
+    }
+
+    fn snapshot_situation(&self, map: &Map, now_ms: u64) -> Option<SnapshotSituation> {
+        // Not the trend's state, which changes a little earlier: a snapshot that is taken then would count for the last leak.
+        let leaking = self.leak.event.is_some();
+        if !leaking && !self.comparison.is_on() {
+            return None;
+        }
+        let trend = reader::trend(map, Quantity::Heap);
+        Some(SnapshotSituation {
+            now_ms,
+            leaking,
+            searching: self.search.is_on(),
+            majors: reader::points(map).unwrap_or(0),
+            requests: reader::requests(map),
+            bytes_per_thousand: trend.and_then(|trend| trend.bytes_per_thousand).unwrap_or(0.0),
+            live_bytes: reader::live_bytes(map),
+        })
+    }
+}
+
+/// Whether the trend of this quantity is uncertain, or a leak.
+pub fn is_suspicious(map: &Map, quantity: Quantity) -> bool {
+    let state = reader::trend(map, quantity).map(|trend| trend.state);
+    matches!(state, Some(TrendState::Uncertain | TrendState::Leaking))
+}
+
+fn is_same(known: &Place, place: &Place) -> bool {
+    known.origin == place.origin && known.routes.first() == place.routes.first()
+}
+
+fn report(ledger: &mut Ledger, draft: &Draft, event: &TrendEvent) -> Option<Announcement> {
+    let due = match event {
+        TrendEvent::Leaks(_) => ledger.find(&draft.evidence(), 1),
+        TrendEvent::Stopped(..) => ledger.withdraw(&draft.evidence()),
+    };
+    due.then(|| announcement(ledger, &draft.evidence()))?
+}
+
+fn announcement(ledger: &Ledger, evidence: &Evidence) -> Option<Announcement> {
+    let record = reader::read(&**ledger.writer().map()).ok()?;
+    let is_it = |finding: &&Finding| {
+        finding.kind == evidence.kind
+            && finding.origin.as_deref() == evidence.origin
+            && finding.route.as_deref() == evidence.route
+    };
+    let mut message = json!(record.findings.iter().find(is_it)?);
+    message["channel"] = "finding".into();
+    Some(message)
+}

@@ -1,0 +1,176 @@
+//! The two heap snapshots of a leak: from the first fork to what their difference shows. Only the fork is on the event loop.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::thread;
+
+use super::schedule::{Situation, SnapshotSchedule, Taken};
+use super::{Diff, LeakSuspect};
+use crate::leak::sites::Moment;
+
+/// What is known of the class that leaks, and of what retains it.
+#[derive(Default)]
+pub struct Comparison {
+    schedule: SnapshotSchedule,
+    /// When the last snapshot was forked.
+    forked: Option<(Situation, Moment)>,
+    first: Option<First>,
+    comparing: Option<Comparing>,
+    found: Option<Found>,
+    /// Why nothing was found.
+    pub failure: Option<String>,
+    /// Where the snapshots are, if they are retained.
+    pub files: Option<String>,
+}
+
+struct First {
+    /// Without a name, unless it is retained.
+    file: File,
+    path: String,
+    served: Moment,
+}
+
+struct Comparing {
+    answer: Receiver<Result<Vec<u8>, String>>,
+    /// What was served between the two snapshots.
+    served: Moment,
+}
+
+struct Found {
+    suspect: LeakSuspect,
+    served: Moment,
+}
+
+/// A snapshot that was taken.
+pub struct Taking {
+    pub file: File,
+    pub path: String,
+    /// Whether the file stays.
+    pub is_retained: bool,
+}
+
+impl Comparison {
+    pub fn is_on(&self) -> bool {
+        self.schedule.is_on()
+    }
+
+    /// The suspect, and how many of it 1,000 requests of these routes leave behind. Without routes: 1,000 of all requests.
+    pub fn suspect(&self, routes: &[String]) -> Option<(&LeakSuspect, f64)> {
+        let Found { suspect, served } = self.found.as_ref()?;
+        let own: f64 = served.routes.iter().filter(|(route, _)| routes.contains(route)).map(|(_, count)| count).sum();
+        let requests = if own > 0.0 { own } else { served.requests };
+        Some((suspect, suspect.instances / requests.max(1.0) * 1e3))
+    }
+
+    /// There is another leak: what was found belongs to the last one.
+    pub fn renew(&mut self) {
+        self.schedule.renew();
+        // The next step drops the first snapshot: to close it takes a while.
+        self.comparing = None;
+        (self.found, self.failure, self.files) = (None, None, None);
+    }
+
+    /// Whether a heap snapshot must be taken now.
+    pub fn step(&mut self, now: Situation) -> bool {
+        let due = (now.leaking || self.schedule.is_on()) && self.schedule.step(now);
+        if !self.schedule.waits()
+            && let Some(first) = self.first.take()
+        {
+            // To close a file without a name is to delete it, which takes a while.
+            let _ = thread::Builder::new().spawn(move || drop(first));
+        }
+        due
+    }
+
+    /// The event loop's thread has just forked: the snapshot shows this moment.
+    pub fn forked(&mut self, now: Situation, served: Moment) {
+        self.forked = Some((now, served));
+    }
+
+    /// A snapshot was taken. `compare(before, after, live_bytes)` runs on a thread of its own and returns the difference of two, as JSON.
+    ///
+    /// # Errors
+    /// The first snapshot is gone, or there is no thread.
+    pub fn taken(
+        &mut self,
+        taking: Taking,
+        compare: impl FnOnce(File, File, u64) -> Result<Vec<u8>, String> + Send + 'static,
+    ) -> Result<(), String> {
+        let (at, served) = self.forked.take().unwrap_or_default();
+        let Taking { file, path, is_retained } = taking;
+        match self.schedule.taken(at) {
+            Taken::First => self.first = Some(First { file, path, served }),
+            Taken::Second => {
+                let First { file: before, path: first, served: earlier } =
+                    self.first.take().ok_or("the first snapshot is gone")?;
+                self.files = is_retained.then(|| format!("{first}, {path}"));
+                let (answered, answer) = channel();
+                // The receiver is gone once the environment has ended.
+                let work = move || drop(answered.send(compare(before, file, at.live_bytes)));
+                let thread = thread::Builder::new().name("plimsoll-compare".into()).stack_size(512 << 10).spawn(work);
+                thread.map_err(|error| format!("no thread to compare them: {error}"))?;
+                self.comparing = Some(Comparing { answer, served: between(&earlier, &served) });
+            }
+            Taken::Late => {}
+        }
+        Ok(())
+    }
+
+    /// Receives the answer of the thread, once it is there. `bytes_per_thousand`: the trend's slope. Returns what goes into the record.
+    pub fn receive(&mut self, now_ms: u64, bytes_per_thousand: f64) -> Option<String> {
+        let answer = match self.comparing.as_ref()?.answer.try_recv() {
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => Err("the thread that compared them panicked".to_owned()),
+            Ok(answer) => answer,
+        };
+        let Comparing { served, .. } = self.comparing.take()?;
+        let diff = answer.and_then(|json| {
+            serde_json::from_slice::<Diff>(&json).map_err(|error| format!("their difference cannot be read: {error}"))
+        });
+        let diff = match diff {
+            Err(why) => return Some(self.fail(now_ms, why)),
+            Ok(diff) => diff,
+        };
+        let grown = bytes_per_thousand / 1e3 * served.requests;
+        let Some(suspect) = super::find(&diff, grown, shown) else {
+            // Another time there may be more of it.
+            return Some(self.fail(now_ms, "of two snapshots, no class explains the growth".to_owned()));
+        };
+        let said = format!("{}: {}", suspect.class, suspect.path.join(" → "));
+        self.schedule.compared();
+        self.failure = None;
+        self.found = Some(Found { suspect, served });
+        Some(said)
+    }
+
+    /// No snapshot could be taken, or the two could not be compared. Returns the reason.
+    pub fn fail(&mut self, now_ms: u64, why: String) -> String {
+        self.schedule.fail(now_ms);
+        (self.first, self.comparing) = (None, None);
+        self.failure = Some(why.clone());
+        why
+    }
+}
+
+fn between(before: &Moment, after: &Moment) -> Moment {
+    let earlier: HashMap<&str, f64> = before.routes.iter().map(|(route, count)| (route.as_str(), *count)).collect();
+    let since = |route: &str, count: f64| count - earlier.get(route).copied().unwrap_or(0.0);
+    Moment {
+        requests: after.requests - before.requests,
+        routes: after.routes.iter().map(|(route, count)| (route.clone(), since(route, *count))).collect(),
+        ..after.clone()
+    }
+}
+
+/// A file, relative to the working directory.
+fn shown(file: &str) -> String {
+    let file = file.strip_prefix("file://").unwrap_or(file);
+    let own = std::env::current_dir().ok();
+    let relative = own.and_then(|own| Path::new(file).strip_prefix(own).ok().map(|path| path.display().to_string()));
+    relative.unwrap_or_else(|| match file.rfind("/node_modules/") {
+        Some(at) => file[at + 1..].to_owned(),
+        None => file.to_owned(),
+    })
+}

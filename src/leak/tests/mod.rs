@@ -1,0 +1,5 @@
+mod monitor;
+mod oracle;
+mod runs;
+mod series;
+mod words;

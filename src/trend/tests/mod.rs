@@ -1,4 +1,0 @@
-mod oracle;
-mod runs;
-mod series;
-mod words;
