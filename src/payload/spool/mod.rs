@@ -2,7 +2,7 @@
 //!
 //! A body is kept in blocks of 64 KiB. Once there are more of them than may stay in memory, each full block goes to the threads of
 //! [`pool`], which write it at its place; so blocks need no order, and several threads may write one file. The thread that brings the
-//! body never waits: it is told to [`Flow::Wait`] while 256 KiB of its body, or 16 MiB of all, are not written yet, and is woken when
+//! body never waits: it is told to [`Flow::Wait`] while 256 KiB of its body, or 8 MiB of all, are not written yet, and is woken when
 //! there is room. What one body holds is thus bounded by `memory` and then by some 320 KiB, whatever its size and however slow the disk.
 //!
 //! Rejected: one queue of bounded length on which the thread waits (it is the event loop); the kernel's own asynchronous writes
@@ -33,7 +33,7 @@ const HIGH_WATER: u64 = 4 * BLOCK as u64;
 /// …and goes on here.
 const LOW_WATER: u64 = 2 * BLOCK as u64;
 /// Blocks of all bodies that may wait: beyond, each body goes on when it has none.
-const QUEUED_IN_ALL: u64 = 16 << 20;
+const QUEUED_IN_ALL: u64 = 8 << 20;
 /// Bytes of all bodies together that stay in memory: beyond, a body goes to its file however small it is.
 const HELD_IN_ALL: u64 = 64 << 20;
 
@@ -136,7 +136,7 @@ impl Shared {
         }
         let bytes = block.len() as u64;
         drop(block);
-        self.pool.queued.fetch_sub(bytes, Ordering::SeqCst);
+        self.pool.wrote(bytes);
         self.queued.fetch_sub(bytes, Ordering::SeqCst);
         if self.has_room() && self.waiting.swap(false, Ordering::SeqCst) {
             (self.wake)();
@@ -225,7 +225,7 @@ impl Spool {
         for block in self.blocks.drain(..count) {
             let bytes = block.len() as u64;
             self.shared.queued.fetch_add(bytes, Ordering::SeqCst);
-            self.shared.pool.queued.fetch_add(bytes, Ordering::SeqCst);
+            self.shared.pool.queue(bytes);
             let shared = Arc::clone(&self.shared);
             self.shared.pool.run(move || shared.write(block, offset));
             offset += bytes;

@@ -9,17 +9,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::Builder;
 
+use crate::probe::jemalloc;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// One disk is busy with one; a few keep another disk, or a read, from waiting behind a slow write.
 const THREADS: usize = 4;
+/// So many bytes in the queue at once make a burst.
+const BURST: u64 = 4 << 20;
 
 pub struct Pool {
     queue: Mutex<Queue>,
     ready: Condvar,
     most: usize,
-    /// Bytes that were handed over and are not written yet, of all spools.
-    pub queued: AtomicU64,
+    /// Bytes that were handed over and are not written yet, of all spools; and the most since their memory was last given back.
+    queued: AtomicU64,
+    most_queued: AtomicU64,
     /// Bytes of the bodies that are in memory for good, of all spools.
     pub held: AtomicU64,
 }
@@ -39,6 +44,7 @@ impl Pool {
             ready: Condvar::new(),
             most,
             queued: AtomicU64::new(0),
+            most_queued: AtomicU64::new(0),
             held: AtomicU64::new(0),
         }
     }
@@ -88,6 +94,24 @@ impl Pool {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // No job runs under the lock: there is nothing that a panic could have broken.
         self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// `bytes` were handed over.
+    pub fn queue(&self, bytes: u64) {
+        let queued = self.queued.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        self.most_queued.fetch_max(queued, Ordering::SeqCst);
+    }
+
+    /// `bytes` are written, or dropped, and their memory is free. Behind a burst the allocator would retain it for seconds: it goes back to
+    /// the system now, on this thread of ours. True if so.
+    pub fn wrote(&self, bytes: u64) -> bool {
+        let left = self.queued.fetch_sub(bytes, Ordering::SeqCst) - bytes;
+        let most = || self.most_queued.load(Ordering::SeqCst);
+        let burst = left == 0 && most() >= BURST && self.most_queued.swap(0, Ordering::SeqCst) >= BURST;
+        if burst {
+            jemalloc::purge();
+        }
+        burst
     }
 
     pub fn queued(&self) -> u64 {

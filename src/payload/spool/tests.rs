@@ -145,6 +145,20 @@ fn a_slow_disk_stops_the_body_and_bounds_its_memory() {
 }
 
 #[test]
+fn behind_a_burst_memory_goes_back_to_the_system_once() {
+    let pool = pool(1);
+    for burst in [false, true, true] {
+        let bytes = if burst { 4 << 20 } else { (4 << 20) - 1 };
+        pool.queue(bytes - 1);
+        pool.queue(1);
+        assert!(!pool.wrote(bytes - 1), "some of it is not written yet");
+        assert_eq!(pool.wrote(1), burst);
+        pool.queue(1);
+        assert!(!pool.wrote(1), "one block is no burst");
+    }
+}
+
+#[test]
 fn many_bodies_on_a_slow_disk_are_bounded_together() {
     let pool = pool(1);
     let disk = Arc::new(Slow::default());
