@@ -91,8 +91,8 @@ function checkPath(leak) {
   assert.deepEqual([leak.path[0], leak.path.at(-1)], ['global', 'Session'])
   assert.ok(leak.path.includes(`module ${USERS}`) && leak.path.includes('cache: Map'), leak.path.join(' → '))
   assert.ok(leak.low <= leak.bytesPerRequest && leak.bytesPerRequest <= leak.high && leak.p < 1e-4)
-  assert.match(leak.advice, /: Session objects in cache: Map of __test__.apps.leaking.users\.js \(\d+ % of it\), \+/)
-  assert.match(leak.advice, /, certainty 99\.99 %, [\d.]+ MiB in all; delete from it what is done with/)
+  assert.match(leak.advice, /: Session objects in cache: Map of __test__.apps.leaking.users\.js \(\d+ % of the growth\), \+/)
+  assert.match(leak.advice, /UTC: [\d.]+ MiB in total, certainty 99\.99 %\. Delete entries when they are done/)
 }
 
 describe('what holds a leak', { concurrency: 2 }, () => {
@@ -113,7 +113,7 @@ describe('what holds a leak', { concurrency: 2 }, () => {
         assert.ok(SITES.includes(leak.origin), leak.origin)
         assert.match(
           leak.advice,
-          /^GET \/users\/:id .*keeps \d+ B \(\d+ to \d+\) a request at .*:\d+ \((getUser|Session)\): /
+          /^GET \/users\/:id .*retains \d+ B \(\d+ to \d+\) per request, allocated at .*:\d+ \((getUser|Session)\): /
         )
         // One a request; of all requests where it is not certain whose they are.
         assert.ok(leak.perThousand > 400 && leak.perThousand < 1010, `${leak.perThousand}`)
@@ -144,7 +144,7 @@ describe('what holds a leak', { concurrency: 2 }, () => {
     const { leak } = await drive(server, leak => leak.class !== null)
     checkPath(leak)
     assert.deepEqual([leak.route, leak.origin], [null, null])
-    assert.match(leak.advice, /^the heap grows by \d+ B \(\d+ to \d+\) a request: Session objects/)
+    assert.match(leak.advice, /^the heap grows by \d+ B \(\d+ to \d+\) per request: Session objects/)
     const files = fs.readdirSync(path.join(dir, 'snapshots')).map(name => path.join(dir, 'snapshots', name))
     assert.equal(files.length, 2)
     for (const file of files) assert.equal(fs.statSync(file).mode & 0o777, 0o600)
@@ -167,7 +167,7 @@ describe('what holds a leak', { concurrency: 2 }, () => {
     const { leak, stats } = await drive(server, ({ origin, advice }) => origin !== null && advice.includes('not known'))
     assert.deepEqual([leak.class, leak.path, leak.perThousand], [null, null, null])
     assert.ok(SITES.includes(leak.origin), leak.origin)
-    assert.match(leak.advice, /\. What holds it is not known: .*ENOTDIR/)
+    assert.match(leak.advice, /\. What retains it is not known: .*ENOTDIR/)
     assert.equal(stats.internalErrors, 0)
     const failed = () => eventsOf(dir).then(events => events.filter(event => /^retaining-path: .*ENOTDIR/.test(event)))
     await until(async () => (await failed()).length === 1, 'the event of the failure')
@@ -183,7 +183,7 @@ describe('what holds a leak', { concurrency: 2 }, () => {
     assert.deepEqual([leak.class, leak.path], [null, null])
     assert.match(
       leak.advice,
-      /; what holds it: plimsoll\(\{ leaks: \{ snapshots: true \} \}\), or two plimsoll\.snapshot\(\)/
+      /\. Find what retains it: plimsoll\(\{ leaks: \{ snapshots: true \} \}\), or two plimsoll\.snapshot\(\)/
     )
     assert.deepEqual(
       (await eventsOf(dir)).filter(event => /^(snapshot|retaining-path|allocation-sites): /.test(event)),

@@ -72,7 +72,7 @@ describe('allocation sites', () => {
     const server = await leaking({}, 'profiled')
     const stats = await drive(server, stats => leakOf(stats))
     assert.equal(leakOf(stats).origin, null)
-    assert.match(leakOf(stats).advice, /another sampling heap profiler is on/)
+    assert.match(leakOf(stats).advice, /another sampling heap profiler is active/)
     assert.equal(await server.ask('sampling'), true, 'it is still on')
   })
 
@@ -95,7 +95,7 @@ describe('allocation sites', () => {
     const server = await leaking()
     await drive(server, () => server.ask('sampling'))
     await server.ask('steal')
-    const stats = await drive(server, stats => leakOf(stats)?.advice.includes('was stopped by somebody else'))
+    const stats = await drive(server, stats => leakOf(stats)?.advice.includes('other code stopped the sampling heap profiler'))
     assert.equal(leakOf(stats).origin, null)
     assert.equal(stats.internalErrors, 0)
     assert.equal(await server.ask('sampling'), false)

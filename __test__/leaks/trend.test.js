@@ -66,7 +66,7 @@ test('a leak on the heap is called one, with its size, once; it is taken back wh
     [leak.kind, leak.route, leak.origin, leak.severity, leak.withdrawnAt],
     ['leak', null, null, 'critical', null]
   )
-  assert.match(leak.advice, /^the heap grows by 1\d\d\d B \(\d+ to \d+\) a request since \d\d:\d\d UTC, /)
+  assert.match(leak.advice, /^the heap grows by 1\d\d\d B \(\d+ to \d+\) per request\. Since \d\d:\d\d UTC: /)
   assert.match(app.output(), /plimsoll: leak: the heap grows by/)
   assert.match(await app.ask('metrics'), /^plimsoll_trend_state\{quantity="heap"\} 3/m)
   const record = await until(async () => {
@@ -78,7 +78,7 @@ test('a leak on the heap is called one, with its size, once; it is taken back wh
   await app.ask('fix')
   const fixed = await drive(app, 80, ({ heap, leak }) => heap.state === 'steady' && leak.withdrawnAt !== null)
   assert.equal(fixed.leak.severity, 'info')
-  assert.match(fixed.leak.advice, /^has stopped by \d\d:\d\d UTC: the heap grew by 1\d\d\d B/)
+  assert.match(fixed.leak.advice, /^growth stopped by \d\d:\d\d UTC: the heap grew by 1\d\d\d B/)
   const heard = heapLeaks(await app.ask('heard'))
   assert.deepEqual(
     heard.map(({ withdrawnAt }) => withdrawnAt === null),

@@ -148,7 +148,7 @@ test('what has no listeners is a TypeError that says what is taken', () => {
     assert.throws(() => plimsoll.watchListeners(value), {
       name: 'TypeError',
       message:
-        /watchListeners\(\) takes an EventEmitter or EventTarget, an array of such, or an object of such by name; got/
+        /watchListeners\(\) takes an EventEmitter or EventTarget, an array of these, or an object of these by name; got/
     })
   }
 })

@@ -76,7 +76,7 @@ function check(found, wanted, count) {
   assert.match(found[0].origin, at(wanted))
   assert.equal(found[0].count, count)
   assert.equal(found[0].severity, 'critical')
-  assert.match(found[0].advice, /was not given back when its request was over; \d+ are out like that now/)
+  assert.match(found[0].advice, /was not returned when its request ended\. .* \d+ are missing now/)
   assert.ok(found[0].perThousand > 0 && found[0].perThousand <= 1000)
 }
 

@@ -58,7 +58,7 @@ test('what was expected to be gone and is not is found, with its label and the p
   assert.deepEqual(others, [])
   assert.match(
     finding.advice,
-    /^what is held was expected to be gone, and is alive after two major collections and \d+ s/
+    /^what is held was expected to be collected, but is alive after two major collections and \d+ s/
   )
   assert.match(finding.origin, /^__test__[/\\]apps[/\\]watched\.js:\d+:\d+$/)
 })

@@ -117,7 +117,7 @@ test('a disposer that throws or never settles is reported with route and place, 
     'failed with RangeError',
     'failed with AssertionError ERR_ASSERTION',
     'failed with TypeError E_BAD',
-    'has not settled within 50 ms'
+    'did not settle within 50 ms'
   ])
   assert.ok(found.every(({ severity }) => severity === 'warning'))
   // Where a function is defined only the addon can tell; where `use` was called, Node.

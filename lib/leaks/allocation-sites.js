@@ -40,7 +40,7 @@ function turn() {
     else if (step === 'profile') timed(() => profile(false))
     else if (step === 'stop') drop()
   } catch (error) {
-    internalErrors.report('when allocation sites were looked for', error)
+    internalErrors.report('when allocation sites were searched', error)
     drop()
     native.profilingFailed(describe.message(error))
   }
@@ -59,7 +59,7 @@ function start() {
 function callers() {
   if (!profile(true)) return
   state.profiler.sample(SAMPLING_INTERVAL)
-  state.timer = setInterval(internalErrors.guarded('when a profile was looked for', turn), LOOK_MS)
+  state.timer = setInterval(internalErrors.guarded('when a profile was checked', turn), LOOK_MS)
   state.timer.unref()
 }
 
@@ -117,7 +117,7 @@ function routed(requestState, label) {
     passed.delete(requestState)
     for (const { handle } of requestState.req.route?.stack ?? []) handles(handle, requestState, label)
   } catch (error) {
-    internalErrors.report('when the handlers of a route were looked at', error)
+    internalErrors.report('when the handlers of a route were read', error)
   }
 }
 

@@ -50,7 +50,7 @@ class Profiler {
     this.sampling = false
     if (this.ask('HeapProfiler.getSamplingProfile').profile === undefined) return
     this.session.disconnect()
-    throw new Error('another sampling heap profiler is on')
+    throw new Error('another sampling heap profiler is active')
   }
 
   /**
@@ -60,7 +60,7 @@ class Profiler {
   sample(interval, { all = false } = {}) {
     this.stop()
     this.sampling = (this.trusts() ? native.profilingStart(interval, all) : null) ?? this.sampleByInspector(interval, all)
-    if (!this.sampling) throw new Error('another sampling heap profiler is on')
+    if (!this.sampling) throw new Error('another sampling heap profiler is active')
   }
 
   /** Whether V8's own function starts the sampler as it should. A collection may have come between, so a trial that fails is repeated once. */
@@ -95,7 +95,7 @@ class Profiler {
     const { profile, error } = this.ask('HeapProfiler.getSamplingProfile')
     if (profile === undefined) {
       this.sampling = false
-      throw new Error(`the sampling heap profiler was stopped by somebody else (${error?.message})`)
+      throw new Error(`other code stopped the sampling heap profiler (${error?.message})`)
     }
     return flatten(profile.head)
   }

@@ -112,7 +112,7 @@ function start(bytes) {
       sample.look(state)
       sample.running = layer.handle
     } catch (error) {
-      internalErrors.report('when a layer was looked at', error)
+      internalErrors.report('when a layer was called', error)
     }
   })
   owners.onRequestEnd(owner => {
@@ -158,8 +158,8 @@ function report(title, path, bytes, setter) {
     origin: (inner === null ? '' : definitionOf(inner)) || undefined,
     severity: 'warning',
     advice:
-      `${path} holds some ${(bytes / MIB).toFixed(1)} MiB at the end of a request${by}: each in flight holds as much, and who keeps the ` +
-      'request keeps it. Keep what is needed of it, or stream it'
+      `${path} has about ${(bytes / MIB).toFixed(1)} MiB at the end of a request${by}. Retain only what is needed of it, or stream it. ` +
+      'Each request in flight retains as much, and so does a reference to an ended request'
   })
 }
 

@@ -57,11 +57,11 @@ function note(state, bytes) {
       origin: origin ?? undefined,
       severity: 'warning',
       advice:
-        `a response of ${(bytes / MIB).toFixed(1)} MiB is built in memory and sent in one piece: each request in flight holds one. ` +
-        'Stream it (pipeline from the source into res), or send it in pages'
+        `a response of ${(bytes / MIB).toFixed(1)} MiB is built in memory and sent in one piece. ` +
+        'Stream it (pipeline from the source into res), or send it in pages. Each request in flight retains one'
     })
   } catch (error) {
-    internalErrors.report('when a response was looked at', error)
+    internalErrors.report('when a response was checked', error)
   }
 }
 

@@ -35,7 +35,7 @@ function turn(settings) {
         state.busy = false
       })
   } catch (error) {
-    internalErrors.report('when what a leak is was looked for', error)
+    internalErrors.report('when the class of a leak was searched', error)
   }
 }
 
@@ -75,8 +75,8 @@ function release() {
 /** The program that runs this one, where it runs others too: some are a program and its Node in one. */
 function nodeBinary() {
   const bundled = process.pkg !== undefined || process.versions.electron !== undefined || isSea()
-  if (bundled) throw new Error(`${process.execPath} is no Node that could run another program to compare snapshots`)
-  if (!fs.existsSync(SCRIPT)) throw new Error(`${SCRIPT}, which compares snapshots, is not there: was it bundled?`)
+  if (bundled) throw new Error(`${process.execPath} cannot run another program, so snapshots cannot be compared`)
+  if (!fs.existsSync(SCRIPT)) throw new Error(`${SCRIPT}, which compares snapshots, does not exist: was the app bundled?`)
   return process.execPath
 }
 

@@ -38,7 +38,7 @@ const NAMED = 4
 const tallies = new Tallies('listener', ENOUGH, ({ open, detail }) => ({
   severity: 'warning',
   advice:
-    `listeners of ${detail} grow with requests: ${open} were added by requests that are over. ` +
+    `listeners of ${detail} grow with requests: requests that have ended added ${open}. ` +
     'Remove each at the end of its request: req.scope.defer(() => emitter.off(event, listener))'
 }))
 /** What is watched -> its Watch. */
@@ -71,7 +71,7 @@ function named(given) {
     options.fail(
       'watchListeners()',
       each,
-      'an EventEmitter or EventTarget, an array of such, or an object of such by name'
+      'an EventEmitter or EventTarget, an array of these, or an object of these by name'
     )
   }
   return several
@@ -264,7 +264,7 @@ function guarded(work) {
   try {
     work()
   } catch (error) {
-    internalErrors.report('when a listener was looked at', error)
+    internalErrors.report('when a listener was checked', error)
   }
 }
 
@@ -285,11 +285,11 @@ function join(warning) {
     const what = `'${String(warning.type)}' on ${name}: ${shown.join(', ')}${ranked.length > NAMED ? ', …' : ''}`
     const behind = [...there].find(({ origin, tally }) => tally !== null && origin === ranked[0][0])
     if (behind !== undefined) {
-      const advice = `more listeners than its limit. Remove each at the end of its request. ${what}`
+      const advice = `the emitter has more listeners than its limit. Remove each at the end of its request. ${what}`
       const { title, origin } = behind.tally
       find({ kind: 'listener', route: title, origin: origin ?? undefined, severity: 'warning', advice })
     } else {
-      warn(runtime.state.settings?.log, `plimsoll: listeners of ${what}`, 'PLIMSOLL_LISTENERS')
+      warn(runtime.state.settings?.log, `plimsoll: call sites of the listeners of ${what}`, 'PLIMSOLL_LISTENERS')
     }
   })
 }

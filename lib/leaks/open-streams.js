@@ -56,10 +56,10 @@ function checkLater(source, origin, title) {
 }
 
 function describe(source) {
-  return source instanceof fs.ReadStream ? 'a file' : "an upstream's answer"
+  return source instanceof fs.ReadStream ? 'a file' : 'an upstream response'
 }
 
-const check = internalErrors.guarded('when a stream was looked at', ({ source, done, what, origin, title }) => {
+const check = internalErrors.guarded('when a stream was checked', ({ source, done, what, origin, title }) => {
   const open = source.deref()
   // One that is piped elsewhere too goes on.
   if (done || (open !== undefined && (isDone(open) || pipesOf(open) > 0))) return
@@ -90,7 +90,7 @@ function report(title, origin, what) {
     severity: 'warning',
     perThousand: owners.perThousand(times, title),
     advice:
-      `${what} that was piped into the response stays open when the client goes away, for good. ` +
+      `${what} piped into the response stays open after the client disconnects. ` +
       'Use req.scope.pipe(source, res), or stream.pipeline'
   })
 }

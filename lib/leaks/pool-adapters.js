@@ -151,7 +151,7 @@ const TARN = {
   callers: ['transaction'],
   reclaim(pool, connection) {
     // Knex's own mark: the pool destroys it instead of handing it out again.
-    connection.__knex__disposed = 'plimsoll: not released when its request was over'
+    connection.__knex__disposed = 'plimsoll: not released when its request ended'
     pool.release(connection)
   }
 }

@@ -75,7 +75,7 @@ class Watch {
       const caller = callers.getStore() ?? null
       return new Checkout(this, owner, caller, caller === null ? origins.take(this.asked, FRAMES) : null)
     } catch (error) {
-      internalErrors.report('when a connection was asked for', error)
+      internalErrors.report('when a connection was requested', error)
       return undefined
     }
   }
@@ -112,7 +112,7 @@ class Checkout {
       this.watch.out.set(connection, this)
       if (this.owner.state === null) this.wait()
     } catch (error) {
-      internalErrors.report('when a connection was taken', error)
+      internalErrors.report('when a connection was acquired', error)
     }
   }
 
@@ -153,7 +153,7 @@ class Checkout {
       this.end()
       watch.kind.reclaim(watch.pool, connection)
     } catch (error) {
-      internalErrors.report('when a connection was looked for', error)
+      internalErrors.report('when a connection was checked', error)
     }
   }
 
@@ -162,7 +162,7 @@ class Checkout {
     const key = `${route}\0${origin}`
     const times = (watch.found.get(key) ?? 0) + 1
     if (watch.found.size < 128 || watch.found.has(key)) watch.found.set(key, times)
-    const rest = watch.reclaim ? 'it was taken back' : `${watch.missing} are out like that now`
+    const rest = watch.reclaim ? 'it was reclaimed' : `${watch.missing} are missing now`
     find({
       kind: 'unclosed',
       route,
@@ -170,8 +170,8 @@ class Checkout {
       severity: watch.reclaim ? 'warning' : 'critical',
       perThousand: owners.perThousand(times, route),
       advice:
-        `a connection of the ${watch.kind.name} pool, taken ${Math.round(performance.now() - this.since)} ms ago, was not given back when its request was over; ${rest}. ` +
-        'Release it in a finally, or req.scope.use() it'
+        `a connection of the ${watch.kind.name} pool was not returned when its request ended. ` +
+        `Release it in a finally, or req.scope.use() it. It was acquired ${Math.round(performance.now() - this.since)} ms ago; ${rest}`
     })
   }
 

@@ -73,7 +73,7 @@ function start() {
     try {
       storage.enterWith(ownerOf(request, response))
     } catch (error) {
-      internalErrors.report('when a request came', error)
+      internalErrors.report('when a request was received', error)
     }
   })
 }

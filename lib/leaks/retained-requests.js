@@ -33,8 +33,8 @@ const ENOUGH = 10
 const tell = ({ open, title }) => ({
   severity: 'critical',
   advice:
-    `requests live on behind their end: of ${judgedOf(title)} that were watched ${open} were alive two major collections later. ` +
-    'Something that outlives them (a closure, a list, a Map, a listener) holds req or res; look for it from the handler on'
+    `requests are alive after their end: of ${judgedOf(title)} sampled requests, ${open} were alive two major collections later. ` +
+    'Search from the handler on for what retains req or res: a closure, a list, a Map or a listener'
 })
 /** Routes of which it is known how many have been watched to the verdict. */
 const ROUTES = 1024
@@ -79,7 +79,7 @@ function watch(object, { title, place = null, label = null }) {
   if (handle === null) return false
   waiting.push({ handle, title, place, label, at: performance.now(), majors: native.majorCollections(), tally: null })
   timer ??= outside(() =>
-    setInterval(internalErrors.guarded('when ended requests were looked at', judgeAll), LOOK_MS).unref()
+    setInterval(internalErrors.guarded('when ended requests were checked', judgeAll), LOOK_MS).unref()
   )
   return true
 }
@@ -140,7 +140,7 @@ function retained(entry) {
 
 function expected({ place, label, at }) {
   const seconds = Math.round((performance.now() - at) / 1000)
-  const advice = `${label} was expected to be gone, and is alive after two major collections and ${seconds} s: something still holds it`
+  const advice = `${label} was expected to be collected, but is alive after two major collections and ${seconds} s: something still retains it`
   find({ kind: 'retained', origin: place ?? undefined, severity: 'warning', advice })
 }
 

@@ -26,14 +26,14 @@ const KEPT = 1024
 const intervals = new Tallies('timer', ENOUGH, ({ open }) => ({
   severity: 'warning',
   advice:
-    `${open} intervals that requests set are still running after their end, with all that their functions hold. ` +
-    'Clear each: req.scope.use(setInterval(…)), or one interval for all'
+    `${open} intervals that requests set are still armed after their end. ` +
+    'Clear each: req.scope.use(setInterval(…)), or use one interval for all. Each retains what its function refers to'
 }))
 const timeouts = new Tallies('timer', ENOUGH, ({ open }) => ({
   severity: 'info',
   advice:
-    `${open} time-outs of ${LONG_MS / 1000} s and more that requests set are still armed after their end. ` +
-    'Clear each when it has nothing to do any more: req.scope.use(setTimeout(…))'
+    `${open} time-outs of ${LONG_MS / 1000} s or longer that requests set are still armed after their end. ` +
+    'Clear each when it is no longer needed: req.scope.use(setTimeout(…))'
 }))
 /** Tally -> weak references to what was armed when it was last looked at. */
 const armed = new WeakMap()

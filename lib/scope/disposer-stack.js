@@ -56,7 +56,7 @@ class Disposals {
       this.goOn()
     }
     const timer = setTimeout(() => {
-      this.report(origin, `has not settled within ${this.waitMs} ms`)
+      this.report(origin, `did not settle within ${this.waitMs} ms`)
       next()
     }, this.waitMs)
     // The end of a request must not keep the process.
@@ -77,14 +77,14 @@ class Disposals {
     try {
       place = origin() ?? undefined
     } catch (error) {
-      internalErrors.report('when a place was looked for', error)
+      internalErrors.report('when a call site was read', error)
     }
     find({
       kind: 'disposer',
       route: this.title,
       origin: place,
       severity: 'warning',
-      advice: `what the request's scope was to dispose of may still be open: its disposer ${what}`
+      advice: `a resource of the request's scope may still be open: its disposer ${what}`
     })
   }
 }

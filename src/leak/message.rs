@@ -66,14 +66,11 @@ pub fn advice(quantity: Quantity, event: &TrendEvent, known: &Known) -> String {
     if let Some((suspect, per_thousand)) = known.suspect {
         text += &format!(": {}", suspect.describe(per_thousand));
     }
-    if known.place.is_some() || known.suspect.is_some() {
-        text.push(',');
-    }
     let since = clock(verdict.grown.map_or(0, |(began, _)| began.at));
-    text += &format!(" since {since} UTC, {}{:.1} MiB in all", certainty(verdict), verdict.kept_bytes() / MIB);
+    text += &format!(". Since {since} UTC: {:.1} MiB in total{}", verdict.kept_bytes() / MIB, certainty(verdict));
     match event {
-        TrendEvent::Stopped(_, at) => format!("has stopped by {} UTC: {text}", clock(*at)),
-        TrendEvent::Leaks(_) => format!("{text}; {}{}", what_to_do(quantity, known), what_is_short(known)),
+        TrendEvent::Stopped(_, at) => format!("growth stopped by {} UTC: {text}", clock(*at)),
+        TrendEvent::Leaks(_) => format!("{text}. {}{}", what_to_do(quantity, known), what_is_short(known)),
     }
 }
 
@@ -85,10 +82,10 @@ fn located(place: &Place, verdict: &Verdict, stands: bool) -> String {
         [_, other] => format!(" (or {other})"),
         [_, others @ ..] => format!(" (or one of {} others)", others.len()),
     };
-    let route = place.routes.first().map_or("a request", String::as_str);
-    let keeps = if stands { "keeps" } else { "kept" };
+    let route = place.routes.first().map_or("the app", String::as_str);
+    let retains = if stands { "retains" } else { "retained" };
     let Place { function, origin, .. } = place;
-    format!("{route}{or} {keeps}{bytes} a request at {origin} ({function})")
+    format!("{route}{or} {retains}{bytes} per request, allocated at {origin} ({function})")
 }
 
 fn grows(quantity: Quantity, verdict: &Verdict, stands: bool) -> String {
@@ -98,7 +95,7 @@ fn grows(quantity: Quantity, verdict: &Verdict, stands: bool) -> String {
         Quantity::Native => "memory outside V8",
     };
     let figures = bytes_of(verdict)
-        .map_or(String::new(), |[mean, low, high]| format!(" by {mean:.0} B ({low:.0} to {high:.0}) a request"));
+        .map_or(String::new(), |[mean, low, high]| format!(" by {mean:.0} B ({low:.0} to {high:.0}) per request"));
     format!("{what} {}{figures}", if stands { "grows" } else { "grew" })
 }
 
@@ -109,7 +106,7 @@ pub fn bytes_of(verdict: &Verdict) -> Option<[f64; 3]> {
 
 /// Nothing is ever quite certain.
 fn certainty(verdict: &Verdict) -> String {
-    let of = |p: f64| format!("certainty {} %, ", ((1.0 - p) * 1e4).floor().clamp(0.0, 9999.0) / 100.0);
+    let of = |p: f64| format!(", certainty {} %", ((1.0 - p) * 1e4).floor().clamp(0.0, 9999.0) / 100.0);
     verdict.figures.map_or(String::new(), |figures| of(figures.p))
 }
 
@@ -117,17 +114,17 @@ fn what_to_do(quantity: Quantity, known: &Known) -> String {
     match quantity {
         Quantity::Heap => match (known.suspect, known.snapshots) {
             (Some((LeakSuspect { holder: Some(_), .. }, _)), _) => {
-                "delete from it what is done with, or bound it (an LRU, a time to live)".to_owned()
+                "Delete entries when they are done, or bound the collection (an LRU, a time to live)".to_owned()
             }
-            (Some(_), _) => "let go of what is done with, or bound it".to_owned(),
-            (None, true) if known.no_path.is_none() => "what holds it is being looked for".to_owned(),
+            (Some(_), _) => "Release these objects when they are done, or bound their number".to_owned(),
+            (None, true) if known.no_path.is_none() => "What retains it is being searched".to_owned(),
             (None, _) => {
-                "what holds it: plimsoll({ leaks: { snapshots: true } }), or two plimsoll.snapshot() and npx plimsoll heap diff"
+                "Find what retains it: plimsoll({ leaks: { snapshots: true } }), or two plimsoll.snapshot() and npx plimsoll heap diff"
                     .to_owned()
             }
         },
-        Quantity::External => "something holds them: npx plimsoll heap diff says what".to_owned(),
-        Quantity::Native => "native code leaks, or malloc is fragmented: plimsoll.memory() tells which".to_owned(),
+        Quantity::External => "Find what retains them: two plimsoll.snapshot() and npx plimsoll heap diff".to_owned(),
+        Quantity::Native => "Native code leaks, or malloc is fragmented: plimsoll.memory() shows which".to_owned(),
     }
 }
 
@@ -135,10 +132,10 @@ fn what_is_short(known: &Known) -> String {
     let cut = |text| shortened(text, REASON_BYTES);
     let mut text = String::new();
     if let Some(why) = known.no_site.filter(|_| known.place.is_none()) {
-        text += &format!(". Its site is not known: {}", cut(why));
+        text += &format!(". The allocation site is not known: {}", cut(why));
     }
     if let Some(why) = known.no_path.filter(|_| known.suspect.is_none()) {
-        text += &format!(". What holds it is not known: {}", cut(why));
+        text += &format!(". What retains it is not known: {}", cut(why));
     }
     if let Some(files) = known.files {
         text += &format!(". Snapshots: {}", cut(files));
@@ -147,7 +144,7 @@ fn what_is_short(known: &Known) -> String {
     if let Some([_, others @ ..]) = known.place.map(|place| &place.routes[..])
         && others.len() > 1
     {
-        text += &format!(". The others: {}", others.join(", "));
+        text += &format!(". The other routes: {}", others.join(", "));
     }
     text
 }

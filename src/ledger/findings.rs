@@ -31,7 +31,7 @@ impl Findings {
         // Some rows are for leaks alone: they are what all is here for, and come late.
         let reserved = if evidence.kept.is_some() { 0 } else { LEAKS_MAX - usize::from(self.leaks) };
         if row >= FINDINGS_MAX - reserved {
-            let advice = "more findings than there is room for; deal with those above first";
+            let advice = "the record has no room for more findings. Resolve the findings above first";
             let other = Evidence {
                 kind: "(other)",
                 route: None,

@@ -48,14 +48,14 @@ fn judge(limit: u64, young: u64, container: u64) -> Option<(&'static str, String
     };
     if limit.saturating_add(BESIDE_HEAP) > container {
         let advice = format!(
-            "V8 may grow its heap to {heap} MiB in a container of {has} MiB: the kernel would kill the process before V8 collects as hard as it can; {flag}"
+            "V8 may grow its heap to {heap} MiB in a container of {has} MiB: {flag}. The kernel would kill the process before V8 reaches its limit and collects more"
         );
         return Some((if limit >= container { "critical" } else { "warning" }, advice));
     }
     let small = container >= LARGE_CONTAINER && (limit as f64) < SMALL_SHARE * container as f64;
     small.then(|| {
         let advice = format!(
-            "V8 ends the process at a heap of {heap} MiB, in a container of {has} MiB; if no other process needs the rest, {flag}"
+            "V8 ends the process at a heap of {heap} MiB in a container of {has} MiB. If no other process needs the rest, {flag}"
         );
         ("info", advice)
     })

@@ -47,7 +47,7 @@ pub fn compare(reader: &Reader, before: File, after: File, heap: u64) -> Result<
     let needed = FLOOR + HEAPS * heap;
     if let Some(room) = Room::now().filter(|room| room.left < needed) {
         let [needed, left] = [needed, room.left].map(|bytes| bytes >> 20);
-        return Err(format!("not enough memory: to compare them may take {needed} MiB, and {left} MiB can be had"));
+        return Err(format!("not enough memory: the comparison may need {needed} MiB, and {left} MiB are available"));
     }
     // For the moment of the start alone: who starts something else meanwhile passes it on, which does no harm.
     let kept = fcntl_getfd(&after).and_then(|flags| fcntl_setfd(&after, flags - FdFlags::CLOEXEC));
@@ -94,10 +94,10 @@ fn watch(mut child: Ended, patience: Duration) -> Result<Vec<u8>, String> {
         }
         if let Some(room) = Room::now().filter(Room::is_tight) {
             let [left, whole] = [room.left, room.whole].map(|bytes| bytes >> 20);
-            return Err(format!("memory ran short while they were compared: {left} of {whole} MiB were left"));
+            return Err(format!("memory ran short during the comparison: {left} of {whole} MiB were available"));
         }
         if began.elapsed() > patience {
-            return Err(format!("to compare them took longer than {} s", patience.as_secs()));
+            return Err(format!("the comparison took longer than {} s", patience.as_secs()));
         }
         sleep(LOOK_EVERY);
     };
@@ -105,7 +105,7 @@ fn watch(mut child: Ended, patience: Duration) -> Result<Vec<u8>, String> {
         [answer, complaint].map(|thread| thread.and_then(|thread| thread.join().ok()).unwrap_or_default());
     if !status.success() {
         let complaint = String::from_utf8_lossy(&complaint);
-        return Err(format!("they could not be compared ({status}): {}", complaint.trim()));
+        return Err(format!("the comparison failed ({status}): {}", complaint.trim()));
     }
     Ok(answer)
 }

@@ -104,13 +104,13 @@ impl Comparison {
             Taken::First => self.first = Some(First { file, path, served }),
             Taken::Second => {
                 let First { file: before, path: first, served: earlier } =
-                    self.first.take().ok_or("the first snapshot is gone")?;
+                    self.first.take().ok_or("the first snapshot is missing")?;
                 self.files = is_retained.then(|| format!("{first}, {path}"));
                 let (answered, answer) = channel();
                 // The receiver is gone once the environment has ended.
                 let work = move || drop(answered.send(compare(before, file, at.live_bytes)));
                 let thread = thread::Builder::new().name("plimsoll-compare".into()).stack_size(512 << 10).spawn(work);
-                thread.map_err(|error| format!("no thread to compare them: {error}"))?;
+                thread.map_err(|error| format!("no thread for the comparison: {error}"))?;
                 self.comparing = Some(Comparing { answer, served: between(&earlier, &served) });
             }
             Taken::Late => {}
@@ -122,12 +122,12 @@ impl Comparison {
     pub fn receive(&mut self, now_ms: u64, bytes_per_thousand: f64) -> Option<String> {
         let answer = match self.comparing.as_ref()?.answer.try_recv() {
             Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Err("the thread that compared them panicked".to_owned()),
+            Err(TryRecvError::Disconnected) => Err("the thread of the comparison panicked".to_owned()),
             Ok(answer) => answer,
         };
         let Comparing { served, .. } = self.comparing.take()?;
         let diff = answer.and_then(|json| {
-            serde_json::from_slice::<Diff>(&json).map_err(|error| format!("their difference cannot be read: {error}"))
+            serde_json::from_slice::<Diff>(&json).map_err(|error| format!("the output of the comparison cannot be read: {error}"))
         });
         let diff = match diff {
             Err(why) => return Some(self.fail(now_ms, why)),
@@ -136,7 +136,7 @@ impl Comparison {
         let grown = bytes_per_thousand / 1e3 * served.requests;
         let Some(suspect) = super::find(&diff, grown, shown) else {
             // Another time there may be more of it.
-            return Some(self.fail(now_ms, "of two snapshots, no class explains the growth".to_owned()));
+            return Some(self.fail(now_ms, "no class in the two snapshots explains the growth".to_owned()));
         };
         let said = format!("{}: {}", suspect.class, suspect.path.join(" → "));
         self.schedule.compared();

@@ -165,7 +165,7 @@ fn holder_of(path: &[String], class: &str) -> Option<String> {
 }
 
 impl LeakSuspect {
-    /// `Session objects in cache: Map of src/users.js (97 % of it), +1,003 per 1,000 requests`.
+    /// `Session objects in cache: Map of src/users.js (97 % of the growth), +1,003 per 1,000 requests`.
     pub fn describe(&self, per_thousand: f64) -> String {
         let what = match self.class.strip_prefix('(').and_then(|class| class.strip_suffix(')')) {
             Some("concatenated string" | "sliced string") => "strings".to_owned(),
@@ -179,7 +179,7 @@ impl LeakSuspect {
             (None, None) => String::new(),
         };
         let share = (100.0 * self.share).round();
-        format!("{what}{held} ({share} % of it), +{} per 1,000 requests", grouped(per_thousand))
+        format!("{what}{held} ({share} % of the growth), +{} per 1,000 requests", grouped(per_thousand))
     }
 }
 
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(kept.holder.as_deref(), Some("cache: Map"));
         assert_eq!(kept.path, ["global", "module src/users.js", "cache: Map", "table", "Session"]);
         let told = kept.describe(1003.0);
-        assert_eq!(told, "Session objects in cache: Map of src/users.js (97 % of it), +1,003 per 1,000 requests");
+        assert_eq!(told, "Session objects in cache: Map of src/users.js (97 % of the growth), +1,003 per 1,000 requests");
     }
 
     #[test]
@@ -326,9 +326,9 @@ mod tests {
     #[test]
     fn words_for_what_has_no_class_of_its_own() {
         let kept = |name: &str| find_in(vec![class(name, 2000, 0, 5_000_000)], 5e6).unwrap().describe(2.04);
-        assert_eq!(kept("(string)"), "strings (100 % of it), +2 per 1,000 requests");
-        assert_eq!(kept("(concatenated string)"), "strings (100 % of it), +2 per 1,000 requests");
-        assert_eq!(kept("{id, at}"), "{id, at} objects (100 % of it), +2 per 1,000 requests");
+        assert_eq!(kept("(string)"), "strings (100 % of the growth), +2 per 1,000 requests");
+        assert_eq!(kept("(concatenated string)"), "strings (100 % of the growth), +2 per 1,000 requests");
+        assert_eq!(kept("{id, at}"), "{id, at} objects (100 % of the growth), +2 per 1,000 requests");
         assert_eq!([0.25, 9.96, 999.6, 1e6].map(grouped), ["0.3", "10", "1,000", "1,000,000"]);
     }
 

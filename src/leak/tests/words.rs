@@ -100,9 +100,9 @@ fn a_leak_is_told_once_then_when_it_has_grown_by_a_tenth_and_taken_back_when_it_
     assert!(kept.len() > 5 && kept.windows(2).all(|pair| pair[1] >= 1.1 * pair[0]), "{kept:?}");
     assert_eq!(kept.len() + 1, news.len());
     let told = advice(Quantity::Heap, news[0], &Known::default());
-    assert!(told.starts_with("the heap grows by 655 B (655 to 655) a request since 14:00 UTC, "), "{told}");
+    assert!(told.starts_with("the heap grows by 655 B (655 to 655) per request. Since 14:00 UTC: "), "{told}");
     let last = advice(Quantity::Heap, news[news.len() - 1], &Known::default());
-    assert!(last.starts_with("has stopped by 14:0") && last.contains("the heap grew by 655 B"), "{last}");
+    assert!(last.starts_with("growth stopped by 14:0") && last.contains("the heap grew by 655 B"), "{last}");
     assert_eq!(seen.last().unwrap()[0].verdict.state, TrendState::Steady);
 }
 
@@ -131,33 +131,33 @@ fn a_leak_is_told_with_all_that_is_known_of_it() {
     let (place, kept) = (place(), kept());
     let of = |known: &Known| advice(Quantity::Heap, leaks, known);
     let all = of(&Known { place: Some(&place), suspect: Some((&kept, 2011.0)), ..Known::default() });
-    let (what, then) = all.split_once("; ").unwrap();
+    let (what, then) = all.split_once(". Delete").unwrap();
     assert_eq!(
         what,
         format!(
-            "GET /users/:id keeps 14746 B (14451 to 15041) a request at src/users.js:12 (getUser): Session objects in cache: Map of src/users.js (97 % of it), \
-             +2,011 per 1,000 requests, since 14:00 UTC, certainty 99.99 %, {:.1} MiB in all",
+            "GET /users/:id retains 14746 B (14451 to 15041) per request, allocated at src/users.js:12 (getUser): Session objects in cache: Map of src/users.js (97 % of the growth), \
+             +2,011 per 1,000 requests. Since 14:00 UTC: {:.1} MiB in total, certainty 99.99 %",
             verdict.kept_bytes() / 1024.0 / 1024.0
         )
     );
-    assert_eq!(then, "delete from it what is done with, or bound it (an LRU, a time to live)");
+    assert_eq!(then, " entries when they are done, or bound the collection (an LRU, a time to live)");
     let looking = of(&Known { place: Some(&place), snapshots: true, ..Known::default() });
-    assert!(looking.ends_with("; what holds it is being looked for"), "{looking}");
+    assert!(looking.ends_with(". What retains it is being searched"), "{looking}");
     let refused = of(&Known { place: Some(&place), snapshots: true, no_path: Some("no room"), ..Known::default() });
     assert!(
-        refused.contains("; what holds it: plimsoll(") && refused.ends_with(". What holds it is not known: no room")
+        refused.contains(". Find what retains it: plimsoll(") && refused.ends_with(". What retains it is not known: no room")
     );
     let without_site = of(&Known { suspect: Some((&kept, 2011.0)), no_site: Some("taken"), ..Known::default() });
-    assert!(without_site.starts_with("the heap grows by 8192 B (8192 to 8192) a request: Session objects in "));
-    assert!(without_site.ends_with(". Its site is not known: taken"), "{without_site}");
+    assert!(without_site.starts_with("the heap grows by 8192 B (8192 to 8192) per request: Session objects in "));
+    assert!(without_site.ends_with(". The allocation site is not known: taken"), "{without_site}");
     let stopped = TrendEvent::Stopped(*verdict, 50_460_000);
     let stopped = advice(
         Quantity::Heap,
         &stopped,
         &Known { place: Some(&place), suspect: Some((&kept, 9.0)), ..Known::default() },
     );
-    assert!(stopped.starts_with("has stopped by 14:01 UTC: GET /users/:id kept 14746 B "), "{stopped}");
-    assert!(stopped.contains("Session objects") && stopped.ends_with("MiB in all"));
+    assert!(stopped.starts_with("growth stopped by 14:01 UTC: GET /users/:id retained 14746 B "), "{stopped}");
+    assert!(stopped.contains("Session objects") && stopped.ends_with("MiB in total, certainty 99.99 %"));
 }
 
 #[test]
@@ -188,10 +188,10 @@ fn what_to_do_comes_before_a_list_of_routes() {
         advice(Quantity::Heap, leaks, &Known { place: Some(&place), suspect: Some((&kept(), 9.0)), ..Known::default() })
     };
     let many = of(150);
-    assert!(many.starts_with("GET /a/rather/long/route/0/of/{many}/:id (or one of 149 others) keeps "), "{many}");
-    let to_do = many.find("; delete from it what is done with").unwrap();
-    assert!(to_do < 512 && to_do < many.find(". The others: GET /a/rather/long/route/1/").unwrap(), "{many}");
-    assert!(of(2).contains(" (or GET /a/rather/long/route/1/of/{many}/:id) keeps ") && !of(2).contains("The others"));
+    assert!(many.starts_with("GET /a/rather/long/route/0/of/{many}/:id (or one of 149 others) retains "), "{many}");
+    let to_do = many.find(". Delete entries when they are done").unwrap();
+    assert!(to_do < 512 && to_do < many.find(". The other routes: GET /a/rather/long/route/1/").unwrap(), "{many}");
+    assert!(of(2).contains(" (or GET /a/rather/long/route/1/of/{many}/:id) retains ") && !of(2).contains("The other routes"));
 }
 
 /// `cargo test --release -- --ignored --nocapture a_look_takes`.
