@@ -402,7 +402,7 @@ test('a client is its address, and of IPv6 its network', () => {
 test('what is no client or share is a TypeError', () => {
   for (const [budget, message] of [
     [{ bytes: 1, perClient: '1m' }, /budget\.perClient takes a whole number of bytes/],
-    [{ bytes: 1, client: () => 'x' }, /budget\.client takes a function beside perClient/],
+    [{ bytes: 1, client: () => 'x' }, /budget\.client takes a function, together with perClient/],
     [{ bytes: 1, perClient: 1, client: 'ip' }, /budget\.client takes a function of the request/],
     [{ perClient: 1 }, /budget\.bytes takes a whole number of bytes/],
     [{ bytes: 1, share: 1 }, /budget has no option 'share'/]

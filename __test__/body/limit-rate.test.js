@@ -190,7 +190,7 @@ test('HTTP/2: a stream that is too slow reads a 408, the session lives', async t
 test('what is no rate is a TypeError', () => {
   const refuses = (minRate, pattern) => assert.throws(() => plimsoll.limit({ limit: 1, minRate }), pattern)
   refuses('1k', /limit\(\)'s minRate takes a whole number of bytes/)
-  refuses(0, /minRate takes a rate of at least one byte a second/)
+  refuses(0, /minRate takes a rate of at least one byte per second/)
   refuses({ graceMs: 1 }, /minRate\.bytes takes/)
   refuses({ bytes: 1, graceMs: 0 }, /minRate\.graceMs takes a whole number from 1/)
   refuses({ bytes: 1, grace: 1 }, /has no option 'grace'/)

@@ -289,7 +289,7 @@ test('what is no limit is a TypeError that says what is taken', () => {
         return true
       }
     )
-  refuses({ 'application/json': '1mb' }, "a 'default' beside the content types")
+  refuses({ 'application/json': '1mb' }, "a 'default' for all other content types")
   refuses({ 'application/json': '1m', default: 1 }, 'for "application/json" takes', "got '1m'")
   refuses({ limit: { json: '1mb', default: 1 } }, "content types like 'application/json'", "got 'json'")
   refuses({ limit: { 'a/b/c': 1, default: 1 } }, "got 'a/b/c'")
@@ -301,6 +301,6 @@ test('what is no limit is a TypeError that says what is taken', () => {
   refuses({ limit: 1, routes: ['/a'] }, "limit()'s routes takes an object")
   refuses({ routes: { '/a': 1 } }, "limit()'s limit takes", 'got undefined')
   refuses({ limit: 1, defer: 'yes' }, "limit()'s defer takes true or false")
-  refuses({ limit: 1, fallback: 1 }, "limit()'s fallback takes a size, beside a function")
+  refuses({ limit: 1, fallback: 1 }, "limit()'s fallback takes a size, together with a function")
   refuses({ limit: () => 1, fallback: '1m' }, "limit()'s fallback takes")
 })

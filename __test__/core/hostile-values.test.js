@@ -91,7 +91,7 @@ for (const [name, [make, status]] of Object.entries(hooks)) {
   }
 
   test(`${name} that is an async function is refused when it is given`, () => {
-    const takes = 'takes a function that returns its result, not a promise of it; got [AsyncFunction'
+    const takes = 'takes a function that returns its result synchronously, not a promise; got [AsyncFunction'
     assert.throws(
       () => make(async () => true),
       error => error instanceof TypeError && error.message.includes(takes)

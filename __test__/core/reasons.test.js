@@ -27,10 +27,10 @@ for (const { version, path: node } of nodes) {
       [permission, '--allow-fs-read=*', '--allow-fs-write=*'],
       '',
       /with --permission but without --allow-addons/,
-      /add --allow-addons/
+      /Add --allow-addons/
     ],
-    [['--no-addons'], '', /with --no-addons/, /start Node without --no-addons/],
-    [[], '--no-addons', /with --no-addons/, /start Node without --no-addons/]
+    [['--no-addons'], '', /with --no-addons/, /Start Node without --no-addons/],
+    [[], '--no-addons', /with --no-addons/, /Start Node without --no-addons/]
   ]) {
     test(`Node ${version}, ${flags[0] ?? `NODE_OPTIONS=${options}`}: the warning names the flag, and the limit holds`, async t => {
       // Newer Nodes deny the network, too.

@@ -119,7 +119,7 @@ test('a heap that is closed says so, and is closed once', async t => {
   assert.ok((await summary).nodes > 0)
   const calls = [() => heap.summary(), () => heap.diff(other), () => other.diff(heap), () => heap.path(1)]
   for (const call of [...calls, () => heap.dominators(), () => heap.object(1), () => heap.path('Map')]) {
-    await assert.rejects(call, /^Error: plimsoll: heap\.\w+\(\): it is closed$/)
+    await assert.rejects(call, /^Error: plimsoll: heap\.\w+\(\): the heap is closed$/)
   }
 })
 

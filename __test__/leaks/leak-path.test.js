@@ -201,6 +201,6 @@ it('what `snapshots` takes is checked', () => {
   }
   assert.throws(() => plimsoll({ leaks: { trend: false, snapshots: true } }), {
     name: 'TypeError',
-    message: /leaks\.snapshots takes false where trend is/
+    message: /leaks\.snapshots takes false if trend is false/
   })
 })

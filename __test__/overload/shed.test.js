@@ -268,7 +268,7 @@ test('every wrong option is a TypeError that says what it takes', () => {
     [{ delayMs: [1000, 250] }, /delayMs takes.*milliseconds/],
     [{ native: ['512mb', '256mb'] }, /native takes.*sizes/],
     [{ native: ['1m', '2m'] }, /native mark takes/],
-    [{ exempt: 'healthz' }, /exempt takes a path like '\/healthz', an array of such, or a function/],
+    [{ exempt: 'healthz' }, /exempt takes a path like '\/healthz', an array of these, or a function/],
     [{ exempt: ['/ok', 1] }, /exempt takes/],
     [{ exempt: true }, /exempt takes/],
     [{ exempt: /health/ }, /exempt takes/],

@@ -315,15 +315,15 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
     test('says what to install where there is no cargo, and where it is too old', async () => {
       const none = await node(apps[5], [command(apps[5]), 'build']).catch(thrown => thrown)
       assert.equal(none.code, 1)
-      const wanted = `needs Rust ${rust} or later, and`
-      assert.ok(unwrapped(none.stderr).includes(`${wanted} there is no \`cargo\` on the PATH`), none.stderr)
+      const wanted = `needs Rust ${rust} or later,`
+      assert.ok(unwrapped(none.stderr).includes(`${wanted} and \`cargo\` is not on the PATH`), none.stderr)
       assert.match(none.stderr, /rustup\.rs/)
 
       const old = path.join(temporary, 'old-cargo')
       fs.writeFileSync(old, '#!/bin/sh\necho "cargo 1.70.0 (ec8a8a0ca 2023-04-25)"\n', { mode: 0o755 })
       const error = await node(apps[5], [command(apps[5]), 'build'], { env: { CARGO: old } }).catch(thrown => thrown)
       assert.equal(error.code, 1)
-      assert.ok(unwrapped(error.stderr).includes(`${wanted} this is cargo 1.70.0`), error.stderr)
+      assert.ok(unwrapped(error.stderr).includes(`${wanted} but found cargo 1.70.0`), error.stderr)
     })
 
     test('builds the addon from the tarball', { skip: !slow && 'slow: PLIMSOLL_SLOW=1' }, async () => {

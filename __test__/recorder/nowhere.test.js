@@ -80,5 +80,5 @@ test('says what it looked for where there is no record', async t => {
   writeFileSync(file, 'not a record')
   const foreign = await plimsoll(['show', file])
   assert.equal(foreign.code, 1)
-  assert.match(foreign.stderr, /not a plimsoll recorder/)
+  assert.match(foreign.stderr, /not a record of Plimsoll/)
 })

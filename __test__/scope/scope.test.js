@@ -198,7 +198,7 @@ test('the store is emptied at the end, and use behind it is a clear error that l
   let over = false
   await request(port, '/')
   await until(() => over, 'the end')
-  const clear = { code: 'ERR_PLIMSOLL_SCOPE_OVER', message: /the request is over, and so is its scope/ }
+  const clear = { code: 'ERR_PLIMSOLL_SCOPE_OVER', message: /the scope ended with its request/ }
   for (const use of [
     () => kept.get('user'),
     () => kept.has('user'),
@@ -292,7 +292,7 @@ test("a req.scope that somebody else has set stays, and other requests' prototyp
 
   const bare = await serve(
     http.createServer((req, res) => {
-      assert.throws(() => plimsoll.scope.of(req), /has not passed app\.use\(plimsoll\.scope\(\)\)/)
+      assert.throws(() => plimsoll.scope.of(req), /no scope\. Add app\.use\(plimsoll\.scope\(\)\)/)
       res.end(String(req.scope))
     })
   )

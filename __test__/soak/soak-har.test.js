@@ -58,13 +58,13 @@ function refused(path, pattern) {
 }
 
 const MALFORMED = [
-  ['null', /is no HAR file: it takes .*entries.*; got null/],
-  ['[]', /is no HAR file/],
-  ['{"log":null}', /is no HAR file/],
-  ['{"log":{"entries":{}}}', /is no HAR file/],
+  ['null', /is not a HAR file: it must have .*entries.*; got null/],
+  ['[]', /is not a HAR file/],
+  ['{"log":null}', /is not a HAR file/],
+  ['{"log":{"entries":{}}}', /is not a HAR file/],
   ['{"log":{"entries":[]}}', /has no request over HTTP/],
-  ['{', /is no HAR file: .*JSON/],
-  ['', /is no HAR file: .*JSON/]
+  ['{', /is not a HAR file: .*JSON/],
+  ['', /is not a HAR file: .*JSON/]
 ]
 const ENTRIES = [
   [null, /: log\.entries\[0\] takes an object with a request; got null/],
@@ -84,7 +84,7 @@ const ENTRIES = [
 test('a malformed file is an error that names the file, the entry and what is expected', async t => {
   for (const [text, pattern] of MALFORMED) await refused(file(t, text), pattern)
   for (const [entry, pattern] of ENTRIES) await refused(file(t, JSON.stringify({ log: { entries: [entry] } })), pattern)
-  await refused(cli.folder(t), /is no HAR file: EISDIR/)
+  await refused(cli.folder(t), /is not a HAR file: EISDIR/)
 })
 
 test('soak() and its command report it without a stack', async t => {
@@ -93,7 +93,7 @@ test('soak() and its command report it without a stack', async t => {
   await assert.rejects(plimsoll.soak(APP, { har }), { code: 'ERR_PLIMSOLL_SOAK', message })
   const routes = join(cli.folder(t), 'routes.js')
   for (const [content, expected] of [
-    ['exports.other = 1', /exports no routes: it takes an array.*; got { other: 1 }/],
+    ['exports.other = 1', /exports no routes\. It must export an array.*; got { other: 1 }/],
     ['throw null', /cannot be loaded: null/],
     ['module.exports = [null]', /routes\[0\] takes an object/]
   ]) {

@@ -137,7 +137,7 @@ describe('soak', { concurrency: 2 }, () => {
     fs.writeFileSync(har, '{"log":{}}')
     await assert.rejects(plimsoll.soak(app('shop.js'), { har }), {
       code: 'ERR_PLIMSOLL_SOAK',
-      message: /is no HAR file/
+      message: /is not a HAR file/
     })
   })
 
@@ -218,13 +218,13 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
       'exports no app',
       'nothing.js',
       [],
-      /no server of it listens, and it exports an object with answer\. Taken is an Express app/
+      /it ended without listening, and it exports an object with answer\. Expected: an Express app/
     ],
     [
       'never listens',
       'idle.js',
       ['--start-timeout', '700'],
-      /no server of it listened within 700 ms[\s\S]*\| waiting for a database/
+      /it opened no port within 700 ms[\s\S]*\| waiting for a database/
     ],
     ['is not there', 'none.js', [], /there is no module .*none\.js/],
     ['answers 404', 'shop.js', ['--route', 'GET /nowhere'], /GET \/nowhere was answered 404/],
@@ -256,7 +256,7 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
       'is no Express app and no route is named',
       'counts.cjs',
       [],
-      /no routes of the app can be seen.*--route 'GET \/users\/:id'/
+      /the routes of the app are not known.*--route 'GET \/users\/:id'/
     ],
     [
       'takes no such route',
@@ -278,9 +278,9 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
   }
 
   for (const [thrown, reason] of [
-    ['a Symbol', /cannot be made: Symbol\(thrown\)/],
-    ['an object without a prototype', /cannot be made: \[Object: null prototype\] {}/],
-    ['a Proxy that traps all', /cannot be made: /]
+    ['a Symbol', /cannot be started: Symbol\(thrown\)/],
+    ['an object without a prototype', /cannot be started: \[Object: null prototype\] {}/],
+    ['a Proxy that traps all', /cannot be started: /]
   ]) {
     it(`where the app throws ${thrown}, the error says so`, async () => {
       await assert.rejects(plimsoll.soak(app('throws.js'), { ...SHORT, env: { THROWS: thrown } }), {
@@ -325,20 +325,20 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
     const { verdict, notes, seconds } = await plimsoll.soak(app('held.js'), options)
     assert.equal(verdict, 'passed')
     assert.ok(seconds > 2, 'longer than a request may take')
-    assert.deepEqual(notes, ['GET /short: 3 of the answers that were held open have ended'])
+    assert.deepEqual(notes, ['GET /short: 3 of the responses to hold open have ended'])
   })
 
   it('is not decided where memory comes and goes by more than the bound that is to be shown', async () => {
     const args = ['--route', 'GET /waves', '--max', '100b', '--rounds', '16', ...shortly]
     const { code, stdout } = await soak(app('shop.js'), ...args)
     assert.equal(code, 2, stdout)
-    assert.match(stdout, /GET \/waves: undecided\n.*100 B is allowed\n {2}not decided: the growth is too near/)
+    assert.match(stdout, /GET \/waves: undecided\n.*100 B is allowed\n {2}not decided: the growth is too close/)
   })
 
   it('an app that is handed over, and options that are no such, are TypeErrors', async () => {
     const { soak } = plimsoll
     const wrong = [
-      [() => {}, {}, /got a function\. The app runs in a process of its own/],
+      [() => {}, {}, /got a function\. The app runs in its own process/],
       [{ listen() {} }, {}, /got an object \(Object\)/],
       ['', {}, /app takes the path/],
       [Symbol('app'), {}, /app takes the path/],
@@ -349,11 +349,11 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
       ['a.js', { rounds: 15 }, /rounds takes a whole number from 16/],
       ['a.js', { connections: 0 }, /connections takes a whole number from 1/],
       ['a.js', { routes: [] }, /routes takes an array of routes/],
-      ['a.js', { routes: ['GET /files/*'] }, /is a pattern that cannot be filled/],
+      ['a.js', { routes: ['GET /files/*'] }, /the pattern GET \/files\/\* cannot be filled/],
       ['a.js', { routes: ['GET /a', 'GET /a'] }, /each route once/],
       ['a.js', { routes: [{ route: 'GET /a', stauts: 404 }] }, /has no option 'stauts'/],
       ['a.js', { routes: [{ route: 'GET /a', status: 99 }] }, /status takes a status from 200/],
-      ['a.js', { routes: [{ route: 'GET /a', hold: 3 }] }, /at least one route that is driven/],
+      ['a.js', { routes: [{ route: 'GET /a', hold: 3 }] }, /at least one route without hold and idle/],
       ['a.js', { routes: ['GET /a'], from: 'shop' }, /one of routes, har and from/],
       ['a.js', { cwd: '/nowhere/at/all' }, /cwd takes a folder that exists/],
       ['a.js', { cwd: __filename }, /cwd takes a folder that exists/],

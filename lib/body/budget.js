@@ -40,7 +40,7 @@ function settings(where, given) {
   const { bytes: size, perClient, client } = several ? options.object(where, given, KNOWN) : { bytes: given }
   const bytes = options.size(several ? `${where}.bytes` : where, size)
   if (client !== undefined && perClient === undefined) {
-    options.fail(`${where}.client`, client, 'a function beside perClient, which it is for')
+    options.fail(`${where}.client`, client, 'a function, together with perClient')
   }
   const kept = bytes < SHARED_FROM ? 0 : Math.min(bytes * SMALL_SHARE, SMALL_SHARE_MAX)
   return {

@@ -51,8 +51,8 @@ function warn() {
   if (warned) return
   warned = true
   process.emitWarning(
-    'plimsoll: nothing is inflated without the binary: compressed bodies are passed on as they come, with their ' +
-      'Content-Encoding, and limit() bounds what comes; who inflates behind it must bound that',
+    'plimsoll: bodies are not inflated without the binary. Compressed bodies are passed on with their ' +
+      'Content-Encoding, and limit() bounds their compressed size. Code that inflates them must bound the inflated size',
     { code: 'PLIMSOLL_NO_INFLATE' }
   )
 }
@@ -363,7 +363,7 @@ class Inflating {
 
 /** An internal error of the native decoder: the body is refused as a corrupt one. */
 function broken(error) {
-  internalErrors.report('inflating a body', error)
+  internalErrors.report('when a body was inflated', error)
   return 'closed'
 }
 

@@ -16,7 +16,7 @@ const { routesBy } = require('../express/matching-routes.js')
 const { pathname } = require('../express/request-path.js')
 
 const TAKES =
-  "keys like 'POST /uploads/:id', '/files/*': a method or none, and a path whose segments are literal, a parameter (:id), or a * at the end"
+  "keys like 'POST /uploads/:id' or '/files/*': an optional method, and a path whose segments are literals or parameters (:id), with an optional * at the end"
 
 /** A function of the request that gives its limit. `general` gives that of other routes, `keyOf(key, limit)` compiles a key's. */
 function compile(where, given, { general, keyOf }) {

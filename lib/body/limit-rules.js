@@ -48,7 +48,7 @@ function byType(where, given) {
     if (name.endsWith('/*')) families.set(name.slice(0, -1), bytes)
     else exact.set(name, bytes)
   }
-  if (sizes.default === undefined) options.fail(where, given, "a 'default' beside the content types, for all others")
+  if (sizes.default === undefined) options.fail(where, given, "a 'default' for all other content types")
   const general = options.size(where, sizes.default)
   return req => {
     const header = req.headers['content-type'] ?? ''

@@ -132,7 +132,7 @@ function settingsOf(value) {
   const given = plain ? options.object('limit()', value, OPTIONS) : { __proto__: null, limit: value }
   const { routes, fallback, defer = false, budget, minRate, report = false } = given
   if (fallback !== undefined && !usesFunction(given)) {
-    options.fail(`${where} fallback`, fallback, 'a size, beside a function')
+    options.fail(`${where} fallback`, fallback, 'a size, together with a function as limit')
   }
   return {
     limitOf: limits.compile(`${where} limit`, {
@@ -166,10 +166,10 @@ function note(req, error, reported = false) {
 }
 
 function detailOf({ type, limit, length, received, ratio, inFlight }) {
-  if (type === 'request.too.slow') return `${received} bytes came, at less than ${limit} a second`
-  const bytes = length === undefined ? `${received} bytes came` : `${length} bytes declared`
+  if (type === 'request.too.slow') return `${received} bytes received, at less than ${limit} per second`
+  const bytes = length === undefined ? `${received} bytes received` : `${length} bytes declared`
   if (type === 'budget.exceeded') return `${bytes}, ${inFlight} are in flight, the budget is ${limit}`
-  return ratio === undefined ? `${bytes}, the limit is ${limit}` : `${bytes}, over ${ratio} times what was sent`
+  return ratio === undefined ? `${bytes}, the limit is ${limit}` : `${bytes}, more than ${ratio} times the compressed size`
 }
 
 module.exports = limit

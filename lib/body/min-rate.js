@@ -27,7 +27,7 @@ function rateOf(where, given) {
     ? options.object(where, given, ['bytes', 'graceMs'])
     : { __proto__: null, bytes: given }
   const bytes = options.size(several ? `${where}.bytes` : where, rate)
-  if (bytes === 0) options.fail(where, given, 'a rate of at least one byte a second')
+  if (bytes === 0) options.fail(where, given, 'a rate of at least one byte per second')
   return { bytes, graceMs: options.integer(`${where}.graceMs`, graceMs, 1, 3_600_000) }
 }
 

@@ -57,7 +57,7 @@ function matcher(where, given) {
   // A body that may have been meant is spooled: it stays bounded, and the app finds it in req.body.
   if (typeof given === 'function') return hook(where, given, Boolean, true)
   const types = Array.isArray(given) ? given : [given]
-  const takes = "a type like 'image/png' or 'image/*', an array of such, or a function of the request"
+  const takes = "a type like 'image/png' or 'image/*', an array of these, or a function of the request"
   for (const type of types) {
     if (typeof type !== 'string' || !/^(\*\/\*|[\w.+-]+\/(\*|[\w.+-]+))$/.test(type)) options.fail(where, given, takes)
   }
@@ -74,12 +74,12 @@ function placeOf(dir, memory) {
   if (failure) {
     const { code, detail } = cause(failure)
     if (WRONG_FOLDER.includes(code)) {
-      options.fail("spool()'s dir", dir, `a folder in which files can be made (${detail})`)
+      options.fail("spool()'s dir", dir, `a folder that this process can write to (${detail})`)
     }
-    warnOnce(`no file can be made in ${dir} now (${detail}): larger bodies will fail until one can`)
+    warnOnce(`no file can be created in ${dir} (${detail}). Larger bodies fail until that is possible`)
   }
   if (inMemory) {
-    warnOnce(`${dir} is in memory (tmpfs): what is spooled there is RAM all the same. Give spool() a dir on a disk.`)
+    warnOnce(`${dir} is on tmpfs, so spooled bodies use RAM. Set the dir of spool() to a folder on a disk.`)
   }
   return place
 }
@@ -92,7 +92,7 @@ function warnOnce(message) {
 
 /** Without a binary bodies are not read: nobody downstream may take an unread one for one that is empty. */
 function unavailable(wanted) {
-  warnOnce(`spool() needs the addon, without which it answers every body with 501: ${reason}`)
+  warnOnce(`spool() responds to every body with 501, because it needs the addon: ${reason}`)
   return function plimsollSpool(req, res, next) {
     if (!isUnread(req) || announcedLength(req) === undefined || !wanted(req)) return next()
     const error = createError(501, `plimsoll: spool() needs the addon: ${reason}`, { type: 'spool.unavailable' })
@@ -175,7 +175,7 @@ class Reading extends AsyncResource {
 
   /** What cannot be written is refused as a body over a limit is: the client hears it, and what still comes is thrown away. */
   refuse() {
-    const failure = native.spoolFailure(this.handle) ?? { errno: 0, message: 'the body is gone', full: false }
+    const failure = native.spoolFailure(this.handle) ?? { errno: 0, message: 'the body was freed', full: false }
     this.leave()
     native.spoolClose(this.handle)
     const error = writeError(failure)

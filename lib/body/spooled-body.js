@@ -61,7 +61,7 @@ function systemError(doing, failure) {
 
 function over() {
   const error = new Error(
-    'plimsoll: the request is over, and its spooled body was freed with it: read it, or moveTo() a path, before the response ends'
+    'plimsoll: the spooled body was freed at the end of its request. Read it, or call moveTo(path), before the response ends'
   )
   return Object.assign(error, { code: 'ERR_PLIMSOLL_SPOOLED_OVER' })
 }
@@ -104,7 +104,7 @@ class Spooled {
 
   async buffer() {
     if (this.#size > constants.MAX_LENGTH) {
-      throw new RangeError(`plimsoll: a body of ${this.#size} bytes does not fit into a buffer: use stream()`)
+      throw new RangeError(`plimsoll: a body of ${this.#size} bytes does not fit into a buffer. Use stream()`)
     }
     if (this.#over) throw over()
     const whole = Buffer.allocUnsafeSlow(this.#size)

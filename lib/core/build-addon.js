@@ -45,7 +45,7 @@ async function build() {
   // Kept after a failure, so that the next try goes on where this one stopped.
   const own = process.env.CARGO_TARGET_DIR ? null : path.join(root, 'target')
   progress(
-    `building ${name} with ${version}; it takes a few minutes and 300 MB in ${own ?? process.env.CARGO_TARGET_DIR}`
+    `building ${name} with ${version}. This takes a few minutes, and 300 MB in ${own ?? process.env.CARGO_TARGET_DIR}`
   )
 
   const library = await compile(cargo, own)
@@ -74,14 +74,14 @@ function checkRust(cargo) {
     version = execFileSync(cargo, ['--version'], { cwd: root, encoding: 'utf8' }).trim()
   } catch (error) {
     if (error.code === 'ENOENT')
-      throw new BuildError(`building needs ${wanted}, and there is no \`${cargo}\` on the PATH. ${install}`)
+      throw new BuildError(`building needs ${wanted}, and \`${cargo}\` is not on the PATH. ${install}`)
     throw new BuildError(`\`${cargo} --version\` failed: ${error.message.trim()}\n${install}`)
   }
   const [, major, minor] = version.match(/(\d+)\.(\d+)\./) ?? []
   if (major === undefined)
-    throw new BuildError(`\`${cargo} --version\` said "${version}", which is no version. ${install}`)
+    throw new BuildError(`\`${cargo} --version\` printed "${version}", which is not a version. ${install}`)
   if (Number(major) < oldestMajor || (Number(major) === oldestMajor && Number(minor) < oldestMinor)) {
-    throw new BuildError(`building needs ${wanted}, and this is ${version}. Run \`rustup update\`, or: ${install}`)
+    throw new BuildError(`building needs ${wanted}, but found ${version}. Run \`rustup update\`, or: ${install}`)
   }
   return version
 }
@@ -102,7 +102,7 @@ function compile(cargo, targetDir) {
       const how = signal ? `was ended by ${signal}` : code === 0 ? 'built no library' : `ended with ${code}`
       reject(
         new BuildError(
-          `cargo ${how}; its own words are above. Besides Rust the build needs a C compiler and make (for jemalloc; ` +
+          `cargo ${how}. Its output is above. Besides Rust, the build needs a C compiler and make (for jemalloc; ` +
             'Debian: build-essential, Alpine: build-base, macOS: xcode-select --install), and access to crates.io ' +
             'or its crates in the local cache (CARGO_NET_OFFLINE=true).'
         )

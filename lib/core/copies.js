@@ -34,8 +34,8 @@ function warnOfOlder(found) {
   found.newer.push(ROOT)
   warn(
     null,
-    `plimsoll: ${found.version} (${found.folder}) runs in this process already, so the newer ${version} (${ROOT}) uses it. ` +
-      `Functions and options that ${found.version} does not have are missing. ` +
+    `plimsoll: ${found.version} (${found.folder}) already runs in this process, so the newer ${version} (${ROOT}) uses it. ` +
+      `Functions and options that ${found.version} does not have are not available. ` +
       `Install one version for both: \`npm dedupe\` (\`npm ls ${name}\` shows which packages need which version)`,
     CODE
   )
@@ -52,8 +52,8 @@ function rival() {
   const found = shared[KEY]
   if (found === undefined || isSameLine(found)) return null
   return (
-    `plimsoll ${found.version} (${found.folder}) runs in this process already, and this is plimsoll ${version} ` +
-    `(${ROOT}): install one version for both (\`npm ls ${name}\` shows which packages need which version)`
+    `plimsoll ${found.version} (${found.folder}) already runs in this process, and this is plimsoll ${version} ` +
+    `(${ROOT}). Install one version for both (\`npm ls ${name}\` shows which packages need which version)`
   )
 }
 

@@ -68,8 +68,8 @@ function encodingUnsupported(encoding) {
  * throws, uncaught. `memory`: what all decoders together may hold.
  */
 function windowTooLarge(encoding, memory) {
-  const most = memory < WINDOW_FITS_FROM ? 'than fits into inflate.memory' : 'than 8 MiB'
-  return createError(415, `${encoding} window of more ${most}`, { type: 'encoding.window', encoding })
+  const most = memory < WINDOW_FITS_FROM ? 'inflate.memory allows' : '8 MiB'
+  return createError(415, `${encoding} window larger than ${most}`, { type: 'encoding.window', encoding })
 }
 
 /** 400. The codes are those of node:zlib, which body-parser passes on. */
@@ -80,14 +80,14 @@ function encodingInvalid(encoding, message, code) {
 /** A scope that is used behind the end of its request. No status: there is nobody to answer any more. */
 function scopeOver(what) {
   const error = new Error(
-    `plimsoll: ${what}: the request is over, and so is its scope. Work that goes on behind the response needs a life of its own`
+    `plimsoll: ${what}: the scope ended with its request. Work that continues after the response must do its own cleanup`
   )
   return Object.assign(error, { code: 'ERR_PLIMSOLL_SCOPE_OVER' })
 }
 
 /** The reason of a scope's signal: in the shape of DOM's AbortError, which is what those who take signals look for. */
 function clientGone() {
-  const error = new Error('the client went away before the response was complete')
+  const error = new Error('the client disconnected before the response was complete')
   return Object.assign(error, { name: 'AbortError', code: 'ERR_PLIMSOLL_CLIENT_GONE' })
 }
 

@@ -20,7 +20,7 @@ function hook(name, call, check, fallback) {
       if (isThenable(result)) {
         // Its rejection would end the process: nothing else handles it.
         result.then(undefined, () => {})
-        throw new TypeError(`it returned a promise: the result is needed at once`)
+        throw new TypeError('it returned a promise, but the result is needed synchronously')
       }
       return check(result)
     } catch (error) {

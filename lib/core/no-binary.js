@@ -17,16 +17,16 @@ function reasonOf(error) {
   // binding.js tries several files: that one is not there says less than what any other attempt failed with.
   const said = messages.find(message => !message.startsWith('Cannot find ')) ?? messages.at(-1)
   return (
-    `no binary for ${platformName()} (Node ${process.version}) could be loaded: ` +
-    `run \`npx plimsoll build\` (needs Rust), or install without leaving out optional packages. ${said}`
+    `no binary for ${platformName()} (Node ${process.version}) could be loaded. ` +
+    `Run \`npx plimsoll build\` (needs Rust), or install the optional packages too. ${said}`
   )
 }
 
 function forbidden() {
   const flags = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)]
   if (process.permission === undefined || flags.includes('--no-addons'))
-    return 'Node runs with --no-addons, so the binary cannot be loaded: start Node without --no-addons'
-  return 'Node runs with --permission but without --allow-addons, so the binary cannot be loaded: add --allow-addons'
+    return 'Node runs with --no-addons, so the binary cannot be loaded. Start Node without --no-addons'
+  return 'Node runs with --permission but without --allow-addons, so the binary cannot be loaded. Add --allow-addons'
 }
 
 /** The first line of each error in a chain of causes. */

@@ -85,7 +85,7 @@ async function open(path, given) {
   if (typeof path !== 'string' || path === '' || path.includes('\0')) {
     options.fail('heap.open(path)', path, 'the path of a heap snapshot')
   }
-  if (native === null) throw new Error(`plimsoll: heap.open() needs the native code: ${reason}`)
+  if (native === null) throw new Error(`plimsoll: heap.open() needs the addon: ${reason}`)
   try {
     return new Heap(await native.heapOpen(path, roots === 'gc'))
   } catch (error) {

@@ -54,7 +54,7 @@ function isRunning() {
 }
 
 async function take(settings) {
-  if (running !== null) throw failure('another snapshot is being taken; one at a time')
+  if (running !== null) throw failure('another snapshot is in progress. Only one can be taken at a time')
   let over
   running = new Promise(resolve => {
     over = resolve
@@ -64,7 +64,7 @@ async function take(settings) {
     const made = await (settings.mode === 'fork' ? byChild(settings) : here(settings))
     const result = { path: settings.path, ...made, tookMs: performance.now() - began, mode: settings.mode }
     note(
-      `${result.bytes} bytes at ${result.path}, ${result.mode}; stood ${result.pauseMs.toFixed(0)} ms, took ${Math.round(result.tookMs)} ms`
+      `${result.bytes} bytes at ${result.path}, ${result.mode}; blocked for ${result.pauseMs.toFixed(0)} ms, took ${Math.round(result.tookMs)} ms`
     )
     return result
   } catch (error) {
@@ -97,10 +97,10 @@ function targetOf(wanted, compressed) {
 }
 
 async function byChild({ path: target, compressed, held }) {
-  if (native === null) throw failure(`a snapshot by a child needs the addon: ${reason}`, STOP)
+  if (native === null) throw failure(`mode: 'fork' needs the addon: ${reason}`, STOP)
   const unsupported = native.snapshotUnsupported()
   if (unsupported) throw failure(unsupported, STOP)
-  if (!isMainThread) throw failure('a snapshot by a child can be taken of the main thread only', STOP)
+  if (!isMainThread) throw failure("mode: 'fork' works on the main thread only", STOP)
   runtime.start()
   const failures = []
   while (failures.length < ATTEMPTS) {
@@ -114,7 +114,7 @@ async function byChild({ path: target, compressed, held }) {
   )
 }
 
-const STOP = "Where the server may stand still, mode: 'stop' has V8 write one here"
+const STOP = "Use mode: 'stop' if the server may be blocked while V8 writes the snapshot"
 
 async function tryOnce(target, compressed, held) {
   try {
@@ -122,7 +122,7 @@ async function tryOnce(target, compressed, held) {
     await prepared(target, compressed, used + external, held)
     if (!(await quietMoment(held, PATIENCE_MS))) {
       native.snapshotAbandon()
-      return { failure: 'V8 was marking all the time', mayPass: true }
+      return { failure: 'concurrent marking did not pause', mayPass: true }
     }
     const { pauseMs, path: guest } = native.snapshotFork()
     if (guest) writeAndLeave(guest)
@@ -188,7 +188,7 @@ async function here({ path: target, compressed }) {
       fs.renameSync(partial, target)
       return { bytes, pauseMs, attempts: 1 }
     }
-    if (native === null) throw failure(`to compress needs the addon: ${reason}`)
+    if (native === null) throw failure(`compress needs the addon: ${reason}`)
     return { bytes: await native.snapshotPack(partial, target), pauseMs, attempts: 1 }
   } catch (error) {
     throw error.code === CODE ? error : failure(error.message)

@@ -103,7 +103,7 @@ function exemptOf(where, given) {
   if (typeof given === 'function') return hook(where, given, Boolean, false)
   const paths = typeof given === 'string' ? [given] : given
   if (!Array.isArray(paths) || !paths.every(path => typeof path === 'string' && path.startsWith('/')))
-    options.fail(where, given, "a path like '/healthz', an array of such, or a function of the request")
+    options.fail(where, given, "a path like '/healthz', an array of these, or a function of the request")
   const exempt = new Set(paths)
   return req => {
     const url = req.originalUrl ?? req.url

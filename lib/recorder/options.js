@@ -25,7 +25,7 @@ function leaksOf(where, given) {
   }
   for (const step of ['sites', 'snapshots']) {
     if (settings[step] && !trend) {
-      options.fail(`${where}.${step}`, given[step], 'false where trend is: it is the trend that calls for them')
+      options.fail(`${where}.${step}`, given[step], 'false if trend is false: the trend starts them')
     }
   }
   return settings

@@ -24,7 +24,7 @@ const { Disposals } = require('./disposer-stack.js')
 /** In the order in which they are looked for: to give back goes before to end. */
 const WAYS = ['release', Symbol.asyncDispose, Symbol.dispose, 'close', 'end', 'destroy', 'disconnect']
 const TAKES =
-  'something with release(), close(), end(), destroy(), disconnect(), [Symbol.dispose]() or [Symbol.asyncDispose]()'
+  'an object with release(), close(), end(), destroy(), disconnect(), [Symbol.dispose]() or [Symbol.asyncDispose]()'
 const WAIT_MS = 1000
 /** What a pipeline says when one of its streams closes before it is done. */
 const CLOSED = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
@@ -62,7 +62,7 @@ function scope(given) {
 scope.of = function of(req) {
   const found = find(req)
   if (found !== undefined) return found
-  throw new Error('plimsoll: this request has no scope: it has not passed app.use(plimsoll.scope())')
+  throw new Error('plimsoll: this request has no scope. Add app.use(plimsoll.scope()) before this handler')
 }
 
 function find(req) {

@@ -93,7 +93,7 @@ class Server {
   /** Resolves to what `meet` of soak/child/probes.js tells. */
   started() {
     const late = () =>
-      this.settle('started', this.failure('does not come round to say whether it listens: its event loop stands'))
+      this.settle('started', this.failure('did not report whether it listens: its event loop is blocked'))
     const timer = setTimeout(late, this.startMs + START_PATIENCE_MS)
     return this.wait('started').finally(() => clearTimeout(timer))
   }
@@ -111,7 +111,7 @@ class Server {
     const late = () =>
       this.settle(
         id,
-        this.failure(`does not come round to answer within ${patienceMs / 1000} s: its event loop stands`)
+        this.failure(`did not respond within ${patienceMs / 1000} s: its event loop is blocked`)
       )
     const timer = setTimeout(late, patienceMs)
     answer.catch(() => {}).then(() => clearTimeout(timer))
@@ -156,7 +156,7 @@ class Server {
   failure(what) {
     const lines = this.output.trimEnd().split('\n').slice(-LINES)
     const said =
-      lines.join('\n').trim() === '' ? '' : `. Its last words:\n${lines.map(line => `  | ${line}`).join('\n')}`
+      lines.join('\n').trim() === '' ? '' : `. Its last output:\n${lines.map(line => `  | ${line}`).join('\n')}`
     return new SoakError(`the app ${what}${said}`)
   }
 

@@ -86,7 +86,7 @@ async function look(rounds, route, series, found) {
   const profiles = []
   await rounds.figures()
   for (let block = 1; block <= BLOCKS; block++) {
-    report({ phase: 'looking for the site', route: route.route, round: block, rounds: BLOCKS })
+    report({ phase: 'searching for allocation sites', route: route.route, round: block, rounds: BLOCKS })
     await rounds.block(route, found.alone, requests)
     if (!sampling) continue
     const profile = await attempt('no sites', () => server.ask('profileTake'))

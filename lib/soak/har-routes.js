@@ -29,7 +29,7 @@ async function routesOfHar(file) {
   if (groups.size === 0) throw new SoakError(`${file} has no request over HTTP`)
   if (groups.size > MOST_ROUTES)
     throw new SoakError(
-      `${file} has ${groups.size} routes; at most ${MOST_ROUTES} are driven: leave out what is not the app's`
+      `${file} has ${groups.size} routes; at most ${MOST_ROUTES} are driven. Remove the requests that are not for the app`
     )
   return [...groups].map(([route, requests]) => {
     const of = number => requests[number % requests.length]
@@ -48,14 +48,14 @@ async function parsed(file) {
     // Some proxies begin the file with a byte order mark, which JSON does not have.
     return JSON.parse(text.startsWith('\ufeff') ? text.slice(1) : text)
   } catch (error) {
-    throw new SoakError(`${file} is no HAR file: ${message(error)}`)
+    throw new SoakError(`${file} is not a HAR file: ${message(error)}`)
   }
 }
 
 function entriesOf(file, content) {
   const entries = isPlain(content) && isPlain(content.log) ? content.log.entries : undefined
   if (Array.isArray(entries)) return entries
-  throw new SoakError(`${file} is no HAR file: it takes { "log": { "entries": [ … ] } }; got ${shown(content)}`)
+  throw new SoakError(`${file} is not a HAR file: it must have { "log": { "entries": [ … ] } }; got ${shown(content)}`)
 }
 
 /** `{ route, path, headers, body }`; null for a request that is not over HTTP, such as that of a WebSocket or a `data:` URL. */

@@ -16,10 +16,10 @@ const { appOf, settingsOf } = require('./options.js')
 const { Rounds } = require('./rounds.js')
 const { routesFor } = require('./routes.js')
 
-const NO_MALLOC = "native memory is not known here: the C library's malloc does not tell"
+const NO_MALLOC = "native memory is not measured: the C library's malloc does not report it"
 
 const UNDECIDED =
-  'not decided: the growth is too near to what is allowed, still bends, or is not alike from block to block; more rounds or larger blocks may tell'
+  'not decided: the growth is too close to the bound, still bends, or differs from block to block. More rounds or larger blocks may decide'
 
 /** The verdict with its figures, which says itself as text. */
 class SoakResult {
@@ -40,7 +40,7 @@ async function soak(app, given) {
 
 /** `report` hears of each step: `{ phase, route, round, rounds }`. */
 async function run(app, settings, report) {
-  if (native === null) throw new SoakError(`needs the native code: ${reason}`)
+  if (native === null) throw new SoakError(`needs the addon: ${reason}`)
   const file = resolved(app)
   const began = performance.now()
   const server = new Server(file, settings)
@@ -90,7 +90,7 @@ function seen(file) {
 }
 
 function lostBy({ lost }) {
-  return [...lost].map(([route, count]) => `${route}: ${count} of the answers that were held open have ended`)
+  return [...lost].map(([route, count]) => `${route}: ${count} of the responses to hold open have ended`)
 }
 
 async function resultOf(rounds, route, series, routes) {
@@ -113,7 +113,7 @@ async function resultOf(rounds, route, series, routes) {
   Object.assign(result, { sites, classes, files, notes })
   if (routes > 1 && whole && !alone.growsAs(series)) {
     result.verdict = 'passed'
-    result.notes.push('it grew in turn with the other routes, and not alone: what they share changes hands')
+    result.notes.push('it grew while the other routes ran too, but not alone: memory that they share moves between them')
   }
   return result
 }

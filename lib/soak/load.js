@@ -156,7 +156,7 @@ class Load {
     try {
       for await (const chunk of res.setEncoding('utf8')) if (text.length < SHOWN) text += chunk
     } catch (error) {
-      throw error instanceof SoakError ? error : new SoakError(`${what}: its answer broke off: ${error.message}`)
+      throw error instanceof SoakError ? error : new SoakError(`${what}: its response ended early: ${error.message}`)
     }
     return { status: res.statusCode, text }
   }
@@ -168,7 +168,7 @@ class Load {
       // That the server breaks it off is as good.
       res.on('error', error => {
         if (!(error instanceof SoakError)) return resolve()
-        reject(new SoakError(`${what} sent nothing of its answer's body within ${this.timeoutMs} ms`))
+        reject(new SoakError(`${what} sent nothing of its response body within ${this.timeoutMs} ms`))
       })
       res.once('data', resolve).once('close', resolve)
     })
@@ -180,7 +180,7 @@ class Load {
     if (expected === null ? status >= 200 && status < 400 : expected.includes(status)) return
     const said = text.trim() === '' ? '' : `: ${text.trim().slice(0, SHOWN)}`
     throw new SoakError(
-      `${what} was answered ${status}${said}\nA route that fails is no load for a leak test. Give ${route} a path that exists, or say that ${status} is right (status: [${status}])`
+      `${what} was answered ${status}${said}\nGive ${route} a path that exists, or accept ${status} (status: [${status}]). A leak test needs routes that succeed`
     )
   }
 

@@ -43,7 +43,7 @@ function appOf(app, cwd) {
   const own = 'the path or file: URL of a module that exports an app, or of a script that starts one'
   if (typeof app === 'function' || (typeof app === 'object' && app !== null && !options.isUrl(app))) {
     const why =
-      'The app runs in a process of its own, so that its memory is its own and not the test runner’s: give the path of the module that exports it'
+      'The app runs in its own process, so that its memory is not mixed with the test runner’s. Give the path of the module that exports it'
     throw new TypeError(`plimsoll: ${WHERE}: app is ${own}; got ${kindOf(app)}. ${why}`)
   }
   let file = app
@@ -104,7 +104,7 @@ function settingsOf(given) {
 
 function maxOf(where, value) {
   const bytes = options.size(where, value)
-  return bytes > 0 ? bytes : options.fail(where, value, 'more than 0 bytes a request')
+  return bytes > 0 ? bytes : options.fail(where, value, 'more than 0 bytes per request')
 }
 
 function fileOf(where, value) {
@@ -141,7 +141,7 @@ function routesOf(given, where = `${WHERE}: routes`) {
     options.fail(where, given, "an array of routes, 'GET /users/:id' or { route, path, body, headers, abort, status }")
   const routes = given.map((each, i) => routeOf(`${where}[${i}]`, each))
   const driven = routes.filter(route => route.hold + route.idle === 0)
-  if (driven.length === 0) options.fail(where, given, 'at least one route that is driven: without hold and idle')
+  if (driven.length === 0) options.fail(where, given, 'at least one route without hold and idle')
   const twice = driven.find((route, i) => driven.findIndex(other => other.route === route.route) !== i)
   if (twice) options.fail(where, twice.route, 'each route once')
   return routes
@@ -181,11 +181,11 @@ function pathOf(where, own, pattern, route) {
     options.fail(
       where,
       own,
-      "a path, as '/users/7' or '/users/{1..100}', or a function from the number of a request to one"
+      "a path, as '/users/7' or '/users/{1..100}', or a function that returns one for the number of a request"
     )
   const [before, query] = text.split(/(?=\?)/, 2)
   if (/[*()[\]]/.test(before))
-    options.fail(where, text, `a path to send: ${route} is a pattern that cannot be filled; give it a path of its own`)
+    options.fail(where, text, `a path to send: the pattern ${route} cannot be filled. Set the option path`)
   return number =>
     before.replace(/\/:\w+|-:\w+|\.:\w+/g, found => `${found[0]}${number}`).replace(RANGE, range(number)) +
     (query ?? '').replace(RANGE, range(number))
@@ -210,7 +210,7 @@ function bodyOf(where, body) {
     : options.fail(
         where,
         body,
-        'a string, a Buffer, what JSON can be made of, or a function from the number of a request to one'
+        'a string, a Buffer, a JSON value, or a function that returns one for the number of a request'
       )
 }
 
@@ -219,7 +219,7 @@ function headersOf(where, headers = {}) {
   const fine = options.isObject(headers) && Object.values(headers).every(value => typeof value === 'string')
   return fine
     ? headers
-    : options.fail(where, headers, 'an object of strings, or a function from the number of a request to one')
+    : options.fail(where, headers, 'an object of strings, or a function that returns one for the number of a request')
 }
 
 function statusesOf(where, status) {

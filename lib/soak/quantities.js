@@ -44,7 +44,7 @@ const QUANTITIES = {
   sockets: count('connections'),
   timers: count('timers'),
   listeners: count('listeners'),
-  retained: count('requests that live on')
+  retained: count('retained requests')
 }
 
 /** The bound of a quantity: `max` bytes, where the user has said so, but of malloc never less than its noise. */

@@ -44,7 +44,7 @@ async function fromRecord(target) {
   if (counts.size === 0) {
     const seen = others.size === 0 ? 'it has none' : `it has ${[...others].slice(0, 5).join(', ')}`
     throw new SoakError(
-      `the record ${target} has no GET route that answered and can be sent as it is: ${seen}. Bodies are not recorded`
+      `the record ${target} has no GET route that succeeded and can be sent as recorded: ${seen}. Bodies are not recorded`
     )
   }
   const sorted = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_ROUTES)

@@ -45,7 +45,7 @@ fn json(value: &impl Serialize) -> std::result::Result<String, String> {
 impl HeapFile {
     fn heap(&self) -> Result<Arc<Heap>> {
         let heap = self.heap.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        heap.ok_or_else(|| Error::from_reason("it is closed"))
+        heap.ok_or_else(|| Error::from_reason("the heap is closed"))
     }
 
     fn ask<'env>(

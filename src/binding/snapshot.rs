@@ -60,7 +60,7 @@ mod work {
         if let Some(available) = Room::now().map(|room| room.left).filter(|available| *available < needed) {
             let mib = |bytes: u64| bytes >> 20;
             return Err(format!(
-                "not enough memory: a snapshot of a heap of {} MiB may take {} MiB beside it, and {} MiB can be had",
+                "not enough memory: a snapshot of a heap of {} MiB may need another {} MiB, and {} MiB are available",
                 mib(heap),
                 mib(needed),
                 mib(available)
@@ -75,7 +75,7 @@ mod work {
     pub fn fork() -> Result<Forked, String> {
         let mut job = job();
         let job = job.as_mut().ok_or("no snapshot was prepared")?;
-        match snapshot::fork(&job.ahead).map_err(|error| format!("no child can be made: {error}"))? {
+        match snapshot::fork(&job.ahead).map_err(|error| format!("fork failed: {error}"))? {
             Side::Server(child) => {
                 let pause_ms = child.pause.as_secs_f64() * 1e3;
                 job.child = Some(child);
@@ -107,7 +107,7 @@ mod work {
     pub fn watch_child() -> SnapshotEnd {
         let taken = job().take();
         let Some(Job { mut sink, child: Some(child), .. }) = taken else {
-            return failed("no child was made", false);
+            return failed("no child process was started", false);
         };
         match watch(child, &mut sink) {
             Ok(()) => match sink.finish() {
@@ -150,7 +150,7 @@ mod work {
 mod work {
     use super::{Forked, SnapshotEnd};
 
-    const WHY: &str = "a snapshot by a child needs Linux with glibc, on x86_64 or arm64";
+    const WHY: &str = "mode: 'fork' needs Linux with glibc, on x86_64 or arm64";
     pub const UNSUPPORTED: Option<&str> = Some(WHY);
 
     pub fn prepare(_target: &str, _compressed: bool, _heap: u64) -> Result<(), String> {
@@ -168,7 +168,7 @@ mod work {
     }
 
     pub fn pack(_from: &str, _target: &str) -> Result<f64, String> {
-        Err("to compress needs Linux with glibc".into())
+        Err("compress needs Linux with glibc".into())
     }
 
     pub fn abandon() {}

@@ -17,10 +17,10 @@ pub enum Error {
     #[error("the snapshot has no object with the id @{0}")]
     NoSuchObject(u32),
     /// A diff of snapshots that have nothing to do with each other.
-    #[error("the snapshots have no object in common: they are not of one process")]
+    #[error("the snapshots have no object in common: they are of different processes")]
     Unrelated,
     /// Of two children of a process, the earlier snapshot is read a second time.
-    #[error("these were numbered by two processes, so the earlier one must be read twice, which a stream cannot be")]
+    #[error("the snapshots have the ids of two processes, so the earlier one must be read twice. Give it as a file, not on standard input")]
     NotTwice,
     /// A thread panicked or could not be started.
     #[error("internal error: {0}")]

@@ -110,7 +110,7 @@ fn what_cannot_be_is_told_with_its_place() {
         ("\"node_count\":17", "\"node_count\":-1", "header"),
         ("\"edge_count\":", "\"edges\":", "edge_count"),
         ("\"id\",", "\"ident\",", "node_fields has no \"id\""),
-        ("\"nodes\":[9,", "\"nodes\":[99,", "type that the header does not have"),
+        ("\"nodes\":[9,", "\"nodes\":[99,", "type that the header does not define"),
         ("\"nodes\":[9,", "\"nodes\":[9999999999999999999999,", "19 digits"),
         ("\"nodes\":[9,1,", "\"nodes\":[9,1000,", "1000, of"),
         ("\"edges\":[1,1,6", "\"edges\":[1,1,7", "leads to no node"),

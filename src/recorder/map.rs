@@ -29,7 +29,7 @@ impl Map {
     /// The pages of `file`, which must have been preallocated: a hole would be a SIGBUS on a full disk.
     pub fn of_file(file: &File) -> io::Result<Self> {
         if file.metadata()?.len() < FILE_BYTES as u64 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the recorder's file is not preallocated"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the record's file is not preallocated"));
         }
         Ok(Self { raw: MmapOptions::new().len(FILE_BYTES).map_raw(file)?, dirty: None })
     }

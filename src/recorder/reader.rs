@@ -31,13 +31,13 @@ const RETRIES: usize = 64;
 
 #[derive(Debug, Error)]
 pub enum ReadError {
-    #[error("not a plimsoll recorder: it does not begin with the recorder's signature")]
+    #[error("not a record of Plimsoll: its signature is missing")]
     Foreign,
     #[error(
-        "a recorder of layout {found} ({words} words), written by another version of plimsoll; this one reads layout {VERSION} ({WORDS} words)"
+        "a record of layout {found} ({words} words), written by another version of Plimsoll; this version reads layout {VERSION} ({WORDS} words)"
     )]
     Version { found: u64, words: u64 },
-    #[error("truncated: {found} bytes, a recorder has {}", WORDS * 8)]
+    #[error("truncated: {found} bytes, a record has {}", WORDS * 8)]
     Truncated { found: u64 },
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -26,23 +26,23 @@ const READ_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Error)]
 pub enum Failure {
-    #[error("the child got stuck")]
+    #[error("the child process made no progress")]
     Stuck,
-    #[error("the child was ended by signal {0}")]
+    #[error("signal {0} ended the child process")]
     Signal(i32),
-    #[error("the child could not be made harmless and has left")]
+    #[error("the child process could not be isolated, and exited")]
     NotPrepared,
     #[error("V8 could not write the snapshot")]
     NoSnapshot,
-    #[error("the child ended with code {0}")]
+    #[error("the child process exited with code {0}")]
     Code(i32),
-    #[error("what it wrote is not whole")]
+    #[error("the snapshot file is not complete")]
     Torn,
     #[error(
-        "memory ran short: {left} of {whole} MiB were left, and it was ended before the kernel takes the server with it"
+        "memory ran short: {left} of {whole} MiB were available. The child process was killed to protect the server from the OOM killer"
     )]
     Memory { left: u64, whole: u64 },
-    #[error("it took longer than {} minutes", GIVE_UP_AFTER.as_secs() / 60)]
+    #[error("the child process took longer than {} minutes", GIVE_UP_AFTER.as_secs() / 60)]
     TooLong,
     #[error("{0}")]
     Output(#[from] io::Error),
@@ -137,7 +137,7 @@ struct Reaper {
 
 impl Reaper {
     fn wait(&mut self) -> io::Result<Ended> {
-        let Some(pid) = self.pid.take() else { return Err(io::Error::other("nobody to wait for")) };
+        let Some(pid) = self.pid.take() else { return Err(io::Error::other("there is no child process")) };
         let mut status = 0;
         // SAFETY: `status` is an int; the pid is our child's, whom nobody else waits for (libuv waits for its own by their pids).
         while unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0 {

@@ -15,16 +15,16 @@ const describe = require('../../core/describe.js')
 const GRACE_MS = 400
 
 const WANTED =
-  'an Express app, a function (req, res), an http.Server, or a function or promise that makes one, as module.exports, as the default export or as ' +
-  '`app`; or it listens by itself'
+  'an Express app, a function (req, res), an http.Server, or a function or promise that returns one, as module.exports, as the default export or ' +
+  'as `app`; or an app that listens by itself'
 
 /** `ready`: from then on the main module may be imported. Resolves to `{ server, app }` once the server listens; `app`: what it was made of, where that is known. */
 async function find(startMs, ready) {
   let exports
   const late = new Promise((_, reject) => {
-    const fail = how => reject(expected(`${how}, and it exports ${shown(exports)}. Taken is ${WANTED}`))
-    setTimeout(() => fail(`no server of it listened within ${startMs} ms`), startMs).unref()
-    process.once('beforeExit', () => fail('no server of it listens'))
+    const fail = how => reject(expected(`${how}, and it exports ${shown(exports)}. Expected: ${WANTED}`))
+    setTimeout(() => fail(`it opened no port within ${startMs} ms`), startMs).unref()
+    process.once('beforeExit', () => fail('it ended without listening'))
   })
   const listening = heard().then(server => ({ server, app: null }))
   await ready
@@ -88,7 +88,7 @@ async function serve(value, listening) {
   if (app === undefined) return listening
   app = pick(app)
   if (app === null || typeof app.then === 'function' || (typeof app === 'function' && app.length < 2))
-    throw expected(`what it exports made ${shown(app)}. Taken is ${WANTED}`)
+    throw expected(`its export returned ${shown(app)}. Expected: ${WANTED}`)
   const server = app instanceof net.Server ? app : http.createServer(app)
   if (server.listening) return { server, app: null }
   await new Promise((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve))

@@ -58,8 +58,8 @@ function begin({ token, folder, startMs, hooks }) {
       const isExpected = describe.property(error, 'expected') === true
       send({
         refused: isExpected
-          ? `listens to nobody: ${describe.message(error)}`
-          : `cannot be made: ${describe.stack(error)}`
+          ? `does not listen: ${describe.message(error)}`
+          : `cannot be started: ${describe.stack(error)}`
       })
     })
 }

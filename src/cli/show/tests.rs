@@ -451,7 +451,7 @@ proptest! {
     #[test]
     fn a_foreign_file_is_an_error_that_says_so(bytes in prop::collection::vec(any::<u8>(), 0..9000)) {
         let error = reader::read(&bytes[..]).unwrap_err().to_string();
-        prop_assert!(error.contains("not a plimsoll recorder") || error.contains("truncated"), "{}", error);
+        prop_assert!(error.contains("not a record of Plimsoll") || error.contains("truncated"), "{}", error);
     }
 }
 

@@ -66,7 +66,7 @@ fn numbers_say_no_more_than_they_know() {
 #[test]
 fn an_error_fits_and_shows_what_the_app_has_printed_with_its_escapes() {
     let look = Look { width: 40, color: false, unicode: true };
-    let said = "the app ended before it listened. Its last words:\n  | \u{1b}[31mError: cannot listen on that port of yours\u{1b}[0m\r";
+    let said = "the app ended before it listened. Its last output:\n  | \u{1b}[31mError: cannot listen on that port of yours\u{1b}[0m\r";
     let text = error(said, look);
     assert!(text.starts_with("plimsoll: soak: the app ended before it\n"), "{text}");
     assert!(text.contains("\n  | \\x1b[31mError: cannot listen on that\n    port of yours\\x1b[0m\\r\n"), "{text}");

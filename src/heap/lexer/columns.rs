@@ -32,7 +32,7 @@ pub fn row<const F: usize>(numbers: &mut Numbers<'_>, fields: usize) -> [u64; MO
 /// How many rows there are, if that is possible: a number takes a digit and a comma.
 fn count(cursor: &Cursor<'_>, rows: u64, fields: usize, most: u64, what: &str) -> Result<usize> {
     if cursor.left().is_some_and(|left| rows > (left + 2) / (2 * fields as u64)) {
-        return Err(cursor.unexpected(format!("the header says {rows} {what}, for which the file is too short")));
+        return Err(cursor.unexpected(format!("the header declares {rows} {what}, but the file is too short for them")));
     }
     if rows > most {
         return Err(Error::TooLarge("more than 2,147,483,647 nodes or 4,294,967,294 edges"));
@@ -50,7 +50,7 @@ fn stretches(cursor: &Cursor<'_>, count: usize) -> impl Iterator<Item = (usize, 
 /// Takes the bracket behind `count` rows.
 fn finish(cursor: &mut Cursor<'_>, count: usize) -> Result<()> {
     if cursor.peek()? != b']' {
-        return Err(cursor.unexpected(format!("the list should end here, after {count} rows, as the header says")));
+        return Err(cursor.unexpected(format!("the list should end here, after the {count} rows that the header declares")));
     }
     cursor.expect(b']')
 }
@@ -142,10 +142,10 @@ impl NodePart<'_> {
             let values = row::<F>(numbers, fields.count);
             let wrong = |what| Unexpected { what, at: numbers.behind(end) };
             if values[fields.kind] >= self.kinds {
-                return Err(wrong("a node of a type that the header does not have"));
+                return Err(wrong("a node of a type that the header does not define"));
             }
             self.kind[at] = values[fields.kind] as u8;
-            self.name[at] = narrow(values[fields.name]).ok_or_else(|| wrong("a node's name is no string's number"))?;
+            self.name[at] = narrow(values[fields.name]).ok_or_else(|| wrong("a node's name is not an index of a string"))?;
             self.id[at] = narrow(values[fields.id]).ok_or_else(|| wrong("a node's id has more than 32 bits"))?;
             let edges = narrow(values[fields.edge_count]);
             self.edge_count[at] = edges.ok_or_else(|| wrong("a node's edge count has more than 32 bits"))?;
@@ -221,7 +221,7 @@ fn sum_up(first_edge: &mut [u32], edges: u64, offset: u64) -> Result<()> {
     if sum == edges && edges < u64::from(u32::MAX) {
         return Ok(());
     }
-    let what = format!("the nodes' edge counts do not add up to the {edges} edges that the header says");
+    let what = format!("the nodes' edge counts do not add up to the {edges} edges that the header declares");
     Err(Error::malformed(what, offset))
 }
 
@@ -287,7 +287,7 @@ impl EdgePart<'_> {
             let wrong = |what| Unexpected { what, at: numbers.behind(end) };
             let (kind, name, to) = (values[fields.kind], values[fields.name], values[fields.to]);
             if kind >= self.kinds {
-                return Err(wrong("an edge of a type that the header does not have"));
+                return Err(wrong("an edge of a type that the header does not define"));
             }
             self.kind[at] = kind as u8;
             self.name[at] = narrow(name).ok_or_else(|| wrong("an edge's name has more than 32 bits"))?;

@@ -64,7 +64,7 @@ impl Parts {
             _ => false,
         };
         if twice {
-            return Err(cursor.unexpected(format!("{key:?} for the second time")));
+            return Err(cursor.unexpected(format!("{key:?} occurs twice")));
         }
         match key {
             "snapshot" => self.meta = Some(header(cursor)?),

@@ -47,7 +47,7 @@ pub fn read<P: Part>(cursor: &mut Cursor<'_>, part: P, fields: usize) -> Result<
     let mut found = P::Found::default();
     let mut first: Option<Error> = None;
     for end in ends {
-        match end.unwrap_or(Err(Error::Internal("a thread that reads has panicked"))) {
+        match end.unwrap_or(Err(Error::Internal("a reading thread panicked"))) {
             Ok(more) => P::merge(&mut found, more),
             // A row that is wrong comes before the end that was missed because of it.
             Err(error) if first.as_ref().is_none_or(|first| error.offset() < first.offset()) => first = Some(error),
@@ -92,7 +92,7 @@ impl<P: Part> Rows<'_, '_, P> {
                 return Ok(None);
             }
             if self.ended {
-                let missing = format!("the list ends {} rows before what the header says", self.part.rows());
+                let missing = format!("the list ends {} rows before the count that the header declares", self.part.rows());
                 return Err(Error::malformed(missing, self.cursor.offset() - self.carried.len() as u64));
             }
             chunk.truncate(0);
@@ -116,7 +116,7 @@ impl<P: Part> Rows<'_, '_, P> {
                 return Err(self.cursor.unexpected("the file ends too early (is it cut off?)"));
             }
             if !self.ended && bytes.len() > 2 * CHUNK_BYTES {
-                return Err(Error::malformed("no row of numbers", offset));
+                return Err(Error::malformed("not a row of numbers", offset));
             }
         }
     }

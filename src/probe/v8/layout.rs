@@ -97,7 +97,7 @@ pub fn verify(rounds: &[Round], gc_types: &[u32]) -> Result<(), ProbeError> {
         let wrong = rounds.iter().rev().find_map(|round| Some((round, round.wrong()?)));
         return Err(ProbeError::Layout(match wrong {
             Some((round, figure)) => format!(
-                "{} reads {} where v8.getHeapStatistics() has {}",
+                "{} was read as {}, but v8.getHeapStatistics() reports {}",
                 NAMES[figure],
                 round.read.figures()[figure],
                 round.after.figures()[figure]
@@ -113,7 +113,7 @@ pub fn verify(rounds: &[Round], gc_types: &[u32]) -> Result<(), ProbeError> {
     for figure in MOVING {
         let first = agreeing[0].read.figures()[figure];
         if agreeing.iter().all(|round| round.read.figures()[figure] == first) {
-            return Err(ProbeError::Layout(format!("{} stayed the same over allocations", NAMES[figure])));
+            return Err(ProbeError::Layout(format!("{} did not change during allocations", NAMES[figure])));
         }
     }
     if gc_types != GC_TYPES {
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn disbelieves_what_stays_the_same_or_equals_another_figure() {
         let still: Vec<_> = std::iter::repeat_n(rounds(&foreign(&[]), TRUTH, 20).remove(0), 8).collect();
-        assert!(verify(&still, &GC_TYPES).unwrap_err().to_string().contains("stayed the same"));
+        assert!(verify(&still, &GC_TYPES).unwrap_err().to_string().contains("did not change"));
         let mut equal = TRUTH;
         equal[8] = equal[6];
         let error = verify(&rounds(&foreign(&[]), equal, 20), &GC_TYPES).unwrap_err().to_string();

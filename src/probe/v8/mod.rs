@@ -40,15 +40,15 @@ pub struct Collection {
 pub enum ProbeError {
     #[error("switched off by PLIMSOLL_PROBE=off")]
     Off,
-    #[error("V8 {0} has not been tested: set PLIMSOLL_PROBE=on to try, or update plimsoll")]
+    #[error("V8 {0} has not been tested: set PLIMSOLL_PROBE=on to try it, or update plimsoll")]
     Untested(String),
-    #[error("this platform has no V8 symbols that plimsoll knows")]
+    #[error("the V8 symbols of this platform are not known")]
     Platform,
     #[error("the node executable does not export {0}")]
     Symbol(&'static str),
     #[error("there is no V8 isolate on this thread")]
     Isolate,
-    #[error("V8's figures are not where they should be: {0}")]
+    #[error("V8's figures could not be verified: {0}")]
     Layout(String),
 }
 

@@ -44,7 +44,7 @@ mod tests {
         }
         assert_eq!(
             permit("15.1.27", None).unwrap_err().to_string(),
-            "V8 15.1 has not been tested: set PLIMSOLL_PROBE=on to try, or update plimsoll"
+            "V8 15.1 has not been tested: set PLIMSOLL_PROBE=on to try it, or update plimsoll"
         );
     }
 }

@@ -53,9 +53,9 @@ pub struct Found {
 pub enum FindError {
     #[error("{}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("no recorder in {}", Places(places))]
+    #[error("no record in {}", Places(places))]
     Nothing { places: Vec<PathBuf> },
-    #[error("no recorder named \"{name}\" in {}{}", Places(places), Names(names))]
+    #[error("no record named \"{name}\" in {}{}", Places(places), Names(names))]
     NoSuchName { name: String, places: Vec<PathBuf>, names: Vec<String> },
 }
 

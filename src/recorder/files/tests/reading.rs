@@ -73,8 +73,8 @@ fn what_is_no_record_is_an_error_and_hangs_nobody() {
     for (name, why) in [
         ("fifo", "a FIFO, not a regular file"),
         ("", "a folder, not a regular file"),
-        ("text", "not a plimsoll recorder"),
-        ("empty", "not a plimsoll recorder"),
+        ("text", "not a record of Plimsoll"),
+        ("empty", "not a record of Plimsoll"),
         ("short", "truncated: 1048576 bytes"),
         ("version", "layout 99"),
         ("dangling", "No such file"),
