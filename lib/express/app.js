@@ -90,7 +90,7 @@ function learn(layer, above, below) {
     describe(layer).app = app
     prepare(app)
   } catch (error) {
-    internalErrors.report('when a mounted app was learned', error)
+    internalErrors.report('when a mounted app was read', error)
   }
 }
 

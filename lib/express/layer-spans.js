@@ -84,7 +84,7 @@ function idOf(handle) {
       const name = nameOf(inner) || nameOf(handle)
       if (!isOurs(inner, name)) id = native.layer(name || '(anonymous)', definitionOf(inner))
     } catch (error) {
-      internalErrors.report('when a layer was looked at', error)
+      internalErrors.report('when a layer was read', error)
     }
     ids.set(handle, id)
   }

@@ -184,7 +184,7 @@ function routeOf(req) {
     const found = entry === UNMATCHED ? predict(req) : entry
     return found === UNMATCHED ? null : found.label
   } catch (error) {
-    internalErrors.report('when a route was looked for', error)
+    internalErrors.report('when a route was searched', error)
     return null
   }
 }

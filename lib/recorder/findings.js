@@ -46,7 +46,7 @@ function find(finding, times = 1) {
     tell(message)
     if (channels.finding.hasSubscribers) channels.finding.publish(message)
   } catch (error) {
-    internalErrors.report('when something was found', error)
+    internalErrors.report('when a finding was recorded', error)
   }
 }
 

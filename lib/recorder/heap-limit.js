@@ -48,9 +48,9 @@ function bytesOf({ percent, bytes }) {
 function reasonAgainst(reserve, flags) {
   if (reserve === false) return 'switched off by the option nearLimit'
   // Node's own callback turns a worker's limit into an error of that worker; the newest callback is the only one asked.
-  if (!isMainThread) return 'the heap of a worker thread has a limit of its own, which Node contains'
+  if (!isMainThread) return 'a worker thread has its own heap limit, which Node handles'
   if (flags.some(flag => /^--heap(snapshot|-prof)-near-heap-limit\b/.test(flag.replaceAll('_', '-')))) {
-    return 'V8 asks one callback only, and a flag of the form --heap…-near-heap-limit has claimed it'
+    return 'V8 calls only one callback near the limit, and a --heap…-near-heap-limit flag uses it'
   }
   return undefined
 }

@@ -65,7 +65,7 @@ function othersOf(heap) {
 function warning() {
   const wish = process.env.PLIMSOLL_PROBE
   if (!wish || WISHES.includes(wish)) return null
-  return `PLIMSOLL_PROBE is ${JSON.stringify(wish.slice(0, 100))}: must be 'on' or 'off', or not set. It is ignored.`
+  return `PLIMSOLL_PROBE=${JSON.stringify(wish.slice(0, 100))} is ignored. Set it to 'on' or 'off', or do not set it.`
 }
 
 module.exports = { heapFigures, examine, warning }

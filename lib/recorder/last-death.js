@@ -41,7 +41,7 @@ function named(route) {
 
 function weight({ method, route, heapBytes, requests, inFlight }) {
   const mib = (heapBytes / 2 ** 20).toFixed(heapBytes < 10 * 2 ** 20 ? 1 : 0)
-  const of = inFlight ? 'by one request that was in flight' : `a request, ${requests} of them`
+  const of = inFlight ? 'by one request in flight' : `per request, ${requests} requests`
   return `${method} ${route} (${mib} MiB allocated ${of})`
 }
 

@@ -63,7 +63,7 @@ async function trimNow() {
   native.event(
     'trim',
     null,
-    `RSS ${mib(rssBeforeBytes)} before, ${mib(rssAfterBytes)} after; took ${tookMs.toFixed(1)} ms, the event loop stalled ` +
+    `RSS ${mib(rssBeforeBytes)} before, ${mib(rssAfterBytes)} after; took ${tookMs.toFixed(1)} ms, the event loop was blocked ` +
       `for ${stalledMs.toFixed(1)} ms`
   )
   return {

@@ -64,7 +64,7 @@ function start(settings = defaults()) {
     if (settings.explicit && JSON.stringify(comparable(settings)) !== JSON.stringify(comparable(state.settings))) {
       warn(
         settings.log,
-        'plimsoll: already started in this thread with other options for the recorder; the first ones stay',
+        'plimsoll: already started in this thread with other recorder options. The first options stay in effect',
         'PLIMSOLL_OPTIONS'
       )
     }
@@ -165,7 +165,7 @@ function selfTestProbe() {
   // A single reading may be off by a page (a collection beside it); the median of five is not.
   const median = seen.sort((a, b) => a - b)[2]
   if (Math.abs(median - KNOWN_ARRAY_BYTES) <= 512) return true
-  state.reason = `an array of ${KNOWN_ARRAY_BYTES} bytes was read as ${median}`
+  state.reason = `an array of ${KNOWN_ARRAY_BYTES} bytes was measured as ${median} bytes`
   native.disableExactProbe(state.reason, heapFigures())
   return false
 }
@@ -212,7 +212,7 @@ function onTick(ticked) {
 }
 
 let looking = false
-const late = internalErrors.guarded('at a look at the event loop', lagMs => {
+const late = internalErrors.guarded('when the event loop was checked', lagMs => {
   native.late(lagMs)
   lookAgain()
 })
@@ -234,7 +234,7 @@ function announce() {
   try {
     channels.announce(native, heard)
   } catch (error) {
-    internalErrors.report('when something was announced', error)
+    internalErrors.report('when an event was published', error)
   }
 }
 

@@ -75,7 +75,7 @@ function enter(req, res) {
     if (largeResponseOver !== null) watchResponse(state, largeResponseOver)
     return state
   } catch (error) {
-    internalErrors.report('when a request entered', error)
+    internalErrors.report('when a request was tracked', error)
     return null
   }
 }

@@ -431,7 +431,7 @@ impl Ledger {
                 self.writer.event(
                     EventKind::InternalError,
                     None,
-                    "the heap probe failed inside a collection; its figures may be off",
+                    "the heap probe failed during a collection; its figures may be wrong",
                 );
             }
         }

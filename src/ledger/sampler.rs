@@ -180,7 +180,7 @@ impl Turn {
         let over = if blocked.is_zero() { self.announced.take() } else { None };
         let over = over.map(|block| Block { blocked: self.blocked, ..block });
         if let Some(block) = &over {
-            let detail = format!("event loop turns again after {:.1} s", block.blocked.as_secs_f64());
+            let detail = format!("event loop no longer blocked after {:.1} s", block.blocked.as_secs_f64());
             self.writer.event(EventKind::Blocked, None, &detail);
         }
         self.blocked = blocked;

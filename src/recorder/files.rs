@@ -148,9 +148,9 @@ impl Recorder {
         let map = Arc::new(Map::anonymous(false).expect("memory for the recorder"));
         let writer = Writer::new(Arc::clone(&map), &identity);
         let warning = (!tried.is_empty()).then(|| format!(
-            "The record is in memory only, since no file could be made ({tried}): if this process is killed, there will be \
-             no post-mortem; set PLIMSOLL_DIR or recorder.dir to an existing folder that this user can write to, with 8 MiB \
-             free."
+            "The record is in memory only, because no file could be created ({tried}). Set PLIMSOLL_DIR or recorder.dir to an \
+             existing folder that this user can write to, with 8 MiB free. Without a file there is no post-mortem if this \
+             process is killed."
         ));
         (Self { map, held: None, warning }, writer)
     }
@@ -199,7 +199,7 @@ impl Recorder {
         let held = self.held.as_ref()?;
         let error = held.take_mirror_error()?;
         Some(format!(
-            "The record cannot be written to {} ({error}): until that works again, a post-mortem would be out of date.",
+            "The record cannot be written to {} ({error}). Until that works again, a post-mortem is out of date.",
             held.path().display()
         ))
     }

@@ -152,7 +152,7 @@ impl Watch {
     /// The figures that press, in a few words.
     pub fn figures(&self, guard: usize) -> String {
         let readings = self.readings(self.now());
-        let mut parts = vec![format!("pressed to {:.0} %", self.level(guard) * 100.0)];
+        let mut parts = vec![format!("shed level {:.0} %", self.level(guard) * 100.0)];
         if readings.near_limit {
             parts.push("V8 was near its heap limit".into());
         }
@@ -162,7 +162,7 @@ impl Watch {
         if let Some(rss) = readings.rss {
             parts.push(format!("RSS {:.0} % of the cgroup's limit", rss * 100.0));
         }
-        parts.push(format!("event loop late by {:.0} ms for long", readings.delay_ms));
+        parts.push(format!("event-loop delay of {:.0} ms that lasts", readings.delay_ms));
         parts.join(", ")
     }
 }

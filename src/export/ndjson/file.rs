@@ -56,7 +56,7 @@ impl Appender {
             self.file = Some(locked.release());
             return Ok(());
         }
-        Err(io::Error::new(ErrorKind::WouldBlock, "it is being replaced all the time"))
+        Err(io::Error::new(ErrorKind::WouldBlock, "another process keeps replacing it"))
     }
 
     fn rotate(&self) -> io::Result<()> {

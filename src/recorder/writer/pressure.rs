@@ -61,7 +61,7 @@ impl Writer {
         // The stack's text takes what fits and never fails.
         let _ = write!(
             detail,
-            "the old generation is at its limit of {} MiB, {:.1} MiB more granted; {} in flight",
+            "the old generation reached its limit of {} MiB, {:.1} MiB more granted; {} in flight",
             limit >> 20,
             reserve as f64 / f64::from(1 << 20),
             self.gauge(gauge::REQUESTS_IN_FLIGHT)
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(event.kind, "near-limit");
         assert!(
             event.detail.starts_with(
-                "the old generation is at its limit of 200 MiB, 10.0 MiB more granted; 4 in flight, the heaviest POST /report/:id 7.0 MiB, GET /füllen/"
+                "the old generation reached its limit of 200 MiB, 10.0 MiB more granted; 4 in flight, the heaviest POST /report/:id 7.0 MiB, GET /füllen/"
             ),
             "{}",
             event.detail
