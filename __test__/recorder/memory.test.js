@@ -235,7 +235,7 @@ test('show tells where the RSS of a living and of a dead process is', { skip: on
   }, 'most is in the heap')
   assert.match(shown, /^Where the RSS is \([\d.]+ MiB now\)\n {2}V8 heap/)
   assert.match(shown, /^ {2}code +[\d.]+ MiB/m)
-  assert.match(shown, /only the process itself can tell: plimsoll\.memory\(\)/)
+  assert.match(shown, /Only the process itself can report malloc's free memory: plimsoll\.memory\(\)/)
   // Its RSS is that of the sampler's last turn, twice a second.
   await until(async () => (await cli.show(dir))[0].process.rssBytes > 120 * MIB, 'the sampler has seen it')
   await app.stop()

@@ -51,7 +51,7 @@ describe('soak', { concurrency: 2 }, () => {
     const link = exact.classes.find(({ name }) => name === 'Link')
     assert.ok(Math.abs(link.perThousand - 1000) < 30, `${link.perThousand}`)
     assert.match(link.path.join(' → '), /newest: Link/)
-    assert.match(text, /GET \/exact: failed\n {2}JavaScript heap: 4,1\d\d B a request/)
+    assert.match(text, /GET \/exact: failed\n {2}JavaScript heap: 4,1\d\d B per request/)
   })
 
   it('waits for what goes a little later than its request: it is no growth in turn with another route', async () => {

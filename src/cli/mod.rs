@@ -65,15 +65,15 @@ const USAGE: i32 = 2;
     version,
     no_binary_name = true,
     arg_required_else_help = true,
-    about = "The load line for Express: see what a server's memory does, and what it did when it died",
+    about = "Reports where the memory of an Express server goes, which routes leak, and why a process died",
     after_help = "Examples:
   npx plimsoll show                 the newest living record, verdict first
   npx plimsoll show shop            the newest of plimsoll({ name: 'shop' })
-  npx plimsoll show --all           every record there is, the living first
-  npx plimsoll show --json | jq .   for programs: one object a record and line
+  npx plimsoll show --all           every record, living ones first
+  npx plimsoll show --json | jq .   for programs: one object per record and line
   npx plimsoll heap summary a.heapsnapshot   what is on a heap, what retains it
   npx plimsoll heap diff a.heapsnapshot b.heapsnapshot   what grew
-  npx plimsoll soak app.js          reports what each route of the app retains
+  npx plimsoll soak app.js          what each route of the app retains
   npx plimsoll build                builds the addon from source"
 )]
 struct Command {
@@ -83,45 +83,45 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Show a record: whether the process leaks or what it died of, memory, collections, routes, requests in flight, events
+    /// Show a record: whether the process leaks or why it died, memory, collections, routes, requests in flight, events
     #[command(
-        after_help = "Without --all it shows the newest living record, or the newest if none lives, and says how many more there are. \
-Records are searched in PLIMSOLL_DIR, else in /dev/shm and the temporary folder. Times are local.
+        after_help = "Without --all, the newest living record is shown, or the newest one if none is alive, with the number of others. \
+Records are searched in PLIMSOLL_DIR, otherwise in /dev/shm and the temporary folder. Times are local.
 
 Examples:
   npx plimsoll show                         the newest living record
   npx plimsoll show shop                    the newest of one name
-  npx plimsoll show shop --all              all of that name, the dead too
+  npx plimsoll show shop --all              all of that name, dead ones too
   npx plimsoll show /var/lib/shop           the newest in a folder
   npx plimsoll show a.plimsoll --json       one record, as JSON on one line
 
-Exits with 0 if a record was shown, 1 if there is none or none can be read, 2 if called wrongly."
+Exit codes: 0 if a record was shown, 1 if there is none or none can be read, 2 for a wrong call."
     )]
     Show {
-        /// A record's file, a folder with records, or the name given to plimsoll(); every record if left out
+        /// A record's file, a folder with records, or the name given to plimsoll(). Default: every record
         #[arg(value_name = "FILE|FOLDER|NAME")]
         target: Option<String>,
         /// Every record that was found, not only the newest
         #[arg(long)]
         all: bool,
-        /// One JSON object a record, one a line; every record that was found
+        /// One JSON object per record and line, of every record that was found
         #[arg(long)]
         json: bool,
-        /// How many rows of a list to show at most
+        /// Maximum number of rows of a list
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
     },
-    /// Read heap snapshots: what is on the heap, what grew, and why it is kept
+    /// Read heap snapshots: what is on the heap, what grew, and what retains it
     #[command(
         subcommand,
-        after_help = "Exits with 0 if it could answer, 1 if a file cannot be read or has not what was asked for, 2 if called wrongly."
+        after_help = "Exit codes: 0 for an answer, 1 if a file cannot be read or lacks what was asked for, 2 for a wrong call."
     )]
     Heap(heap::Task),
-    /// Find leaks before they ship: drive an app's routes and say exactly how many bytes each keeps a request
+    /// Find leaks before they ship: drive an app's routes and report how many bytes each retains per request
     // Done by lib/soak/, since the app is JavaScript; here for the arguments and the help.
     #[command(after_help = soak::EXAMPLES)]
     Soak(Box<soak::Arguments>),
-    /// Build the addon from source with cargo, for a platform that no binary is published for
+    /// Build the addon from source with cargo, for a platform without a published binary
     // Done by bin/plimsoll.js, since it must work where this code cannot be loaded; here for the help.
     Build,
 }

@@ -16,7 +16,7 @@ fn help_names_the_commands_and_gives_examples() {
     }
     let (code, out, _) = call(&["show", "--help"]);
     assert_eq!(code, 0);
-    assert!(out.contains("FILE|FOLDER|NAME") && out.contains("Exits with 0"), "{out}");
+    assert!(out.contains("FILE|FOLDER|NAME") && out.contains("Exit codes: 0"), "{out}");
 }
 
 #[test]

@@ -20,7 +20,9 @@ pub enum Error {
     #[error("the snapshots have no object in common: they are of different processes")]
     Unrelated,
     /// Of two children of a process, the earlier snapshot is read a second time.
-    #[error("the snapshots have the ids of two processes, so the earlier one must be read twice. Give it as a file, not on standard input")]
+    #[error(
+        "the snapshots have the ids of two processes, so the earlier one must be read twice. Give it as a file, not on standard input"
+    )]
     NotTwice,
     /// A thread panicked or could not be started.
     #[error("internal error: {0}")]

@@ -218,10 +218,9 @@ fn exit(record: &Record) -> Verdict {
     let detail = if exit.detail.is_empty() { String::new() } else { format!(": {}", exit.detail) };
     Some(match exit.kind.as_str() {
         SIGNAL => stopped(record, &exit.detail),
-        "uncaught-exception" => (
-            Cause::UncaughtException,
-            format!("An exception that nothing caught ended it with exit code {}{detail}.", exit.code),
-        ),
+        "uncaught-exception" => {
+            (Cause::UncaughtException, format!("An uncaught exception ended it with exit code {}{detail}.", exit.code))
+        }
         _ => (Cause::Exit, format!("It ended by itself with exit code {}{detail}.", exit.code)),
     })
 }
@@ -233,7 +232,7 @@ fn stopped(record: &Record, signal: &str) -> (Cause, String) {
     }
     let seconds = record.blocked_ms / 1e3;
     let evidence = format!(
-        "{signal} ended it, after the event loop had been blocked for {seconds:.1} s {}: a watchdog or a liveness probe that got no answer is the likely sender.",
+        "{signal} ended it after the event loop had been blocked for {seconds:.1} s {}; the likely sender is a watchdog or a liveness probe that got no response.",
         blocker(record)
     );
     (Cause::BlockedLoop, evidence)
@@ -242,8 +241,7 @@ fn stopped(record: &Record, signal: &str) -> (Cause, String) {
 fn reboot(record: &Record, now: &Surroundings) -> Verdict {
     let then = u128::from_str_radix(&record.boot_id, 16).unwrap_or(0);
     (then != 0 && now.boot_id != 0 && then != now.boot_id).then(|| {
-        let evidence =
-            "The machine has been started anew since: the kernel's boot id is another one, and no end was recorded.";
+        let evidence = "The machine was rebooted: the kernel's boot id has changed, and no end was recorded.";
         (Cause::Reboot, evidence.into())
     })
 }
@@ -308,7 +306,7 @@ fn old_generation_filled(record: &Record) -> Option<f64> {
 fn heap_limit(record: &Record, bytes: u64, when: &str, more: &str) -> (Cause, String) {
     let (held, limit) = (mib(bytes), mib(record.heap.limit_bytes));
     let evidence =
-        format!("The V8 heap held {held} {when}, of a limit of {limit} that includes the young generation{more}.");
+        format!("The V8 heap used {held} {when}, of a limit of {limit} that includes the young generation{more}.");
     (Cause::HeapLimit, evidence)
 }
 
@@ -324,7 +322,7 @@ fn heap_was_full(record: &Record) -> Verdict {
     let near = |event: &&Event| event.kind == "near-limit" && event.at.saturating_add(NEAR_LIMIT_MS) >= died;
     if let Some(event) = record.events.iter().rev().find(near) {
         let ago = died.saturating_sub(event.at) as f64 / 1e3;
-        let more = format!("; V8 announced {ago:.1} s before the end that it was near");
+        let more = format!("; V8 reported {ago:.1} s before the end that the limit was near");
         return Some(heap_limit(record, record.heap.used_bytes, WHEN_READ, &more));
     }
     let live = record.heap.live_bytes?;
@@ -332,7 +330,7 @@ fn heap_was_full(record: &Record) -> Verdict {
         && (live as f64 >= 0.45 * limit || old_generation_filled(record).is_some_and(|filled| filled >= 0.85))
     {
         let (seconds, freed) = (over_ms as f64 / 1e3, mib(freed));
-        let more = format!("; the last {collections} mark-sweeps, within {seconds:.1} s, freed {freed} together");
+        let more = format!("; the last {collections} mark-sweeps, within {seconds:.1} s, freed {freed} in total");
         return Some(heap_limit(record, live, WHEN_SWEPT, &more));
     }
     (live as f64 >= 0.9 * limit).then(|| heap_limit(record, live, WHEN_SWEPT, ""))
@@ -374,7 +372,7 @@ fn oom_kill_was_counted(record: &Record, now: &Surroundings) -> Verdict {
     let (before, after) = (record.cgroup.oom_kills_at_start?, now.cgroup_oom_kills?);
     (after > before).then(|| {
         let evidence = format!(
-            "The cgroup's count of OOM kills rose from {before} to {after} since this process had started; at the last sample {}.",
+            "The cgroup's count of OOM kills rose from {before} to {after} since this process started; at the last sample, {}.",
             cgroup_figures(record)
         );
         (Cause::CgroupOom, evidence)
@@ -398,10 +396,10 @@ fn cgroup_was_full(record: &Record) -> Verdict {
         return None;
     }
     let growth = growth.map_or(String::new(), |(growth, over_ms)| {
-        format!(", having risen by {} in {:.1} s", mib(growth), over_ms as f64 / 1e3)
+        format!(", after a rise of {} in {:.1} s", mib(growth), over_ms as f64 / 1e3)
     });
     let evidence = format!(
-        "No end was recorded, and at the last sample {}{growth}: the kernel's OOM killer is the likely end.",
+        "No end was recorded; at the last sample, {}{growth}; the likely cause is the kernel's OOM killer.",
         cgroup_figures(record)
     );
     Some((Cause::CgroupOom, evidence))
@@ -419,7 +417,7 @@ fn blocked_loop(record: &Record) -> Verdict {
     }
     let running = blocker(record);
     let evidence = format!(
-        "No end was recorded, and at the last heartbeat the event loop had been blocked for {:.1} s {running}: a watchdog or a liveness probe that got no answer is the likely end.",
+        "No end was recorded; at the last heartbeat, the event loop had been blocked for {:.1} s {running}; the likely cause is a watchdog or a liveness probe that got no response.",
         record.blocked_ms / 1e3
     );
     Some((Cause::BlockedLoop, evidence))
@@ -437,7 +435,7 @@ fn blocker(record: &Record) -> String {
 
 fn signal(record: &Record) -> (Cause, String) {
     let evidence = format!(
-        "No end was recorded and nothing points to a limit (heap {} of {}, {}): SIGKILL, another signal without a handler, or a crash in native code.",
+        "No end was recorded, and nothing points to a limit (heap {} of {}, {}); possible causes are SIGKILL, another signal without a handler, or a crash in native code.",
         mib(record.heap.used_bytes),
         mib(record.heap.limit_bytes),
         cgroup_figures(record)

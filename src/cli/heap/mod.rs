@@ -23,7 +23,7 @@ use crate::heap::{self, Error, Heap, Roots};
 
 #[derive(Subcommand)]
 pub enum Task {
-    /// Classes by what they retain, kinds of memory, the biggest objects, duplicate strings, detached nodes
+    /// Classes by retained size, kinds of memory, the biggest objects, duplicate strings, detached nodes
     #[command(after_help = "Examples:
   npx plimsoll heap summary app.heapsnapshot
   npx plimsoll heap summary app.heapsnapshot.gz --limit 50
@@ -32,27 +32,27 @@ pub enum Task {
         #[command(flatten)]
         file: File,
     },
-    /// What grew between two snapshots of one process, by class, and how it is kept
+    /// What grew between two snapshots of one process, by class, and what retains it
     #[command(after_help = "Examples:
   npx plimsoll heap diff before.heapsnapshot after.heapsnapshot
   npx plimsoll heap diff before.heapsnapshot after.heapsnapshot final.heapsnapshot
-                    what was made between the first two and is still there in the third
+                    what was created between the first two and still exists in the third
   npx plimsoll heap diff before.heapsnapshot after.heapsnapshot --json | jq '.classes[0]'")]
     Diff {
         /// The earlier snapshot
         before: String,
         /// The later one
         after: String,
-        /// One later still: only what is in it as well counts
+        /// A third, later one: only objects that it still has are counted
         #[arg(value_name = "FINAL")]
         last: Option<String>,
         #[command(flatten)]
         options: Options,
     },
-    /// The shortest way from a root to an object, as code reads
+    /// The shortest retaining path of an object
     #[command(after_help = "Examples:
   npx plimsoll heap path app.heapsnapshot @48213
-  npx plimsoll heap path app.heapsnapshot Session --limit 3    of the three that retain most")]
+  npx plimsoll heap path app.heapsnapshot Session --limit 3    the three that retain most")]
     Path {
         #[command(flatten)]
         file: File,
@@ -60,21 +60,21 @@ pub enum Task {
         #[arg(value_name = "@ID|CLASS")]
         target: String,
     },
-    /// The dominator tree: what would be freed with what
+    /// The dominator tree: which objects would be freed with which
     #[command(after_help = "Examples:
   npx plimsoll heap dominators app.heapsnapshot
   npx plimsoll heap dominators app.heapsnapshot --threshold 5 --depth 20")]
     Dominators {
         #[command(flatten)]
         file: File,
-        /// What retains less than this part of the heap is left out, in percent
+        /// Leaves out objects that retain less than this percentage of the heap
         #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
         threshold: f64,
-        /// How far down
+        /// Maximum depth of the tree
         #[arg(long, value_name = "LEVELS", default_value_t = 10)]
         depth: usize,
     },
-    /// One object: what it takes, what it refers to, and who refers to it
+    /// One object: its size, its references and its retainers
     #[command(after_help = "Examples:
   npx plimsoll heap object app.heapsnapshot @48213
   npx plimsoll heap object app.heapsnapshot 48213 --json")]
@@ -100,10 +100,10 @@ pub struct Options {
     /// JSON on one line, with everything that is found
     #[arg(long)]
     json: bool,
-    /// How many rows of a list to show at most
+    /// Maximum number of rows of a list
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// What memory is retained from: the global objects as in Chrome DevTools, or V8's own roots as in memlab
+    /// Roots for retained sizes: the global objects as in Chrome DevTools, or V8's own roots as in memlab
     #[arg(long, value_enum, default_value_t = RootsOption::Devtools)]
     roots: RootsOption,
 }
@@ -235,15 +235,13 @@ impl Failure {
 fn advice(error: &Error) -> String {
     match error {
         Error::Read(error) if error.kind() == io::ErrorKind::NotFound => {
-            format!("{error}. v8.writeHeapSnapshot() says where it writes to; - reads standard input")
+            format!("{error}. v8.writeHeapSnapshot() returns the path of its file; - reads standard input")
         }
         Error::Malformed { .. } => {
-            format!(
-                "{error}. A snapshot is whole once v8.writeHeapSnapshot() has returned; take it again, or copy it again"
-            )
+            format!("{error}. Take or copy the snapshot again. It is complete once v8.writeHeapSnapshot() has returned")
         }
-        Error::NoSuchObject(_) => format!("{error}. Ids are shown behind an @ by heap summary, diff and path"),
-        Error::Unrelated => format!("{error}. Take both in one process, without a restart between them"),
+        Error::NoSuchObject(_) => format!("{error}. heap summary, diff and path show ids after an @"),
+        Error::Unrelated => format!("{error}. Take both snapshots in one process, without a restart between them"),
         _ => error.to_string(),
     }
 }
@@ -311,8 +309,8 @@ fn path(heap: &Heap, target: &str, page: &Page, out: &mut dyn Write, err: &mut d
     if ids.is_empty() {
         let like: Vec<String> =
             heap.classes_like(target).into_iter().take(5).map(|name| page.look.plain(name)).collect();
-        let hint = if like.is_empty() { String::new() } else { format!(" There are: {}", like.join(", ")) };
-        writeln!(err, "plimsoll: no object of a class {}.{hint}", plain(target))?;
+        let hint = if like.is_empty() { String::new() } else { format!(" Similar names: {}", like.join(", ")) };
+        writeln!(err, "plimsoll: there is no object of the class {}.{hint}", plain(target))?;
         return Ok(NOTHING);
     }
     let paths = ids.into_iter().map(|id| heap.path(id)).collect::<Result<Vec<_>, _>>();

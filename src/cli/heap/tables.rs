@@ -81,14 +81,14 @@ pub fn summary(file: &str, summary: &Summary, reading: &Reading, page: &Page, ou
     writeln!(out, "{}", page.look.bold(&head))?;
     writeln!(out, "{}\n", reading.told())?;
 
-    writeln!(out, "{}", page.look.bold("What it is"))?;
+    writeln!(out, "{}", page.look.bold("Kinds of memory"))?;
     let mut kinds = table(&[("Kind", Left), ("Count", Right), ("Bytes", Right)], page);
     for kind in &summary.kinds {
         kinds.add_row([kind.kind.to_owned(), count(kind.count), bytes(kind.bytes)]);
     }
     write(&kinds, out)?;
 
-    writeln!(out, "\n{}", page.look.bold("Classes, by what their objects retain"))?;
+    writeln!(out, "\n{}", page.look.bold("Classes, by retained size"))?;
     let mut classes = table(&[("Class", Left), ("Count", Right), ("Shallow", Right), ("Retained", Right)], page);
     for class in summary.classes.iter().take(page.limit) {
         let row = [page.name(&class.name), count(class.count), bytes(class.self_bytes), bytes(class.retained_bytes)];
@@ -97,7 +97,7 @@ pub fn summary(file: &str, summary: &Summary, reading: &Reading, page: &Page, ou
     write(&classes, out)?;
     left_out(summary.classes.len(), page, "classes", out)?;
 
-    writeln!(out, "\n{}", page.look.bold("Objects, by what each retains"))?;
+    writeln!(out, "\n{}", page.look.bold("Objects, by retained size"))?;
     objects(&summary.biggest, page, out)?;
 
     if !summary.duplicate_strings.strings.is_empty() {
@@ -124,14 +124,14 @@ fn objects(all: &[HeapObject], page: &Page, out: &mut dyn Write) -> io::Result<(
 
 fn distance(distance: i32) -> String {
     match distance {
-        ..0 => "unreached".to_owned(),
+        ..0 => "unreachable".to_owned(),
         SYSTEM.. => format!("V8 {}", distance - SYSTEM),
         _ => distance.to_string(),
     }
 }
 
 fn duplicates(all: &Duplicates, page: &Page, out: &mut dyn Write) -> io::Result<()> {
-    let head = format!("Strings that are there more than once: {} wasted", bytes(all.wasted_bytes));
+    let head = format!("Duplicate strings: {} wasted", bytes(all.wasted_bytes));
     writeln!(out, "\n{}", page.look.bold(&head))?;
     let mut table = table(&[("String", Left), ("Count", Right), ("Bytes", Right), ("Wasted", Right)], page);
     for string in all.strings.iter().take(page.limit) {
@@ -143,7 +143,7 @@ fn duplicates(all: &Duplicates, page: &Page, out: &mut dyn Write) -> io::Result<
 
 pub fn diff(diff: &Diff, reading: &Reading, page: &Page, out: &mut dyn Write) -> io::Result<()> {
     if diff.classes.is_empty() {
-        return writeln!(out, "Nothing came and nothing went ({})", reading.told());
+        return writeln!(out, "No object was added or removed ({})", reading.told());
     }
     for class in diff.classes.iter().take(page.limit) {
         changed(class, page, out)?;
@@ -152,9 +152,9 @@ pub fn diff(diff: &Diff, reading: &Reading, page: &Page, out: &mut dyn Write) ->
     let minus = if page.look.unicode { '−' } else { '-' };
     let (added, removed) = (count(diff.added), count(diff.removed));
     let (more, less) = (bytes(diff.added_bytes), bytes(diff.removed_bytes));
-    writeln!(out, "\nIn all +{added} {minus}{removed} objects, +{more} {minus}{less}; {}", reading.told())?;
+    writeln!(out, "\nTotal: +{added} {minus}{removed} objects, +{more} {minus}{less}; {}", reading.told())?;
     if diff.counted {
-        let how = "Each snapshot was made by a child, with ids of its own: objects are counted by class and by how they are held";
+        let how = "Each snapshot has object ids of its own, so objects are counted by class and retaining path";
         writeln!(out, "{how}")?;
     }
     Ok(())
@@ -175,7 +175,7 @@ fn changed(class: &ClassDiff, page: &Page, out: &mut dyn Write) -> io::Result<()
 pub fn paths(paths: &[RetainingPath], page: &Page, out: &mut dyn Write) -> io::Result<()> {
     for path in paths {
         match path.parts.is_empty() {
-            true => writeln!(out, "Nothing but weak references leads there: it may be collected")?,
+            true => writeln!(out, "Only weak references lead to it, so it may be collected")?,
             false => writeln!(out, "{}", page.look.plain(&path.text))?,
         }
     }

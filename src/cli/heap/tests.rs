@@ -50,7 +50,7 @@ fn the_first_line_of_a_diff_is_what_grew_and_the_second_how_it_is_kept() {
     assert_eq!(diff["classes"][0]["path"][0], "global");
     let (code, out, _) = call(&["heap", "diff", &files[0], &files[0]]);
     assert_eq!(code, 0);
-    assert!(out.starts_with("Nothing came"), "{out}");
+    assert!(out.starts_with("No object was added"), "{out}");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn paths_are_found_by_id_and_by_class() {
     }
     let (code, _, err) = call(&["heap", "path", &files[0], "session"]);
     assert_eq!(code, 1);
-    assert!(err.contains("There are: LeakedSession"), "{err}");
+    assert!(err.contains("Similar names: LeakedSession"), "{err}");
     assert_eq!(call(&["heap", "path", &files[0], "@2"]).0, 1);
 }
 
@@ -121,7 +121,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
     for (path, expected) in [
         (file("empty", b""), "the file is empty, at byte 0"),
         (file("text", b"hello"), "'{' was expected, at byte 0"),
-        (file("cut", &whole.as_bytes()[..whole.len() / 2]), "take it again"),
+        (file("cut", &whole.as_bytes()[..whole.len() / 2]), "Take or copy the snapshot again"),
         (folder.path().join("none").to_str().unwrap().to_owned(), "writeHeapSnapshot"),
         (folder.path().to_str().unwrap().to_owned(), "folder"),
     ] {

@@ -70,7 +70,7 @@ impl Page<'_> {
                 if options.now.saturating_sub(record.last_heartbeat) > HEARTBEAT_LATE_MS {
                     let late = options
                         .look
-                        .alarm("The process is there, but its heartbeat is late: it is stopped, or gets no CPU.");
+                        .alarm("The process exists, but its heartbeat is late: it is stopped, or gets no CPU time.");
                     writeln!(self.out, "  {late}")?;
                 }
             }
@@ -89,8 +89,8 @@ impl Page<'_> {
         }
         if record.internal_errors > 0 {
             self.fact(
-                "errors",
-                &format!("{} of Plimsoll, caught before they reached the application", count(record.internal_errors)),
+                "internal errors",
+                &format!("{}, caught before they reached the app", count(record.internal_errors)),
             )?;
         }
         Ok(())
@@ -102,9 +102,9 @@ impl Page<'_> {
         self.title("Memory")?;
         let cgroup = match (record.cgroup.used_bytes, record.cgroup.limit_bytes) {
             (Some(used), Some(limit)) => {
-                format!("; its cgroup {} of {}{}", bytes(used), bytes(limit), percent(used, limit))
+                format!("; cgroup {} of {}{}", bytes(used), bytes(limit), percent(used, limit))
             }
-            (Some(used), None) => format!("; its cgroup {}, without a limit", bytes(used)),
+            (Some(used), None) => format!("; cgroup {}, without a limit", bytes(used)),
             (None, _) => String::new(),
         };
         self.fact("RSS", &format!("{}{cgroup}", bytes(record.process.rss_bytes)))?;
@@ -112,7 +112,7 @@ impl Page<'_> {
         let used = format!("{} of a limit of {}{share}", bytes(heap.used_bytes), bytes(heap.limit_bytes));
         self.fact(
             "heap used",
-            &format!("{used}; {} taken, {} external", bytes(heap.total_bytes), bytes(heap.external_bytes)),
+            &format!("{used}; {} reserved, {} external", bytes(heap.total_bytes), bytes(heap.external_bytes)),
         )?;
         match (heap.live_bytes, heap.live_at) {
             (Some(live), Some(at)) => {
@@ -120,7 +120,7 @@ impl Page<'_> {
                 let before = if record.alive { "ago" } else { "before the last heartbeat" };
                 self.fact("heap live", &format!("{} after the last mark-sweep, {ago} {before}", bytes(live)))?;
             }
-            _ => self.fact("heap live", "not known: there was no mark-sweep yet")?,
+            _ => self.fact("heap live", "not known: no mark-sweep yet")?,
         }
         let unattributed = heap.allocated_bytes as f64 - heap.attributed_bytes as f64;
         let measured = if heap.exact { "exact" } else { "estimated" };
@@ -157,7 +157,7 @@ impl Page<'_> {
         let arrow = self.options.look.arrow();
         writeln!(
             self.out,
-            "\n  {name}: {} {arrow} {}, at most {} (times in {zone})",
+            "\n  {name}: {} {arrow} {}, peak {} (times in {zone})",
             bytes(first),
             bytes(last),
             bytes(peak)
@@ -189,7 +189,7 @@ impl Page<'_> {
         let since = trend.since.map_or(String::new(), |at| format!(", since {}", self.date_time(at)));
         let [mean, low, high] = [mean, low, high].map(|per_thousand| per_thousand / 1e3);
         let samples = trend.samples;
-        format!(": {mean:.1} B a request ({low:.1} to {high:.1}) over {samples} collections, p {p:.1e}{since}")
+        format!(": {mean:.1} B per request ({low:.1} to {high:.1}) over {samples} collections, p {p:.1e}{since}")
     }
 
     fn findings(&mut self) -> io::Result<()> {
@@ -223,13 +223,12 @@ impl Page<'_> {
             let handle = event_loop.blocked_slot;
             let by_handle = record.in_flight.iter().find(|request| handle != 0 && request.handle == handle);
             let by = by_handle.or_else(|| record.in_flight.iter().find(|request| request.running));
-            let by =
-                by.map_or("by no request that is known".to_owned(), |request| format!("by {}", self.name(request)));
+            let by = by.map_or("by no known request".to_owned(), |request| format!("by {}", self.name(request)));
             let blocked = format!("blocked for {} at the last heartbeat", duration(record.blocked_ms));
             writeln!(self.out, "  {}, {by}", self.options.look.alarm(&blocked))?;
         }
-        let turn = format!("lag {}, {:.0} % at work", duration(event_loop.lag_ms), event_loop.utilization * 100.0);
-        self.fact("last turn", &turn)?;
+        let turn = format!("lag {}, {:.0} % busy", duration(event_loop.lag_ms), event_loop.utilization * 100.0);
+        self.fact("last tick", &turn)?;
         self.fact("longest block", &duration(event_loop.longest_block_ms))?;
         let cpu = record.process.cpu_user_ms + record.process.cpu_system_ms;
         self.fact("CPU time", &format!("{} user and system", duration(cpu)))
@@ -249,7 +248,7 @@ impl Page<'_> {
         }
         for total in record.gc.iter().filter(|total| total.count > 0) {
             let (mean, all) = (duration(total.pause_ms / total.count as f64), duration(total.pause_ms));
-            let pauses = format!("{} times, {mean} each on average, {all} in all", count(total.count));
+            let pauses = format!("{} times, {mean} each on average, {all} in total", count(total.count));
             self.fact(total.kind, &pauses)?;
         }
         let arrow = self.options.look.arrow();
@@ -278,23 +277,22 @@ impl Page<'_> {
             "since the start",
             &format!("{}, with {} of bodies", count(requests.total), bytes(requests.body_bytes)),
         )?;
-        let refused =
-            format!("{} over a limit, {} to relieve the process", count(requests.limited), count(requests.shed));
+        let refused = format!("{} over a limit, {} shed", count(requests.limited), count(requests.shed));
         self.fact("refused", &refused)?;
         let spans = &record.async_spans;
         if spans.whole_requests > 0 {
             let whole = format!("{}, promises and callbacks included", count(spans.whole_requests));
-            let share = format!("{:.1} % of the time is metered so", spans.share * 100.0);
+            let share = format!("metered {:.1} % of the time", spans.share * 100.0);
             self.fact("metered whole", &if spans.share < 1.0 { format!("{whole}; {share}") } else { whole })?;
         }
         let (shed, limited) = (requests.shed_reported, requests.limit_reported);
         if shed.max(limited) > 0 {
-            let reported = format!("{} over a limit, {} to relieve the process", count(limited), count(shed));
+            let reported = format!("{} over a limit, {} shed", count(limited), count(shed));
             self.fact("reported only", &reported)?;
         }
         self.pressure()?;
         if requests.untracked > 0 {
-            self.fact("untracked", &format!("{}, because all slots were taken", count(requests.untracked)))?;
+            self.fact("untracked", &format!("{}, because all slots were in use", count(requests.untracked)))?;
         }
         // The table is the evidence; the gauge may be a moment older.
         let in_flight = &record.in_flight;
@@ -317,13 +315,13 @@ impl Page<'_> {
         let pressure = &record.pressure;
         let mut parts = Vec::new();
         if let Some(heap) = pressure.heap {
-            parts.push(format!("live heap {:.0} % of what the old generation holds", heap * 100.0));
+            parts.push(format!("live heap {:.0} % of the old generation's limit", heap * 100.0));
         }
         if let Some(rss) = pressure.rss {
             parts.push(format!("RSS {:.0} % of the cgroup's limit", rss * 100.0));
         }
         if pressure.level > 0.0 {
-            let shedding = format!("shedding, pressed to {:.0} %", pressure.level * 100.0);
+            let shedding = format!("shedding, level {:.0} %", pressure.level * 100.0);
             parts.insert(0, self.options.look.alarm(&shedding));
         }
         if !parts.is_empty() {
@@ -342,7 +340,7 @@ impl Page<'_> {
 
     fn routes(&mut self) -> io::Result<()> {
         let record = self.record;
-        self.title("Routes, by heap allocated in all")?;
+        self.title("Routes, by total heap allocated")?;
         if record.routes.is_empty() {
             return writeln!(self.out, "  no request has ended yet");
         }
@@ -355,7 +353,7 @@ impl Page<'_> {
         if layers == 0 {
             return Ok(());
         }
-        self.title("Functions of the app's stack, by heap allocated in all")?;
+        self.title("Functions of the app's stack, by total heap allocated")?;
         tables::layers(&self.record.routes, self.options, self.out)?;
         left_out(layers, self.options, "functions", self.out)
     }

@@ -37,7 +37,7 @@ pub fn write(record: &Record, options: &Options, out: &mut dyn Write) -> io::Res
     // The advice on malloc says it already.
     let said = parts.iter().any(|(part, _)| part.name == Name::MallocInUse && part.advice.is_some());
     match record.alive && !said {
-        true => writeln!(out, "  What malloc holds free, only the process itself can tell: plimsoll.memory()."),
+        true => writeln!(out, "  Only the process itself can report malloc's free memory: plimsoll.memory()."),
         false => Ok(()),
     }
 }

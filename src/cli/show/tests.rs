@@ -129,8 +129,8 @@ fn tells_what_presses_and_whether_it_sheds() {
     record.pressure.level = 0.43;
     let text = flat(&shown(&[record], &options()));
     for part in [
-        "reported only 0 over a limit, 3 to relieve the process",
-        "shedding, pressed to 43 %; live heap ",
+        "reported only 0 over a limit, 3 shed",
+        "shedding, level 43 %; live heap ",
         "RSS 45 % of the cgroup's limit",
         "V8 was granted a reserve once, last at 2026-11-22 13:24:05 UTC",
     ] {
@@ -143,7 +143,7 @@ fn tells_what_presses_and_whether_it_sheds() {
 fn draws_memory_lists_collections_routes_and_events() {
     let text = shown(&[dead()], &options());
     for part in [
-        "RSS: 120 MiB → 230 MiB, at most ",
+        "RSS: 120 MiB → 230 MiB, peak ",
         "█",
         "mark-sweep-compact",
         "80.0 MiB → 38.0 MiB",
@@ -213,7 +213,7 @@ fn the_first_line_is_the_verdict() {
         |record: &Record| flat(shown(std::slice::from_ref(record), &options()).split("\n  up ").next().unwrap());
     let alive = Record { alive: true, ..sample::record() };
     let mut record = Record { blocked_ms: 0.0, cgroup: Default::default(), findings: Vec::new(), ..alive };
-    assert_eq!(first(&record), "shop, pid 4711: alive, leaks 528 B a request");
+    assert_eq!(first(&record), "shop, pid 4711: alive, leaks 528 B per request");
     let leak = Finding {
         kind: "leak".into(),
         route: Some("GET /users/:id".into()),
@@ -223,13 +223,13 @@ fn the_first_line_is_the_verdict() {
         ..Finding::default()
     };
     record.findings = vec![leak.clone(), Finding { kind: "timer".into(), severity: "warning", ..Finding::default() }];
-    let all = "shop, pid 4711: alive, leaks 1692 B a request in GET /users/:id at src/users.js:12; 1 finding";
+    let all = "shop, pid 4711: alive, leaks 1692 B per request in GET /users/:id at src/users.js:12; 1 finding";
     assert_eq!(first(&record), all);
     record.findings = vec![Finding { withdrawn_at: Some(7), ..leak }];
     for (state, verdict) in [
         (TrendState::Steady, "steady"),
         (TrendState::Uncertain, "uncertain: memory grows, but that may end"),
-        (TrendState::Learning, "learning: too few collections to say whether it leaks"),
+        (TrendState::Learning, "learning: too few collections for a verdict"),
     ] {
         record.trend.heap = Some(Trend { state, ..Trend::default() });
         assert_eq!(first(&record), format!("shop, pid 4711: alive, {verdict}"));
@@ -238,7 +238,7 @@ fn the_first_line_is_the_verdict() {
     record.trend.heap = Some(Trend { state: TrendState::Steady, ..Trend::default() });
     assert!(first(&record).ends_with("alive, steady; its event loop has been blocked for 4.5 s"));
     let died = shown(&[dead()], &options());
-    assert!(died.starts_with("shop, pid 4711: dead, cgroup OOM; leaked 528 B a request\n"), "{died}");
+    assert!(died.starts_with("shop, pid 4711: dead, cgroup OOM; leaked 528 B per request\n"), "{died}");
 }
 
 #[test]

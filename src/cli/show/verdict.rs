@@ -36,13 +36,13 @@ fn state(record: &Record, options: &Options) -> String {
     match record.trend.each().map(|(_, trend)| trend.state).max_by_key(|state| *state as u64) {
         Some(TrendState::Steady) => "steady".to_owned(),
         Some(TrendState::Uncertain) => "uncertain: memory grows, but that may end".to_owned(),
-        Some(_) => "learning: too few collections to say whether it leaks".to_owned(),
+        Some(_) => "learning: too few collections for a verdict".to_owned(),
         None if record.heap.exact => "learning: no major collection yet".to_owned(),
-        None => "leaks not judged: V8's exact counter is off".to_owned(),
+        None => "no leak verdict: V8's exact counter is off".to_owned(),
     }
 }
 
-/// `leaks 528 B a request in GET /users/:id`
+/// `leaks 528 B per request in GET /users/:id`
 fn leak(record: &Record, options: &Options, leaks: &str) -> Option<String> {
     let finding = standing(record).find(|finding| finding.kind == "leak");
     let trend = record.trend.each().find(|(_, trend)| trend.state == TrendState::Leaking);
@@ -51,7 +51,7 @@ fn leak(record: &Record, options: &Options, leaks: &str) -> Option<String> {
     }
     let by_trend = trend.and_then(|(_, trend)| trend.bytes_per_thousand).map(|bytes| bytes / 1e3);
     let bytes = finding.as_ref().and_then(|finding| finding.bytes_per_request).or(by_trend);
-    let bytes = bytes.map_or(String::new(), |bytes| format!(" {bytes:.0} B a request"));
+    let bytes = bytes.map_or(String::new(), |bytes| format!(" {bytes:.0} B per request"));
     let place = |name: &str, text: Option<String>| {
         text.map_or(String::new(), |text| format!(" {name} {}", options.look.plain(&text)))
     };

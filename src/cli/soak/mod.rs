@@ -10,7 +10,7 @@ pub use junit::junit;
 pub use text::{error, text};
 
 pub const EXAMPLES: &str = "Examples:
-  npx plimsoll soak app.js          the GET routes of the Express app it exports
+  npx plimsoll soak app.js          the GET routes of the exported Express app
   npx plimsoll soak server.js --route 'GET /users/:id' --route 'POST /carts' \\
       --body '{\"id\":1}'
   npx plimsoll soak server.js --har session.har    what a browser sent
@@ -20,70 +20,70 @@ pub const EXAMPLES: &str = "Examples:
   npx plimsoll soak server.js --json -- --config test.yml
       arguments of the app come after --
 
-The app runs in a process of its own, with PORT=0. It exports an Express app, a function (req, res), an http.Server, or a function or promise that \
-makes one, or it listens by itself. Parameters of a route are filled with numbers, a new one for each request; {1..100} in a path counts up to \
-100 and begins again.
+The app runs in its own process, with PORT=0. It exports an Express app, a function (req, res), an http.Server, or a function or promise that \
+returns one, or it listens by itself. Parameters of a route are filled with numbers, a new one for each request. {1..100} in a path counts up to \
+100 and starts again.
 
-Exits with 0 if no route leaks, 1 if one does or keeps more than --max, 2 if there is no verdict: wrongly called, no server, an answer that was not \
-expected, a crash, or not decided within --rounds.";
+Exit codes: 0 if no route leaks, 1 if one leaks or retains more than --max, 2 if there is no verdict: a wrong call, no server, an unexpected \
+response, a crash, or a route that is undecided after --rounds.";
 
 #[derive(Args, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Arguments {
     /// A module that exports the app, or a script that starts it
     pub app: String,
-    /// A route to drive; again for each. The app's own GET routes if none is named
+    /// A route to drive; may be repeated. Default: the app's own GET routes
     #[arg(long = "route", value_name = "'METHOD /PATH'", conflicts_with_all = ["routes", "har", "from"])]
     pub route: Vec<String>,
     /// A module that exports an array of routes: 'GET /a' or { route, path, body, headers, abort, status, … }
     #[arg(long, value_name = "FILE", conflicts_with_all = ["har", "from"])]
     pub routes: Option<String>,
-    /// A HAR file, whose requests are sent
+    /// A HAR file with the requests to send
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub har: Option<String>,
-    /// The record of a running server, whose GET routes are driven: its name, folder or file, as for show
+    /// Drive the GET routes in the record of a running server: its name, folder or file, as for show
     #[arg(long, value_name = "FILE|FOLDER|NAME")]
     pub from: Option<String>,
-    /// A body for each --route that is no GET; JSON if it begins like some
+    /// A body for each --route other than GET; JSON if it starts with { or [
     #[arg(long, value_name = "TEXT", requires = "route")]
     pub body: Option<String>,
-    /// A header for each --route; again for each
+    /// A header for each --route; may be repeated
     #[arg(long = "header", value_name = "'NAME: VALUE'", requires = "route")]
     pub headers: Vec<String>,
     /// A status that is right for each --route, where 2xx and 3xx are not all; again for each
     #[arg(long = "status", value_name = "CODE", requires = "route")]
     pub status: Vec<u16>,
-    /// Bytes that a request may keep, as 100b, 1kb or 1Ki [default: 48 of the heap, 256 of malloc]
+    /// Bytes that a request may retain, as 100b, 1kb or 1Ki [default: 48 of the heap, 256 of malloc]
     #[arg(long, value_name = "SIZE")]
     pub max: Option<String>,
-    /// Requests in a block [default: 25 to 150, by how slow they are and what they keep]
+    /// Requests in a block [default: 25 to 150, by their duration and what they retain]
     #[arg(long, value_name = "N")]
     pub requests: Option<u32>,
-    /// Blocks of a route at most [default: 60]
+    /// Maximum number of blocks of a route [default: 60]
     #[arg(long, value_name = "N")]
     pub rounds: Option<u32>,
-    /// Requests of a route before anything counts [default: 500]
+    /// Requests of a route before the measurement [default: 500]
     #[arg(long, value_name = "N")]
     pub warmup: Option<u32>,
     /// Connections, each with one request at a time [default: 4]
     #[arg(long, value_name = "N")]
     pub connections: Option<u32>,
-    /// How long an answer may take [default: 10000]
+    /// Maximum duration of a response [default: 10000]
     #[arg(long = "timeout", value_name = "MS")]
     pub timeout_ms: Option<u32>,
-    /// How long the app may take until it listens [default: 30000]
+    /// Maximum time until the app listens [default: 30000]
     #[arg(long = "start-timeout", value_name = "MS")]
     pub start_ms: Option<u32>,
-    /// Waits so long behind each block, for an app that finishes its work behind the answer [default: 0]
+    /// Time to wait after each block, for an app that works on after its responses [default: 0]
     #[arg(long = "settle", value_name = "MS")]
     pub settle_ms: Option<u32>,
-    /// Looks for no sites and classes where a route leaks
+    /// Does not search for allocation sites and classes if a route leaks
     #[arg(long = "no-evidence")]
     pub no_evidence: bool,
-    /// An argument for the app's Node; again for each
+    /// An argument for the app's Node; may be repeated
     #[arg(long = "node-arg", value_name = "ARG", allow_hyphen_values = true)]
     pub node_args: Vec<String>,
-    /// A variable of the app's environment; again for each
+    /// A variable of the app's environment; may be repeated
     #[arg(long = "env", value_name = "NAME=VALUE")]
     pub env: Vec<String>,
     /// The app's working folder
@@ -92,10 +92,10 @@ pub struct Arguments {
     /// The result as JSON on one line
     #[arg(long)]
     pub json: bool,
-    /// Writes the result as JUnit XML as well
+    /// Also writes the result as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub junit: Option<String>,
-    /// For the app
+    /// Arguments for the app
     #[arg(last = true, value_name = "ARG")]
     pub args: Vec<String>,
 }
@@ -184,15 +184,15 @@ fn reasons(route: &Route) -> Vec<String> {
     route.quantities.values().filter(|quantity| quantity.verdict == verdict).map(told).collect()
 }
 
-/// `JavaScript heap: 4,183 B a request (4,182 to 4,185); 48 B are allowed`.
+/// `JavaScript heap: 4,183 B per request (4,182 B to 4,185 B); 48 B is allowed`.
 fn told(quantity: &Quantity) -> String {
     let show = |value: f64| if quantity.unit == "bytes" { bytes(value) } else { number(value) };
     let Quantity { title, per_request, low, high, bound, .. } = quantity;
     let rate = match (per_request, low, high) {
         (Some(value), Some(low), Some(high)) => {
-            format!("{} a request ({} to {})", show(*value), show(*low), show(*high))
+            format!("{} per request ({} to {})", show(*value), show(*low), show(*high))
         }
-        _ => "too few rounds to say".to_owned(),
+        _ => "too few rounds for a figure".to_owned(),
     };
     format!("{title}: {rate}; {} is allowed", show(*bound))
 }

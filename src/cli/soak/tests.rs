@@ -32,9 +32,9 @@ fn a_page_names_the_route_its_bytes_where_they_come_from_and_what_holds_them() {
     for line in [
         "app.js: failed",
         "2 routes, 3,900 requests measured, 8.1 s, Node v20.20.2",
-        "  JavaScript heap: 4,183 B a request (4,182 B to 4,185 B); 48 B is allowed",
-        "  open descriptors: 0.1 a request (0.1 to 0.1); 0.002 is allowed",
-        "    users.js:12 (<load>): 4,216 B a request (3,591 B to 4,572 B)",
+        "  JavaScript heap: 4,183 B per request (4,182 B to 4,185 B); 48 B is allowed",
+        "  open descriptors: 0.1 per request (0.1 to 0.1); 0.002 is allowed",
+        "    users.js:12 (<load>): 4,216 B per request (3,591 B to 4,572 B)",
         "    +1,000 User, which retain 4,184,000 B",
         "      global → cache: Map",
         "    +100 socket",

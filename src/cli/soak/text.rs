@@ -60,7 +60,7 @@ fn table(routes: &[Route], look: Look, out: &mut String) -> std::fmt::Result {
         .load_style(TableStyle::new().header_separator(LineStyle::none().fill(rule).junction(rule)))
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(look.width.saturating_sub(2) as u16)
-        .set_header(["Route", "Verdict", "Kept a request", "95 % interval", "Requests", "Rounds"]);
+        .set_header(["Route", "Verdict", "Retained\nper request", "95 % interval", "Requests", "Rounds"]);
     for (index, alignment) in [Left, Left, Right, Right, Right, Right].into_iter().enumerate() {
         let column = table.column_mut(index).expect("the header makes its columns");
         column.set_cell_alignment(alignment);
@@ -87,15 +87,15 @@ fn details(route: &Route, look: Look, out: &mut String) -> std::fmt::Result {
         writeln!(out, "  {HANG}{}", look.plain(&reason))?;
     }
     if !route.sites.is_empty() {
-        writeln!(out, "  Allocated in")?;
+        writeln!(out, "  Allocation sites")?;
         for site in &route.sites {
             let interval = format!("{} to {}", bytes(site.low), bytes(site.high));
-            let rate = format!("{} a request ({interval})", bytes(site.bytes_per_request));
+            let rate = format!("{} per request ({interval})", bytes(site.bytes_per_request));
             writeln!(out, "    {} ({}): {rate}", look.plain(&site.origin), look.plain(&site.function))?;
         }
     }
     if !route.classes.is_empty() {
-        writeln!(out, "  Kept, for 1,000 requests")?;
+        writeln!(out, "  Retained, per 1,000 requests")?;
         for class in &route.classes {
             let retained = bytes(class.retained_bytes_per_request * 1000.0);
             let name = cut(&look.plain(&class.name), 80, look.unicode);
@@ -106,7 +106,7 @@ fn details(route: &Route, look: Look, out: &mut String) -> std::fmt::Result {
         }
     }
     if !route.files.is_empty() {
-        writeln!(out, "  Left open, for 1,000 requests")?;
+        writeln!(out, "  Left open, per 1,000 requests")?;
         for file in &route.files {
             writeln!(out, "    {} {}", more(file.per_thousand), look.plain(&file.name))?;
         }

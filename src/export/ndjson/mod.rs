@@ -170,7 +170,9 @@ impl StatsWriter {
         let name = options.file.display().to_string();
         let interval = options.interval;
         let report = move |error: &io::Error| {
-            report(&format!("{name}: {error}. Until the file can be written again, statistics are dropped and counted"));
+            report(&format!(
+                "{name}: {error}. Until the file can be written again, statistics are dropped and counted"
+            ));
         };
         Self::with_sink(map, interval, file::Appender::new(options), report)
     }

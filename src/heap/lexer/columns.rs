@@ -50,7 +50,9 @@ fn stretches(cursor: &Cursor<'_>, count: usize) -> impl Iterator<Item = (usize, 
 /// Takes the bracket behind `count` rows.
 fn finish(cursor: &mut Cursor<'_>, count: usize) -> Result<()> {
     if cursor.peek()? != b']' {
-        return Err(cursor.unexpected(format!("the list should end here, after the {count} rows that the header declares")));
+        return Err(
+            cursor.unexpected(format!("the list should end here, after the {count} rows that the header declares"))
+        );
     }
     cursor.expect(b']')
 }
@@ -145,7 +147,8 @@ impl NodePart<'_> {
                 return Err(wrong("a node of a type that the header does not define"));
             }
             self.kind[at] = values[fields.kind] as u8;
-            self.name[at] = narrow(values[fields.name]).ok_or_else(|| wrong("a node's name is not an index of a string"))?;
+            self.name[at] =
+                narrow(values[fields.name]).ok_or_else(|| wrong("a node's name is not an index of a string"))?;
             self.id[at] = narrow(values[fields.id]).ok_or_else(|| wrong("a node's id has more than 32 bits"))?;
             let edges = narrow(values[fields.edge_count]);
             self.edge_count[at] = edges.ok_or_else(|| wrong("a node's edge count has more than 32 bits"))?;

@@ -92,7 +92,8 @@ impl<P: Part> Rows<'_, '_, P> {
                 return Ok(None);
             }
             if self.ended {
-                let missing = format!("the list ends {} rows before the count that the header declares", self.part.rows());
+                let missing =
+                    format!("the list ends {} rows before the count that the header declares", self.part.rows());
                 return Err(Error::malformed(missing, self.cursor.offset() - self.carried.len() as u64));
             }
             chunk.truncate(0);

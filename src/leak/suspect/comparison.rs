@@ -127,7 +127,8 @@ impl Comparison {
         };
         let Comparing { served, .. } = self.comparing.take()?;
         let diff = answer.and_then(|json| {
-            serde_json::from_slice::<Diff>(&json).map_err(|error| format!("the output of the comparison cannot be read: {error}"))
+            serde_json::from_slice::<Diff>(&json)
+                .map_err(|error| format!("the output of the comparison cannot be read: {error}"))
         });
         let diff = match diff {
             Err(why) => return Some(self.fail(now_ms, why)),

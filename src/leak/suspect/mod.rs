@@ -229,7 +229,10 @@ mod tests {
         assert_eq!(kept.holder.as_deref(), Some("cache: Map"));
         assert_eq!(kept.path, ["global", "module src/users.js", "cache: Map", "table", "Session"]);
         let told = kept.describe(1003.0);
-        assert_eq!(told, "Session objects in cache: Map of src/users.js (97 % of the growth), +1,003 per 1,000 requests");
+        assert_eq!(
+            told,
+            "Session objects in cache: Map of src/users.js (97 % of the growth), +1,003 per 1,000 requests"
+        );
     }
 
     #[test]

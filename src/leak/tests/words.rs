@@ -145,7 +145,8 @@ fn a_leak_is_told_with_all_that_is_known_of_it() {
     assert!(looking.ends_with(". What retains it is being searched"), "{looking}");
     let refused = of(&Known { place: Some(&place), snapshots: true, no_path: Some("no room"), ..Known::default() });
     assert!(
-        refused.contains(". Find what retains it: plimsoll(") && refused.ends_with(". What retains it is not known: no room")
+        refused.contains(". Find what retains it: plimsoll(")
+            && refused.ends_with(". What retains it is not known: no room")
     );
     let without_site = of(&Known { suspect: Some((&kept, 2011.0)), no_site: Some("taken"), ..Known::default() });
     assert!(without_site.starts_with("the heap grows by 8192 B (8192 to 8192) per request: Session objects in "));
@@ -191,7 +192,10 @@ fn what_to_do_comes_before_a_list_of_routes() {
     assert!(many.starts_with("GET /a/rather/long/route/0/of/{many}/:id (or one of 149 others) retains "), "{many}");
     let to_do = many.find(". Delete entries when they are done").unwrap();
     assert!(to_do < 512 && to_do < many.find(". The other routes: GET /a/rather/long/route/1/").unwrap(), "{many}");
-    assert!(of(2).contains(" (or GET /a/rather/long/route/1/of/{many}/:id) retains ") && !of(2).contains("The other routes"));
+    assert!(
+        of(2).contains(" (or GET /a/rather/long/route/1/of/{many}/:id) retains ")
+            && !of(2).contains("The other routes")
+    );
 }
 
 /// `cargo test --release -- --ignored --nocapture a_look_takes`.

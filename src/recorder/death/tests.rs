@@ -183,7 +183,7 @@ fn the_throes_of_a_slow_leak_are_told_with_their_figures() {
     assert_judged(
         &record,
         Cause::HeapLimit,
-        &["held 102 MiB", "148 MiB", "3 mark-sweeps, within 2.4 s, freed 2.5 MiB together"],
+        &["used 102 MiB", "148 MiB", "3 mark-sweeps, within 2.4 s, freed 2.5 MiB in total"],
     );
 }
 
@@ -237,7 +237,7 @@ fn a_used_heap_near_the_limit_counts_where_collections_are_unknown() {
 fn v8s_own_announcement_shortly_before_the_end_is_the_heap_limit() {
     let mut record = healthy();
     record.events.push(Event { at: END - 2_000, kind: "near-limit", route: None, detail: String::new() });
-    assert_judged(&record, Cause::HeapLimit, &["announced 2.0 s before"]);
+    assert_judged(&record, Cause::HeapLimit, &["reported 2.0 s before"]);
     record.events[0].at = END - 60_000;
     assert_judged(&record, Cause::Signal, &[]);
 }
@@ -291,7 +291,7 @@ fn a_cgroup_that_filled_up_between_two_samples_is_the_cause() {
     record.process.rss_bytes = 350 * MIB;
     record.cgroup.used_bytes = Some(400 * MIB);
     record.samples = vec![sample(END - 600, 280), sample(END - 100, 400)];
-    assert_judged(&record, Cause::CgroupOom, &["400 MiB of 512 MiB, having risen by 120 MiB in 0.5 s"]);
+    assert_judged(&record, Cause::CgroupOom, &["400 MiB of 512 MiB, after a rise of 120 MiB in 0.5 s"]);
     record.samples[0].cgroup_used_bytes = Some(350 * MIB);
     assert_judged(&record, Cause::Signal, &[]);
     record.samples[0].cgroup_used_bytes = Some(500 * MIB);
