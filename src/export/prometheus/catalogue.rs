@@ -18,7 +18,7 @@ pub fn fill(families: &mut Families, records: &[Record], options: &Options) {
         let row = (labels([("cause", cause)]), Value::Gauge((*at as f64 / 1e3).into()));
         families.push(
             "plimsoll_last_death_timestamp_seconds",
-            "When the process died whose death this start has found, by probable cause.",
+            "Time of the death that this start found, by probable cause, Unix time.",
             MetricType::Gauge,
             vec![row],
         );
@@ -49,25 +49,29 @@ fn recorder(families: &mut Families, records: &[Record], processes: usize) {
     families.gauge(
         "plimsoll_isolates",
         isolates,
-        "Main and worker threads that these figures cover, a record for each.",
+        "Main and worker threads that these figures cover. Each has a record.",
     );
     let names: BTreeSet<_> = records.iter().map(|record| record.name.as_str()).collect();
     let version = env!("CARGO_PKG_VERSION");
     let names = names.into_iter().map(|name| (labels([("name", name), ("version", version)]), Value::Info));
-    let help = "Name of the records covered, and version of plimsoll that reads them.";
+    let help = "Name of the records, and version of Plimsoll that reads them.";
     families.push("plimsoll_recorder_info", help, MetricType::Info, names.collect());
-    families.gauge("plimsoll_recorder_bytes", isolates * FILE_BYTES as u64, "Memory that the records take.");
+    families.gauge("plimsoll_recorder_bytes", isolates * FILE_BYTES as u64, "Memory of the records.");
     let stalest = records.iter().map(|record| record.last_heartbeat).min().map(|at| at as f64 / 1e3);
     families.known(
         "plimsoll_recorder_heartbeat_timestamp_seconds",
         stalest,
-        "Last heartbeat of the record that has gone longest without one.",
+        "Oldest last heartbeat of the records, Unix time.",
     );
 }
 
 fn internal_errors(families: &mut Families, counted: &[&Record]) {
     let internal_errors = total(counted, |record| record.internal_errors);
-    families.counter("plimsoll_internal_errors_total", internal_errors, "Internal errors of Plimsoll that it caught.");
+    families.counter(
+        "plimsoll_internal_errors_total",
+        internal_errors,
+        "Internal errors of Plimsoll that were caught.",
+    );
 }
 
 /// Of each process once; in microseconds.
@@ -76,16 +80,12 @@ fn cpu_time(families: &mut Families, counted: &[&Record]) {
     let us = |figure: fn(&Record) -> f64| total(&processes, |record| merged::units(figure(record), 1e3));
     let (user, system) = (us(|record| record.process.cpu_user_ms), us(|record| record.process.cpu_system_ms));
     let seconds = |us: u64| us as f64 / 1e6;
-    families.counter("process_cpu_user_seconds_total", seconds(user), "User CPU time spent, all processes together.");
-    families.counter(
-        "process_cpu_system_seconds_total",
-        seconds(system),
-        "System CPU time spent, all processes together.",
-    );
+    families.counter("process_cpu_user_seconds_total", seconds(user), "User CPU time, sum of all processes.");
+    families.counter("process_cpu_system_seconds_total", seconds(system), "System CPU time, sum of all processes.");
     families.counter(
         "process_cpu_seconds_total",
         seconds(user.saturating_add(system)),
-        "CPU time spent, all processes together.",
+        "User and system CPU time, sum of all processes.",
     );
 }
 
@@ -96,14 +96,14 @@ fn total(counted: &[&Record], figure: impl Fn(&Record) -> u64) -> u64 {
 fn process(families: &mut Families, processes: &[&Record]) {
     let each = || processes.iter().copied();
     let start = each().map(|record| record.started_at).min().map(|at| at as f64 / 1e3);
-    families.known("process_start_time_seconds", start, "When plimsoll started in the oldest process, Unix time.");
+    families.known("process_start_time_seconds", start, "Start of Plimsoll in the oldest process, Unix time.");
     let rss = sum(each(), |record| record.process.rss_bytes);
-    families.gauge("process_resident_memory_bytes", rss, "Resident memory, all processes together.");
+    families.gauge("process_resident_memory_bytes", rss, "Resident memory, sum of all processes.");
     // A platform that does not tell leaves zero.
     let open = Some(sum(each(), |record| record.process.open_fds)).filter(|fds| *fds > 0);
-    families.known("process_open_fds", open, "Open file descriptors, all processes together.");
+    families.known("process_open_fds", open, "Open file descriptors, sum of all processes.");
     let limit = Some(sum(each(), |record| record.process.max_fds)).filter(|fds| *fds > 0);
-    families.known("process_max_fds", limit, "Limit of open file descriptors, added up over the processes.");
+    families.known("process_max_fds", limit, "Limit of open file descriptors, sum of all processes.");
 
     let versions: BTreeSet<_> = each().map(|record| record.node_version.as_str()).collect();
     let versions = versions.into_iter().filter(|version| !version.is_empty()).map(|version| {
@@ -112,7 +112,7 @@ fn process(families: &mut Families, processes: &[&Record]) {
         let (major, minor, patch) = (next(), next(), next());
         (labels([("version", version), ("major", major), ("minor", minor), ("patch", patch)]), Value::Info)
     });
-    let help = "Node.js version, a row for each in use.";
+    let help = "Versions of Node.js in use, one series for each.";
     families.push("nodejs_version_info", help, MetricType::Info, versions.collect());
 }
 
@@ -121,58 +121,58 @@ fn surroundings(families: &mut Families, processes: &[&Record]) {
         sum_known(processes.iter().copied(), |record| record.native.supported.then(|| figure(record)))
     };
     let allocated = native(|record| record.native.allocated_bytes);
-    families.known("plimsoll_native_allocated_bytes", allocated, "Bytes that plimsoll's native code has allocated.");
+    families.known("plimsoll_native_allocated_bytes", allocated, "Bytes allocated by Plimsoll's native code.");
     let active = native(|record| record.native.active_bytes);
-    families.known("plimsoll_native_active_bytes", active, "Bytes in pages that plimsoll's allocator has in use.");
+    families.known("plimsoll_native_active_bytes", active, "Bytes in pages that Plimsoll's allocator uses.");
     let resident = native(|record| record.native.resident_bytes);
-    families.known("plimsoll_native_resident_bytes", resident, "Bytes that plimsoll's allocator holds resident.");
+    families.known("plimsoll_native_resident_bytes", resident, "Resident bytes of Plimsoll's allocator.");
     let (used, limit) = merged::cgroup(processes);
     families.known(
         "plimsoll_cgroup_memory_used_bytes",
         used,
-        "Memory charged to the cgroup, of the process nearest its limit.",
+        "Memory charged to the cgroup, of the process closest to its limit.",
     );
     families.known(
         "plimsoll_cgroup_memory_limit_bytes",
         limit,
-        "Memory limit of the cgroup, of the process nearest its limit.",
+        "Memory limit of the cgroup, of the process closest to its limit.",
     );
 }
 
 fn event_loop(families: &mut Families, records: &[Record]) {
     let lag = max(records, |record| record.event_loop.lag_ms / 1e3);
-    families.known("nodejs_eventloop_lag_seconds", lag, "Delay of the event loop's last turn, of the worst loop.");
+    families.known("nodejs_eventloop_lag_seconds", lag, "Delay of the event loop at the last tick, of the worst loop.");
     let lags = records.iter().filter_map(|record| merged::lag_quantiles(record, [0.5, 0.9, 0.99]));
     let worst = lags.reduce(|a, b| [a[0].max(b[0]), a[1].max(b[1]), a[2].max(b[2])]);
     families.known(
         "nodejs_eventloop_lag_p50_seconds",
         worst.map(|lags| lags[0]),
-        "Median delay of the event loop over the last minute, sampled, of the worst loop.",
+        "Median event-loop delay of the last minute, sampled, of the worst loop.",
     );
     families.known(
         "nodejs_eventloop_lag_p90_seconds",
         worst.map(|lags| lags[1]),
-        "90th percentile of the delay over the last minute, sampled, of the worst loop.",
+        "90th percentile of the event-loop delay of the last minute, sampled, of the worst loop.",
     );
     families.known(
         "nodejs_eventloop_lag_p99_seconds",
         worst.map(|lags| lags[2]),
-        "99th percentile of the delay over the last minute, sampled, of the worst loop.",
+        "99th percentile of the event-loop delay of the last minute, sampled, of the worst loop.",
     );
     families.known(
         "nodejs_eventloop_utilization",
         max(records, |record| record.event_loop.utilization),
-        "Share of the last turn in which the event loop was at work, of the busiest loop.",
+        "Share of the last tick in which the event loop was active, of the busiest loop.",
     );
     families.known(
         "plimsoll_eventloop_blocked_seconds",
         max(records, |record| record.blocked_ms / 1e3),
-        "For how long the event loop has been blocked as of the heartbeat, of the worst loop. 0 while all turn.",
+        "Duration of the current block of the event loop at the last heartbeat, of the worst loop. 0 if no loop is blocked.",
     );
     families.known(
         "plimsoll_eventloop_longest_block_seconds",
         max(records, |record| record.event_loop.longest_block_ms / 1e3),
-        "Longest time for which an event loop was blocked since its start.",
+        "Longest block of an event loop since its start.",
     );
 }
 
@@ -181,34 +181,34 @@ fn heap(families: &mut Families, records: &[Record]) {
     families.gauge(
         "nodejs_heap_size_total_bytes",
         each(|record| record.heap.total_bytes),
-        "Memory that V8 has taken for its heaps, all isolates together.",
+        "Memory reserved for V8's heaps, sum of all isolates.",
     );
     families.gauge(
         "nodejs_heap_size_used_bytes",
         each(|record| record.heap.used_bytes),
-        "Used memory of V8's heaps, garbage included, all isolates together.",
+        "Used memory of V8's heaps, garbage included, sum of all isolates.",
     );
     families.gauge(
         "nodejs_external_memory_bytes",
         each(|record| record.heap.external_bytes),
-        "Memory outside of the heap that its objects hold, all isolates together.",
+        "Memory outside the heap that its objects retain, sum of all isolates.",
     );
     families.known(
         "plimsoll_heap_live_bytes",
         sum_known(records, |record| record.heap.live_bytes),
-        "Used heap right after the last major collection, added up over the isolates that have had one.",
+        "Used heap after the last major collection, sum of the isolates that have had one.",
     );
     families.gauge(
         "plimsoll_heap_limit_bytes",
         each(|record| record.heap.limit_bytes),
-        "Limits of V8's heaps, added up over the isolates.",
+        "Limit of V8's heap, sum of all isolates.",
     );
     let limited = records.iter().filter(|record| record.heap.limit_bytes > 0);
     let fullest = limited.map(|record| record.heap.used_bytes as f64 / record.heap.limit_bytes as f64);
     families.known(
         "plimsoll_heap_used_ratio",
         fullest.max_by(f64::total_cmp),
-        "Used heap over its limit, of the isolate nearest to its limit.",
+        "Used heap over its limit, of the isolate closest to its limit.",
     );
 }
 
@@ -218,7 +218,7 @@ fn allocation(families: &mut Families, records: &[Record], counted: &[&Record]) 
     families.counter(
         "plimsoll_heap_allocated_bytes_total",
         total(counted, allocated),
-        "Bytes allocated on V8's heaps since the start, whether collected since or not.",
+        "Bytes allocated on V8's heaps since the start, collected ones included.",
     );
     families.counter(
         "plimsoll_heap_attributed_bytes_total",
@@ -229,15 +229,19 @@ fn allocation(families: &mut Families, records: &[Record], counted: &[&Record]) 
     families.gauge(
         "plimsoll_heap_unattributed_bytes",
         sum(records, allocated).saturating_sub(sum(records, attributed)),
-        "Bytes allocated since the start and not attributed to a request; those of running code are until it returns.",
+        "Bytes allocated since the start and not attributed to a request. Bytes of running code are included until it returns.",
     );
     families.known(
         "plimsoll_async_metered_ratio",
         max(records, |record| record.async_spans.share),
-        "Share of the time in which asynchronous code is metered, of the isolate where it is greatest.",
+        "Share of the time in which async code is metered, of the isolate with the largest share.",
     );
     let exact = records.iter().all(|record| record.heap.exact);
-    families.gauge("plimsoll_heap_exact", u64::from(exact), "1 if every isolate counts allocation exactly, else 0.");
+    families.gauge(
+        "plimsoll_heap_exact",
+        u64::from(exact),
+        "1 if every isolate counts allocations exactly, otherwise 0.",
+    );
 }
 
 fn collections(families: &mut Families, counted: &[&Record]) {
@@ -262,7 +266,7 @@ fn collections(families: &mut Families, counted: &[&Record]) {
     families.histograms(
         "nodejs_gc_duration_seconds",
         rows,
-        "Pauses for garbage collection by kind: minor, major, incremental or weakcb.",
+        "Garbage collection pauses by kind: minor, major, incremental or weakcb.",
     );
 }
 
@@ -274,7 +278,7 @@ fn findings_by_kind(families: &mut Families, records: &[Record]) {
     let rows = kinds.into_iter().map(|((kind, severity), count)| {
         (labels([("kind", kind.as_str()), ("severity", severity)]), Value::Gauge(count.into()))
     });
-    let help = "Findings by kind and severity: places, not how often each was seen.";
+    let help = "Number of findings by kind and severity.";
     families.push("plimsoll_findings", help, MetricType::Gauge, rows.collect());
 
     let standing = records.iter().flat_map(findings).filter(|finding| finding.withdrawn_at.is_none());
@@ -283,7 +287,7 @@ fn findings_by_kind(families: &mut Families, records: &[Record]) {
     let rows = places.iter().map(|(kind, route, severity)| {
         (labels([("kind", kind.as_str()), ("route", route.as_str()), ("severity", severity)]), Value::Info)
     });
-    let help = "Where each finding is that has not been withdrawn. The route is empty where it is not known.";
+    let help = "1 for each finding that is not withdrawn. The route is empty if it is not known.";
     families.push("plimsoll_finding_info", help, MetricType::Info, rows.collect());
 }
 
@@ -306,7 +310,7 @@ fn trend(families: &mut Families, records: &[Record]) {
     };
     rows(
         "plimsoll_trend_state",
-        "Whether memory grows with requests: 0 learning, 1 steady, 2 uncertain, 3 leaking. Of the worst isolate.",
+        "State of the trend of memory by requests: 0 learning, 1 steady, 2 uncertain, 3 leaking. Of the worst isolate.",
         |trend| Some(trend.state as u64 as f64),
     );
     rows(
@@ -330,16 +334,12 @@ fn per_request(per_thousand: f64) -> f64 {
 fn requests(families: &mut Families, records: &[Record], counted: &[&Record]) {
     let each = |figure: fn(&Record) -> u64| total(counted, figure);
     let now = |figure: fn(&Record) -> u64| sum(records, figure);
-    families.counter(
-        "plimsoll_http_requests_total",
-        each(|record| record.requests.total),
-        "Requests that have come in.",
-    );
+    families.counter("plimsoll_http_requests_total", each(|record| record.requests.total), "Requests received.");
     families.gauge("plimsoll_http_requests_in_flight", now(|record| record.requests.in_flight), "Requests in flight.");
     families.counter(
         "plimsoll_http_requests_untracked_total",
         each(|record| record.requests.untracked),
-        "Requests served without being tracked, because all slots were taken.",
+        "Requests served without tracking, because all slots were in use.",
     );
     families.counter(
         "plimsoll_http_requests_limited_total",
@@ -349,27 +349,27 @@ fn requests(families: &mut Families, records: &[Record], counted: &[&Record]) {
     families.counter(
         "plimsoll_http_requests_over_budget_total",
         each(|record| record.requests.over_budget),
-        "Requests refused because all bodies in flight would have exceeded the budget.",
+        "Requests refused because the bodies in flight would have exceeded the budget.",
     );
     families.counter(
         "plimsoll_http_requests_too_slow_total",
         each(|record| record.requests.too_slow),
-        "Requests refused because their body came too slowly.",
+        "Requests refused because their body was received too slowly.",
     );
     families.gauge(
         "plimsoll_http_body_held_bytes",
         now(|record| record.requests.body_held_bytes),
-        "Bytes that bodies in flight hold of the budget.",
+        "Bytes of the budget in use by bodies in flight.",
     );
     families.counter(
         "plimsoll_http_requests_shed_total",
         each(|record| record.requests.shed),
-        "Requests refused to relieve the process.",
+        "Requests refused by shed().",
     );
     families.counter(
         "plimsoll_http_requests_whole_total",
         each(|record| record.async_spans.whole_requests),
-        "Requests metered whole: what they allocate behind promises and callbacks too.",
+        "Requests metered whole, async code included.",
     );
     families.counter(
         "plimsoll_http_received_bytes_total",
@@ -383,12 +383,12 @@ fn pressure(families: &mut Families, records: &[Record], counted: &[&Record]) {
     families.counter(
         "plimsoll_http_requests_shed_reported_total",
         each(|record| record.requests.shed_reported),
-        "Requests that would have been refused to relieve the process, and were reported only.",
+        "Requests that shed() would have refused, but only reported.",
     );
     families.counter(
         "plimsoll_http_requests_limit_reported_total",
         each(|record| record.requests.limit_reported),
-        "Requests that would have been refused because their body exceeds a limit, and were reported only.",
+        "Requests that limit() would have refused, but only reported.",
     );
     families.known(
         "plimsoll_shed_ratio",
@@ -399,12 +399,12 @@ fn pressure(families: &mut Families, records: &[Record], counted: &[&Record]) {
     families.known(
         "plimsoll_pressure_heap_ratio",
         fullest(|record| record.pressure.heap),
-        "What lives on the heap over what its old generation may hold, of the fullest isolate.",
+        "Live heap over the limit of the old generation, of the fullest isolate.",
     );
     families.known(
         "plimsoll_pressure_rss_ratio",
         fullest(|record| record.pressure.rss),
-        "Resident memory over the cgroup's limit, of the process nearest to it.",
+        "Resident memory over the cgroup's limit, of the process closest to it.",
     );
     families.counter(
         "plimsoll_near_heap_limit_grants_total",

@@ -59,7 +59,7 @@ fn latency(families: &mut Families, routes: &BTreeMap<(&str, &str, &str), Route>
         (labels([("method", method), ("path", path), ("status_code", status)]), histogram)
     });
     let name = "http_request_duration_seconds";
-    let help = "Time from a request's start to its end, by mounted pattern and class of status.";
+    let help = "Time from the start of a request to its end, by mounted pattern and class of status.";
     match options.histograms {
         Histograms::None => families.summaries(name, rows, help),
         _ => families.histograms(name, rows, help),
@@ -112,13 +112,13 @@ fn sizes(families: &mut Families, rows: &[(Labels, Sizes)], histograms: Histogra
     };
     family(
         "plimsoll_http_request_heap_bytes",
-        "Bytes allocated on V8's heap by the code that ran for a request.",
+        "Bytes allocated on V8's heap by the code of a request.",
         |sizes| &sizes.heap,
         |_| true,
     );
     family(
         "plimsoll_http_request_body_bytes",
-        "Bytes received of a request's body. Only routes that received one.",
+        "Bytes received of a request body, for routes that received one.",
         |sizes| &sizes.body,
         |sizes| sizes.body.sum > 0.0,
     );
@@ -131,7 +131,7 @@ fn sizes(families: &mut Families, rows: &[(Labels, Sizes)], histograms: Histogra
     let aborted = rows.iter().map(|(labels, sizes)| (Arc::clone(labels), Value::Counter(sizes.aborted.into())));
     families.push(
         "plimsoll_http_requests_aborted_total",
-        "Requests that ended before their response did.",
+        "Requests that ended before their response was complete.",
         MetricType::Counter,
         aborted.collect(),
     );
