@@ -104,7 +104,7 @@ fn tells_where_the_rss_of_a_living_process_is_by_its_mappings() {
         "  malloc                201 MiB  51.5 %  other memory from malloc, in use or",
         "  V8 heap              90.0 MiB  23.1 %",
         "  buffers, external    30.0 MiB   7.7 %",
-        "→ 201 MiB of native memory: in the process, plimsoll.memory() tells what of it is free",
+        "→ 201 MiB of native memory: in the process, plimsoll.memory() reports how much",
     ] {
         assert!(text.contains(part), "no {part} in\n{text}");
     }

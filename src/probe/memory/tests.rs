@@ -63,7 +63,7 @@ fn without_mallinfo_what_malloc_holds_is_one_part() {
     assert_eq!(bytes(&readings, Name::ArrayBuffers), Some(250 * MIB));
     assert_eq!(bytes(&readings, Name::MallocInUse), Some(129 * MIB));
     let part = readings.parts().into_iter().find(|part| part.name == Name::MallocInUse).unwrap();
-    assert!(part.meaning.contains("in use or held free"));
+    assert!(part.meaning.contains("in use or free"));
     assert!(part.advice.unwrap().contains("plimsoll.memory()"));
 }
 
@@ -113,7 +113,7 @@ fn from_outside_a_malloc_is_known_by_its_library() {
     outside.mappings = outside.mappings.map(|mappings| Mappings { allocator: Some("mimalloc"), ..mappings });
     let parts = outside.parts();
     let part = parts.iter().find(|part| part.name == Name::MallocInUse).unwrap();
-    assert!(part.meaning.contains("mimalloc, which is in glibc's place"), "{}", part.meaning);
+    assert!(part.meaning.contains("mimalloc, instead of glibc"), "{}", part.meaning);
     assert_eq!(bytes(&outside, Name::Unexplained), Some(0));
 }
 
@@ -123,7 +123,7 @@ fn advises_where_something_is_to_be_done_and_only_there() {
     let advised: Vec<Name> = parts.iter().filter(|part| part.advice.is_some()).map(|part| part.name).collect();
     assert_eq!(advised, [Name::ArrayBuffers, Name::MallocInUse, Name::MallocFree]);
     let free = parts.iter().find(|part| part.name == Name::MallocFree).unwrap();
-    assert!(free.advice.as_deref().unwrap().starts_with("glibc holds 170 MiB free: fragmentation. plimsoll.trim()"));
+    assert!(free.advice.as_deref().unwrap().starts_with("glibc has 170 MiB free: fragmentation. plimsoll.trim()"));
     assert!(parts.iter().all(|part| !part.meaning.is_empty()));
 }
 
