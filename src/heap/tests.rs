@@ -105,7 +105,7 @@ fn what_cannot_be_is_told_with_its_place() {
     for (from, to, expected) in [
         ("\"node_count\":17", "\"node_count\":4000000000", "17"),
         ("\"node_count\":17", "\"node_count\":18446744073709551615", "too short"),
-        ("\"node_count\":17", "\"node_count\":16", "the list should end here, after 16 rows"),
+        ("\"node_count\":17", "\"node_count\":16", "the list should end here, after the 16 rows"),
         ("\"node_count\":17", "\"node_count\":18", "1 rows before"),
         ("\"node_count\":17", "\"node_count\":-1", "header"),
         ("\"edge_count\":", "\"edges\":", "edge_count"),

@@ -114,7 +114,7 @@ fn what_to_do(quantity: Quantity, known: &Known) -> String {
     match quantity {
         Quantity::Heap => match (known.suspect, known.snapshots) {
             (Some((LeakSuspect { holder: Some(_), .. }, _)), _) => {
-                "Delete entries when they are done, or bound the collection (an LRU, a time to live)".to_owned()
+                "Delete entries when they are done, or bound the collection (LRU, time to live)".to_owned()
             }
             (Some(_), _) => "Release these objects when they are done, or bound their number".to_owned(),
             (None, true) if known.no_path.is_none() => "What retains it is being searched".to_owned(),

@@ -237,7 +237,7 @@ fn what_has_stopped_is_announced_and_the_next_leak_inherits_nothing() {
     server.until(HEALTHY, 120, |server| server.state() == TrendState::Steady);
     let message = server.announced.last().unwrap();
     assert!(
-        message["withdrawnAt"].is_u64() && message["advice"].as_str().unwrap().starts_with("has stopped"),
+        message["withdrawnAt"].is_u64() && message["advice"].as_str().unwrap().starts_with("growth stopped"),
         "{message}"
     );
 

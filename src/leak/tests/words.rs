@@ -140,7 +140,7 @@ fn a_leak_is_told_with_all_that_is_known_of_it() {
             verdict.kept_bytes() / 1024.0 / 1024.0
         )
     );
-    assert_eq!(then, " entries when they are done, or bound the collection (an LRU, a time to live)");
+    assert_eq!(then, " entries when they are done, or bound the collection (LRU, time to live)");
     let looking = of(&Known { place: Some(&place), snapshots: true, ..Known::default() });
     assert!(looking.ends_with(". What retains it is being searched"), "{looking}");
     let refused = of(&Known { place: Some(&place), snapshots: true, no_path: Some("no room"), ..Known::default() });

@@ -90,7 +90,7 @@ fn a_folder_that_was_asked_for_and_is_missing_is_warned_of_and_not_made() {
     for part in [missing.to_str().unwrap(), "No such file", "post-mortem", "recorder.dir"] {
         assert!(warning.contains(part), "{warning}");
     }
-    assert_eq!(warning.matches(". ").count(), 0, "one sentence: {warning}");
+    assert!(!warning.contains('\n'), "one line: {warning}");
     assert!(!missing.exists());
     recorder.touch();
     recorder.flush();
