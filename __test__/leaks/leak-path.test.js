@@ -91,7 +91,10 @@ function checkPath(leak) {
   assert.deepEqual([leak.path[0], leak.path.at(-1)], ['global', 'Session'])
   assert.ok(leak.path.includes(`module ${USERS}`) && leak.path.includes('cache: Map'), leak.path.join(' → '))
   assert.ok(leak.low <= leak.bytesPerRequest && leak.bytesPerRequest <= leak.high && leak.p < 1e-4)
-  assert.match(leak.advice, /: Session objects in cache: Map of __test__.apps.leaking.users\.js \(\d+ % of the growth\), \+/)
+  assert.match(
+    leak.advice,
+    /: Session objects in cache: Map of __test__.apps.leaking.users\.js \(\d+ % of the growth\), \+/
+  )
   assert.match(leak.advice, /UTC: [\d.]+ MiB in total, certainty 99\.99 %\. Delete entries when they are done/)
 }
 

@@ -95,7 +95,9 @@ describe('allocation sites', () => {
     const server = await leaking()
     await drive(server, () => server.ask('sampling'))
     await server.ask('steal')
-    const stats = await drive(server, stats => leakOf(stats)?.advice.includes('other code stopped the sampling heap profiler'))
+    const stats = await drive(server, stats =>
+      leakOf(stats)?.advice.includes('other code stopped the sampling heap profiler')
+    )
     assert.equal(leakOf(stats).origin, null)
     assert.equal(stats.internalErrors, 0)
     assert.equal(await server.ask('sampling'), false)

@@ -169,7 +169,9 @@ function detailOf({ type, limit, length, received, ratio, inFlight }) {
   if (type === 'request.too.slow') return `${received} bytes received, at less than ${limit} per second`
   const bytes = length === undefined ? `${received} bytes received` : `${length} bytes declared`
   if (type === 'budget.exceeded') return `${bytes}, ${inFlight} are in flight, the budget is ${limit}`
-  return ratio === undefined ? `${bytes}, the limit is ${limit}` : `${bytes}, more than ${ratio} times the compressed size`
+  return ratio === undefined
+    ? `${bytes}, the limit is ${limit}`
+    : `${bytes}, more than ${ratio} times the compressed size`
 }
 
 module.exports = limit

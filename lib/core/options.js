@@ -86,7 +86,9 @@ function object(where, value, known) {
 
 /** A function of the request whose result is needed at once. */
 function synchronous(where, value) {
-  return isAsyncFunction(value) ? fail(where, value, 'a function that returns its result synchronously, not a promise') : value
+  return isAsyncFunction(value)
+    ? fail(where, value, 'a function that returns its result synchronously, not a promise')
+    : value
 }
 
 /** No arguments: one that is given would be ignored. */

@@ -59,7 +59,8 @@ class Profiler {
    */
   sample(interval, { all = false } = {}) {
     this.stop()
-    this.sampling = (this.trusts() ? native.profilingStart(interval, all) : null) ?? this.sampleByInspector(interval, all)
+    this.sampling =
+      (this.trusts() ? native.profilingStart(interval, all) : null) ?? this.sampleByInspector(interval, all)
     if (!this.sampling) throw new Error('another sampling heap profiler is active')
   }
 

@@ -76,7 +76,8 @@ function release() {
 function nodeBinary() {
   const bundled = process.pkg !== undefined || process.versions.electron !== undefined || isSea()
   if (bundled) throw new Error(`${process.execPath} cannot run another program, so snapshots cannot be compared`)
-  if (!fs.existsSync(SCRIPT)) throw new Error(`${SCRIPT}, which compares snapshots, does not exist: was the app bundled?`)
+  if (!fs.existsSync(SCRIPT))
+    throw new Error(`${SCRIPT}, which compares snapshots, does not exist: was the app bundled?`)
   return process.execPath
 }
 

@@ -109,10 +109,7 @@ class Server {
     const id = ++this.number
     const answer = this.wait(id)
     const late = () =>
-      this.settle(
-        id,
-        this.failure(`did not respond within ${patienceMs / 1000} s: its event loop is blocked`)
-      )
+      this.settle(id, this.failure(`did not respond within ${patienceMs / 1000} s: its event loop is blocked`))
     const timer = setTimeout(late, patienceMs)
     answer.catch(() => {}).then(() => clearTimeout(timer))
     // Where it cannot be sent the process has ended, which is what the answer says.

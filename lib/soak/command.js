@@ -107,7 +107,9 @@ async function exportedBy(file) {
   }
   const routes = module.default?.routes ?? module.routes ?? module.default
   if (Array.isArray(routes)) return routes
-  throw new SoakError(`${file} exports no routes. It must export an array, or an object with routes; got ${shown(routes)}`)
+  throw new SoakError(
+    `${file} exports no routes. It must export an array, or an object with routes; got ${shown(routes)}`
+  )
 }
 
 module.exports = { command }

@@ -113,7 +113,9 @@ async function resultOf(rounds, route, series, routes) {
   Object.assign(result, { sites, classes, files, notes })
   if (routes > 1 && whole && !alone.growsAs(series)) {
     result.verdict = 'passed'
-    result.notes.push('it grew while the other routes ran too, but not alone: memory that they share moves between them')
+    result.notes.push(
+      'it grew while the other routes ran too, but not alone: memory that they share moves between them'
+    )
   }
   return result
 }

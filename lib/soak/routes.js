@@ -22,12 +22,14 @@ async function routesFor({ routes, har, from }, server) {
 
 async function ownRoutes(server) {
   const found = await server.ask('routes')
-  if (found === null) throw new SoakError(`the routes of the app are not known, because it is not an Express app: ${NAME_THEM}`)
+  if (found === null)
+    throw new SoakError(`the routes of the app are not known, because it is not an Express app: ${NAME_THEM}`)
   if (found.routes.length === 0) {
     const left = found.left.length === 0 ? '' : ` (${found.left.join(', ')} cannot be filled)`
     throw new SoakError(`the app has no GET route that can be driven without options${left}: ${NAME_THEM}`)
   }
-  const notes = found.left.length === 0 ? [] : [`not driven, because their patterns cannot be filled: ${found.left.join(', ')}`]
+  const notes =
+    found.left.length === 0 ? [] : [`not driven, because their patterns cannot be filled: ${found.left.join(', ')}`]
   return { routes: routesOf(found.routes), notes }
 }
 
