@@ -325,7 +325,7 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
     const { verdict, notes, seconds } = await plimsoll.soak(app('held.js'), options)
     assert.equal(verdict, 'passed')
     assert.ok(seconds > 2, 'longer than a request may take')
-    assert.deepEqual(notes, ['GET /short: 3 of the responses to hold open have ended'])
+    assert.deepEqual(notes, ['GET /short: 3 of the responses that hold keeps open have ended'])
   })
 
   it('is not decided where memory comes and goes by more than the bound that is to be shown', async () => {

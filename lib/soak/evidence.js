@@ -75,7 +75,7 @@ async function look(rounds, route, series, found) {
 
   const onHeap = series.decided.heap.perRequest
   const interval = Math.min(INTERVALS[1], Math.max(INTERVALS[0], Math.round((onHeap * requests * BLOCKS) / SAMPLES)))
-  let sampling = await attempt('no sites', async () => {
+  let sampling = await attempt('no allocation sites', async () => {
     await server.ask('profileStart', interval)
     // What this code makes once is there before the first snapshot.
     await server.ask('profileTake')
@@ -89,12 +89,12 @@ async function look(rounds, route, series, found) {
     report({ phase: 'searching for allocation sites', route: route.route, round: block, rounds: BLOCKS })
     await rounds.block(route, found.alone, requests)
     if (!sampling) continue
-    const profile = await attempt('no sites', () => server.ask('profileTake'))
+    const profile = await attempt('no allocation sites', () => server.ask('profileTake'))
     sampling = profile !== undefined
     if (sampling) profiles.push({ ...profile, requests: found.alone.total })
   }
   if (sampling) {
-    await attempt('no sites', () => server.ask('profileStop'))
+    await attempt('no allocation sites', () => server.ask('profileStop'))
     found.sites = sitesOf(profiles, (onHeap * found.alone.total) / 100)
   }
   found.files = filesOf(files, await attempt('no files', () => server.ask('openFiles')), found.alone.total)

@@ -90,7 +90,7 @@ function seen(file) {
 }
 
 function lostBy({ lost }) {
-  return [...lost].map(([route, count]) => `${route}: ${count} of the responses to hold open have ended`)
+  return [...lost].map(([route, count]) => `${route}: ${count} of the responses that hold keeps open have ended`)
 }
 
 async function resultOf(rounds, route, series, routes) {
