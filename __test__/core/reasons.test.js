@@ -54,7 +54,7 @@ for (const { version, path: node } of nodes) {
 test('the command names the flag that forbids the binary', async () => {
   const error = await promisify(execFile)(process.execPath, ['--no-addons', CLI, 'show']).catch(thrown => thrown)
   assert.equal(error.code, 1)
-  assert.match(error.stderr, /^plimsoll: Node runs with --no-addons.*start\s+Node\s+without\s+--no-addons\n$/s)
+  assert.match(error.stderr, /^plimsoll: Node runs with --no-addons.*Start\s+Node\s+without\s+--no-addons\n$/s)
 })
 
 test('records and finds as always where its working directory was deleted', async t => {

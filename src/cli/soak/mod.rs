@@ -41,7 +41,7 @@ pub struct Arguments {
     /// A HAR file with the requests to send
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub har: Option<String>,
-    /// Drive the GET routes in the record of a running server: its name, folder or file, as for show
+    /// The record of a running server whose GET routes are driven: its name, folder or file, as for show
     #[arg(long, value_name = "FILE|FOLDER|NAME")]
     pub from: Option<String>,
     /// A body for each --route other than GET; JSON if it starts with { or [
@@ -50,7 +50,7 @@ pub struct Arguments {
     /// A header for each --route; may be repeated
     #[arg(long = "header", value_name = "'NAME: VALUE'", requires = "route")]
     pub headers: Vec<String>,
-    /// A status that is right for each --route, where 2xx and 3xx are not all; again for each
+    /// A status to accept for each --route, instead of 2xx and 3xx; may be repeated
     #[arg(long = "status", value_name = "CODE", requires = "route")]
     pub status: Vec<u16>,
     /// Bytes that a request may retain, as 100b, 1kb or 1Ki [default: 48 of the heap, 256 of malloc]
