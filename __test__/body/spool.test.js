@@ -278,7 +278,7 @@ test('after the end every use is an error that says what to do, and a stream at 
     })
     const { port } = await served(t, app)
     await upload(port, '/', { pieces: [bytes(1_000_000)] })
-    const over = { code: 'ERR_PLIMSOLL_SPOOLED_OVER', message: /moveTo\(\).*before the response ends/ }
+    const over = { code: 'ERR_PLIMSOLL_SPOOLED_OVER', message: /moveTo\(path\).*before the response ends/ }
     await until(() => errors.length > 0, 'its stream hears of it')
     assert.equal(errors[0].code, over.code)
     await until(() => silent.destroyed, 'one without a listener is destroyed without an uncaught error')
