@@ -137,7 +137,10 @@ test('what is no snapshot is an error with the place', async t => {
     [whole.subarray(0, whole.length - 3), /ends too early.*at byte \d+/],
     [changed(nodes + 9, 'x'), new RegExp(`a number was expected, at byte ${nodes + 9}$`)],
     [changed(nodes + 9, '77,'), /at byte \d+/],
-    [String(whole).replace(/"node_count":\d+/, '"node_count":4000000000'), /4000000000 nodes.*too short for them, at byte \d+/],
+    [
+      String(whole).replace(/"node_count":\d+/, '"node_count":4000000000'),
+      /4000000000 nodes.*too short for them, at byte \d+/
+    ],
     [zlib.gzipSync(whole).subarray(0, 5000), /compressed data is damaged or cut off/],
     [Buffer.alloc(1 << 20, '['), /'\{' was expected/],
     [`{"a":${'['.repeat(1 << 20)}`, /ends too early/]
