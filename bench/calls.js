@@ -3,7 +3,7 @@
 const path = require('node:path')
 
 // The calls that are timed. To add one, add a row: `call` is what the table says; `calls` takes what the child made ready
-// (see children/calls.js: the addon as `native`, an empty function, v8) and gives a row's functions for one
+// (see programs/calls.js: the addon as `native`, an empty function, v8) and gives a row's functions for one
 // index of a batch of 64. Only `run` is timed; `before` and `after` make and clear up what it needs.
 const CALLS = [
   { call: 'an empty JavaScript function', make: ({ empty }) => ({ run: () => empty() }) },
@@ -99,12 +99,12 @@ const CALLS = [
 const GET = require('node:http').METHODS.indexOf('GET')
 
 async function run(config) {
-  const Child = require('./lib/child')
-  const { summary } = require('./lib/stats')
-  const { fixed } = require('./lib/table')
+  const Child = require('./harness/child')
+  const { summary } = require('./harness/stats')
+  const { fixed } = require('./harness/table')
   const rounds = []
   for (let round = 0; round < config.callRounds; round++) {
-    const child = new Child(config.node, [path.join(__dirname, 'children', 'calls.js'), String(config.batches)], {
+    const child = new Child(config.node, [path.join(__dirname, 'programs', 'calls.js'), String(config.batches)], {
       env: config.env
     })
     try {
@@ -120,7 +120,7 @@ async function run(config) {
 }
 
 function render({ batches, rows, rounds }) {
-  const { counted, spread, table } = require('./lib/table')
+  const { counted, spread, table } = require('./harness/table')
   return [
     '### The calls alone',
     '',

@@ -1,9 +1,9 @@
 'use strict'
 
-const { BARE, choose } = require('./lib/subjects')
-const Server = require('./lib/server')
-const { summary } = require('./lib/stats')
-const { counted, fixed, grouped, spread, table } = require('./lib/table')
+const { BARE, choose } = require('./harness/subjects')
+const Server = require('./harness/server')
+const { summary } = require('./harness/stats')
+const { counted, fixed, grouped, spread, table } = require('./harness/table')
 
 // The peers take as long as we do, and can be asked for with --servers.
 const DEFAULT_SERVERS = ['bare', 'plimsoll-limit']

@@ -1,12 +1,12 @@
 'use strict'
 
 const path = require('node:path')
-const Child = require('./lib/child')
-const { shuffled } = require('./lib/subjects')
-const { mean, median, summary } = require('./lib/stats')
-const { counted, fixed, spread, table } = require('./lib/table')
+const Child = require('./harness/child')
+const { shuffled } = require('./harness/subjects')
+const { mean, median, summary } = require('./harness/stats')
+const { counted, fixed, spread, table } = require('./harness/table')
 
-const LOOP = path.join(__dirname, 'children', 'loop.js')
+const LOOP = path.join(__dirname, 'programs', 'loop.js')
 const FILE = path.join(__dirname, 'servers', 'leaks.js')
 const BATCHES_A_TURN = 4
 

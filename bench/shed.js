@@ -2,8 +2,8 @@
 
 const http = require('node:http')
 const { setTimeout: sleep } = require('node:timers/promises')
-const Child = require('./lib/child')
-const { grouped, table } = require('./lib/table')
+const Child = require('./harness/child')
+const { grouped, table } = require('./harness/table')
 
 const GUARDS = [
   { name: 'bare', title: 'bare Express 5' },
@@ -74,7 +74,7 @@ async function backAfter(port) {
 }
 
 async function once(guard, config) {
-  const args = [`--max-old-space-size=${HEAP_MB}`, require.resolve('./children/hold.js'), guard.name, `${HOLD_MS}`]
+  const args = [`--max-old-space-size=${HEAP_MB}`, require.resolve('./programs/hold.js'), guard.name, `${HOLD_MS}`]
   const child = new Child(config.node, args, { env: { NODE_ENV: 'test', ...config.env } })
   try {
     const { port } = await child.next(60, 'its port')

@@ -3,9 +3,9 @@
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
-const Child = require('./lib/child')
-const { summary } = require('./lib/stats')
-const { fixed, table } = require('./lib/table')
+const Child = require('./harness/child')
+const { summary } = require('./harness/stats')
+const { fixed, table } = require('./harness/table')
 
 const MIB = 1 << 20
 // A class with fewer objects is the runtime's own, and comes and goes; what V8 makes for itself (compiled code) grows under load.
@@ -23,7 +23,7 @@ async function pinged(server, client, work) {
 
 // Counts of the classes in a snapshot, by the package's own reader.
 async function classes(config, file) {
-  const child = new Child(config.node, [path.join(__dirname, 'children', 'classes.js'), file], config)
+  const child = new Child(config.node, [path.join(__dirname, 'programs', 'classes.js'), file], config)
   try {
     return new Map(Object.entries((await child.next(600, 'the classes of a snapshot')).classes))
   } finally {
@@ -51,7 +51,7 @@ async function run(config) {
   let stop
   try {
     const { port, heapMb } = await server.next(300, 'its port')
-    const client = new Child(process.execPath, [path.join(__dirname, 'children', 'ping.js'), String(port)], config)
+    const client = new Child(process.execPath, [path.join(__dirname, 'programs', 'ping.js'), String(port)], config)
     try {
       await client.next(60, 'its first answer')
       for (let i = 0; i < config.snapshotRounds; i++) {

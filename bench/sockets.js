@@ -1,13 +1,13 @@
 'use strict'
 
 const path = require('node:path')
-const Child = require('./lib/child')
-const Server = require('./lib/server')
-const { rotated } = require('./lib/subjects')
-const { summary } = require('./lib/stats')
-const { counted, fixed, grouped, spread, table } = require('./lib/table')
+const Child = require('./harness/child')
+const Server = require('./harness/server')
+const { rotated } = require('./harness/subjects')
+const { summary } = require('./harness/stats')
+const { counted, fixed, grouped, spread, table } = require('./harness/table')
 
-const OPEN = path.join(__dirname, 'children', 'open.js')
+const OPEN = path.join(__dirname, 'programs', 'open.js')
 const SERVER = path.join(__dirname, 'servers', 'sockets.js')
 
 /** Parts are switched on one after the other. */

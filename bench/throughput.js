@@ -1,9 +1,9 @@
 'use strict'
 
-const { BARE, choose, rotated } = require('./lib/subjects')
-const Server = require('./lib/server')
-const { summary } = require('./lib/stats')
-const { counted, fixed, grouped, spread, table } = require('./lib/table')
+const { BARE, choose, rotated } = require('./harness/subjects')
+const Server = require('./harness/server')
+const { summary } = require('./harness/stats')
+const { counted, fixed, grouped, spread, table } = require('./harness/table')
 
 async function once(subject, config) {
   const server = await Server.start(subject, config)

@@ -3,9 +3,9 @@
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
-const Child = require('./lib/child')
-const { summary } = require('./lib/stats')
-const { counted, fixed, table } = require('./lib/table')
+const Child = require('./harness/child')
+const { summary } = require('./harness/stats')
+const { counted, fixed, table } = require('./harness/table')
 
 const MIB = 1 << 20
 const LATER_MS = 3000
@@ -104,7 +104,7 @@ function cpuSeconds(pid) {
 
 async function load(server, port, config, count, size) {
   const argument = JSON.stringify({ port, count, size, kind: KIND[server] ?? 'bytes' })
-  const child = new Child(config.node, [path.join(__dirname, 'children', 'uploads.js'), argument])
+  const child = new Child(config.node, [path.join(__dirname, 'programs', 'uploads.js'), argument])
   try {
     return await child.next(600, `${count} uploads of ${size} bytes to '${server}'`)
   } finally {

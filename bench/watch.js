@@ -2,10 +2,10 @@
 
 const path = require('node:path')
 const { race } = require('./inprocess')
-const { rotated } = require('./lib/subjects')
-const Server = require('./lib/server')
-const { median, mean, summary } = require('./lib/stats')
-const { counted, fixed, spread, table } = require('./lib/table')
+const { rotated } = require('./harness/subjects')
+const Server = require('./harness/server')
+const { median, mean, summary } = require('./harness/stats')
+const { counted, fixed, spread, table } = require('./harness/table')
 
 const FILE = path.join(__dirname, 'servers', 'watch.js')
 

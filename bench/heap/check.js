@@ -71,7 +71,7 @@ function make(folder) {
   })
   const page = path.join(folder, 'chromium.heapsnapshot')
   try {
-    execFileSync(process.execPath, [path.join(__dirname, 'children', 'chromium.js'), page], { stdio: 'pipe' })
+    execFileSync(process.execPath, [path.join(__dirname, 'programs', 'chromium.js'), page], { stdio: 'pipe' })
     return [...made, page]
   } catch (error) {
     process.stderr.write(`No snapshot of Chromium: ${String(error.stderr).split('\n')[0]}\n`)

@@ -8,7 +8,7 @@ const path = require('node:path')
 const { nodes, major } = require('../../__test__/support/nodes.js')
 
 const PEERS = path.join(__dirname, 'peers')
-const CHILDREN = path.join(__dirname, 'children')
+const PROGRAMS = path.join(__dirname, 'programs')
 const BUNDLE = path.join(PEERS, 'node_modules', '.cache', 'devtools.mjs')
 
 /** DevTools' sources need a Node with `Promise.withResolvers`. */
@@ -34,7 +34,7 @@ async function prepare(only) {
     }
   }
   await require(path.join(PEERS, 'node_modules', 'esbuild')).build({
-    entryPoints: [path.join(CHILDREN, 'devtools.ts')],
+    entryPoints: [path.join(PROGRAMS, 'devtools.ts')],
     outfile: BUNDLE,
     bundle: true,
     platform: 'node',

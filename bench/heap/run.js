@@ -11,12 +11,12 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
-const machine = require('../lib/machine')
-const { summary } = require('../lib/stats')
-const { fixed, grouped, table } = require('../lib/table')
+const machine = require('../harness/machine')
+const { summary } = require('../harness/stats')
+const { fixed, grouped, table } = require('../harness/table')
 const { BUNDLE, PEERS, newestNode, prepare } = require('./peers.js')
 
-const CHILDREN = path.join(__dirname, 'children')
+const PROGRAMS = path.join(__dirname, 'programs')
 const CLI = path.join(__dirname, '..', '..', 'bin', 'plimsoll.js')
 const FOLDER = path.join(process.env.BENCH_DIR || os.tmpdir(), 'plimsoll-bench-heap')
 const MB = 1e6
@@ -46,7 +46,7 @@ function plimsollDiff(before, after) {
 }
 
 function child(name, title) {
-  const file = name === 'devtools' ? BUNDLE : path.join(CHILDREN, `${name}.js`)
+  const file = name === 'devtools' ? BUNDLE : path.join(PROGRAMS, `${name}.js`)
   const call = task => files => [file, task, ...files]
   return { title, summary: (...files) => call('summary')(files), diff: (...files) => call('diff')(files) }
 }
@@ -85,7 +85,7 @@ function snapshots(size) {
     process.stderr.write(`making snapshots of ${size} MB …\n`)
     const sessions = Math.max(1, Math.round((size * MB - 4 * MB) / BYTES_A_SESSION))
     const made = `${after}.part`
-    const args = ['--max-old-space-size=16000', path.join(CHILDREN, 'make.js'), before, String(sessions), made]
+    const args = ['--max-old-space-size=16000', path.join(PROGRAMS, 'make.js'), before, String(sessions), made]
     execFileSync(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] })
     fs.renameSync(made, after)
   }
@@ -96,7 +96,7 @@ function snapshots(size) {
 async function measure(name, args, timeout) {
   const node = name === 'devtools' ? newestNode() : process.execPath
   const began = process.hrtime.bigint()
-  const flags = ['--max-old-space-size=16000', '--require', path.join(CHILDREN, 'measure.js')]
+  const flags = ['--max-old-space-size=16000', '--require', path.join(PROGRAMS, 'measure.js')]
   const program = spawn(node, [...flags, ...args], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
   const timer = setTimeout(() => program.kill('SIGKILL'), timeout * 1000)
   const texts = await Promise.all([1, 2, 3].map(at => text(program.stdio[at])).concat(once(program, 'exit')))

@@ -19,4 +19,4 @@ module.exports = {
   create: () => ({ app: userApp(), state: () => ({ count: null }) })
 }
 
-if (require.main === module) require('../lib/serve')(module.exports, __filename)
+if (require.main === module) require('../harness/serve')(module.exports, __filename)

@@ -24,4 +24,4 @@ function create() {
 
 module.exports = { packages: ['express', 'express-prom-bundle', 'prom-client'], create }
 
-if (require.main === module) require('../lib/serve')(module.exports, __filename)
+if (require.main === module) require('../harness/serve')(module.exports, __filename)

@@ -45,4 +45,4 @@ module.exports = {
   create
 }
 
-if (require.main === module) require('../lib/serve')(module.exports, __filename)
+if (require.main === module) require('../harness/serve')(module.exports, __filename)

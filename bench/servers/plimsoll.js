@@ -21,4 +21,4 @@ module.exports = {
   }
 }
 
-if (require.main === module) require('../lib/serve')(module.exports, __filename)
+if (require.main === module) require('../harness/serve')(module.exports, __filename)

@@ -52,4 +52,4 @@ function create() {
 
 module.exports = { packages: ['express', '../../package.json'], create }
 
-if (require.main === module) require('../lib/serve')(module.exports, __filename)
+if (require.main === module) require('../harness/serve')(module.exports, __filename)

@@ -57,4 +57,4 @@ module.exports = {
   create: () => ({ app: userApp(WAYS[way]), state: counts ? state : () => ({ count: null }) })
 }
 
-if (require.main === module) require('../lib/serve')(module.exports, __filename)
+if (require.main === module) require('../harness/serve')(module.exports, __filename)

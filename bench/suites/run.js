@@ -5,7 +5,7 @@ const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
 const { nodes, major } = require('../../__test__/support/nodes.js')
-const { table } = require('../lib/table.js')
+const { table } = require('../harness/table.js')
 const { compare, ROUNDS } = require('./compare.js')
 const { suiteIn, kinds } = require('./kinds.js')
 

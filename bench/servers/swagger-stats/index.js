@@ -27,4 +27,4 @@ function create() {
 
 module.exports = { packages: ['express', 'swagger-stats', 'prom-client'], create }
 
-if (require.main === module) require('../../lib/serve')(module.exports, __filename)
+if (require.main === module) require('../../harness/serve')(module.exports, __filename)

@@ -5,7 +5,7 @@ const fs = require('node:fs')
 const path = require('node:path')
 const Child = require('./child')
 
-const LOAD = path.join(__dirname, '..', 'children', 'load.js')
+const LOAD = path.join(__dirname, '..', 'programs', 'load.js')
 
 // Ticks are 10 ms on every Linux that Node is shipped for, but it costs nothing to ask.
 let ticks

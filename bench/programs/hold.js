@@ -2,7 +2,7 @@
 
 /*
  * A server whose requests hold 2.4 MB each while they wait, guarded by one of those that shed. In: the guard's name, and how long they
- * wait. Speaks JSON lines as lib/serve.js does.
+ * wait. Speaks JSON lines as harness/serve.js does.
  */
 
 const readline = require('node:readline')

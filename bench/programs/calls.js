@@ -6,7 +6,7 @@
 const v8 = require('node:v8')
 const plimsoll = require('../..')
 const { CALLS } = require('../calls')
-const { median } = require('../lib/stats')
+const { median } = require('../harness/stats')
 
 const batches = Number(process.argv[2])
 const BATCH = 64

@@ -4,7 +4,7 @@
 // server that stalls is charged for all that had to wait. In: one JSON argument { port, rate, seconds, connections }. Out: one JSON line.
 
 const http = require('node:http')
-const { quantile } = require('../lib/stats')
+const { quantile } = require('../harness/stats')
 
 const { port, rate, seconds, connections } = JSON.parse(process.argv[2])
 const MS_A_REQUEST = 1000 / rate
