@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# What takes too long to gate a change: `npm run nightly [step…]`, after `npm install` and scripts/node-versions.sh. Without names, all
+# steps run, each to its end; exits with 1 if one of them failed. FUZZ_SECONDS (600): for each fuzz target.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+seconds=${FUZZ_SECONDS:-600}
+node24=.node-versions/node_modules/node24/bin/node
+
+statistics() { npm run test:statistics; }
+corpus() { npm run corpus -- --node "$(command -v node)" --node "$node24"; }
+soak() { npm run corpus:soak; }
+# Threads look like leaks to LeakSanitizer. RUSTC_BOOTSTRAP: cargo-fuzz needs features of nightly.
+fuzz() {
+  command -v cargo-fuzz > /dev/null || cargo install cargo-fuzz --version 0.13.2 --locked || return
+  export RUSTC_BOOTSTRAP=1
+  cargo fuzz run inflate -- "-max_total_time=$seconds" &&
+    cargo fuzz run heap -- "-max_total_time=$seconds" -rss_limit_mb=1024 -detect_leaks=0 &&
+    cargo fuzz run show -- "-max_total_time=$seconds" -max_len=4096 -len_control=0 -rss_limit_mb=1024
+}
+fuzz-js() { npm run fuzz:js -- "$(awk "BEGIN { print 3 * $seconds / 60 }")"; }
+bench() { npm run bench -- --quick; }
+
+all=(statistics corpus soak fuzz fuzz-js bench)
+for name in "$@"; do
+  [[ " ${all[*]} " == *" $name "* ]] || { echo "nightly: no step '$name'; there are ${all[*]}" >&2; exit 2; }
+done
+failed=()
+for name in "${@:-${all[@]}}"; do
+  printf '\n== %s (%d min)\n' "$name" $((SECONDS / 60))
+  "$name" || failed+=("$name")
+done
+[ ${#failed[@]} -eq 0 ] || { echo "nightly: failed: ${failed[*]}" >&2; exit 1; }
