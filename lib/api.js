@@ -21,7 +21,7 @@ module.exports = {
   scope: require('./scope/scope.js'),
   watchPool: require('./leaks/pool-connections.js'),
   watchListeners: require('./leaks/listeners.js'),
-  expectCollected: require('./leaks/retained-requests.js').expectCollected,
+  expectGone: require('./leaks/retained-requests.js').expectGone,
   metrics: require('./recorder/metrics.js'),
   stats,
   route: require('./express/route-tracker.js').name,

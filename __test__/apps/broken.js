@@ -39,7 +39,7 @@ app.post('/large', plimsoll.limit('1kb'), (req, res, next) => {
 listen(app, {
   break: breakIt,
   calls: () => calls,
-  seen: () => ({ internalErrors: plimsoll.stats().internalErrors, warnings }),
+  seen: () => ({ internalErrors: plimsoll.stats().faults, warnings }),
   /** The app's own handler survives what it throws. */
   throwOne: () =>
     new Promise(resolve => {

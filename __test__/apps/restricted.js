@@ -15,7 +15,7 @@ if (process.env.GONE) {
 }
 const plimsoll = require('../..')
 
-app.use(plimsoll({ watch: true, largeResponses: { over: '1kb' } }))
+app.use(plimsoll({ watch: true, audit: { over: '1kb' } }))
 app.use(plimsoll.scope())
 app.use(plimsoll.limit('1kb'))
 app.get('/users/:id', (req, res) => {
@@ -35,7 +35,7 @@ const server = http.createServer(app).listen(0, '127.0.0.1', async () => {
     await fetch(`${base}/body`, { method: 'POST', body: 'x'.repeat(2000) })
   ]
   for (const answer of answers) await answer.text()
-  const { requests, heap, findings, internalErrors, recorder } = plimsoll.stats()
+  const { requests, heap, findings, faults: internalErrors, recorder } = plimsoll.stats()
   const snapshot = await plimsoll.snapshot().catch(error => error.message)
   const report = {
     statuses: answers.map(({ status }) => status),

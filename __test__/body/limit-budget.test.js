@@ -371,7 +371,7 @@ test('a client without a name is no internal error, and shares one bound with th
   const { port } = await shop(t, {
     budget: { bytes: '10mb', perClient: '100kb', client: req => req.headers['x-client'] }
   })
-  const { internalErrors } = plimsoll.stats()
+  const { faults: internalErrors } = plimsoll.stats()
   const client = await wire(port)
   t.after(() => client.socket.destroy())
   client.write('POST /uploads/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n', Buffer.alloc(89_999))
@@ -381,7 +381,7 @@ test('a client without a name is no internal error, and shares one bound with th
   assert.equal((await request(port, '/json', { method: 'POST', headers, body })).status, 503)
   client.socket.destroy()
   await allReleased()
-  assert.equal(plimsoll.stats().internalErrors, internalErrors)
+  assert.equal(plimsoll.stats().faults, internalErrors)
 })
 
 test('a client is its address, and of IPv6 its network', () => {

@@ -51,7 +51,7 @@ for (const [name, [when, times, provoke, env]] of Object.entries(CASES)) {
     assert.ok(internalErrors >= Math.min(times, calls), `${internalErrors} internal errors`)
     assert.deepEqual(
       warnings.map(({ code }) => code),
-      ['PLIMSOLL_INTERNAL_ERROR']
+      ['PLIMSOLL_FAULT']
     )
     assert.match(warnings[0].message, /Error: a panic/)
   })

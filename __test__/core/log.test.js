@@ -20,7 +20,7 @@ for (const [how, fails] of [
       const log = { info: fails, warn: fails, error: fails }
       plimsoll({ recorder: false, log })
       plimsoll({ recorder: false, log, name: 'another' })
-      setImmediate(() => console.log('goes on', plimsoll.stats().internalErrors))`
+      setImmediate(() => console.log('goes on', plimsoll.stats().faults))`
     const { status, stdout, stderr } = spawnSync(process.execPath, ['-e', code], { encoding: 'utf8' })
     assert.equal(status, 0, stderr)
     assert.match(stderr, /PLIMSOLL_LOG\] Warning: plimsoll: already started/)

@@ -7,5 +7,5 @@ const { compare } = require('../support/trees.js')
 compare(
   'plimsoll({ layers: true, async: true })',
   plimsoll({ layers: true, async: true }),
-  () => plimsoll.stats().internalErrors
+  () => plimsoll.stats().faults
 )

@@ -261,7 +261,7 @@ for (const tracer of ['opentelemetry', 'dd-trace']) {
         const stats = await server.ask('stats')
         return stats.requests.inFlight === 0 && stats
       }, 'no request in flight')
-      assert.equal(stats.internalErrors, 0)
+      assert.equal(stats.faults, 0)
       return stats.routes.find(row => row.route === '/users/:id')
     }
     // The first round pays for what the tracer loads and compiles, and for sweeping beside them.

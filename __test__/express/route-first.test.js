@@ -12,7 +12,7 @@ for (const express of ['express', 'express4']) {
     const server = await start('first', { env: { EXPRESS: express } })
     t.after(() => server.stop())
     for (let id = 0; id < 3; id++) await request(server.port, `/mounted/x/${id}`)
-    const { routes, internalErrors } = await until(async () => {
+    const { routes, faults: internalErrors } = await until(async () => {
       const stats = await server.ask('stats')
       return stats.requests.inFlight === 0 && stats.requests.total === 3 && stats
     }, 'three requests')

@@ -3,4 +3,4 @@
 const plimsoll = require('../..')
 const { compare } = require('../support/trees.js')
 
-compare('plimsoll()', plimsoll(), () => plimsoll.stats().internalErrors)
+compare('plimsoll()', plimsoll(), () => plimsoll.stats().faults)

@@ -13,7 +13,7 @@ const { versions } = require('../support/routes')
 
 /** Rows as `METHOD label status`, once no request is in flight. */
 async function rows() {
-  const { routes, internalErrors } = await until(() => {
+  const { routes, faults: internalErrors } = await until(() => {
     const stats = plimsoll.stats()
     return stats.requests.inFlight === 0 && stats
   }, 'no request in flight')

@@ -120,7 +120,7 @@ describe('what holds a leak', { concurrency: 2 }, () => {
         )
         // One a request; of all requests where it is not certain whose they are.
         assert.ok(leak.perThousand > 400 && leak.perThousand < 1010, `${leak.perThousand}`)
-        assert.equal(stats.internalErrors, 0)
+        assert.equal(stats.faults, 0)
         assert.deepEqual(fs.readdirSync(env.TMPDIR), [])
         // On a disk the record is a little behind.
         const events = await until(async () => {
@@ -171,7 +171,7 @@ describe('what holds a leak', { concurrency: 2 }, () => {
     assert.deepEqual([leak.class, leak.path, leak.perThousand], [null, null, null])
     assert.ok(SITES.includes(leak.origin), leak.origin)
     assert.match(leak.advice, /\. What retains it is not known: .*ENOTDIR/)
-    assert.equal(stats.internalErrors, 0)
+    assert.equal(stats.faults, 0)
     const failed = () => eventsOf(dir).then(events => events.filter(event => /^retaining-path: .*ENOTDIR/.test(event)))
     await until(async () => (await failed()).length === 1, 'the event of the failure')
     const { lastSeen } = leak

@@ -99,7 +99,7 @@ describe('allocation sites', () => {
       leakOf(stats)?.advice.includes('other code stopped the sampling heap profiler')
     )
     assert.equal(leakOf(stats).origin, null)
-    assert.equal(stats.internalErrors, 0)
+    assert.equal(stats.faults, 0)
     assert.equal(await server.ask('sampling'), false)
   })
 

@@ -117,7 +117,7 @@ test('what comes and goes in whatever way is nothing', async t => {
     []
   )
   assert.deepEqual([quiet.listenerCount('a'), quiet.listenerCount('b')], [0, 0])
-  assert.equal(plimsoll.stats().internalErrors, 0)
+  assert.equal(plimsoll.stats().faults, 0)
 })
 
 test('clients that come with a connection each leave nothing on theirs', async t => {

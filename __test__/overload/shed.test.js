@@ -173,14 +173,14 @@ for (const [what, priority, message] of [
   test(`a priority function ${what} is counted, reported once, and its requests are normal`, async t => {
     const { app: shedding, seen } = app(versions['express 5'], { priority })
     const { port } = await served(t, shedding)
-    const before = plimsoll.stats().internalErrors
+    const before = plimsoll.stats().faults
     const reported = said.length
     for (let i = 0; i < 3; i++) assert.equal((await request(port, '/')).status, 503)
     assert.deepEqual(
       seen.errors.map(error => error.priority),
       ['normal', 'normal', 'normal']
     )
-    assert.equal(plimsoll.stats().internalErrors, before + 3)
+    assert.equal(plimsoll.stats().faults, before + 3)
     // One place is reported once, whatever its error.
     assert.ok(said.length <= reported + 1)
     assert.match(

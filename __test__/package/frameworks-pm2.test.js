@@ -135,7 +135,7 @@ describe('PM2', { timeout: 300_000 }, () => {
   })
 
   test('nothing is found, and nothing written to the error log', async () => {
-    for (const { findings, internalErrors } of [...(await statsOf('readme')), ...(await statsOf('other'))]) {
+    for (const { findings, faults: internalErrors } of [...(await statsOf('readme')), ...(await statsOf('other'))]) {
       assert.deepEqual(
         findings.filter(({ kind }) => kind !== 'heap-limit'),
         []
@@ -151,7 +151,7 @@ describe('PM2', { timeout: 300_000 }, () => {
     await running('readme', first)
     await until(() => !first.some(isAlive), 'the old workers have ended')
     assert.match(await ask('readme', 'GET', '/hello/you'), /^HTTP\/1\.1 200/)
-    for (const { pid, internalErrors } of await statsOf('readme')) {
+    for (const { pid, faults: internalErrors } of await statsOf('readme')) {
       assert.ok(!first.includes(pid))
       assert.equal(internalErrors ?? 0, 0)
     }

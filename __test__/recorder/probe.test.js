@@ -22,7 +22,7 @@ async function use(t, { args = [], env = {}, node, execArgv } = {}) {
   assert.deepEqual([stats.requests.total, stats.requests.limited], [4, 1])
   assert.equal(stats.routes.find(row => row.route === '/rows/:id').count, 3)
   assert.match(await server.ask('metrics'), /^plimsoll_heap_exact /m)
-  assert.equal(stats.internalErrors, 0)
+  assert.equal(stats.faults, 0)
   const [heap, warnings] = [await server.ask('heap'), await server.ask('warnings')]
   assert.equal(stats.heap.limitBytes, heap.heap_size_limit)
   const [used, { usedBytes }] = [heap.used_heap_size, stats.heap]

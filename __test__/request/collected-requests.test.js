@@ -18,7 +18,7 @@ const SETS = [
   'layers',
   'async',
   'watch',
-  'largeResponses',
+  'audit',
   'limit',
   'minRate',
   'budget',

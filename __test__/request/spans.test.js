@@ -145,7 +145,7 @@ test('a callback that throws leaves no span open', async t => {
     await server.get('/awaits')
   }
   assert.equal(await server.ask('expected'), 20)
-  const { internalErrors } = await server.settled()
+  const { faults: internalErrors } = await server.settled()
   assert.equal(internalErrors, 0)
   const awaits = (await server.row('/awaits')).heapBytes.p50
   assert.ok(near(awaits), `${awaits}`)
@@ -160,5 +160,5 @@ test('what two requests asked of one socket is charged to neither', async t => {
   const known = 50_000 * 6 * 8
   assert.ok(a.heapBytes < 0.5 * known, `a was charged ${a.heapBytes}`)
   assert.ok(b.heapBytes < 0.5 * known, `b was charged ${b.heapBytes}`)
-  assert.equal((await server.settled()).internalErrors, 0)
+  assert.equal((await server.settled()).faults, 0)
 })

@@ -101,7 +101,7 @@ test('a disposer that throws or never settles is reported with route and place, 
   const broken = () => {
     throw new Error('as expected')
   }
-  const { internalErrors } = plimsoll.stats()
+  const { faults: internalErrors } = plimsoll.stats()
   plimsoll.on('finding', broken)
   plimsoll.on('finding', listener)
   t.after(() => {
@@ -138,7 +138,7 @@ test('a disposer that throws or never settles is reported with route and place, 
   )
   assert.equal(heard.length, 4, 'each is told once')
   // A listener that throws is counted, where there is a record to count in, and keeps nobody from hearing.
-  if (internalErrors !== undefined) assert.equal(plimsoll.stats().internalErrors, internalErrors + 4)
+  if (internalErrors !== undefined) assert.equal(plimsoll.stats().faults, internalErrors + 4)
 })
 
 test('use closes a resource the way it knows, or as it is told, and returns it', async t => {

@@ -57,7 +57,7 @@ function framework(app, { requests, load, tooLarge, labels }) {
         }, 'all requests have ended')
         assert.equal(stats.requests.total, total)
         assert.equal(stats.requests.shed, 0)
-        assert.equal(stats.internalErrors ?? 0, 0)
+        assert.equal(stats.faults ?? 0, 0)
         // V8's limit and the container's are a matter of the machine that the test runs on.
         assert.deepEqual(
           stats.findings.filter(({ kind }) => kind !== 'heap-limit'),

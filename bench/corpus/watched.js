@@ -79,7 +79,7 @@ async function run(
           requests,
           ms,
           rounds: seen,
-          internalErrors: stats.internalErrors,
+          internalErrors: stats.faults,
           output: server.output()
         }
       }

@@ -26,7 +26,7 @@ function report(where, error) {
   reported.add(where)
   const message = `plimsoll: internal error ${detail}`
   if (log !== null) log.error(message)
-  else process.emitWarning(message, { code: 'PLIMSOLL_INTERNAL_ERROR' })
+  else process.emitWarning(message, { code: 'PLIMSOLL_FAULT' })
 }
 
 /**

@@ -99,27 +99,27 @@ export interface MemoryPart {
 
 export type MemoryPartName =
   /** Heap of the calling thread, with the free room in its pages. */
-  | 'v8-heap'
+  | 'v8Heap'
   /** Other memory of V8: heaps of other threads, WebAssembly, emptied pages that V8 reserves. */
-  | 'v8-other'
+  | 'v8Other'
   /** Contents of the calling thread's Buffers and ArrayBuffers, as far as they were touched. */
-  | 'array-buffers'
+  | 'arrayBuffers'
   /** Memory that V8 itself has allocated with malloc. */
-  | 'v8-malloc'
-  /** Other memory that malloc has in use. If `malloc-free` is unsupported, free memory of malloc too. */
-  | 'malloc-in-use'
+  | 'v8Malloc'
+  /** Other memory that malloc has in use. If `mallocFree` is unsupported, free memory of malloc too. */
+  | 'mallocInUse'
   /** Free memory that malloc has not returned to the system. */
-  | 'malloc-free'
+  | 'mallocFree'
   /** Plimsoll's own memory. */
   | 'jemalloc'
   /** The executable, the libraries and their data. */
   | 'code'
   /** Other mapped files. */
-  | 'mapped-files'
+  | 'mappedFiles'
   /** tmpfs in `/dev/shm`, memfd, and shared anonymous memory. Plimsoll's record is here. */
-  | 'shared-memory'
+  | 'sharedMemory'
   /** Stacks of all threads, as far as they were touched. */
-  | 'thread-stacks'
+  | 'threadStacks'
   /** Memory that no figure accounts for. */
   | 'unexplained'
 

@@ -6,7 +6,7 @@ import type { Finding, Pressure, RouteStats, Stats, Trends } from './stats'
 /** A request that has not ended. */
 export interface InFlight {
   method: string
-  /** Path, in the form that the option `urls` chooses. */
+  /** Path, in the form that the option `paths` chooses. */
   path: string
   /** Mounted pattern of the route; null until it is known. */
   route: string | null
@@ -94,7 +94,7 @@ export interface RecordEvent {
   at: number
   /**
    * `start`, `exit`, `uncaught-exception`, `limit`, `shed`, `blocked`, `near-limit`, `stats-file`, `recorder`, `last-death`,
-   * `trim`, `snapshot`, `allocation-sites`, `retaining-path` or `internal-error`.
+   * `trim`, `snapshot`, `allocation-sites`, `retaining-path` or `fault`.
    */
   type: string
   route: string | null
@@ -190,7 +190,7 @@ export interface Record {
   routes: RouteStats[]
   /** The last events, oldest first. */
   events: RecordEvent[]
-  internalErrors: number
+  faults: number
   /** At most 128 findings, 16 of them reserved for leaks. Further ones are counted as `(other)`. */
   findings: Finding[]
   trend: Trends

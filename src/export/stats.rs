@@ -32,6 +32,7 @@ struct Stats<'a> {
     findings: Vec<Finding>,
     trend: &'a Trends,
     recorder: Recorder<'a>,
+    #[serde(rename = "faults")]
     internal_errors: u64,
 }
 
@@ -296,7 +297,7 @@ mod tests {
         assert_eq!(
             stats["trend"]["external"],
             json!({
-                "state": "learning", "samples": 0, "bytesPerThousand": null, "low": null, "high": null, "p": null,
+                "state": "warming up", "samples": 0, "bytesPerThousand": null, "low": null, "high": null, "p": null,
                 "since": null, "from": null, "to": null,
             })
         );

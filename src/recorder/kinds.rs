@@ -84,7 +84,7 @@ impl TrendState {
     pub const ALL: [TrendState; 4] = [Self::Learning, Self::Steady, Self::Uncertain, Self::Leaking];
 
     pub fn name(self) -> &'static str {
-        ["learning", "steady", "uncertain", "leaking"][self as usize]
+        ["warming up", "steady", "suspicious", "leaking"][self as usize]
     }
 }
 
@@ -157,7 +157,7 @@ impl EventKind {
             Self::StatsFile => "stats-file",
             Self::Recorder => "recorder",
             Self::LastDeath => "last-death",
-            Self::InternalError => "internal-error",
+            Self::InternalError => "fault",
             Self::NearLimit => "near-limit",
             Self::Shed => "shed",
             Self::Trim => "trim",

@@ -60,6 +60,7 @@ pub struct Record {
     pub routes: Vec<RouteStats>,
     /// Oldest first.
     pub events: Vec<Event>,
+    #[serde(rename = "faults")]
     pub internal_errors: u64,
     pub findings: Vec<Finding>,
     pub trend: Trends,

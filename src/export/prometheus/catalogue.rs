@@ -67,11 +67,7 @@ fn recorder(families: &mut Families, records: &[Record], processes: usize) {
 
 fn internal_errors(families: &mut Families, counted: &[&Record]) {
     let internal_errors = total(counted, |record| record.internal_errors);
-    families.counter(
-        "plimsoll_internal_errors_total",
-        internal_errors,
-        "Internal errors of Plimsoll that were caught.",
-    );
+    families.counter("plimsoll_faults_total", internal_errors, "Internal errors of Plimsoll that were caught.");
 }
 
 /// Of each process once; in microseconds.
@@ -310,7 +306,7 @@ fn trend(families: &mut Families, records: &[Record]) {
     };
     rows(
         "plimsoll_trend_state",
-        "State of the trend of memory by requests: 0 learning, 1 steady, 2 uncertain, 3 leaking. Of the worst isolate.",
+        "State of the trend of memory by requests: 0 warming up, 1 steady, 2 suspicious, 3 leaking. Of the worst isolate.",
         |trend| Some(trend.state as u64 as f64),
     );
     rows(
