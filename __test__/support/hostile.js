@@ -1,5 +1,7 @@
 'use strict'
 
+const { inspect } = require('node:util')
+
 /** Values that an app may throw or return, each made anew: `[what, make]`. */
 const hostile = [
   ['undefined', () => undefined],
@@ -20,7 +22,17 @@ const hostile = [
   ['an error with a megabyte of line breaks', () => new Error(`bad input: ${'\n'.repeat(2 ** 20)}x`)],
   ['an error with a megabyte of frames', () => Object.assign(new Error('g'), { stack: '\n    at '.repeat(2 ** 17) })],
   ['an object of many keys', () => Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`key${i}`, i]))],
-  ['an object that contains itself', circular]
+  ['an object that contains itself', circular],
+  ['a Map that never ends', () => endless(new Map())],
+  ['a Set that never ends', () => endless(new Set())],
+  ['a Proxy of a Map that never ends', () => new Proxy(endless(new Map()), {})],
+  ['an object that shows itself as a Map that never ends', () => ({ [inspect.custom]: () => endless(new Map()) })],
+  ['an object whose prototypes never end', () => Object.create(prototypes())],
+  ['a Proxy whose prototypes never end', prototypes],
+  [
+    'a Buffer with a megabyte for its length',
+    () => Object.defineProperty(Buffer.alloc(1), 'byteLength', { value: 'x'.repeat(2 ** 20) })
+  ]
 ]
 
 function withCode(code) {
@@ -47,6 +59,20 @@ function revoked() {
   const { proxy, revoke } = Proxy.revocable({}, {})
   revoke()
   return proxy
+}
+
+/** Its size is not a number, and its iterator goes on: so util.inspect shows it without an end. */
+function endless(collection) {
+  const next = () => ({ value: ['key', 'value'] })
+  return Object.defineProperties(collection, {
+    size: { value: Number.NaN },
+    [Symbol.iterator]: { value: () => ({ next }) }
+  })
+}
+
+/** Each prototype has another one. */
+function prototypes() {
+  return new Proxy({}, { getPrototypeOf: prototypes })
 }
 
 function circular() {

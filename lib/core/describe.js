@@ -6,7 +6,7 @@
  */
 
 const { inspect } = require('node:util')
-const { isNativeError } = require('node:util/types')
+const { isMap, isNativeError, isProxy, isSet } = require('node:util/types')
 
 /** Characters of a stack or message that are read. */
 const READ_CHARS = 8192
@@ -15,7 +15,17 @@ const SHOWN_CHARS = 200
 const KEYS = 20
 /** How V8, and the tools that rewrite its stacks, begin a frame. */
 const FRAME = '\n    at '
-const LINE = { compact: true, breakLength: Number.POSITIVE_INFINITY, depth: 0, maxStringLength: 60, maxArrayLength: 3 }
+/** Without `customInspect`: a function of the app may return a value that is worse. */
+const LINE = {
+  compact: true,
+  breakLength: Number.POSITIVE_INFINITY,
+  customInspect: false,
+  depth: 0,
+  maxStringLength: 60,
+  maxArrayLength: 3
+}
+/** Of a chain of prototypes, what is followed. */
+const PROTOTYPES = 20
 const UNREADABLE = 'a value that cannot be read'
 
 /** A property; undefined if it cannot be read. */
@@ -64,12 +74,31 @@ function stack(thrown) {
 function shown(value) {
   try {
     if (isNativeError(value)) return cut(`${kind(value)}: ${text(value, 'message', WORD_CHARS)}`)
+    if (!endsSoon(value)) return 'an object with a Proxy, or many prototypes'
+    // `inspect` iterates over them with their own Symbol.iterator, which may never end.
+    if (isMap(value)) return `Map(${sizeOfMap.call(value)})`
+    if (isSet(value)) return `Set(${sizeOfSet.call(value)})`
+    if (Buffer.isBuffer(value)) return cut(`a Buffer of ${value.byteLength} bytes`)
     if (typeof value === 'object' && !Array.isArray(value) && hasManyKeys(value))
       return `an object with more than ${KEYS} keys`
     return cut(inspect(value, LINE))
   } catch {
     return UNREADABLE
   }
+}
+
+const sizeOfMap = Object.getOwnPropertyDescriptor(Map.prototype, 'size').get
+const sizeOfSet = Object.getOwnPropertyDescriptor(Set.prototype, 'size').get
+
+/** Whether its prototypes come to an end, and none of them is a Proxy, whose chain need not. */
+function endsSoon(value) {
+  if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return true
+  let each = value
+  for (let level = 0; level < PROTOTYPES && !isProxy(each); level++) {
+    each = Object.getPrototypeOf(each)
+    if (each === null) return true
+  }
+  return false
 }
 
 function hasManyKeys(object) {
