@@ -1,28 +1,36 @@
 'use strict'
 
-// A reporter of Node's test runner: the ten slowest test files and tests, when all have ended.
+// A reporter of Node's test runner: the ten slowest test files and tests, when all have ended. Of nested ones it shows the tests of suites, not
+// the steps of a test.
 
 const path = require('node:path')
 
 const SHOWN = 10
 
 module.exports = async function* slowest(events) {
-  const tests = []
   const files = new Map()
+  const tests = []
+  /** Reported below each level, until their parent is: a suite keeps them, a test does not. */
+  const below = []
   for await (const { type, data } of events) {
     if (type !== 'test:pass' && type !== 'test:fail') continue
-    const ms = data.details?.duration_ms ?? 0
-    if (data.details?.type === 'suite' || data.nesting > 0 || data.file === undefined) continue
-    const file = path.relative(process.cwd(), data.file)
+    const { name, nesting, file, details } = data
+    const own = below[nesting + 1] ?? []
+    below[nesting + 1] = []
     // Some versions of Node report each file as a test of its own.
-    if (path.resolve(data.name) === data.file) continue
-    tests.push({ ms, name: `${file}: ${data.name}` })
-    files.set(file, (files.get(file) ?? 0) + ms)
+    if (file === undefined || path.resolve(name) === file) continue
+    const row = { ms: details?.duration_ms ?? 0, name: `${path.relative(process.cwd(), file)}: ${name}` }
+    const rows = details?.type === 'suite' ? own : [row]
+    if (nesting > 0) {
+      below[nesting] ??= []
+      below[nesting].push(...rows)
+      continue
+    }
+    tests.push(...rows)
+    files.set(file, (files.get(file) ?? 0) + row.ms)
   }
-  yield* table(
-    'slowest test files',
-    [...files].map(([name, ms]) => ({ ms, name }))
-  )
+  const byFile = [...files].map(([file, ms]) => ({ ms, name: path.relative(process.cwd(), file) }))
+  yield* table('slowest test files', byFile)
   yield* table('slowest tests', tests)
 }
 
