@@ -168,9 +168,9 @@ class Tap {
     })
   }
 
-  /** The body's room in the budget, made by `make()` if there is none; null once the request is over. */
+  /** The body's room in the budget, made by `make()` if there is none; null once it was refused or the request is over. */
   roomOf(make) {
-    if (this.ended) return null
+    if (this.ended || this.isRefused) return null
     this.room ??= make()
     return this.room
   }
@@ -193,7 +193,14 @@ class Tap {
       this.state = this.req.complete ? DRAINED : REFUSED
       if (this.isDrained) releaseParser(this.req)
     }
+    // Its readers drop what they have. Without this, bodies that grow alike are refused together, and none comes through.
+    this.releaseRoom()
     this.settle()
+  }
+
+  releaseRoom() {
+    this.room?.shrink(0)
+    this.room = null
   }
 
   /**
@@ -270,8 +277,7 @@ class Tap {
   close() {
     this.ended = true
     this.settle()
-    this.room?.shrink(0)
-    this.room = null
+    this.releaseRoom()
     if (this.counter === 0) return
     this.counted = counters.tapReceived(this.counter)
     counters.tapClose(this.counter)
