@@ -10,7 +10,7 @@ const { counted, fixed, table } = require('./harness/table')
 const MIB = 1 << 20
 const LATER_MS = 3000
 
-// `warmUps`: so many loads come first. In the first one V8 learns when to collect, and how often it marks the heap then differs from start to
+// `warmUps`: how many loads come first. In the first one V8 learns when to collect, and how often it marks the heap then differs from start to
 // start: up to a fifth of the CPU time of inflating.
 // What holds a body whole is not asked to take fifty of 100 MiB: it would take more than most machines have.
 const SCENARIOS = [

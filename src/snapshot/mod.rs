@@ -4,7 +4,7 @@
 //! What follows was found by trying:
 //!
 //! - V8 keeps its heap out of children (`MADV_DONTFORK`): it is let in for the length of the fork (`mappings`).
-//! - Only the forking thread lives on in the child. V8 does without its workers, but waking them would wait for ever (`child`).
+//! - Only the forking thread lives on in the child. V8 does without its workers, but waking them would wait forever (`child`).
 //! - A fork while V8 marks beside the program hangs the child (8 of 8, Node 20 and 24), one in the sweeping behind that may. So the caller
 //!   waits for a quiet moment, a watchdog looks at the child's CPU time and output (`watchdog`), and who failed so may try again.
 //! - The child needs memory of its own for the graph it makes, and must be the one that the kernel takes if it runs short (`memory_budget`).

@@ -15,7 +15,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// One disk is busy with one; a few keep another disk, or a read, from waiting behind a slow write.
 const THREADS: usize = 4;
-/// So many bytes in the queue at once make a burst.
+/// Bytes in the queue at once that make a burst.
 const BURST: u64 = 4 << 20;
 
 pub struct Pool {
