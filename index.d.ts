@@ -49,7 +49,7 @@ declare namespace plimsoll {
      * 2. It has at most 32 characters and at most 3 digits.
      * 3. Each word between `-`, `_` and `.` has at most 16 letters, and digits at one end only.
      */
-    paths?: 'masked' | 'full'
+    urls?: 'masked' | 'full'
     /**
      * Where the record is stored. `dir`: an existing folder for its file. Default: `PLIMSOLL_DIR`, otherwise `/dev/shm`, otherwise
      * the temporary folder.
@@ -70,7 +70,7 @@ declare namespace plimsoll {
      * Reports large responses that are built in memory and sent in one piece, as a {@link Finding} of kind `large-response` per
      * route and call site. `true`: from 1 MiB. `over`: from that size. Default: false.
      */
-    audit?: boolean | { over?: Size }
+    largeResponses?: boolean | { over?: Size }
     /** Reports what requests leave after their end, as {@link Finding}s. `true`: all of {@link WatchOptions}. Default: false. */
     watch?: boolean | WatchOptions
     /** Appends heap statistics to a file, from a thread of its own. Default: none. */
@@ -124,13 +124,13 @@ declare namespace plimsoll {
      */
     retained?: boolean
     /**
-     * Reports large properties of `req`, `res`, `res.locals` and `req.session` at the end of a request (kind `bloat`),
+     * Reports large properties of `req`, `res`, `res.locals` and `req.session` at the end of a request (kind `large-property`),
      * with the layer that set them. `true`: from 1 MiB. A size: from that size. Default: false.
      *
      * At most ten requests per second are sampled. The estimate of a property takes at most 0.3 ms. The request's body and files,
      * and what requests share, do not count.
      */
-    bloat?: boolean | Size
+    largeProperties?: boolean | Size
     /**
      * Reports intervals, and time-outs of 30 s or more, that requests set and that are still armed after their end (kind `timer`),
      * if their number grows with requests. Default: false. Wraps the global `setInterval` and `setTimeout`.
@@ -371,9 +371,9 @@ declare namespace plimsoll {
    * `plimsoll({ watch })` samples. Without a binary, nothing is watched.
    *
    * @throws {TypeError} for a value that is neither an object nor a function, and for an invalid label.
-   * @example plimsoll.expectGone(session, 'session after logout')
+   * @example plimsoll.expectCollected(session, 'session after logout')
    */
-  function expectGone(object: object, label: string): void
+  function expectCollected(object: object, label: string): void
 
   /**
    * Calls `listener` once for each new {@link Finding}. The channel `plimsoll:finding` of `node:diagnostics_channel` has the same
@@ -522,7 +522,7 @@ declare namespace plimsoll {
    * The file appears under its name when it is complete. Only its owner can read it, because it contains every string of the
    * process. One snapshot runs at a time.
    *
-   * Rejects with an `Error` with the code `PLIMSOLL_SNAPSHOT`. The message has the reason: too little memory (six times the
+   * Rejects with an `Error` with the code `ERR_PLIMSOLL_SNAPSHOT`. The message has the reason: too little memory (six times the
    * heap must be free), not Linux with glibc, a worker thread, another snapshot that runs, a full disk. No partial file remains.
    * Rejects with a `TypeError` for an unknown or invalid option.
    *

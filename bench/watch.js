@@ -21,7 +21,7 @@ const WAYS = [
   { name: 'timers', title: '`plimsoll({ watch: { timers: true } })`', beside: 'plimsoll' },
   { name: 'streams', title: '`{ streams: true }`', beside: 'plimsoll' },
   { name: 'retained', title: '`{ retained: true }`', beside: 'plimsoll' },
-  { name: 'bloat', title: '`{ bloat: true }`', beside: 'plimsoll' },
+  { name: 'largeProperties', title: '`{ largeProperties: true }`', beside: 'plimsoll' },
   { name: 'all', title: '`plimsoll({ watch: true })`, `watchListeners()`, `scope()`', beside: 'plimsoll' }
 ]
 const OVER_SOCKETS = ['bare', 'plimsoll', 'all']

@@ -21,7 +21,7 @@ module.exports = {
   scope: require('./scope/scope.js'),
   watchPool: require('./leaks/pool-connections.js'),
   watchListeners: require('./leaks/listeners.js'),
-  expectGone: require('./leaks/retained-requests.js').expectGone,
+  expectCollected: require('./leaks/retained-requests.js').expectCollected,
   metrics: require('./recorder/metrics.js'),
   stats,
   route: require('./express/route-tracker.js').name,

@@ -16,7 +16,7 @@ const TURNS = 20
 const ATTEMPTS = 3
 const quiet = { info() {}, warn() {}, error: message => process.stderr.write(`${message}\n`) }
 const tracker = options => plimsoll({ recorder: false, log: quiet, ...options })
-const everything = { layers: true, async: true, watch: true, audit: true }
+const everything = { layers: true, async: true, watch: true, largeResponses: true }
 const guard = { limit: 50_000, minRate: 1, budget: '1gb' }
 
 const sets = {
@@ -25,7 +25,7 @@ const sets = {
   layers: () => [tracker({ layers: true })],
   async: () => [tracker({ async: true })],
   watch: () => [tracker({ watch: true })],
-  audit: () => [tracker({ audit: { over: 1 } })],
+  largeResponses: () => [tracker({ largeResponses: { over: 1 } })],
   limit: () => [plimsoll.limit(50_000)],
   minRate: () => [plimsoll.limit({ limit: 50_000, minRate: 1 })],
   budget: () => [plimsoll.limit({ limit: 50_000, budget: '1gb' })],

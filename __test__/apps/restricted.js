@@ -15,7 +15,7 @@ if (process.env.GONE) {
 }
 const plimsoll = require('../..')
 
-app.use(plimsoll({ watch: true, audit: { over: '1kb' } }))
+app.use(plimsoll({ watch: true, largeResponses: { over: '1kb' } }))
 app.use(plimsoll.scope())
 app.use(plimsoll.limit('1kb'))
 app.get('/users/:id', (req, res) => {

@@ -69,9 +69,9 @@ app.get('/left', async (req, res) => {
 app.get('/expected', (req, res) => {
   const held = { name: 'held' }
   kept.push(held)
-  plimsoll.expectGone(held, 'what is held')
-  plimsoll.expectGone({ name: 'let go' }, 'what is let go')
-  plimsoll.expectGone(() => req, 'a function')
+  plimsoll.expectCollected(held, 'what is held')
+  plimsoll.expectCollected({ name: 'let go' }, 'what is let go')
+  plimsoll.expectCollected(() => req, 'a function')
   res.end()
 })
 

@@ -145,10 +145,10 @@ test('options that lie on Object.prototype are not read', async () => {
     const plimsoll = require(${ROOT})
     const http = require('node:http')
     Object.assign(Object.prototype, { limit: '1gb', report: true, defer: true, routes: { '/': 'x' }, minRate: 'x', budget: 'x', fallback: 'x',
-      exempt: () => true, priority: 'x', name: '', leaks: 'x', watch: 'x', audit: 'x', stats: 'x', recorder: 'x', only: 'x', scope: 'x', openmetrics: 'x',
+      exempt: () => true, priority: 'x', name: '', leaks: 'x', watch: 'x', largeResponses: 'x', stats: 'x', recorder: 'x', only: 'x', scope: 'x', openmetrics: 'x',
       memory: 'x', dir: 5, type: 'x', default: '1gb', heap: 'x', native: 'x', ratio: 'x', reserve: 'x', waitMs: 'x', graceMs: 'x', bytes: 'x', over: 'x',
-      grace: 'x', timeMs: 'x', retained: 'x', bloat: 'x', trend: 'x', sites: 'x', snapshots: 'x' })
-    plimsoll({}), plimsoll({ audit: true, watch: { timers: true }, leaks: {}, nearLimit: {} }), plimsoll.shed({}), plimsoll.spool({}), plimsoll.scope({}), plimsoll.ready({})
+      grace: 'x', timeMs: 'x', retained: 'x', largeProperties: 'x', trend: 'x', sites: 'x', snapshots: 'x' })
+    plimsoll({}), plimsoll({ largeResponses: true, watch: { timers: true }, leaks: {}, nearLimit: {} }), plimsoll.shed({}), plimsoll.spool({}), plimsoll.scope({}), plimsoll.ready({})
     plimsoll.metrics({})
     const limit = plimsoll.limit({ limit: { 'text/plain': 1, default: 2 }, inflate: true, minRate: { bytes: 1 }, linger: {} })
     const one = plimsoll.limit({ limit: 1 })

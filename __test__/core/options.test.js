@@ -123,7 +123,7 @@ test('an option that limit() does not know is an error', () => {
   refuses(() => plimsoll.limit({ max: '1kb' }), "no option 'max' (got '1kb')")
 })
 
-test('plimsoll() takes an object with name, log, paths, recorder and stats, and nothing else', () => {
+test('plimsoll() takes an object with name, log, urls, recorder and stats, and nothing else', () => {
   for (const [given, got] of [
     [null, 'null'],
     ['app', "'app'"],
@@ -134,7 +134,7 @@ test('plimsoll() takes an object with name, log, paths, recorder and stats, and 
     [new Map(), 'Map'],
     [Promise.resolve({}), 'Promise']
   ]) {
-    refuses(() => plimsoll(given), 'plimsoll() takes an object', 'name, log, paths, recorder, stats', `got ${got}`)
+    refuses(() => plimsoll(given), 'plimsoll() takes an object', 'name, log, urls, recorder, stats', `got ${got}`)
   }
   refuses(() => plimsoll({ nmae: 'x' }), "plimsoll() has no option 'nmae' (got 'x')", 'it takes name, log')
   refuses(() => plimsoll({ limit: undefined }), "no option 'limit' (got undefined)")
@@ -150,7 +150,7 @@ test('plimsoll() says what is wrong with each option', () => {
       log => ({ log }),
       'info, warn and error'
     ],
-    ["'s paths", [null, true, 'FULL', '', ['full']], paths => ({ paths }), "'masked' or 'full'"],
+    ["'s urls", [null, true, 'FULL', '', ['full']], urls => ({ urls }), "'masked' or 'full'"],
     ["'s recorder", [null, '/tmp', true, []], recorder => ({ recorder }), 'an object with dir'],
     ["'s recorder.dir", [null, 1, '', 'x'.repeat(4097), 'a\0b'], dir => ({ recorder: { dir } }), '1 to 4096 bytes'],
     [

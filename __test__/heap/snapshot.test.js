@@ -128,7 +128,7 @@ test('one at a time', linux, async t => {
   const server = await app(t)
   const { one, other } = await server.ask('two', { path: temporary(t) })
   assert.equal(one, 'fulfilled')
-  assert.equal(other.code, 'PLIMSOLL_SNAPSHOT')
+  assert.equal(other.code, 'ERR_PLIMSOLL_SNAPSHOT')
   assert.match(other.error, /one can be taken at a time/)
 })
 
@@ -206,7 +206,7 @@ test('a child that is killed each time is an error after four attempts, and noth
     120_000
   )
   const { error, code } = await result
-  assert.equal(code, 'PLIMSOLL_SNAPSHOT')
+  assert.equal(code, 'ERR_PLIMSOLL_SNAPSHOT')
   assert.match(error, /after 4 attempts: signal 9 ended the child process/)
   assert.equal(killed.size, 4)
   assert.deepEqual(fs.readdirSync(dir), [])
@@ -227,7 +227,7 @@ test(
     const absent = path.join(temporary(t), 'absent', 'a.heapsnapshot')
     for (const mode of ['fork', 'stop']) {
       const { error, code } = await server.ask('snapshot', { path: absent, mode })
-      assert.equal(code, 'PLIMSOLL_SNAPSHOT')
+      assert.equal(code, 'ERR_PLIMSOLL_SNAPSHOT')
       assert.match(error, /No such file|ENOENT/)
     }
     assert.match((await server.ask('snapshot', { path: '/proc/self' })).error, /plimsoll: no heap snapshot/)
@@ -248,7 +248,7 @@ test('without memory for a child, it is an error and the server serves on', linu
     return t.skip(`prlimit: ${error.message}`)
   }
   const result = await server.ask('snapshot', { path: dir })
-  assert.equal(result.code, 'PLIMSOLL_SNAPSHOT', JSON.stringify(result))
+  assert.equal(result.code, 'ERR_PLIMSOLL_SNAPSHOT', JSON.stringify(result))
   assert.deepEqual(fs.readdirSync(dir), [])
   await until(() => childrenOf(server.pid).length === 0, 'no child is left')
   assert.equal((await request(server.port, '/')).status, 200)

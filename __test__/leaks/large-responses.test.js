@@ -23,7 +23,7 @@ for (const [version, express] of [
 ]) {
   test(`large responses in one piece are found, once a route, with the place that sends them (Express ${version})`, async t => {
     const app = express()
-    app.use(plimsoll({ audit: true }))
+    app.use(plimsoll({ largeResponses: true }))
     const at = name => `/v${version}/${name}`
     app.get(at('json/:id'), (_req, res) => res.json({ text: 'x'.repeat(2 * MB) }))
     app.get(at('send'), (_req, res) => res.send(Buffer.alloc(3 * MB)))
@@ -99,9 +99,10 @@ for (const [version, express] of [
   })
 }
 
-test('what audit takes is checked', () => {
-  for (const audit of ['yes', 1, { over: '10m' }, { over: -1 }, { size: '1mb' }]) {
-    assert.throws(() => plimsoll({ audit }), { name: 'TypeError', message: /plimsoll\(\)'s audit/ })
+test('what largeResponses takes is checked', () => {
+  for (const largeResponses of ['yes', 1, { over: '10m' }, { over: -1 }, { size: '1mb' }]) {
+    assert.throws(() => plimsoll({ largeResponses }), { name: 'TypeError', message: /plimsoll\(\)'s largeResponses/ })
   }
-  for (const audit of [true, false, { over: '5mb' }, {}]) assert.equal(typeof plimsoll({ audit }), 'function')
+  for (const largeResponses of [true, false, { over: '5mb' }, {}])
+    assert.equal(typeof plimsoll({ largeResponses }), 'function')
 })

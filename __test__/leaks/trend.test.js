@@ -119,7 +119,7 @@ test('says nothing before there is enough to say, and nothing at all where it is
   await burst(app)
   const { trend } = await app.ask('stats')
   assert.deepEqual(trend.heap, {
-    state: 'warming up',
+    state: 'learning',
     samples: 0,
     bytesPerThousand: null,
     low: null,

@@ -1,6 +1,6 @@
 'use strict'
 
-// What `plimsoll({ watch })` and `expectGone` promise beside what the corpus shows: they keep nothing, and speak only of what is so.
+// What `plimsoll({ watch })` and `expectCollected` promise beside what the corpus shows: they keep nothing, and speak only of what is so.
 
 const assert = require('node:assert/strict')
 const http = require('node:http')
@@ -63,13 +63,13 @@ test('what was expected to be gone and is not is found, with its label and the p
   assert.match(finding.origin, /^__test__[/\\]apps[/\\]watched\.js:\d+:\d+$/)
 })
 
-test('what expectGone and watch take is checked', () => {
-  assert.throws(() => plimsoll.expectGone('text', 'a text'), {
+test('what expectCollected and watch take is checked', () => {
+  assert.throws(() => plimsoll.expectCollected('text', 'a text'), {
     name: 'TypeError',
-    message: /expectGone\(\)'s object/
+    message: /expectCollected\(\)'s object/
   })
-  assert.throws(() => plimsoll.expectGone({}), { name: 'TypeError', message: /expectGone\(\)'s label/ })
-  for (const watch of ['all', 1, { sockets: true }, { timers: 'yes' }, { bloat: '1m' }, { retained: 5 }]) {
+  assert.throws(() => plimsoll.expectCollected({}), { name: 'TypeError', message: /expectCollected\(\)'s label/ })
+  for (const watch of ['all', 1, { sockets: true }, { timers: 'yes' }, { largeProperties: '1m' }, { retained: 5 }]) {
     assert.throws(() => plimsoll({ watch }), { name: 'TypeError', message: /plimsoll\(\)'s watch/ })
   }
 })

@@ -86,7 +86,7 @@ const RUNS = {
     async see({ get, output }) {
       for (let i = 0; i < 2; i++) assert.equal((await get('/report')).status, 200)
       assert.match(output(), /^GET \/report 1 [\d.]+$/m)
-      assert.match(output(), /^v8Heap \d+/m)
+      assert.match(output(), /^v8-heap \d+/m)
     }
   }
 }

@@ -18,17 +18,17 @@ const onlyLinux = process.platform === 'linux' ? false : 'the parts are known on
 const onlyGlibc = onlyLinux || (process.report.getReport().header.glibcVersionRuntime ? false : 'needs glibc')
 
 const PARTS = [
-  'v8Heap',
-  'v8Other',
-  'arrayBuffers',
-  'v8Malloc',
-  'mallocInUse',
-  'mallocFree',
+  'v8-heap',
+  'v8-other',
+  'array-buffers',
+  'v8-malloc',
+  'malloc-in-use',
+  'malloc-free',
   'jemalloc',
   'code',
-  'mappedFiles',
-  'sharedMemory',
-  'threadStacks',
+  'mapped-files',
+  'shared-memory',
+  'thread-stacks',
   'unexplained'
 ]
 
@@ -85,16 +85,16 @@ for (const version of [null, 22, 24, 26]) {
     if (!native) return
 
     const heap = await growth(t, node, app => app.ask('heap', 2_000_000))
-    // Pages that a collection has just emptied are v8Other: V8 keeps them for reuse, and counts them in no space.
-    shows(t, 'JS heap', heap, 180 * MIB, 'v8Heap', 'v8Other')
-    const ofHeap = heap.grown('v8Heap') / heap.rss
-    t.diagnostic(`JS heap: ${(100 * ofHeap).toFixed(1)} % in v8Heap alone`)
+    // Pages that a collection has just emptied are v8-other: V8 keeps them for reuse, and counts them in no space.
+    shows(t, 'JS heap', heap, 180 * MIB, 'v8-heap', 'v8-other')
+    const ofHeap = heap.grown('v8-heap') / heap.rss
+    t.diagnostic(`JS heap: ${(100 * ofHeap).toFixed(1)} % in v8-heap alone`)
     assert.ok(ofHeap >= 0.8, `${ofHeap}`)
 
     const small = await growth(t, node, app => app.ask('buffers', { count: 4_000, bytes: 50_000 }))
-    shows(t, 'small buffers', small, 4_000 * 50_000, 'arrayBuffers')
+    shows(t, 'small buffers', small, 4_000 * 50_000, 'array-buffers')
     const large = await growth(t, node, app => app.ask('buffers', { count: 32, bytes: 4 * MIB }))
-    shows(t, 'large buffers', large, 128 * MIB, 'arrayBuffers')
+    shows(t, 'large buffers', large, 128 * MIB, 'array-buffers')
 
     // Below malloc's threshold for mappings of their own: 128 KiB.
     const blocks = { count: 4_000, bytes: 50_000 }
@@ -107,7 +107,7 @@ for (const version of [null, 22, 24, 26]) {
       },
       [native]
     )
-    shows(t, 'fragmented malloc', fragments, 4_000 * 50_000, 'mallocInUse', 'mallocFree')
+    shows(t, 'fragmented malloc', fragments, 4_000 * 50_000, 'malloc-in-use', 'malloc-free')
     const fenced = await growth(
       t,
       node,
@@ -118,24 +118,27 @@ for (const version of [null, 22, 24, 26]) {
       },
       [native]
     )
-    shows(t, 'fragmented malloc that brk is refused to', fenced, 4_000 * 50_000, 'mallocInUse', 'mallocFree')
+    shows(t, 'fragmented malloc that brk is refused to', fenced, 4_000 * 50_000, 'malloc-in-use', 'malloc-free')
     const half = (blocks.count * blocks.bytes) / 2
-    assert.ok(Math.abs(fragments.grown('mallocInUse') / half - 1) <= 0.1, `in use ${fragments.grown('mallocInUse')}`)
-    assert.ok(Math.abs(fragments.grown('mallocFree') / half - 1) <= 0.1, `free ${fragments.grown('mallocFree')}`)
-    const { advice } = fragments.after.parts.find(part => part.name === 'mallocFree')
+    assert.ok(
+      Math.abs(fragments.grown('malloc-in-use') / half - 1) <= 0.1,
+      `in use ${fragments.grown('malloc-in-use')}`
+    )
+    assert.ok(Math.abs(fragments.grown('malloc-free') / half - 1) <= 0.1, `free ${fragments.grown('malloc-free')}`)
+    const { advice } = fragments.after.parts.find(part => part.name === 'malloc-free')
     assert.match(advice, /^glibc has \d+ MiB free: fragmentation\. plimsoll\.trim\(\).*MALLOC_ARENA_MAX=2/)
 
     const file = join(dir, 'mapped')
     writeFileSync(file, Buffer.alloc(128 * MIB, 1))
     const mapped = await growth(t, node, app => app.ask('map', file), [native])
-    shows(t, 'mapped file', mapped, 128 * MIB, 'mappedFiles')
+    shows(t, 'mapped file', mapped, 128 * MIB, 'mapped-files')
   })
 }
 
 test('a buffer that nobody has written to is in no part', { skip: onlyGlibc }, async t => {
   const { grown, rss } = await growth(t, process.execPath, app => app.ask('untouched', 512 * MIB))
   assert.ok(rss < 32 * MIB, `${rss}`)
-  assert.ok(grown('arrayBuffers') < 16 * MIB, `${grown('arrayBuffers')}`)
+  assert.ok(grown('array-buffers') < 16 * MIB, `${grown('array-buffers')}`)
 })
 
 test("tells what the platform's figures are, beside the parts", { skip: onlyGlibc }, async () => {
@@ -173,7 +176,7 @@ test('trim() gives back what malloc holds free, and says how much, in the record
   await app.ask('allocate', { count: 4_000, bytes: 50_000 })
   await app.ask('punch')
   const before = await app.ask('where')
-  const held = bytes(before, 'mallocFree')
+  const held = bytes(before, 'malloc-free')
   assert.ok(held > 90 * MIB, `${held}`)
 
   const trimmed = await app.ask('trim')
@@ -185,7 +188,7 @@ test('trim() gives back what malloc holds free, and says how much, in the record
   assert.equal(trimmed.malloc, true)
   const after = await app.ask('where')
   addsUp(after)
-  assert.ok(bytes(after, 'mallocFree') <= 0.2 * held, 'and is no longer among the parts')
+  assert.ok(bytes(after, 'malloc-free') <= 0.2 * held, 'and is no longer among the parts')
 
   await app.ask('clear')
   const again = await app.ask('trim')
@@ -265,11 +268,11 @@ test('without the addon memory() says what Node knows, and trim() why it cannot'
   const { memory, trim } = JSON.parse(stdout)
   addsUp(memory)
   const known = memory.parts.filter(part => part.bytes !== 'unsupported').map(part => part.name)
-  assert.deepEqual(known, ['v8Heap', 'arrayBuffers', 'v8Malloc', 'unexplained'])
-  assert.ok(memory.v8.spaces.length > 3 && bytes(memory, 'v8Heap') > MIB)
+  assert.deepEqual(known, ['v8-heap', 'array-buffers', 'v8-malloc', 'unexplained'])
+  assert.ok(memory.v8.spaces.length > 3 && bytes(memory, 'v8-heap') > MIB)
   for (const name of ['glibc', 'jemalloc', 'cgroup', 'hugePageBytes', 'swappedBytes'])
     assert.equal(memory[name], 'unsupported')
-  assert.match(memory.parts.find(part => part.name === 'mallocFree').meaning, /PLIMSOLL=off/)
+  assert.match(memory.parts.find(part => part.name === 'malloc-free').meaning, /PLIMSOLL=off/)
   assert.equal(trim, 'plimsoll: no trim: switched off by PLIMSOLL=off')
   assert.equal(stderr, '')
 })
@@ -316,9 +319,9 @@ for (const [name, file, tells] of [
     addsUp(after)
     const grown = part => bytes(after, part) - bytes(before, part)
     // Size classes: 50,000 bytes are rounded up to 57,344.
-    const inUse = grown('mallocInUse') / 2e8
-    assert.ok(inUse > 0.9 && inUse < 1.2, `malloc in use: ${grown('mallocInUse')}`)
-    assert.ok(Math.abs(grown('arrayBuffers') / (128 * MIB) - 1) < 0.1, `buffers: ${grown('arrayBuffers')}`)
+    const inUse = grown('malloc-in-use') / 2e8
+    assert.ok(inUse > 0.9 && inUse < 1.2, `malloc in use: ${grown('malloc-in-use')}`)
+    assert.ok(Math.abs(grown('array-buffers') / (128 * MIB) - 1) < 0.1, `buffers: ${grown('array-buffers')}`)
     assert.match(said(after), new RegExp(`${name}, instead of glibc`))
     assert.doesNotMatch(said(after), /glibc has|glibc's malloc|MALLOC_ARENA_MAX/)
 

@@ -18,7 +18,7 @@ const SETS = [
   'layers',
   'async',
   'watch',
-  'audit',
+  'largeResponses',
   'limit',
   'minRate',
   'budget',

@@ -49,7 +49,7 @@ function refused(path, pattern) {
   return assert.rejects(
     async () => routesOf(await routesOfHar(path), path),
     error => {
-      assert.equal(error.code, 'PLIMSOLL_SOAK', error.stack)
+      assert.equal(error.code, 'ERR_PLIMSOLL_SOAK', error.stack)
       assert.ok(error.message.startsWith(`plimsoll: soak: ${path}`), error.message)
       assert.match(error.message, pattern)
       return true
@@ -90,7 +90,7 @@ test('a malformed file is an error that names the file, the entry and what is ex
 test('soak() and its command report it without a stack', async t => {
   const har = file(t, '{"log":{"entries":[null]}}')
   const message = /session\.har: log\.entries\[0\] takes an object with a request; got null/
-  await assert.rejects(plimsoll.soak(APP, { har }), { code: 'PLIMSOLL_SOAK', message })
+  await assert.rejects(plimsoll.soak(APP, { har }), { code: 'ERR_PLIMSOLL_SOAK', message })
   const routes = join(cli.folder(t), 'routes.js')
   for (const [content, expected] of [
     ['exports.other = 1', /exports no routes\. It must export an array.*; got { other: 1 }/],
@@ -180,7 +180,7 @@ test('a random change of a valid file gives routes that can be driven, or such a
       outcomes.routes += 1
     } catch (error) {
       const where = `seed ${seed}, round ${round}: ${error.stack}\n${fs.readFileSync(path)}`
-      assert.equal(error.code, 'PLIMSOLL_SOAK', where)
+      assert.equal(error.code, 'ERR_PLIMSOLL_SOAK', where)
       assert.ok(error.message.startsWith(`plimsoll: soak: ${path}`), where)
       outcomes.errors += 1
     }

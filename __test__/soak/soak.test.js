@@ -136,7 +136,7 @@ describe('soak', { concurrency: 2 }, () => {
     )
     fs.writeFileSync(har, '{"log":{}}')
     await assert.rejects(plimsoll.soak(app('shop.js'), { har }), {
-      code: 'PLIMSOLL_SOAK',
+      code: 'ERR_PLIMSOLL_SOAK',
       message: /is not a HAR file/
     })
   })

@@ -29,7 +29,7 @@ const versions = { 'Express 5': express, 'Express 4': express4 }
 
 function everything() {
   return [
-    plimsoll({ recorder: false, layers: true, async: true, watch: true, audit: true }),
+    plimsoll({ recorder: false, layers: true, async: true, watch: true, largeResponses: true }),
     plimsoll.limit({ limit: LIMIT, budget: '1gb', minRate: 1, inflate: true }),
     plimsoll.shed(),
     plimsoll.scope()

@@ -18,7 +18,7 @@ class Pool {
 const options: plimsoll.Options = {
   name: 'shop',
   log: console,
-  paths: 'full',
+  urls: 'full',
   recorder: { dir: '/var/run/shop' },
   stats: { file: 'stats.ndjson', intervalMs: 1000, maxBytes: '1mb', keep: 2 },
   leaks: { sites: false, snapshots: { dir: '/var/tmp', keep: true } }
@@ -123,11 +123,11 @@ plimsoll.watchListeners([process, new EventTarget()])
 plimsoll.watchListeners({ stop: new AbortController().signal })
 // @ts-expect-error: nothing that has listeners
 plimsoll.watchListeners({ pool })
-plimsoll.expectGone(pool, 'the pool')
+plimsoll.expectCollected(pool, 'the pool')
 // @ts-expect-error: no object
-plimsoll.expectGone('pool', 'the pool')
+plimsoll.expectCollected('pool', 'the pool')
 plimsoll({ watch: true })
-plimsoll({ watch: { retained: true, bloat: '500kb', timers: false, streams: true } })
+plimsoll({ watch: { retained: true, largeProperties: '500kb', timers: false, streams: true } })
 // @ts-expect-error: no such watcher
 plimsoll({ watch: { sockets: true } })
 plimsoll.on('finding', ({ kind, route, origin, count }) => console.log(kind, route, origin, count))
@@ -152,7 +152,7 @@ http.createServer((req, res) => track(req, res, () => res.end(String(plimsoll.us
 // @ts-expect-error: an option that there is not
 plimsoll({ nmae: 'shop' })
 // @ts-expect-error: a value that is not taken
-plimsoll({ paths: 'all' })
+plimsoll({ urls: 'all' })
 // @ts-expect-error: no such priority
 plimsoll.shed({ priority: 'urgent' })
 // @ts-expect-error: two marks
@@ -184,7 +184,7 @@ stats.heap.liveBytes.toFixed()
 
 async function whereIsMyRss() {
   const memory: plimsoll.Memory = await plimsoll.memory()
-  const free = memory.parts.find(part => part.name === 'mallocFree')
+  const free = memory.parts.find(part => part.name === 'malloc-free')
   if (free !== undefined && free.bytes !== 'unsupported' && free.bytes > 100e6) {
     const { freedBytes, stalledMs }: plimsoll.Trimmed = await plimsoll.trim()
     return freedBytes / stalledMs

@@ -21,7 +21,7 @@ const WAYS = {
   timers: app => app.use(plimsoll()({ watch: { timers: true } })),
   streams: app => app.use(plimsoll()({ watch: { streams: true } })),
   retained: app => app.use(plimsoll()({ watch: { retained: true } })),
-  bloat: app => app.use(plimsoll()({ watch: { bloat: true } })),
+  largeProperties: app => app.use(plimsoll()({ watch: { largeProperties: true } })),
   all(app) {
     app.use(plimsoll()({ watch: true }))
     plimsoll().watchListeners()
@@ -50,7 +50,7 @@ function taking(app, watched) {
 }
 
 const way = process.env.WATCH ?? 'bare'
-const counts = ['plimsoll', 'timers', 'streams', 'retained', 'bloat', 'all'].includes(way)
+const counts = ['plimsoll', 'timers', 'streams', 'retained', 'largeProperties', 'all'].includes(way)
 
 module.exports = {
   packages: ['express', '../../package.json'],

@@ -6,7 +6,7 @@ exports.about = `
   with requests: what grows is the memory that requests in flight take. A tool may speak of that, but not of a leak. Both twins share a large cache, which is nobody's
   waste.`
 exports.route = 'GET /users/:id'
-exports.expected = { kinds: { bloat: 'function' } }
+exports.expected = { kinds: { 'large-property': 'function' } }
 exports.load = { requests: 2000 }
 
 const USERS = 200_000

@@ -197,7 +197,7 @@ async function here({ path: target, compressed }) {
   }
 }
 
-const CODE = 'PLIMSOLL_SNAPSHOT'
+const CODE = 'ERR_PLIMSOLL_SNAPSHOT'
 
 function failure(message, advice) {
   const text = advice === undefined ? message : `${message}. ${advice}`

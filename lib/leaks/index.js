@@ -6,10 +6,10 @@
 
 const options = require('../core/options.js')
 
-const KNOWN = ['retained', 'bloat', 'timers', 'streams']
+const KNOWN = ['retained', 'largeProperties', 'timers', 'streams']
 const LARGE_PROPERTY = 2 ** 20
 
-/** `{ retained, bloat, timers, streams }`: whether, and for `bloat` from how many bytes on (null: not). */
+/** `{ retained, largeProperties, timers, streams }`: whether, and for `largeProperties` from how many bytes on (null: not). */
 function settingsOf(where, given) {
   if (given === undefined || given === false) return null
   const all = given === true
@@ -18,7 +18,7 @@ function settingsOf(where, given) {
   const settings = {}
   for (const name of ['retained', 'timers', 'streams'])
     settings[name] = options.oneOf(`${where}.${name}`, wanted[name] ?? all, [true, false])
-  settings.bloat = largePropertiesOf(`${where}.bloat`, wanted.bloat ?? all)
+  settings.largeProperties = largePropertiesOf(`${where}.largeProperties`, wanted.largeProperties ?? all)
   return settings
 }
 
@@ -30,7 +30,7 @@ function largePropertiesOf(where, given) {
 /** Watchers stay on for the life of the process; what was started once stays as it is. */
 function start(settings) {
   if (settings.retained) require('./retained-requests.js').start()
-  if (settings.bloat !== null) require('./large-properties.js').start(settings.bloat)
+  if (settings.largeProperties !== null) require('./large-properties.js').start(settings.largeProperties)
   if (settings.timers) require('./timers.js').start()
   if (settings.streams) require('./open-streams.js').start()
 }

@@ -153,7 +153,7 @@ function report(title, path, bytes, setter) {
   const inner = setter === null ? null : unwrapped(setter)
   const by = inner === null ? '' : `, set by ${nameOf(inner) || '(anonymous)'}`
   find({
-    kind: 'bloat',
+    kind: 'large-property',
     route: title,
     origin: (inner === null ? '' : definitionOf(inner)) || undefined,
     severity: 'warning',

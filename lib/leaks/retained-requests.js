@@ -145,8 +145,8 @@ function expected({ place, label, at }) {
 }
 
 /** Says that nothing should hold `object` any more: it is a finding if it is still there two major collections later. */
-function expectGone(object, label) {
-  const where = 'expectGone()'
+function expectCollected(object, label) {
+  const where = 'expectCollected()'
   if ((typeof object !== 'object' || object === null) && typeof object !== 'function')
     options.fail(`${where}'s object`, object, 'an object or a function')
   options.string(`${where}'s label`, label, 64)
@@ -154,4 +154,4 @@ function expectGone(object, label) {
   if (runtime.start()) watch(object, { place: origins.caller(), label })
 }
 
-module.exports = { start, expectGone }
+module.exports = { start, expectCollected }

@@ -129,11 +129,13 @@ function withoutBinary(heap, usage) {
   return {
     rssBytes: usage.rss,
     parts: [
-      part('v8Heap', heap.physical, "JavaScript objects and code of this thread, with free space in V8's pages"),
-      unknown('v8Other'),
-      part('arrayBuffers', usage.arrayBuffers, 'contents of Buffers and ArrayBuffers'),
-      part('v8Malloc', heap.malloced, 'memory that V8 itself has from malloc: the parser, the compilers'),
-      ...['mallocInUse', 'mallocFree', 'jemalloc', 'code', 'mappedFiles', 'sharedMemory', 'threadStacks'].map(unknown),
+      part('v8-heap', heap.physical, "JavaScript objects and code of this thread, with free space in V8's pages"),
+      unknown('v8-other'),
+      part('array-buffers', usage.arrayBuffers, 'contents of Buffers and ArrayBuffers'),
+      part('v8-malloc', heap.malloced, 'memory that V8 itself has from malloc: the parser, the compilers'),
+      ...['malloc-in-use', 'malloc-free', 'jemalloc', 'code', 'mapped-files', 'shared-memory', 'thread-stacks'].map(
+        unknown
+      ),
       part('unexplained', rest, 'memory that Node does not report separately: malloc, code, mapped files, stacks')
     ],
     allocator: UNSUPPORTED,

@@ -46,7 +46,7 @@ function defaults() {
   return {
     explicit: false,
     name: process.env.PLIMSOLL_NAME || identity().name,
-    paths: 'masked',
+    urls: 'masked',
     recorder: { dir: process.env.PLIMSOLL_DIR || undefined },
     stats: undefined,
     async: 'sampled',

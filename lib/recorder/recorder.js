@@ -81,7 +81,7 @@ function start(settings = defaults()) {
 
 function comparable({
   name,
-  paths,
+  urls,
   recorder,
   stats,
   async,
@@ -91,7 +91,7 @@ function comparable({
   largeResponseOver,
   snapshotSignal
 }) {
-  return { name, paths, recorder, stats, async, layers, nearLimit, leaks, largeResponseOver, snapshotSignal }
+  return { name, urls, recorder, stats, async, layers, nearLimit, leaks, largeResponseOver, snapshotSignal }
 }
 
 function begin(settings) {
@@ -111,7 +111,7 @@ function begin(settings) {
     platform: `${process.platform}-${process.arch}`,
     thread: isMainThread ? 0 : threadId,
     methods: METHODS,
-    fullUrls: settings.paths === 'full',
+    fullUrls: settings.urls === 'full',
     probe: probe.examine(),
     heap: heapFigures(),
     heapOptions: heapOptions.forNative(settings.nearLimit),

@@ -4,7 +4,7 @@
 class SoakError extends Error {
   constructor(message, options) {
     super(`plimsoll: soak: ${message}`, options)
-    this.code = 'PLIMSOLL_SOAK'
+    this.code = 'ERR_PLIMSOLL_SOAK'
   }
 
   get name() {

@@ -18,32 +18,32 @@ function settingsOf(given) {
   const known = [
     'name',
     'log',
-    'paths',
+    'urls',
     'recorder',
     'stats',
     'async',
     'layers',
     'nearLimit',
     'leaks',
-    'audit',
+    'largeResponses',
     'snapshotSignal',
     'watch'
   ]
-  const { name, log, paths, recorder, stats, async, layers, nearLimit, leaks, audit, snapshotSignal, watch } =
+  const { name, log, urls, recorder, stats, async, layers, nearLimit, leaks, largeResponses, snapshotSignal, watch } =
     options.object(where, given, known)
   const defaults = defaultsOfRecorder()
   return {
     explicit: given !== undefined,
     name: name === undefined ? defaults.name : options.string(`${where}'s name`, name, 64),
     log: log === undefined ? undefined : guarded(options.logger(`${where}'s log`, log)),
-    paths: paths === undefined ? defaults.paths : options.oneOf(`${where}'s paths`, paths, ['masked', 'full']),
+    urls: urls === undefined ? defaults.urls : options.oneOf(`${where}'s urls`, urls, ['masked', 'full']),
     recorder: recorder === undefined ? defaults.recorder : place(`${where}'s recorder`, recorder, defaults.recorder),
     stats: stats === undefined ? undefined : statsFile(`${where}'s stats`, stats),
     async: async === undefined ? defaults.async : options.oneOf(`${where}'s async`, async, ['sampled', true, false]),
     layers: layers === undefined ? defaults.layers : options.oneOf(`${where}'s layers`, layers, [true, false]),
     nearLimit: nearLimit === undefined ? defaults.nearLimit : heapOptions.reserve(`${where}'s nearLimit`, nearLimit),
     leaks: leaksOf(`${where}'s leaks`, leaks),
-    largeResponseOver: largeResponsesOf(`${where}'s audit`, audit),
+    largeResponseOver: largeResponsesOf(`${where}'s largeResponses`, largeResponses),
     snapshotSignal: signalOf(`${where}'s snapshotSignal`, snapshotSignal),
     watched: watchedOf(`${where}'s watch`, watch)
   }

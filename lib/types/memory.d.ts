@@ -99,27 +99,27 @@ export interface MemoryPart {
 
 export type MemoryPartName =
   /** Heap of the calling thread, with the free room in its pages. */
-  | 'v8Heap'
+  | 'v8-heap'
   /** Other memory of V8: heaps of other threads, WebAssembly, emptied pages that V8 reserves. */
-  | 'v8Other'
+  | 'v8-other'
   /** Contents of the calling thread's Buffers and ArrayBuffers, as far as they were touched. */
-  | 'arrayBuffers'
+  | 'array-buffers'
   /** Memory that V8 itself has allocated with malloc. */
-  | 'v8Malloc'
-  /** Other memory that malloc has in use. If `mallocFree` is unsupported, free memory of malloc too. */
-  | 'mallocInUse'
+  | 'v8-malloc'
+  /** Other memory that malloc has in use. If `malloc-free` is unsupported, free memory of malloc too. */
+  | 'malloc-in-use'
   /** Free memory that malloc has not returned to the system. */
-  | 'mallocFree'
+  | 'malloc-free'
   /** Plimsoll's own memory. */
   | 'jemalloc'
   /** The executable, the libraries and their data. */
   | 'code'
   /** Other mapped files. */
-  | 'mappedFiles'
+  | 'mapped-files'
   /** tmpfs in `/dev/shm`, memfd, and shared anonymous memory. Plimsoll's record is here. */
-  | 'sharedMemory'
+  | 'shared-memory'
   /** Stacks of all threads, as far as they were touched. */
-  | 'threadStacks'
+  | 'thread-stacks'
   /** Memory that no figure accounts for. */
   | 'unexplained'
 

@@ -60,7 +60,7 @@ export interface BlockedMessage {
   blockedMs: number
   /** Method of the request whose synchronous code was on the stack; null if there was none. */
   method: string | null
-  /** Path of that request, in the form that the option `paths` chooses; null if there was none. */
+  /** Path of that request, in the form that the option `urls` chooses; null if there was none. */
   path: string | null
   /** Route of that request; null if there was none, or if it is not known. */
   route: string | null

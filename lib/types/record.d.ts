@@ -6,7 +6,7 @@ import type { Finding, Pressure, RouteStats, Stats, Trends } from './stats'
 /** A request that has not ended. */
 export interface InFlight {
   method: string
-  /** Path, in the form that the option `paths` chooses. */
+  /** Path, in the form that the option `urls` chooses. */
   path: string
   /** Mounted pattern of the route; null until it is known. */
   route: string | null

@@ -185,5 +185,5 @@ export type Soak = (app: string | URL, options?: SoakOptions) => Promise<SoakRes
 
 /** There is no verdict: no server, an unexpected answer, a crash, or no binary. The message has what the app printed last. */
 export interface SoakError extends Error {
-  code: 'PLIMSOLL_SOAK'
+  code: 'ERR_PLIMSOLL_SOAK'
 }

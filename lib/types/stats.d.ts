@@ -266,8 +266,8 @@ export interface Stats {
    *
    * - `heap-limit`: V8's heap limit and the container's memory limit do not fit. The advice names the flag to set.
    * - `leak` (`leaks`): memory grows with requests, see {@link Stats.trend}.
-   * - `large-response` (`audit`), `disposer` (`scope()`), `unclosed` (`watchPool()`), `listener` (`watchListeners()`).
-   * - `timer`, `stream`, `retained`, `bloat` (`watch`). `retained` is also reported for `expectGone()`.
+   * - `large-response` (`largeResponses`), `disposer` (`scope()`), `unclosed` (`watchPool()`), `listener` (`watchListeners()`).
+   * - `timer`, `stream`, `retained`, `large-property` (`watch`). `retained` is also reported for `expectCollected()`.
    */
   findings: Finding[]
   /** Whether memory grows with requests. */
@@ -357,13 +357,13 @@ export interface Trends {
  */
 export interface Trend {
   /**
-   * - `warming up`: there are not enough collections yet.
+   * - `learning`: there are not enough collections yet.
    * - `steady`: no growth beyond noise.
-   * - `suspicious`: it grows, but it may be a cache that fills, or one step.
+   * - `uncertain`: it grows, but it may be a cache that fills, or one step.
    * - `leaking`: the growth is certain, continues to the end without a bend, reaches a level that it never had, and six collections
    *   agree.
    */
-  state: 'warming up' | 'steady' | 'suspicious' | 'leaking'
+  state: 'learning' | 'steady' | 'uncertain' | 'leaking'
   /** Number of points that the figures are made from, at most 64. If there were more collections, a point represents several. */
   samples: number
   /** Growth in bytes per 1,000 requests (Theil–Sen slope). */

@@ -84,7 +84,7 @@ impl TrendState {
     pub const ALL: [TrendState; 4] = [Self::Learning, Self::Steady, Self::Uncertain, Self::Leaking];
 
     pub fn name(self) -> &'static str {
-        ["warming up", "steady", "suspicious", "leaking"][self as usize]
+        ["learning", "steady", "uncertain", "leaking"][self as usize]
     }
 }
 

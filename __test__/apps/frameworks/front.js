@@ -8,7 +8,7 @@ const fronts = {
   bare: () => [],
   readme: () => [plimsoll(), plimsoll.limit('10kb'), plimsoll.shed(), plimsoll.scope()],
   all: () => [
-    plimsoll({ layers: true, async: true, audit: true, watch: true, leaks: { snapshots: true } }),
+    plimsoll({ layers: true, async: true, largeResponses: true, watch: true, leaks: { snapshots: true } }),
     plimsoll.limit({ limit: '10kb', inflate: true, budget: '64mb', minRate: '1kb' }),
     plimsoll.shed({ priority: 'low' }),
     plimsoll.scope()

@@ -11,7 +11,7 @@ const write = (text, error) => writeSync(file, `${JSON.stringify(String(error?.m
 const log = { info() {}, warn() {}, error: write }
 
 const middleware = [
-  plimsoll({ name: 'suites', log, recorder: false, layers: true, async: true, watch: true, audit: true }),
+  plimsoll({ name: 'suites', log, recorder: false, layers: true, async: true, watch: true, largeResponses: true }),
   plimsoll.limit({ limit: '1gb', budget: '2gb', minRate: 1 }),
   plimsoll.shed(),
   plimsoll.scope()

@@ -6,11 +6,11 @@
 //! unexplained. Whatever the figures say, the parts add up.
 //!
 //! ```text
-//! mappings of V8     = v8Heap (committed by this thread's heap) + v8Other
+//! mappings of V8     = v8-heap (committed by this thread's heap) + v8-other
 //! arenas             = glibc in use + glibc free
 //! other reserved     = glibc's large blocks + what the arenas do not hold of glibc's + unexplained
 //! unreserved         = jemalloc + unexplained
-//! glibc in use + large blocks = arrayBuffers + v8Malloc + mallocInUse
+//! glibc in use + large blocks = array-buffers + v8-malloc + malloc-in-use
 //! ```
 //!
 //! Where another malloc is in glibc's place (`probe::allocator`), its figures take from all anonymous memory that is left.
@@ -98,7 +98,7 @@ pub struct Part {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Name {
     V8Heap,
     V8Other,

@@ -144,7 +144,7 @@ fn advises_on_a_heap_near_its_limit_and_on_one_that_is_mostly_free() {
 fn what_cannot_be_told_reads_unsupported() {
     let readings = Readings { rss: MIB, ..Readings::default() };
     let json = serde_json::to_value(readings.parts()).unwrap();
-    assert_eq!(json[0]["name"], "v8Heap");
+    assert_eq!(json[0]["name"], "v8-heap");
     assert_eq!(json[0]["bytes"], "unsupported");
     assert_eq!(json[11]["bytes"], MIB);
     assert!(json[11]["advice"].is_null());
