@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * Profiling sessions: profiles of the live heap, taken when the native side asks for one (src/leak/sites/schedule.rs). Nothing of a
- * profile is retained here.
+ * Profiling sessions: profiles of the live heap, taken when the native side requests one (src/leak/sites/schedule.rs).
+ * Profiles are passed on and not retained here.
  */
 
 const { native } = require('../core/addon.js')
@@ -12,27 +12,29 @@ const internalErrors = require('../core/internal-errors.js')
 const routes = require('../express/route-tracker.js')
 const { Profiler } = require('./heap-profiler.js')
 
-/** Bytes between samples, on average. At half a megabyte a slow leak has too few, at 32 KiB allocating gets 3 to 9 % slower. */
+/**
+ * Average bytes between samples. At 512 KiB a slow leak has too few samples. At 32 KiB allocation gets 3 to 9 % slower.
+ */
 const SAMPLING_INTERVAL = 64 * 1024
-/** For a short while, of all allocations: of who calls whom there must be some. */
+/** Sampling of all allocations, for a short time. It shows which functions call which. */
 const CALLERS_INTERVAL = 16 * 1024
-/** Layers on the way of one request, and routes of one function, that are told: as many as the native side keeps. */
+/** Layers on the path of one request, and routes of one function, that are reported. The native side stores as many. */
 const PASSED = 64
 const TITLES = 16
-/** Characters of a handler's source that are looked at. */
+/** Characters of a handler's source that are searched for calls. */
 const SOURCE = 64 * 1024
-/** A profile is due behind a collection: soon enough that little garbage has come since. */
-const LOOK_MS = 20
+/** A profile is due after a collection. At this interval little garbage has been allocated since. */
+const CHECK_MS = 20
 
 const sourceOf = Function.prototype.call.bind(Function.prototype.toString)
-const state = { profiler: null, unlook: null, timer: null }
-/** Functions that requests pass, and the labels of the routes which these went to, in this campaign: what is told already. */
+const state = { profiler: null, unsubscribe: null, timer: null }
+/** Handlers already reported in this session, with the labels of their routes. */
 let known = new WeakMap()
-/** Functions that a request has passed on its way to its route, while it is not there. */
+/** Functions that a request has passed before it reached its route. */
 let passed = new WeakMap()
 
-/** To be called when the event loop comes round. */
-function turn() {
+/** Call this on each tick. */
+function tick() {
   try {
     const step = native.profilingStep()
     if (step === 'start') start()
@@ -52,18 +54,18 @@ function start() {
   } catch (error) {
     return native.profilingFailed(describe.message(error))
   }
-  state.unlook = routes.lookWith(pass)
+  state.unsubscribe = routes.lookWith(pass)
   state.profiler.sample(CALLERS_INTERVAL, { all: true })
 }
 
 function callers() {
   if (!profile(true)) return
   state.profiler.sample(SAMPLING_INTERVAL)
-  state.timer = setInterval(internalErrors.guarded('when a profile was checked', turn), LOOK_MS)
+  state.timer = setInterval(internalErrors.guarded('when a profile was checked', tick), CHECK_MS)
   state.timer.unref()
 }
 
-/** The next one comes the later, the longer this one takes. */
+/** The native side bounds the share of CPU time, so it needs the cost of each profile. */
 function timed(work) {
   const before = process.cpuUsage()
   work()
@@ -95,21 +97,21 @@ function profile(ofCallers) {
 function drop() {
   known = new WeakMap()
   passed = new WeakMap()
-  const { profiler, unlook, timer } = state
-  Object.assign(state, { profiler: null, unlook: null, timer: null })
+  const { profiler, unsubscribe, timer } = state
+  Object.assign(state, { profiler: null, unsubscribe: null, timer: null })
   clearInterval(timer)
-  unlook?.()
+  unsubscribe?.()
   profiler?.close()
 }
 
-/** A request is about to pass a layer. */
+/** Called before a request passes a layer. */
 function pass(requestState, { handle }) {
   const before = passed.get(requestState)
   if (before === undefined) passed.set(requestState, [handle])
   else if (before.length < PASSED) before.push(handle)
 }
 
-/** A request has found its route: whose functions handle it, and which did on its way. */
+/** A request has found its route. Reports the functions that handle it, and those that it passed before. */
 function routed(requestState, label) {
   if (state.profiler === null) return
   try {
@@ -122,14 +124,14 @@ function routed(requestState, label) {
 }
 
 function handles(handle, { method }, label) {
-  const told = known.get(handle) ?? { place: definitionOf(unwrapped(handle)), titles: new Set() }
-  known.set(handle, told)
+  const handler = known.get(handle) ?? { place: definitionOf(unwrapped(handle)), titles: new Set() }
+  known.set(handle, handler)
   const title = `${method} ${label}`
-  if (told.place === '' || told.titles.has(title) || told.titles.size >= TITLES) return
-  // By the names that it calls a handler is known as the caller of what goes on behind an await, where it is on no stack.
-  const source = told.titles.size > 0 ? null : sourceOf(unwrapped(handle)).slice(0, SOURCE)
-  told.titles.add(title)
-  native.profilingHandler(told.place, title, source)
+  if (handler.place === '' || handler.titles.has(title) || handler.titles.size >= TITLES) return
+  // Code after an `await` runs without the handler on the stack. The names that a handler calls still identify it.
+  const source = handler.titles.size > 0 ? null : sourceOf(unwrapped(handle)).slice(0, SOURCE)
+  handler.titles.add(title)
+  native.profilingHandler(handler.place, title, source)
 }
 
-module.exports = { turn, routed }
+module.exports = { tick, routed }

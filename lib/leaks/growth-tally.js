@@ -1,38 +1,44 @@
 'use strict'
 
 /*
- * What requests leave behind is a leak if it grows with them: a cache on its way to its plateau leaves things behind as well, and so
- * does a burst.
+ * Separates leaks from caches and bursts: what requests leave behind is a leak if it grows with requests. A cache that
+ * fills leaves something behind too, and so does a burst.
  *
- * A tally counts what is there now, by route and place, and notes at how many requests each new maximum was reached. It grows with
- * requests if the last third of the growth was about as fast as the whole, and the whole took more than a few requests.
+ * A tally counts what is there now, by route and call site. It notes the number of requests at each new maximum. The
+ * count grows with requests if two conditions hold:
+ *
+ * 1. The last third of the growth was about as fast as the whole.
+ * 2. The whole took more than a few requests.
  */
 
 const { find } = require('../recorder/findings.js')
 const owners = require('./request-owner.js')
 
-/** Places by route; what does not fit is not counted. */
+/** Tallies by route and call site. Further ones are not counted. */
 const TALLIES = 1024
-/** Maxima that are noted; from then on every other one, every fourth, … */
+/** Maxima that are noted. When the list is full, every other one is dropped and the stride doubles. */
 const MARKS = 128
-/** What one request, or a handful, has left behind does not grow with requests. */
+/** What fewer requests have left behind does not count as growth with requests. */
 const REQUESTS = 10
-/** Of all requests, the last third of what was left behind may have taken so many: a third where it comes evenly, more where it fills up. */
+/**
+ * The largest share of all requests that the last third of the growth may have taken. It is a third when growth is
+ * even, and more when a cache fills up.
+ */
 const LAST_THIRD = 0.45
-/** A finding is counted up when there is so much more. */
+/** A finding is updated when the count has grown by this factor. */
 const STEP = 1.1
 
 class Tally {
-  /** `kept`: by whom it is kept; `tell(tally)` makes severity and advice of it. */
-  constructor(kept, title, origin, detail) {
-    this.kept = kept
+  /** `tallies`: the `Tallies` that this tally belongs to. */
+  constructor(tallies, title, origin, detail) {
+    this.tallies = tallies
     this.title = title
     this.origin = origin
     this.detail = detail
     this.open = 0
     this.most = 0
     this.reported = 0
-    this.lookAt = kept.enough
+    this.lookAt = tallies.enough
     this.first = 0
     this.marks = []
     this.stride = 1
@@ -43,7 +49,7 @@ class Tally {
     this.open += 1
     if (this.open <= this.most) return
     this.most = this.open
-    const requests = this.kept.requestsOf(this.title)
+    const requests = this.tallies.requestsOf(this.title)
     if (this.most === 1) this.first = requests
     this.mark(requests)
     if (this.most < this.lookAt) return
@@ -51,7 +57,7 @@ class Tally {
     if (this.grows(requests)) this.report()
   }
 
-  /** So many are gone after all. */
+  /** `number` of them are gone now. */
   less(number = 1) {
     this.open = Math.max(0, this.open - number)
   }
@@ -74,28 +80,32 @@ class Tally {
     this.reported = this.open
     find(
       {
-        kind: this.kept.kind,
+        kind: this.tallies.kind,
         route: this.title,
         origin: this.origin ?? undefined,
-        perThousand: Math.min(1e6, (1000 * this.open) / Math.max(1, this.kept.requestsOf(this.title))),
-        ...this.kept.tell(this)
+        perThousand: Math.min(1e6, (1000 * this.open) / Math.max(1, this.tallies.requestsOf(this.title))),
+        ...this.tallies.messageOf(this)
       },
       Math.max(1, times)
     )
   }
 }
 
-/** The tallies of one kind of finding, which are worth a word from `enough` on. `requestsOf(title)`: of how many requests. */
+/**
+ * The tallies of one kind of finding. A finding is reported from `enough` on.
+ *
+ * `messageOf(tally)` returns its severity and advice, `requestsOf(title)` the number of requests to compare with.
+ */
 class Tallies {
-  constructor(kind, enough, tell, requestsOf = owners.requestsOf) {
+  constructor(kind, enough, messageOf, requestsOf = owners.requestsOf) {
     this.kind = kind
     this.enough = enough
-    this.tell = tell
+    this.messageOf = messageOf
     this.requestsOf = requestsOf
     this.map = new Map()
   }
 
-  /** Null beyond the bound. */
+  /** Returns null when there are `TALLIES` already. */
   of(title, origin, detail = '') {
     const key = `${title}\0${origin}\0${detail}`
     const known = this.map.get(key)
@@ -107,7 +117,7 @@ class Tallies {
     return tally
   }
 
-  /** Of what nothing is left, nothing needs to be known. */
+  /** A tally that has counted down to 0 needs no memory. */
   tidy() {
     for (const [key, { open }] of this.map) if (open === 0) this.map.delete(key)
   }

@@ -1,10 +1,11 @@
 'use strict'
 
 /*
- * V8's sampling heap profiler, read by way of the inspector: of each sample that still lives, where it was allocated.
+ * V8's sampling heap profiler, read through the inspector. For each sample that is still alive it shows the allocation
+ * site.
  *
- * There is one such profiler in a process. A second one that starts changes nothing and says nothing, and one that stops it stops it for
- * all: so it is left alone where somebody has it.
+ * A process has only one such profiler. Starting it twice has no effect and reports no error, and stopping it stops it
+ * for all users. So it is not used while other code uses it.
  */
 
 const { pathToFileURL } = require('node:url')
@@ -14,12 +15,12 @@ const { LIB } = require('../core/folders.js')
 
 const OWN_URL = pathToFileURL(LIB).href
 
-/** Of the trial: bytes between samples, and arrays of about this size. */
+/** The self-test: average bytes between samples, the number of arrays, and the bytes of each. */
 const KNOWN_INTERVAL = 256
 const KNOWN_ARRAYS = 32
 const KNOWN_BYTES = 8016
 
-/** Whether V8's own function starts the sampler as it should; null until it has been tried. */
+/** Whether V8's own function starts the sampler correctly. Null until it has been tried. */
 let trusted = null
 
 function knownArrays() {
@@ -28,7 +29,7 @@ function knownArrays() {
   return arrays
 }
 
-/** What a profile has at a function of this file. */
+/** Bytes that a profile attributes to a function of this file. */
 function bytesAt(head, name) {
   let bytes = 0
   const work = [head]
@@ -41,9 +42,9 @@ function bytesAt(head, name) {
 }
 
 class Profiler {
-  /** @throws where there is no inspector, or somebody has the profiler. */
+  /** @throws if there is no inspector, or if other code uses the profiler. */
   constructor() {
-    // Here, since a Node may be built without one, or run without the permission.
+    // Required here because Node can be built without the inspector, or run without the permission for it.
     const { Session } = require('node:inspector')
     this.session = new Session()
     this.session.connect()
@@ -54,8 +55,10 @@ class Profiler {
   }
 
   /**
-   * Samples what lives, or all that is allocated (`all`), every `interval` bytes on average. A profile then forces no collection where V8 can be asked for
-   * that: of what lives, read it behind one.
+   * Samples the live heap, or all allocations (`all`), every `interval` bytes on average.
+   *
+   * Where V8's own function can be used, reading a profile forces no collection. A profile of the live heap must then
+   * be read after one.
    */
   sample(interval, { all = false } = {}) {
     this.stop()
@@ -64,13 +67,19 @@ class Profiler {
     if (!this.sampling) throw new Error('another sampling heap profiler is active')
   }
 
-  /** Whether V8's own function starts the sampler as it should. A collection may have come between, so a trial that fails is repeated once. */
+  /**
+   * Whether V8's own function starts the sampler correctly. A collection in between makes the self-test fail, so it is
+   * repeated once.
+   */
   trusts() {
     trusted ??= this.finds() || this.finds()
     return trusted === true
   }
 
-  /** Whether a profile holds arrays at the function that makes them, at their size, and is read without a collection; null where it cannot be tried. */
+  /**
+   * The self-test: a profile must show the arrays at the function that allocates them, with their size, and reading it
+   * must not collect. Null if the self-test cannot run.
+   */
   finds() {
     const majors = native.majorCollections()
     if (native.profilingStart(KNOWN_INTERVAL, false) !== true) return null
@@ -78,7 +87,7 @@ class Profiler {
     const held = knownArrays()
     const { profile } = this.ask('HeapProfiler.getSamplingProfile')
     this.stop()
-    // A collection of V8's own, or the one that the profile is to do without.
+    // A collection by V8 itself, or one that reading the profile has forced.
     if (profile === undefined || native.majorCollections() !== majors) return false
     const share = bytesAt(profile.head, knownArrays.name) / (held.length * KNOWN_BYTES)
     return share > 0.5 && share < 2
@@ -91,7 +100,7 @@ class Profiler {
     return true
   }
 
-  /** The tree of calls, as `flatten` has it. @throws if somebody else has stopped it. */
+  /** The call tree in the form of `flatten`. @throws if other code has stopped the profiler. */
   take() {
     const { profile, error } = this.ask('HeapProfiler.getSamplingProfile')
     if (profile === undefined) {
@@ -112,7 +121,7 @@ class Profiler {
     this.session.disconnect()
   }
 
-  /** A session within the process answers before `post` returns. */
+  /** A session within the process calls back before `post` returns. */
   ask(method, params) {
     let answer = {}
     this.session.post(method, params, (error, result) => {
@@ -123,8 +132,9 @@ class Profiler {
 }
 
 /**
- * The tree with each node behind its parent, and only functions of the app's; where a path has none, the module's that was called
- * first: `of` is a place in `names`, -1 for the rest.
+ * The call tree as arrays, with each node after its parent. `of` is an index into `names`, or -1.
+ *
+ * Only functions of the app get a name. If a path has none, the first function of a module on it gets one.
  */
 function flatten(head) {
   const tree = { names: [], places: [], shown: [], parents: [], of: [], bytes: [] }

@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * What `plimsoll({ watch })` switches on beside the recording.
+ * The watchers that `plimsoll({ watch })` starts in addition to the recording.
  */
 
 const options = require('../core/options.js')
@@ -9,7 +9,10 @@ const options = require('../core/options.js')
 const KNOWN = ['retained', 'largeProperties', 'timers', 'streams']
 const LARGE_PROPERTY = 2 ** 20
 
-/** `{ retained, largeProperties, timers, streams }`: whether, and for `largeProperties` from how many bytes on (null: not). */
+/**
+ * `{ retained, largeProperties, timers, streams }`: whether each is on. `largeProperties` is a threshold in bytes, or
+ * null.
+ */
 function settingsOf(where, given) {
   if (given === undefined || given === false) return null
   const all = given === true
@@ -27,7 +30,7 @@ function largePropertiesOf(where, given) {
   return given === true ? LARGE_PROPERTY : options.size(where, given)
 }
 
-/** Watchers stay on for the life of the process; what was started once stays as it is. */
+/** Watchers stay on until the process ends. A second start changes nothing but a lower threshold. */
 function start(settings) {
   if (settings.retained) require('./retained-requests.js').start()
   if (settings.largeProperties !== null) require('./large-properties.js').start(settings.largeProperties)

@@ -1,11 +1,11 @@
 'use strict'
 
 /*
- * What middleware hangs on `req`, `res`, `res.locals` and `req.session`, sized at the end of a sample of requests, and whose it is: before
- * each layer of a sampled request it is noted what is new, which is then of the layer before.
+ * Measures what middleware sets on `req`, `res`, `res.locals` and `req.session`, at the end of a sample of requests.
+ * New properties are noted before each layer of a sampled request. They are attributed to the layer that ran before.
  *
- * What many requests share (a pool, a cache, a template) is no request's: a property is found when two requests have brought a large
- * value of their own.
+ * Values that requests share (a pool, a cache, a template) do not count. A property is reported when two requests have
+ * set a large value of their own.
  */
 
 const { definitionOf, nameOf, unwrapped } = require('../core/function-info.js')
@@ -16,7 +16,7 @@ const { sizeOf } = require('./object-size.js')
 const owners = require('./request-owner.js')
 
 const EVERY_MS = 100
-/** What Express and its parsers put there: theirs, or the request's own body. */
+/** Set by Express and its parsers: their own properties, or the body of the request. */
 const USUAL = {
   req: [
     'app',
@@ -39,21 +39,21 @@ const USUAL = {
 }
 const CANDIDATES = 256
 const MIB = 2 ** 20
-/** Of a string there is no telling whose it is but by what it says. */
+/** Characters at each end of a string that identify it: strings have no identity. */
 const ENDS = 64
 
-/** Route and property -> what was last seen there, until there is a second. */
+/** Route and property -> the value seen there first, until there is a second one. */
 const candidates = new Map()
 let over = null
 let last = 0
 let started = false
 
-/** The properties of one object that are none of Node's. */
+/** The properties of one object that Node did not set. */
 class Part {
   constructor(path, usual, known) {
     this.path = path
     this.known = new Set([...usual, ...known])
-    /** Property -> the function that was running when it came. */
+    /** Property -> the function that was running when it appeared. */
     this.setters = new Map()
   }
 
@@ -67,10 +67,10 @@ class Part {
   }
 }
 
-/** What is known of a sampled request while it lasts. */
+/** What is known of a sampled request while it is in flight. */
 class Sample {
   constructor({ req, res }) {
-    // Before Express has seen them: what they have now is Node's.
+    // Express has not set anything yet: the present properties are Node's.
     this.req = new Part('req', [...USUAL.req, 'session'], Object.keys(req))
     this.res = new Part('res', USUAL.res, Object.keys(res))
     this.locals = new Part('res.locals', USUAL.locals, [])
@@ -93,7 +93,7 @@ class Sample {
   }
 }
 
-/** `bytes`: from when on one property of a request is worth a word. */
+/** `bytes`: the size from which on a property is reported. */
 function start(bytes) {
   over = Math.min(bytes, over ?? bytes)
   if (started) return
@@ -140,12 +140,12 @@ function weigh(sample, state, title) {
   }
 }
 
-/** Whether another request had a large value there that was another one. */
+/** Whether another request had a different large value in this property. */
 function isOwn(name, value) {
   const mark = typeof value === 'string' ? `${value.length} ${value.slice(0, ENDS)} ${value.slice(-ENDS)}` : ''
   const before = candidates.get(name)
   if (before === undefined && candidates.size < CANDIDATES) candidates.set(name, mark)
-  // Objects that have been counted before are not counted again (object-size.js), so these are others.
+  // object-size.js does not count an object twice, so an object here is a different one.
   return before !== undefined && (mark === '' || mark !== before)
 }
 

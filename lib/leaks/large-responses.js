@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * Large responses that were built in memory and not streamed: `res.send`, `res.json` or `res.end` with one large chunk. Whoever sends a
- * hundred of them at once holds a hundred of them.
+ * Large responses that were built in memory instead of streamed: `res.send`, `res.json` or `res.end` with one large
+ * chunk. An app that sends a hundred of them at once retains a hundred of them.
  */
 
 const { FRAMES, take } = require('../core/call-site.js')
@@ -14,12 +14,12 @@ const { find } = require('../recorder/findings.js')
 const METHODS = ['write', 'end']
 const MIB = 2 ** 20
 
-/** By route: where the app sends from. A place is looked for once, since to look costs a stack trace. */
+/** By route: the call site that sends the response. It is determined once, because that costs a stack trace. */
 const origins = new Map()
-/** Places are remembered for so many routes; others are booked without one. */
+/** Routes whose call sites are remembered. For other routes the call site is determined each time. */
 const ROUTES = 1024
 
-/** Looks at what is sent in a request. */
+/** Checks the size of what a request sends. */
 function watch(state, over) {
   const { req, res } = state
   let seen = false

@@ -1,8 +1,9 @@
 'use strict'
 
 /*
- * The two heap snapshots of a leak, taken by a child (lib/heap/take-snapshot.js) when the native side asks for one
- * (src/leak/suspect/schedule.rs). Another process then compares them. Nothing here keeps the process alive.
+ * The two heap snapshots of a leak. A child process takes each (lib/heap/take-snapshot.js) when the native side
+ * requests one (src/leak/suspect/schedule.rs). Another process then compares them. Nothing here keeps the process
+ * alive.
  */
 
 const fs = require('node:fs')
@@ -14,17 +15,17 @@ const { ROOT } = require('../core/folders.js')
 const internalErrors = require('../core/internal-errors.js')
 const snapshots = require('../heap/take-snapshot.js')
 
-/** What reads snapshots: `plimsoll heap`. */
+/** The program that compares snapshots: `plimsoll heap`. */
 const SCRIPT = path.join(ROOT, 'bin', 'plimsoll.js')
 
 const state = {
   busy: false,
-  /** A folder of our own with a snapshot that is being taken: it is to be gone when the process is. */
+  /** A temporary folder with a snapshot in progress. It must be removed before the process exits. */
   folder: null
 }
 
-/** To be called when the event loop comes round. `settings`: `{ dir, keep }`. */
-function turn(settings) {
+/** Call this on each tick. `settings`: `{ dir, keep }`. */
+function tick(settings) {
   try {
     if (state.busy || snapshots.isRunning() || !native.leakSnapshotDue()) return
     state.busy = true
@@ -44,16 +45,16 @@ async function take({ dir, keep }) {
   const own = dir === undefined ? privateFolder(keep) : undefined
   if (own === undefined) fs.mkdirSync(dir, { recursive: true, mode: 0o700 })
   try {
-    // Compressed it is a tenth, and it lies there until enough has grown.
+    // The file is stored until the heap has grown enough. Compressed it has a tenth of its size.
     const { path: file } = await snapshots.quietly({ path: own ?? dir, compress: 'zstd' })
-    // Takes its name from it, unless it is kept.
+    // Unlinks the file, unless it is to stay.
     native.leakSnapshotTaken(file, { node, script: SCRIPT, keep, folder: own })
   } finally {
     if (own !== undefined && !keep) release()
   }
 }
 
-/** For its owner alone. */
+/** Mode 0700: a snapshot contains what the app has in memory. */
 function privateFolder(keep) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'plimsoll-'))
   if (!keep) {
@@ -68,11 +69,11 @@ function release() {
   try {
     fs.rmSync(state.folder, { recursive: true, force: true })
   } catch {
-    // It is the system's to tidy then.
+    // The folder remains until the operating system cleans up.
   }
 }
 
-/** The program that runs this one, where it runs others too: some are a program and its Node in one. */
+/** Some bundlers put the program and Node into one executable, which cannot run another script. */
 function nodeBinary() {
   const bundled = process.pkg !== undefined || process.versions.electron !== undefined || isSea()
   if (bundled) throw new Error(`${process.execPath} cannot run another program, so snapshots cannot be compared`)
@@ -85,7 +86,7 @@ function isSea() {
   try {
     return require('node:sea').isSea()
   } catch {
-    // Older than single executable applications, or than this way to ask.
+    // This Node has no single executable applications, or no `isSea`.
     return false
   }
 }
@@ -94,4 +95,4 @@ function reasonOf(error) {
   return describe.message(error).replace(/^plimsoll: /, '')
 }
 
-module.exports = { turn }
+module.exports = { tick }

@@ -1,12 +1,12 @@
 'use strict'
 
 /*
- * Listeners that requests add to what outlives them, and leave there: on `process`, the server, keep-alive sockets, AbortSignals, and
- * what the user names.
+ * Listeners that requests add to long-lived objects and do not remove: `process`, the server, keep-alive sockets,
+ * AbortSignals, and what the user names.
  *
- * Emitters say themselves who comes and goes (`newListener`, `removeListener`); event targets do not, so AbortSignal's two methods
- * are wrapped. What is known of a listener hangs on it weakly. Where in the code it was added is read from the stack at the end of
- * the request, only of those that are still there.
+ * Emitters report added and removed listeners (`newListener`, `removeListener`). Event targets do not, so the two
+ * methods of AbortSignal are wrapped. Data about a listener is attached to it weakly. The call site that added it is
+ * read from the stack at the end of the request, for remaining listeners only.
  */
 
 const { EventEmitter } = require('node:events')
@@ -27,12 +27,12 @@ const owners = require('./request-owner.js')
 const ENOUGH = 60
 const NAME_CHARS = 64
 /**
- * On one socket, of one place, as many may stay without being counted: who marks each connection once leaves one, and there are as
- * many as there are connections. On a signal: a request's own die with it, uncounted.
+ * Listeners from one call site that may stay without being counted, by socket and by signal. An app that marks each
+ * connection leaves one on each socket. On a signal that belongs to a request, listeners die with it.
  */
 const SPARE_SOCKET = 1
 const SPARE_SIGNAL = 10
-/** Places that are named for one warning of Node's. */
+/** Call sites that the addition to one of Node's warnings names. */
 const NAMED = 4
 
 const tallies = new Tallies('listener', ENOUGH, ({ open, detail }) => ({
@@ -41,12 +41,12 @@ const tallies = new Tallies('listener', ENOUGH, ({ open, detail }) => ({
     `listeners of ${detail} grow with requests: requests that have ended added ${open}. ` +
     'Remove each at the end of its request: req.scope.defer(() => emitter.off(event, listener))'
 }))
-/** What is watched -> its Watch. */
+/** Watched object -> its Watch. */
 const watches = new WeakMap()
 const finished = new FinalizationRegistry(watch => watch.forget())
 let started = false
 
-/** Watches `process`, servers, their sockets, AbortSignals, and `emitters`: one, several, or by name. */
+/** Watches `process`, servers, their sockets, AbortSignals, and `emitters`: one, an array, or an object by name. */
 function watchListeners(emitters) {
   const watched = named(emitters)
   if (passive) return
@@ -90,7 +90,7 @@ function nameOf(emitter) {
     : describe.text(describe.property(emitter, 'constructor'), 'name', NAME_CHARS) || 'an emitter'
 }
 
-/** A connection's socket, and the server that it came to, when its first request comes. */
+/** Watches a connection's socket and its server, at the first request. */
 function watchConnection(socket) {
   if (!(socket instanceof net.Socket) || watches.has(socket)) return
   const watch = watchEmitter(socket, 'the socket', SPARE_SOCKET)
@@ -98,22 +98,22 @@ function watchConnection(socket) {
   if (socket.server instanceof EventEmitter) watchEmitter(socket.server, 'the server', 0)
 }
 
-/** Of one emitter or event target: which listeners were added, where. */
+/** One emitter or event target: which listeners were added, and where. */
 class Watch {
   constructor(name, spare) {
     this.name = name
     this.spare = spare
     /** Listener -> its Listenings, one for each time that it was added. */
     this.known = new WeakMap()
-    /** Event -> what is there of it, for Node's warning. */
+    /** Event -> its present Listenings, for Node's warning. */
     this.there = new Map()
-    /** Tally -> what there is of it here: behind the spare ones they count. */
+    /** Tally -> number of listeners here. Those beyond `spare` count. */
     this.left = new Map()
   }
 
   added(event, listener) {
     const owner = owners.current()
-    // Of sockets and signals there are many: what is added outside of requests is not theirs.
+    // Sockets and signals are many. A listener that was added outside of a request is not counted.
     if (owner === undefined && this.spare > 0) return
     if (isInternal(listener)) return
     const listening = new Listening(this, event, origins.take(this.added))
@@ -134,7 +134,7 @@ class Watch {
     const [listening] = known.splice(at, 1)
     const there = this.there.get(event)
     there?.delete(listening)
-    // Events may have names of their own for each request.
+    // An event name can be unique to a request.
     if (there?.size === 0) this.there.delete(event)
     listening.end()
   }
@@ -157,7 +157,7 @@ class Watch {
     else this.left.set(tally, left - 1)
   }
 
-  /** It is gone, and its listeners with it. */
+  /** The object is gone, with its listeners. */
   forget() {
     for (const [tally, left] of this.left) if (left > this.spare) tally.less(left - this.spare)
     this.left.clear()
@@ -165,7 +165,7 @@ class Watch {
   }
 }
 
-/** One listener, from when it is added until it is removed. */
+/** One listener, from being added until being removed. */
 class Listening {
   constructor(watch, event, trace) {
     this.watch = watch
@@ -196,7 +196,7 @@ class Listening {
   }
 }
 
-/** Node's own, which it removes itself, and plimsoll's. */
+/** Node's own listeners, which Node removes, and Plimsoll's. */
 function isInternal(listener) {
   if (typeof listener !== 'function') return false
   const script = originOf(listener)?.script
@@ -215,14 +215,14 @@ function watchEmitter(emitter, name, spare) {
   return watch
 }
 
-/** One event target, by name. */
+/** Watches one event target, by name. */
 function watchTarget(target, name) {
   if (watches.has(target)) return
   watches.set(target, new Watch(name, 0))
   wrapTarget(target, target => watches.get(target))
 }
 
-/** All signals: which of them are long-lived is seen by what gathers on them. */
+/** Watches all signals. Those that collect listeners turn out to be long-lived. */
 function watchSignals() {
   wrapTarget(AbortSignal.prototype, signal => {
     if (signal.aborted) return undefined
@@ -242,7 +242,7 @@ function wrapTarget(object, watchOf) {
     addEventListener(type, listener, ...rest) {
       guarded(() => {
         const watch = isListener(listener) ? watchOf(this) : undefined
-        // One that is there already is not added.
+        // Adding a listener twice has no effect.
         if (watch !== undefined && !watch.has(type, listener)) watch.added(type, listener)
       })
       return Reflect.apply(addEventListener, this, [type, listener, ...rest])
@@ -268,7 +268,7 @@ function guarded(work) {
   }
 }
 
-/** Node's warning tells where the eleventh was added: here is where all were. */
+/** Node's warning shows only the call site of the eleventh listener. This adds the call sites of all. */
 function join(warning) {
   if (warning?.name !== 'MaxListenersExceededWarning') return
   guarded(() => {

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * About how many bytes an object holds, in bounded time: an estimate from below. Large collections are judged by a few of their elements. What
- * lives on its own (emitters, streams, functions) and what other requests have as well is not counted, getters are not called.
+ * Estimates from below how many bytes an object retains, in bounded time. Large collections are sampled. Not counted
+ * are emitters, streams, functions, and what other requests refer to as well. Getters are not called.
  */
 
 const { EventEmitter } = require('node:events')
@@ -11,18 +11,18 @@ const { isAnyArrayBuffer, isMap, isProxy, isSet } = require('node:util/types')
 
 const NODES = 2000
 const TIME_MS = 0.3
-/** Of a collection, as many are looked at. */
+/** Elements of a collection that are sampled. */
 const ELEMENTS = 32
-/** From here on something is large enough to ask whether others have it too. */
+/** Bytes from which on an object is remembered, to detect that requests share it. */
 const LARGE = 16_384
 const OBJECT = 24
 const SLOT = 8
 const ENTRY = 32
 
-/** What has been seen in a request before: a cache that hangs on each is none of theirs. */
+/** Large objects that were counted before: a cache on each request belongs to none of them. */
 const shared = new WeakSet()
 
-/** `seen`: what has been counted in this request, by any of its properties. */
+/** `seen`: what was already counted in this request. */
 function sizeOf(value, seen) {
   const deadline = performance.now() + TIME_MS
   const stack = [[value, 1]]
@@ -35,7 +35,7 @@ function sizeOf(value, seen) {
   return bytes
 }
 
-/** Of one value; what it holds goes onto the stack. */
+/** Size of one value. What it refers to goes onto the stack. */
 function ownBytes(value, weight, seen, stack) {
   if (typeof value === 'string') return value.length
   if (typeof value !== 'object' || value === null || seen.has(value)) return 0

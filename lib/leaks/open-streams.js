@@ -1,10 +1,10 @@
 'use strict'
 
 /*
- * Files and upstream answers that were piped into a response and are still open after the client went away: `pipe` unpipes them, and
- * nobody closes them. `pipeline` and `req.scope.pipe` do.
+ * Files and upstream responses that were piped into a response and are still open after the client disconnected. `pipe`
+ * only unpipes them, and no code closes them. `pipeline` and `req.scope.pipe` do.
  *
- * The response itself says who is piped into it.
+ * The response emits `'pipe'` with its source.
  */
 
 const fs = require('node:fs')
@@ -16,7 +16,7 @@ const { outside } = require('../core/outside-requests.js')
 const { find } = require('../recorder/findings.js')
 const owners = require('./request-owner.js')
 
-/** For a handler's own `'close'` listener to close it. */
+/** Time for the handler's own `'close'` listener to close the source. */
 const GRACE_MS = 500
 
 const found = new Map()
@@ -45,7 +45,10 @@ class Piped {
   }
 }
 
-/** The listeners of a source often hold the request, so it is held weakly. One that is collected while it is open leaks its descriptor. */
+/**
+ * The listeners of a source often refer to the request, so the reference is weak. A source that is collected while it
+ * is open leaks its descriptor.
+ */
 function checkLater(source, origin, title) {
   const left = { source: new WeakRef(source), done: false, what: describe(source), origin, title }
   const done = () => {
@@ -61,7 +64,7 @@ function describe(source) {
 
 const check = internalErrors.guarded('when a stream was checked', ({ source, done, what, origin, title }) => {
   const open = source.deref()
-  // One that is piped elsewhere too goes on.
+  // A source that is piped to another destination too continues.
   if (done || (open !== undefined && (isDone(open) || pipesOf(open) > 0))) return
   report(title, origin, what)
 })

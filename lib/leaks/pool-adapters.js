@@ -1,15 +1,18 @@
 'use strict'
 
 /*
- * The pools that `watchPool` knows, by what they can do: how one is recognised, where a connection is taken and given back, and how one
- * that nobody gives back is.
+ * The pools that `watchPool` supports, recognised by their methods. Each adapter knows where a connection is taken and
+ * returned, and how one is reclaimed.
  */
 
 const { within } = require('./request-owner.js')
 
 const TAKES = 'a pool of pg, mysql2, mysql, generic-pool or tarn, or a knex instance'
 
-/** Puts `wrapper(original, args)` before a method of one object. What others have put on the prototype since is still called. */
+/**
+ * Wraps a method of one object with `wrapper(original, args)`. A method that others put on the prototype later is still
+ * called.
+ */
 function wrap(object, method, wrapper) {
   const own = Object.hasOwn(object, method) ? object[method] : null
   Object.defineProperty(object, method, {
@@ -23,7 +26,9 @@ function wrap(object, method, wrapper) {
   })
 }
 
-/** A callback `(error, connection, …)` that comes last; it runs in the context of the request that handed it over. */
+/**
+ * Wraps the last argument, a callback `(error, connection, …)`. It runs in the context of the request that passed it.
+ */
 function intercept(args, checkout) {
   const callback = args.at(-1)
   const { owner } = checkout
@@ -36,7 +41,7 @@ function intercept(args, checkout) {
 }
 
 function promised(promise, checkout) {
-  // A branch beside the caller's: it sees the connection first, and its failure is the caller's business.
+  // A second branch of the promise: it receives the connection first, and the caller handles a rejection.
   promise.then(
     connection => checkout.had(connection),
     () => checkout.failed()
@@ -44,7 +49,7 @@ function promised(promise, checkout) {
   return promise
 }
 
-/** A method that takes a connection: with a callback, or with a promise. */
+/** Wraps a method that takes a connection, with a callback or a promise. */
 function takes(pool, method, watch) {
   wrap(pool, method, (call, args) => {
     const checkout = watch.asked()
@@ -74,9 +79,9 @@ const PG = {
     pool.on('remove', client => watch.returned(client))
   },
   reclaim(_pool, client) {
-    // In the middle of a transaction, for all that is known: destroyed, not reused.
+    // The connection may be in a transaction, so it is destroyed instead of reused.
     client.release(true)
-    // Whoever comes to it after all must not be told that it was released twice.
+    // A later release by the app must not throw for being the second one.
     client.release = () => {}
   }
 }
@@ -114,7 +119,7 @@ const MYSQL = {
   }
 }
 
-/** The pool with promises is one around the pool with callbacks. */
+/** The promise pool of mysql2 wraps the callback pool. */
 function core(pool) {
   return has(pool?.pool, 'getConnection') ? pool.pool : pool
 }
@@ -129,7 +134,7 @@ const GENERIC = {
     returns(pool, 'destroy', watch)
   },
   reclaim(pool, resource) {
-    // It may refuse; the resource is as lost as before.
+    // `destroy` may reject. The resource is then still lost.
     pool.destroy(resource).catch(() => {})
   }
 }
@@ -147,10 +152,10 @@ const TARN = {
     })
     returns(pool, 'release', watch)
   },
-  /** A transaction takes its connection promises later, where the stack tells of nobody. */
+  /** A transaction takes its connection some promises later, when the stack no longer shows the caller. */
   callers: ['transaction'],
   reclaim(pool, connection) {
-    // Knex's own mark: the pool destroys it instead of handing it out again.
+    // Knex's own mark: the pool destroys the connection instead of reusing it.
     connection.__knex__disposed = 'plimsoll: not released when its request ended'
     pool.release(connection)
   }

@@ -1,11 +1,11 @@
 'use strict'
 
 /*
- * Connections that were taken from a pool during a request and not given back when it was over.
+ * Connections that were taken from a pool during a request and not returned when it ended.
  *
- * The pool's own methods are wrapped, on this one pool: what takes ties the connection to the request that it was called in (whenever it
- * comes: one that comes behind a time-out, or behind the end, is the one that nobody gives back), what gives back unties it. A check
- * a grace after the end; nothing is polled while nothing is missing.
+ * The methods of this one pool are wrapped. Taking a connection ties it to the request that called, returning it unties
+ * it. This also covers a connection that arrives after a time-out or after the end of the request: no caller returns
+ * that one. Each is checked once, a grace period after the end. Nothing is polled.
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks')
@@ -20,7 +20,7 @@ const pools = require('./pool-adapters.js')
 const owners = require('./request-owner.js')
 
 const GRACE_MS = 1000
-/** The app is some modules away where a query builder takes the connection. */
+/** With a query builder, the frame of the app is several modules away. */
 const FRAMES = 24
 
 const watched = new WeakSet()
@@ -44,7 +44,10 @@ function watchPool(pool, given) {
   return pool
 }
 
-/** Within what this method does, it is its caller who takes. A place, not a stack: the context may live as long as the process. */
+/**
+ * Connections taken within this method are attributed to its caller. The context stores a call site and not a stack,
+ * because it may live as long as the process.
+ */
 function remember(object, method) {
   if (typeof object[method] !== 'function') return
   pools.wrap(object, method, (call, args) => {
@@ -53,21 +56,21 @@ function remember(object, method) {
   })
 }
 
-/** Of one pool: who has which of its connections. */
+/** The connections of one pool that are taken. */
 class Watch {
   constructor(kind, pool, { grace, reclaim }) {
     this.kind = kind
     this.pool = pool
     this.grace = grace
     this.reclaim = reclaim
-    /** Connection -> its Checkout, as long as it is out. */
+    /** Connection -> its Checkout, until it is returned. */
     this.out = new WeakMap()
-    /** Connections that outlived their request by the grace, and are still out. */
+    /** Connections that are still out a grace period after their request. */
     this.missing = 0
     this.found = new Map()
   }
 
-  /** A connection is asked for: what is to be told when it comes; undefined where no request asks. */
+  /** A connection was requested. Returns the Checkout that waits for it, or undefined outside of requests. */
   asked() {
     try {
       const owner = owners.current()
@@ -88,7 +91,7 @@ class Watch {
   }
 }
 
-/** One connection, from when it is asked for until it is back. */
+/** One connection, from being requested until it is returned. */
 class Checkout {
   constructor(watch, owner, origin, trace) {
     this.watch = watch
@@ -103,7 +106,7 @@ class Checkout {
     owner.hold(this)
   }
 
-  /** It has come. */
+  /** The connection has arrived. */
   had(connection) {
     try {
       if (this.done) return
@@ -116,25 +119,25 @@ class Checkout {
     }
   }
 
-  /** It will not come. */
+  /** No connection will arrive. */
   failed() {
     this.end()
   }
 
-  /** Its request is over. Where it has not come yet, it is waited for when it does. */
+  /** The request has ended. If the connection has not arrived yet, `had` starts the timer. */
   outlives() {
     this.place()
     if (this.connection !== null) this.wait()
   }
 
-  /** From the end of the request, or from when it comes behind that: once, whichever is told last. */
+  /** The grace period starts at the end of the request, or when the connection arrives after that. */
   wait() {
     if (this.timer !== null) return
     this.place()
     this.timer = outside(() => setTimeout(() => this.check(), this.watch.grace).unref())
   }
 
-  /** The stack holds the request's functions: behind its end what is kept is the place alone. */
+  /** A stack trace refers to the functions of the request, so only the call site is stored after its end. */
   place() {
     if (this.trace === null) return
     this.origin = placeOfCode(this.trace, this.owner.handler)

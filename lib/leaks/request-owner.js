@@ -1,12 +1,13 @@
 'use strict'
 
 /*
- * The owner of what begins somewhere in the code of a request, also behind promises and callbacks: a connection that is taken, a
- * timer, a listener. While a watcher is on, each request has an owner in an AsyncLocalStorage. A context may outlive its request for
- * as long as the process (a pool's connection that was opened in it), so the owner releases the request at its end.
+ * The owner of what begins in the code of a request, also after promises and callbacks: a taken connection, a timer, a
+ * listener. While a watcher is on, each request has an owner in an AsyncLocalStorage. An async context may live as long
+ * as the process (for example, that of a pool's connection), so the owner releases the request at its end.
  *
- * It is entered on `http.server.request.start`, before Express: watchers work without a middleware, and in any order. The cost is
- * Node's own for a storage (up to Node 22, a little at each promise). It is only there while a watcher is on.
+ * The context is entered on `http.server.request.start`, before Express. So watchers work without a middleware, and in
+ * any order. The cost is that of an AsyncLocalStorage, up to Node 22 a little for each promise. Without a watcher there
+ * is none.
  */
 
 const { AsyncLocalStorage } = require('node:async_hooks')
@@ -15,9 +16,9 @@ const internalErrors = require('../core/internal-errors.js')
 const routes = require('../express/route-tracker.js')
 const { begin, trackServers } = require('../request/lifecycle.js')
 
-/** Requests are counted for so many routes; of the others there is no rate. */
+/** Routes whose requests are counted. Findings of other routes have no rate. */
 const ROUTES = 1024
-/** What is done with before its request is over is thrown out from this many on. */
+/** Length of the list from which on things that are done are removed. */
 const TIDY_FROM = 32
 
 const storage = new AsyncLocalStorage()
@@ -27,19 +28,22 @@ const startListeners = []
 const endListeners = []
 let started = false
 
-/** What a request has begun, and must see the end of: each thing has `done`, and `outlives(owner)`, called where it does. */
+/**
+ * What a request has begun and should end. Each thing has `done`, and `outlives(owner)`, which is called if it is still
+ * there after the end.
+ */
 class Owner {
   constructor(state) {
-    /** Null once the request is over. */
+    /** Null after the end of the request. */
     this.state = state
-    /** Known once it is over. */
+    /** Set at the end of the request. */
     this.title = undefined
     this.things = null
-    /** Of a request whose large properties are reported (large-properties.js). */
+    /** Set if the request is sampled for large properties (large-properties.js). */
     this.sample = null
-    /** Whether it is watched after its end (retained-requests.js). */
+    /** Whether the request is watched after its end (retained-requests.js). */
     this.watched = false
-    /** The function of the app that had the request last, from its end until what outlives it has been named. */
+    /** The app's function that had the request last, from its end until what outlives it is attributed. */
     this.handler = null
     this.tidyAt = TIDY_FROM
   }
@@ -53,18 +57,18 @@ class Owner {
   }
 }
 
-/** The owner of the code that runs; undefined outside of requests, and behind their end. */
+/** The owner of the running code. Undefined outside of requests, and after their end. */
 function current() {
   const owner = storage.getStore()
   return owner === undefined || owner.state === null ? undefined : owner
 }
 
-/** Runs a callback in the context of an owner, as pools that are handed callbacks do not. */
+/** Runs a callback in the context of an owner. Pools call back in another one. */
 function within(owner, work) {
   return storage.run(owner, work)
 }
 
-/** From here on each request has an owner. */
+/** Gives each request an owner from now on. */
 function start() {
   if (started) return
   started = true
@@ -78,12 +82,12 @@ function start() {
   })
 }
 
-/** For requests that begin on no channel (HTTP/2): from a middleware, what comes behind it is theirs. */
+/** For requests that are published on no channel (HTTP/2). Call it from a middleware. */
 function enter(state) {
   if (started && state.owner === null) storage.enterWith(ownerOf(state.req, state.res))
 }
 
-/** The owner of a request, made if need be; undefined for one that is over. */
+/** The owner of a request, created if needed. Undefined after the end of the request. */
 function ownerOf(req, res) {
   const state = begin(req, res)
   if (state === null) return undefined
@@ -108,7 +112,7 @@ function onEnd(_req, _res, state) {
     owner.state = null
     const { things } = owner
     owner.things = null
-    // The app's own listeners of the end come behind this one: they may clean up yet.
+    // The app's own listeners of the end run after this one, and may clean up.
     if (things?.some(({ done }) => !done)) setImmediate(outlive, things, owner)
     else owner.handler = null
   }
@@ -131,12 +135,12 @@ function count(title) {
   else if (counts.size < ROUTES) counts.set(title, 1)
 }
 
-/** How many requests of a route have ended since there are owners. */
+/** Number of ended requests of a route since `start`. */
 function requestsOf(title) {
   return counts.get(title) ?? 0
 }
 
-/** As findings have it: `number` of a thousand requests of that route; undefined where that is not known. */
+/** `number` per thousand requests of that route, as findings have it. Undefined if the requests are not counted. */
 function perThousand(number, title) {
   const requests = requestsOf(title)
   return requests === 0 ? undefined : Math.min(1e6, (1000 * number) / requests)

@@ -1,11 +1,12 @@
 'use strict'
 
 /*
- * Requests that live on behind their end: something still holds them, and with them all that hangs on them.
+ * Requests that are alive after their end: something still retains them and all that they refer to.
  *
- * A sample of ended requests is watched through native weak handles, which do not keep what they watch, not even while they look.
- * Retained is what is alive two major collections and five seconds behind its end: keep-alive connections and async contexts hold
- * the last request for a while. It is a finding when it grows with requests.
+ * A sample of ended requests is watched through native weak handles. These do not retain their objects, not even while
+ * they are checked. A request counts as retained if it is alive two major collections and five seconds after its end.
+ * Keep-alive connections and async contexts retain the last request for a while. It is reported when it grows with
+ * requests.
  */
 
 const { native } = require('../core/addon.js')
@@ -22,26 +23,26 @@ const owners = require('./request-owner.js')
 const AFTER_MS = 5000
 const MAJORS = 2
 const LOOK_MS = 1000
-/** So many are waited for at a time, and of one route so many: a busy route must not hide the others. */
+/** Requests that are waited for at a time, in all and by route. A busy route must not hide the others. */
 const WAITING = 256
 const WAITING_ROUTE = 32
-/** So many that are retained are looked at again, in case they go after all. */
+/** Retained requests that are checked again, in case they are collected later. */
 const KEPT = 256
 const EVERY_MS = 50
 const ENOUGH = 10
 
-const tell = ({ open, title }) => ({
+const messageOf = ({ open, title }) => ({
   severity: 'critical',
   advice:
     `requests are alive after their end: of ${judgedOf(title)} sampled requests, ${open} were alive two major collections later. ` +
     'Search from the handler on for what retains req or res: a closure, a list, a Map or a listener'
 })
-/** Routes of which it is known how many have been watched to the verdict. */
+/** Routes for which the number of judged requests is counted. */
 const ROUTES = 1024
 const judged = new Map()
-const tallies = new Tallies('retained', ENOUGH, tell, judgedOf)
+const tallies = new Tallies('retained', ENOUGH, messageOf, judgedOf)
 
-/** A watched object until there is a verdict; then those that are retained. */
+/** `waiting`: watched objects before a verdict. `kept`: those that are retained. */
 const waiting = []
 const kept = []
 const byRoute = new Map()
@@ -49,7 +50,7 @@ let timer = null
 let last = 0
 let started = false
 
-/** From here on a sample of requests is watched. */
+/** Watches a sample of requests from now on. */
 function start() {
   if (started || native === null) return
   started = true
@@ -62,17 +63,17 @@ function start() {
   })
   owners.onRequestEnd(owner => {
     if (!owner.watched) return
-    // The function that had it last is the nearest to what holds it.
+    // The function that had the request last is the nearest to what retains it.
     const { title, handler, state } = owner
     const number = byRoute.get(title) ?? 0
     if (number >= WAITING_ROUTE) return
-    // A function that was made for the request would keep it.
+    // Only its location is stored: a function that was made for the request would retain it.
     const place = handler === null ? null : definitionOf(unwrapped(handler)) || null
     if (watch(state.req, { title, place })) byRoute.set(title, number + 1)
   })
 }
 
-/** `label`: of what a user expects to go; else it is a request. */
+/** `label`: given for an object of `expectCollected`, null for a request. */
 function watch(object, { title, place = null, label = null }) {
   if (waiting.length >= WAITING) return false
   const handle = native.weakHold(object)
@@ -106,7 +107,7 @@ function judgeAll() {
   timer = null
 }
 
-/** Keeps what `keep` says yes to, in place. */
+/** Filters a list in place. */
 function sift(list, keep) {
   let to = 0
   for (const entry of list) if (keep(entry)) list[to++] = entry
@@ -124,7 +125,7 @@ function judge(title) {
   else byRoute.set(title, number)
 }
 
-/** Goes from one list to the other. */
+/** Moves an entry from `waiting` to `kept`. Returns whether it stays in `waiting`. */
 function retained(entry) {
   if (entry.label !== null) {
     expected(entry)
@@ -144,13 +145,13 @@ function expected({ place, label, at }) {
   find({ kind: 'retained', origin: place ?? undefined, severity: 'warning', advice })
 }
 
-/** Says that nothing should hold `object` any more: it is a finding if it is still there two major collections later. */
+/** Declares that nothing should retain `object` any more. It is reported if it is alive two major collections later. */
 function expectCollected(object, label) {
   const where = 'expectCollected()'
   if ((typeof object !== 'object' || object === null) && typeof object !== 'function')
     options.fail(`${where}'s object`, object, 'an object or a function')
   options.string(`${where}'s label`, label, 64)
-  // Collections are counted from the start on.
+  // Collections are counted only while the recorder is on.
   if (runtime.start()) watch(object, { place: origins.caller(), label })
 }
 

@@ -1,11 +1,11 @@
 'use strict'
 
 /*
- * Intervals and long time-outs that were made in the code of a request and are still armed when it is over. Each keeps what its function
- * closes over, the request more often than not.
+ * Intervals and long time-outs that the code of a request sets and that are still armed after its end. Each retains
+ * what its function closes over, often the request.
  *
- * Node tells nobody of its timers, so the two functions that make them are wrapped, once and only when this is asked for. What has
- * outlived its request is held weakly, and looked at again when there is more of it.
+ * Node has no hook for timers, so the two functions that create them are wrapped, once and only if this is requested. A
+ * timer that outlives its request is referenced weakly. It is checked again when there are more of them.
  */
 
 const { syncBuiltinESMExports } = require('node:module')
@@ -17,10 +17,10 @@ const internalErrors = require('../core/internal-errors.js')
 const { Tallies } = require('./growth-tally.js')
 const owners = require('./request-owner.js')
 
-/** Shorter ones are no matter, even if they outlive their request. */
+/** Shorter time-outs do not matter, even if they outlive their request. */
 const LONG_MS = 30_000
 const ENOUGH = 30
-/** Of one place, as many are looked at again; beyond they are only counted. */
+/** Timers of one call site that are checked again. Further ones are only counted. */
 const KEPT = 1024
 
 const intervals = new Tallies('timer', ENOUGH, ({ open }) => ({
@@ -35,7 +35,7 @@ const timeouts = new Tallies('timer', ENOUGH, ({ open }) => ({
     `${open} time-outs of ${LONG_MS / 1000} s or longer that requests set are still armed after their end. ` +
     'Clear each when it is no longer needed: req.scope.use(setTimeout(…))'
 }))
-/** Tally -> weak references to what was armed when it was last looked at. */
+/** Tally -> weak references to the timers that were armed at the last check. */
 const armed = new WeakMap()
 let started = false
 
@@ -46,7 +46,7 @@ class Armed {
     this.trace = trace
   }
 
-  /** Node's own mark, on every timer since version 11: cleared, or fired for the last time. */
+  /** Node's own mark on every timer, since version 11: cleared, or fired for the last time. */
   get done() {
     return this.timer._destroyed === true
   }
@@ -63,7 +63,7 @@ class Armed {
   }
 }
 
-/** Takes out of the count what has been cleared since. */
+/** Subtracts the timers that were cleared since. */
 function look(tally, refs) {
   const still = refs.list.filter(ref => ref.deref()?._destroyed === false)
   tally.less(refs.list.length - still.length)
@@ -99,7 +99,7 @@ function wrap(name, talliesOf) {
   const custom = original[promisify.custom]
   if (custom !== undefined) Object.defineProperty(wrapped, promisify.custom, { value: custom, enumerable: true })
   timers[name] = wrapped
-  // Fake timers and the like that are already there stay.
+  // Replacements that are already installed, such as fake timers, stay.
   if (globalThis[name] === original) globalThis[name] = wrapped
 }
 

@@ -203,7 +203,7 @@ function tick(lagMs, utilization) {
   announce()
   look()
   if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
-  spans.turn()
+  spans.tick()
 }
 
 /** From here on `ticked(settings)` is called at each tick of the recorder, once that has noted its own figures. */

@@ -1,17 +1,18 @@
 'use strict'
 
 /*
- * Asynchronous spans: what a request's promises, timers, streams and callbacks allocate is charged to it as well.
+ * Asynchronous spans: what the promises, timers, streams and callbacks of a request allocate is charged to it as well.
  *
- * The chain of a request runs with its owner, a number, in an AsyncLocalStorage; hooks before and after each callback read it,
- * and open and close a span. A number, because an async context may live as long as the process (a pool's connection that was
- * opened for one request) and must hold no request. It names the slot, generation included, so that one that has ended owns
- * nothing; and the layer, where those are metered.
+ * The chain of a request runs with its owner, a number, in an AsyncLocalStorage. Hooks before and after each callback
+ * read it, and open and close a span. It is a number because an async context may live as long as the process (that of
+ * a pool's connection, for example) and must not retain a request. It encodes the slot with its generation, so that an
+ * ended request owns nothing, and the layer, if layers are metered.
  *
- * That costs something at each promise and callback, so by default it is done in windows (src/ledger/windows.rs).
+ * This has a cost for each promise and callback, so by default it is on in windows only (src/ledger/sampling.rs).
  *
- * What arrives on a socket runs in the context of whoever opened it. With pooled connections that is another request, so it
- * is charged to whoever wrote to the socket last, in whose context it runs; to nobody where two write before an answer comes.
+ * Data that arrives on a socket runs in the context that opened the socket. With pooled connections that is another
+ * request's. So it is charged to the owner that wrote to the socket last, and runs in its context. If two owners write
+ * before data arrives, it is charged to none.
  */
 
 const { AsyncLocalStorage, createHook } = require('node:async_hooks')
@@ -20,17 +21,17 @@ const { native } = require('../core/addon.js')
 const internalErrors = require('../core/internal-errors.js')
 const pools = require('./pool-callbacks.js')
 
-const ASKER = Symbol('plimsoll.asker')
-const NOBODY = 0
+const WRITER = Symbol('plimsoll.writer')
+const NO_OWNER = 0
 
 /** Whether asynchronous spans are metered now. */
 const state = { open: false }
 const storage = new AsyncLocalStorage()
 let hook = null
-/** Counts windows: what is known of a socket belongs to one. */
+/** Number of the window. Data about a socket is valid in one window only. */
 let generation = 0
 
-/** The callbacks that run now and have a span: their async ids, and the depths of their spans. */
+/** The running callbacks that have a span: their async ids, and the depths of their spans. */
 const ids = []
 const depths = []
 
@@ -47,7 +48,7 @@ function before(asyncId) {
 
 function after(asyncId) {
   if (ids.length === 0) return
-  // One that threw may not have been seen to end: it ends with the one outside it.
+  // A callback that threw may have no `after`. It ends with the one around it.
   const at = ids.lastIndexOf(asyncId)
   if (at === -1) return
   try {
@@ -59,7 +60,7 @@ function after(asyncId) {
   depths.length = at
 }
 
-/** Node ends the process when a hook throws. There is no second try: what failed once would fail at each callback. */
+/** Node ends the process when a hook throws, so metering stops at the first error: it would recur at each callback. */
 function failed(error) {
   close()
   internalErrors.report('in an async hook', error)
@@ -89,28 +90,28 @@ function close() {
   depths.length = 0
 }
 
-/** `mode`: `'sampled'`, `true` or `false`, as `plimsoll({ async })` has it. */
+/** `mode`: `'sampled'`, `true` or `false`, as in `plimsoll({ async })`. */
 function start(mode) {
   native.asyncMode(mode === true ? 'always' : mode === false ? 'off' : 'sampled')
   if (mode === true) open()
 }
 
-/** To be called at each turn of the timer. */
-function turn() {
-  const turned = native.turnWindows()
-  if (turned === 1) open()
-  else if (turned === 2) close()
+/** Call this on each tick. */
+function tick() {
+  const change = native.turnWindows()
+  if (change === 1) open()
+  else if (change === 2) close()
   else if (state.open) pools.watch(keep)
 }
 
-/** Runs `work` in an owner's context, without opening a span: that is the caller's. */
+/** Runs `work` in an owner's context. The caller opens the span. */
 function within(owner, work) {
   return state.open ? storage.run(owner, work) : work()
 }
 
 /** Runs `call.apply(self, args)` as a span of its own, in its owner's context. */
 function run(owner, call, self, args) {
-  const depth = native.spanOpen(owner ?? NOBODY)
+  const depth = native.spanOpen(owner ?? NO_OWNER)
   try {
     return storage.run(owner, () => Reflect.apply(call, self, args))
   } finally {
@@ -118,7 +119,7 @@ function run(owner, call, self, args) {
   }
 }
 
-/** A callback that runs in the context that it was made in, and as a span of its owner. */
+/** Returns a callback that runs in the present context, as a span of its owner. */
 function keep(callback) {
   if (!state.open) return callback
   const owner = storage.getStore()
@@ -127,8 +128,8 @@ function keep(callback) {
   }
 }
 
-/** Who wrote to a socket last, and whether an answer has come since. */
-class Asker {
+/** The owner that wrote to a socket last, and whether data has arrived since. */
+class Writer {
   constructor(owner) {
     this.owner = owner
     this.generation = generation
@@ -137,18 +138,18 @@ class Asker {
   }
 }
 
-function asked(socket) {
-  // A server's socket is read by its parser, which the tap stands behind.
+function wrote(socket) {
+  // A server's socket is read by its parser, after which the tap counts.
   if (!state.open || socket.server) return
   const owner = storage.getStore()
-  const asker = socket[ASKER]
-  if (asker === undefined || asker.generation !== generation) {
-    socket[ASKER] = new Asker(owner)
-  } else if (asker.owner === owner || asker.answered) {
-    asker.owner = owner
-    asker.answered = false
+  const writer = socket[WRITER]
+  if (writer === undefined || writer.generation !== generation) {
+    socket[WRITER] = new Writer(owner)
+  } else if (writer.owner === owner || writer.answered) {
+    writer.owner = owner
+    writer.answered = false
   } else {
-    asker.shared = true
+    writer.shared = true
   }
 }
 
@@ -157,18 +158,18 @@ function watchSockets() {
   for (const name of ['_write', '_writev']) {
     const original = prototype[name]
     prototype[name] = function (...args) {
-      asked(this)
+      wrote(this)
       return Reflect.apply(original, this, args)
     }
   }
-  // Readable's, unless somebody else has put one there.
+  // Readable's `push`, unless other code has replaced it.
   const { push } = prototype
   prototype.push = function (...args) {
-    const asker = state.open ? this[ASKER] : undefined
-    if (asker === undefined || asker.generation !== generation) return Reflect.apply(push, this, args)
-    if (!asker.shared) asker.answered = true
-    return run(asker.shared ? undefined : asker.owner, push, this, args)
+    const writer = state.open ? this[WRITER] : undefined
+    if (writer === undefined || writer.generation !== generation) return Reflect.apply(push, this, args)
+    if (!writer.shared) writer.answered = true
+    return run(writer.shared ? undefined : writer.owner, push, this, args)
   }
 }
 
-module.exports = { state, start, turn, within, run }
+module.exports = { state, start, tick, within, run }

@@ -24,8 +24,8 @@ const CLIENT_CLOSED_REQUEST = 499
 runtime.onTick(({ leaks }) => {
   // V8 has one heap profiler, and `soak` needs it.
   if (runtime.isMeasured()) return
-  if (leaks.sites) sites.turn()
-  if (leaks.snapshots !== null) leakSnapshots.turn(leaks.snapshots)
+  if (leaks.sites) sites.tick()
+  if (leaks.snapshots !== null) leakSnapshots.tick(leaks.snapshots)
 })
 
 /** Middleware that tracks every request: what it allocates, how long it takes, how it ends. Put it first. */
