@@ -4,6 +4,8 @@
 #
 #   scripts/build-portable.sh [x86_64|aarch64]     default: this machine's; another needs `rustup target add`
 #
+# PLIMSOLL_PROFILE chooses a profile of Cargo.toml (default: release).
+#
 # zig brings every glibc's symbol table and cargo-zigbuild links with it. `napi build --use-napi-cross` would do the
 # same, but needs Node 22.20 or later and a toolchain package that is not published in the version it asks for.
 set -euo pipefail
@@ -30,8 +32,8 @@ fi
 # jemalloc takes the page size of the machine it is built on; arm64 kernels have pages of 4 to 64 KiB.
 if [ "$machine" = aarch64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi
 
-npx napi build --platform --release --cross-compile --target "$machine-unknown-linux-gnu.$glibc" \
-  --no-js --dts binding.d.ts --output-dir target/portable -- --locked
+npx napi build --platform --profile "${PLIMSOLL_PROFILE:-release}" --cross-compile --target "$machine-unknown-linux-gnu.$glibc" \
+  --js binding.js --dts binding.d.ts --output-dir target/portable -- --locked
 
 addon=$(ls -t target/portable/plimsoll.linux-*-gnu.node | head -n 1)
 scripts/check-glibc.sh "$addon" "$glibc"

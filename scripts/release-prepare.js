@@ -5,7 +5,8 @@
 // From the binaries of all platforms, wherever they lie in `folder` (default: target/portable), makes the tarballs to publish,
 // in target/release-npm/: one optional package for each platform, by napi-rs's conventions, and `plimsoll` itself, which names them
 // and carries the binary for linux-x64-gnu. Works in a copy: the repository's package.json never names packages that are not
-// published, so that `npm install` in a fresh clone asks for nothing that is not there. Publishes nothing.
+// published, so that `npm install` in a fresh clone asks for nothing that is not there. Publishes nothing; target/release-npm/order names the
+// tarballs in the order to publish them, for .github/workflows/release.yml.
 
 const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -46,6 +47,7 @@ async function main() {
 
   const packages = [...optional.map(target => path.join(stage, 'npm', target.platform)), stage]
   const tarballs = packages.map(pack)
+  fs.writeFileSync(path.join(out, 'order'), tarballs.map(tarball => `${tarball}\n`).join(''))
   console.log(`\n${tarballs.length} tarballs, in the order to publish them:`)
   for (const tarball of tarballs) console.log(`  npm publish ${path.relative(process.cwd(), tarball)}`)
   if (missing.length > 0) console.log(`Not for publishing: there is no binary for ${missing.join(', ')}.`)
