@@ -1,9 +1,9 @@
-//! What costs the server something is not done at once again: it rests, each time for twice as long.
+//! Pauses between repetitions of what costs the server something. Each pause is twice as long as the last.
 
 pub const FIRST_MS: u64 = 10 * 60_000;
 pub const LONGEST_MS: u64 = 6 * 60 * 60_000;
 
-/// Since when and for how long; none before the first end.
+/// Start and length of the pause. Zero before the first end.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Backoff {
     since_ms: u64,
@@ -15,12 +15,12 @@ impl Backoff {
         now_ms >= self.since_ms + self.for_ms
     }
 
-    /// It has just been done.
+    /// Starts a pause: the work has just ended.
     pub fn begin(&mut self, now_ms: u64) {
         *self = Self { since_ms: now_ms, for_ms: (2 * self.for_ms).clamp(FIRST_MS, LONGEST_MS) };
     }
 
-    /// There is another reason to do it: no longer than after the first time.
+    /// There is another reason for the work, so the pause is at most that after the first time.
     pub fn shorten(&mut self) {
         self.for_ms = self.for_ms.min(FIRST_MS);
     }

@@ -1,20 +1,21 @@
-//! From look to look: when a leak is told, when it is told again, and when it is taken back.
+//! Turns the verdicts on single moments into a leak's state: when it is reported first, when again, and when it is
+//! withdrawn.
 
 use super::series::Look;
 use super::series::growth::{Figures, Growth, Point};
 use crate::recorder::TrendState as State;
 
-/// What is said of one quantity, with the figures behind it.
+/// The state of one quantity, with the figures that it is based on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Verdict {
     pub state: State,
     pub figures: Option<Figures>,
-    /// Where the growth began, and where it is now; none while there is none.
+    /// Where the growth began, and the newest point. None without growth.
     pub grown: Option<(Point, Point)>,
 }
 
 impl Verdict {
-    /// Bytes by which it has grown since it began to, by the slope: single points are noisy.
+    /// Growth in bytes since it began, by the slope: single points are noisy.
     pub fn kept_bytes(&self) -> f64 {
         match (self.figures, self.grown) {
             (Some(figures), Some((began, now))) => figures.per_thousand / 1e3 * (now.requests - began.requests),
@@ -23,7 +24,7 @@ impl Verdict {
     }
 }
 
-/// What became different with a look.
+/// What changed with a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     None,
@@ -35,12 +36,13 @@ pub enum Change {
     Ended,
 }
 
-/// Sure looks, less those that were not, until it is a leak: noise that lingers agrees with itself for some collections.
+/// Sure looks, less those that were not, until growth is a leak. Autocorrelated noise agrees with itself for some
+/// collections.
 const CONFIRMED: u32 = 6;
 /// Looks in a row without any growth until a leak is over.
 const OVER: u32 = 8;
 
-/// Remembers what it has said of one quantity.
+/// The state of one quantity over time.
 #[derive(Clone, Debug, Default)]
 pub struct Detector {
     verdict: Verdict,
@@ -49,7 +51,7 @@ pub struct Detector {
 }
 
 impl Detector {
-    /// To be called once for each new collection, at most: a look at the same points again is no second witness.
+    /// Call this at most once for each new collection. A second look at the same points adds no evidence.
     pub fn see(&mut self, look: &Look) -> (Verdict, Change) {
         self.sure =
             if look.growth == Growth::Sure { (self.sure + 1).min(CONFIRMED) } else { self.sure.saturating_sub(1) };
@@ -63,10 +65,10 @@ impl Detector {
             _ => State::Uncertain,
         };
         self.verdict = if leaks && look.growth == Growth::None {
-            // Such a look says nothing of the leak.
+            // The figures of such a look do not describe the leak.
             Verdict { state, ..self.verdict }
         } else {
-            // The onset is seen best while the leak is young: later looks do not reach back as far, or less finely.
+            // The onset is most exact while the leak is young. Later windows do not reach back as far, or are coarser.
             let began = self.verdict.grown.filter(|_| leaked && leaks).map(|(began, _)| began);
             let grown = look.grown.map(|(seen, now)| (began.unwrap_or(seen), now));
             Verdict { state, figures: look.figures, grown }

@@ -1,24 +1,27 @@
-//! When V8 is asked for a collection. By itself it collects a large heap rarely: at 170 MB live two major collections were seen in 60,000 requests, and a trend
-//! needs sixteen. So V8 is asked for one, at a bounded price: concurrent marking costs CPU time by the byte that lives, on threads beside the program, and a
-//! fixed share of a core's time is spent on it. A server without requests is not asked, nor one that is still warming up.
+//! Decides when V8 is asked for a collection. V8 collects a large heap rarely: at 170 MB live, two major collections
+//! were seen in 60,000 requests, but a trend needs sixteen. The price of a requested collection is bounded. Concurrent
+//! marking costs CPU time for each live byte, on threads of V8, and a fixed share of a core's time is spent on it. A
+//! server without requests is not asked, nor one that is still warming up.
 //!
-//! A small heap can only be asked in V8's mode that reduces memory ([`crate::probe::v8::marking`]), and the program pays for that. V8 collects a heap that
-//! fills up by itself: 5 to 20 times on the way to half of 64, 100 and 128 MB (Node 20 to 26). So a small heap is asked only while each collection finds more
-//! than all before, or a trend is suspicious. Tried with 100 MB, 200 requests a second and 1 KB kept of each: a leak at 26 MB (Node 20) and 40 MB (Node 24),
-//! after 10 and 18 questions; a healthy server was never asked.
+//! V8 can collect a small heap only in its mode that reduces memory ([`crate::probe::v8::marking`]), which slows the
+//! program down. But V8 often collects by itself while a small heap fills up: 5 to 20 times on the way to half of 64,
+//! 100 and 128 MB (Node 20 to 26). So a small heap is asked only while each collection finds more than all before, or
+//! while a trend is suspicious. Tried with 100 MB, 200 requests a second and 1 KB retained by each: a leak was found at
+//! 26 MB (Node 20) and 40 MB (Node 24), after 10 and 18 requested collections. A healthy server was never asked.
 
 use crate::recorder::writer::WARM_UP_REQUESTS;
 
-/// What the decision is made from.
+/// The input of the decision.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
-    /// Of a monotonic clock.
+    /// Monotonic clock, milliseconds.
     pub ms: u64,
-    /// Major collections so far that are points of the trend: not the first ones, nor those with hardly a request before them.
+    /// Major collections so far that are points of the trend. The first ones do not count, nor those after hardly any
+    /// requests.
     pub majors: u64,
     pub requests: u64,
     pub used_bytes: u64,
-    /// After the last major collection.
+    /// Live bytes after the last major collection.
     pub live_bytes: u64,
     /// A trend is suspicious or worse.
     pub suspicious: bool,
@@ -26,35 +29,37 @@ pub struct Now {
     pub small: bool,
 }
 
-/// CPU time of a collection that is asked for, all threads: 0.9 to 1.4 ns a byte that lives, measured with 50 and 140 MiB of small objects on Node 20 and 24.
+/// CPU time of a requested collection on all threads. Measured with 50 and 140 MiB of small objects on Node 20 and 24:
+/// 0.9 to 1.4 ns for each live byte.
 const NS_PER_BYTE: f64 = 1.5;
-/// Of one core's time; four times that while a trend is suspicious.
+/// Share of one core's time for requested collections. It is four times that while a trend is suspicious.
 const SHARE: f64 = 0.005;
 const SUSPICIOUS_SHARE: f64 = 0.02;
-/// However small the heap: a collection has a fixed cost, 8 to 14 ms of CPU in a bare Express app (all threads, Node 20 and 24). At 1,200 requests a second
-/// that is 0.6 % of the app's CPU every 20 s.
+/// The shortest interval, for any size of heap: a collection has a fixed cost of 8 to 14 ms of CPU time in a bare
+/// Express app (all threads, Node 20 and 24). At 1,200 requests a second, one every 20 s is 0.6 % of the app's CPU
+/// time.
 const LEAST_MS: u64 = 20_000;
-/// While the last collection has found more than all before.
+/// The same while the last collection has found more than all before.
 const GROWING_LEAST_MS: u64 = 10_000;
 const SUSPICIOUS_LEAST_MS: u64 = 2_500;
-/// Between two collections, for them to say anything of requests.
+/// The fewest requests between two collections for them to say anything about requests.
 const REQUESTS: u64 = 200;
-/// More than all before is at least this much more: half of the growth that a leak needs to be one.
+/// "More than all before" means by at least this: half of the growth that a leak needs.
 const HIGHER_BYTES: u64 = 256 << 10;
 
-/// Since the last collection, or since the last question: V8 may take its time to finish.
+/// Counts from the last collection or the last request for one, since V8 may take its time to finish.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GcSchedule {
     majors: u64,
     since_ms: u64,
     requests: u64,
-    /// The most that a major collection has found, and whether the last one exceeded all before.
+    /// The most live bytes after a major collection, and whether the last one exceeded all before.
     most_bytes: u64,
     higher: bool,
 }
 
 impl GcSchedule {
-    /// To be called at each tick. True if V8 is to be asked.
+    /// Call this at each tick. True if V8 must be asked for a collection.
     pub fn due(&mut self, now: Now) -> bool {
         let Now { ms, majors, requests, .. } = now;
         if majors != self.majors {
@@ -100,10 +105,10 @@ mod tests {
         live_bytes: u64,
         suspicious: bool,
         requests_per_s: u64,
-        /// V8 collects by itself so often.
+        /// Interval at which V8 collects by itself.
         own_ms: u64,
         small: bool,
-        /// Bytes that each request keeps.
+        /// Bytes that each request retains.
         kept: u64,
     }
 
@@ -163,7 +168,7 @@ mod tests {
     fn a_server_that_collects_by_itself_or_has_no_requests_is_not_asked() {
         assert_eq!(Server { own_ms: 20_000, ..Server::of(100) }.asked(), 0);
         assert_eq!(Server { requests_per_s: 0, ..Server::of(100) }.asked(), 0);
-        // One request a second: once it has warmed up, when there are enough of them.
+        // At one request a second it is asked after the warm-up, whenever there are enough requests.
         assert!((8..=9).contains(&Server { requests_per_s: 1, ..Server::of(10) }.asked()));
     }
 
@@ -172,7 +177,7 @@ mod tests {
         let small = Server { small: true, own_ms: 300_000, ..Server::of(20) };
         assert_eq!(small.asked(), 0);
         assert_eq!(Server { own_ms: NEVER, ..small }.asked(), 0);
-        // From the second collection of V8's own on.
+        // From the second collection by V8 itself on.
         let leaking = Server { kept: 50, ..small };
         assert_eq!(leaking.asked_within(590_000), 0);
         let asked = leaking.asked_within(1_200_000);

@@ -1,4 +1,5 @@
-//! A leak in words: what a request keeps, where, in what, since when, how sure that is, and what to do.
+//! The message of a leak: how much a request retains, where and in what, since when, how certain that is, and what to
+//! do.
 
 use super::detector::Verdict;
 use super::quantities::TrendEvent;
@@ -8,25 +9,27 @@ use crate::recorder::shorten::shortened;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Where a leak of the heap is allocated.
+/// The allocation site of a leak of the heap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     /// The function's name.
     pub function: String,
     /// File and line.
     pub origin: String,
-    /// `GET /users/:id`; several where they cannot be told apart, the likeliest first.
+    /// Routes such as `GET /users/:id`. Several if they cannot be distinguished, the likeliest first.
     pub routes: Vec<String>,
-    /// All requests for each one of these routes.
+    /// All requests for each request of these routes.
     pub requests_per: f64,
-    /// Of the heap's growth, as sampled; and by how much of itself the sampled growth of the site may be off (half its interval of 95 %).
+    /// Share of the heap's sampled growth, and the relative error of the call site's own sampled growth (half of its
+    /// interval of 95 %).
     pub share: f64,
     pub looseness: f64,
 }
 
 impl Place {
-    /// Bytes kept a request of these routes, and the interval of 95 %: the trend's, which are counted, by the share that is the site's. Samples come by
-    /// chance, but where nothing else grows the share is 1 whatever they say, so the interval widens by what is another's only.
+    /// Bytes that a request of these routes retains, with the interval of 95 %. It is the trend's interval, which is
+    /// based on counted bytes, scaled by this site's share. Sampling is random, but if nothing else grows the share is
+    /// 1 in any case. So the interval is widened only by the part that other sites may have.
     pub fn bytes(&self, verdict: &Verdict) -> Option<[f64; 3]> {
         let [mean, low, high] = bytes_of(verdict)?.map(|bytes| bytes * self.share * self.requests_per);
         let loose = mean * (1.0 - self.share) * self.looseness;
@@ -34,23 +37,24 @@ impl Place {
     }
 }
 
-/// What is known of the heap's leak beside its size.
+/// What is known of the heap's leak in addition to its size.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Known<'a> {
     pub place: Option<&'a Place>,
-    /// With how many of a thousand requests leave behind.
+    /// With the number of objects that a thousand requests leave behind.
     pub suspect: Option<(&'a LeakSuspect, f64)>,
-    /// Where the snapshots are that show it.
+    /// Where the snapshots that show it are stored.
     pub files: Option<&'a str>,
-    /// Why the site is not known, where it was looked for.
+    /// Why the allocation site is unknown, if it was searched.
     pub no_site: Option<&'a str>,
-    /// Why the class and the path are not.
+    /// Why the class and the path are unknown.
     pub no_path: Option<&'a str>,
-    /// Whether they are looked for, or will be.
+    /// Whether snapshots are taken, or will be.
     pub snapshots: bool,
 }
 
-/// Of the record's 2,048 bytes, what a reason and the files may take: the rest is bounded by itself, but for the routes, which come last.
+/// A finding has 2,048 bytes in the record. This bounds a reason and the file names. The rest is bounded by itself, but
+/// for the routes, which come last.
 const REASON_BYTES: usize = 320;
 
 /// The finding's advice.
@@ -99,12 +103,12 @@ fn grows(quantity: Quantity, verdict: &Verdict, stands: bool) -> String {
     format!("{what} {}{figures}", if stands { "grows" } else { "grew" })
 }
 
-/// Bytes a request by the trend, and the interval of 95 %.
+/// Bytes for each request by the trend, with the interval of 95 %.
 pub fn bytes_of(verdict: &Verdict) -> Option<[f64; 3]> {
     verdict.figures.map(|figures| [figures.per_thousand, figures.low, figures.high].map(|bytes| bytes / 1e3))
 }
 
-/// Nothing is ever quite certain.
+/// A certainty of 100 % is never shown.
 fn certainty(verdict: &Verdict) -> String {
     let of = |p: f64| format!(", certainty {} %", ((1.0 - p) * 1e4).floor().clamp(0.0, 9999.0) / 100.0);
     verdict.figures.map_or(String::new(), |figures| of(figures.p))
@@ -140,7 +144,7 @@ fn what_is_short(known: &Known) -> String {
     if let Some(files) = known.files {
         text += &format!(". Snapshots: {}", cut(files));
     }
-    // Last: there may be many.
+    // Last, because there may be many.
     if let Some([_, others @ ..]) = known.place.map(|place| &place.routes[..])
         && others.len() > 1
     {
@@ -149,7 +153,7 @@ fn what_is_short(known: &Known) -> String {
     text
 }
 
-/// Hours and minutes of a day.
+/// Hours and minutes of a day (UTC).
 fn clock(epoch_ms: u64) -> String {
     let minutes = epoch_ms / 60_000;
     format!("{:02}:{:02}", minutes / 60 % 24, minutes % 60)

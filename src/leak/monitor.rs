@@ -19,7 +19,7 @@ use crate::recorder::record::Finding;
 use crate::recorder::writer::{Evidence, GrowthEvidence};
 use crate::recorder::{EventKind, Quantity, Severity, TrendState, reader};
 
-/// What the listeners of findings receive: a finding of the record, with its channel.
+/// What listeners of findings receive: a finding of the record, with its channel.
 pub type Announcement = Value;
 
 /// What leak detection does in this environment.
@@ -95,7 +95,7 @@ impl Monitor {
             self.search.renew();
             self.leak = HeapLeak { place: self.search.place(), ..HeapLeak::default() };
         }
-        // The figures of a place get better while a session goes on.
+        // The figures of an allocation site get more exact while a session continues.
         let better =
             self.search.place().filter(|place| self.leak.place.as_ref().is_some_and(|known| is_same(known, place)));
         self.leak.place = better.or_else(|| self.leak.place.take());
@@ -123,7 +123,8 @@ impl Monitor {
         report(ledger, &draft, event)
     }
 
-    /// More may be known of the leak that goes on: its place, or its suspect. Returns what listeners must receive.
+    /// Checks whether more is known of the present leak: its allocation site, or its suspect. Returns what listeners
+    /// must receive.
     pub fn locate(&mut self, ledger: &mut Ledger) -> Option<Announcement> {
         let event = self.leak.event.clone()?;
         let place =
@@ -145,7 +146,7 @@ impl Monitor {
         due.then(|| announcement(ledger, &draft.evidence()))?
     }
 
-    /// All that is known of the heap's leak, which is allocated at `place`.
+    /// All that is known of the heap's leak with the allocation site `place`.
     fn draft<'a>(&'a self, place: Option<&'a Place>, event: &TrendEvent) -> Draft<'a> {
         let (TrendEvent::Leaks(verdict) | TrendEvent::Stopped(verdict, _)) = event;
         let suspect = self.comparison.suspect(place.map_or(&[], |place| &place.routes));
@@ -204,7 +205,7 @@ impl Monitor {
         }
     }
 
-    /// A snapshot was taken, or why there is none. For `compare` see [`Comparison::taken`].
+    /// A snapshot was taken, or has failed. For `compare` see [`Comparison::taken`].
     pub fn on_snapshot(
         &mut self,
         ledger: &Ledger,
@@ -219,7 +220,8 @@ impl Monitor {
     }
 
     fn snapshot_situation(&self, map: &Map, now_ms: u64) -> Option<SnapshotSituation> {
-        // Not the trend's state, which changes a little earlier: a snapshot that is taken then would count for the last leak.
+        // The trend's state cannot be used here. It changes a little earlier, and a snapshot taken then would count for
+        // the last leak.
         let leaking = self.leak.event.is_some();
         if !leaking && !self.comparison.is_on() {
             return None;

@@ -1,5 +1,5 @@
-//! The record's series, watched: the JavaScript heap, the external memory that its objects hold, and what is resident beside both. A leak shows
-//! in one of them, and by which one it is told where to look for it.
+//! The series of the record that are watched: the JavaScript heap, the external memory of its objects, and resident
+//! memory outside both. A leak appears in one of them, and which one shows where to search for it.
 
 use super::detector::{Change, Detector, Verdict};
 use super::series::growth::{Point, Thresholds};
@@ -10,12 +10,14 @@ use crate::recorder::record::{Live, Trend};
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * KIB;
 
-/// Until a server has been asked so often, what V8 and Node make as they warm up grows like a leak: 0.7 MiB over the first 1,600 requests of an app with
-/// aborted downloads, which then bent (Node 20 and 24); and 303 B a request, 1.1 MiB in all, behind a fall of its heap by 1.5 MB after 1,700 (Node 24).
+/// Requests before which growth does not count as a leak: what V8 and Node allocate while they warm up looks like one.
+/// An app with aborted downloads grew by 0.7 MiB over its first 1,600 requests and then flattened (Node 20 and 24).
+/// Growth of 303 B a request, 1.1 MiB in all, was seen after the heap had shrunk by 1.5 MB at 1,700 requests (Node 24).
 const WARM_REQUESTS: f64 = 3000.0;
 
-/// Below which growth is not spoken of. Of the heap it is twice next-leak's, for the same reason; external memory is freed a little after the collection that
-/// found it dead, and what is beside V8 comes and goes in arenas of megabytes.
+/// Growth below this is not reported. For the heap it is twice the value of next-leak, for the same reason. External
+/// memory is freed a little after the collection that found it dead. Memory outside V8 comes and goes in arenas of
+/// megabytes.
 pub(super) const fn gate(quantity: Quantity) -> Thresholds {
     let bytes = match quantity {
         Quantity::Heap => 512.0 * KIB,
@@ -33,26 +35,26 @@ pub struct Seen {
     pub event: Option<TrendEvent>,
 }
 
-/// For the finding.
+/// The input of the finding.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TrendEvent {
-    /// It leaks, as this says; told again when it has grown by a tenth more.
+    /// It leaks, with these figures. Reported again when it has grown by another tenth.
     Leaks(Verdict),
-    /// It does no longer: as it was, and since when (epoch milliseconds) it is not.
+    /// It has stopped: the last verdict, and since when (epoch milliseconds).
     Stopped(Verdict, u64),
 }
 
 const TENTH_MORE: f64 = 1.1;
 
-/// Watches the quantities of one record.
+/// The trend of each quantity of one record.
 #[derive(Default)]
 pub struct Quantities {
     watches: [Detector; 3],
-    told_bytes: [f64; 3],
+    reported_bytes: [f64; 3],
 }
 
 impl Quantities {
-    /// `windows` as [`crate::recorder::reader::windows`] reads them, once for each new point.
+    /// `windows` as [`crate::recorder::reader::windows`] reads them. Call this once for each new point.
     pub fn see(&mut self, windows: &[Vec<Live>]) -> [Seen; 3] {
         Quantity::ALL.map(|quantity| {
             let series: Vec<Vec<Point>> =
@@ -62,14 +64,14 @@ impl Quantities {
     }
 
     fn look(&mut self, quantity: Quantity, look: &Look) -> Seen {
-        let (watch, told) = (&mut self.watches[quantity as usize], &mut self.told_bytes[quantity as usize]);
+        let (watch, reported) = (&mut self.watches[quantity as usize], &mut self.reported_bytes[quantity as usize]);
         let before = watch.verdict();
         let (verdict, change) = watch.see(look);
         let event = match change {
             Change::None => None,
-            Change::GoesOn if verdict.kept_bytes() < *told * TENTH_MORE => None,
+            Change::GoesOn if verdict.kept_bytes() < *reported * TENTH_MORE => None,
             Change::Began | Change::GoesOn => {
-                *told = verdict.kept_bytes();
+                *reported = verdict.kept_bytes();
                 Some(TrendEvent::Leaks(verdict))
             }
             Change::Ended => Some(TrendEvent::Stopped(before, look.figures.map_or(0, |figures| figures.to))),

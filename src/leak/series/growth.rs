@@ -1,17 +1,17 @@
-//! Whether one series grows with requests, and whether that is a leak's way of growing.
+//! Whether one series grows with requests, and whether it grows in the way of a leak.
 
 use super::mann_kendall;
 use super::theil_sen::{Slope, Slopes, median};
 
-/// What lived at one moment.
+/// The live bytes at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Point {
     /// Epoch milliseconds.
     pub at: u64,
-    /// Served so far.
+    /// Requests served so far.
     pub requests: f64,
     pub bytes: f64,
-    /// Requests in flight then: what they hold lives too. Always 0 where that is not known.
+    /// Requests in flight at that moment: what they retain is live too. Always 0 if that is not known.
     pub in_flight: f64,
 }
 
@@ -33,56 +33,60 @@ pub struct Figures {
 /// What kind of growth a series shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Growth {
-    /// None that is worth a word.
+    /// None that is worth reporting.
     None,
-    /// More than noise, but it may be the end of a warm-up, a step, a cache that fills.
+    /// More than noise, but possibly the end of a warm-up, a step, or a cache that fills.
     Likely,
-    /// A leak's: certain, steady to the end, and never given back.
+    /// A leak's growth: certain, steady to the end, and never given back.
     Sure,
 }
 
-/// What is asked of a series before anything is said.
+/// The thresholds for growth to be reported.
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
-    /// It must have grown by so many bytes, even if the slope is only what its interval begins with.
+    /// The least growth in bytes, computed from the lower end of the slope's interval.
     pub bytes: f64,
     /// The largest p of likely growth, and of sure growth.
     pub likely: f64,
     pub sure: f64,
-    /// Over fewer requests, and from before so many were served, growth is sure only if it is [`LARGE`] times as many bytes.
+    /// Growth over fewer requests, or from before that many were served, is sure only with [`LARGE`] times as many
+    /// bytes.
     pub requests: f64,
-    /// Growth that bends is not sure. Not asked where single steps tell, as of a table that doubles, and the series is short.
+    /// Growth that bends is not sure. False if single steps matter and the series is short: a table doubles in steps.
     pub straight: bool,
 }
 
 impl Thresholds {
-    /// For series that are looked at all day long: hence the small p. With it and the agreement that [`super::watch`] asks for, one of some
-    /// thousands of flat series is called a leak over two hundred looks; the tests have the figures.
+    /// For series that are judged all day long, hence the small p. With it and with the agreement that
+    /// [`super::super::detector`] requires, one of some thousands of flat series is called a leak over two hundred
+    /// looks. The tests have the figures.
     pub const fn of_bytes(bytes: f64) -> Self {
         Self { bytes, likely: 0.01, sure: 5e-5, requests: 0.0, straight: false }
     }
 }
 
-/// Fewer points say nothing.
+/// Fewer points are not judged.
 pub const MIN_POINTS: usize = 10;
-/// And so few are never sure: of some ten the autocorrelation is anybody's guess.
+/// Fewer points are never sure: the autocorrelation of ten points is unknown.
 const MIN_SURE: usize = 16;
-/// A vanilla Express app grows by some 200 B per 1,000 requests for ever (measured over a million): five times that is no noise.
+/// A bare Express app grows by some 200 B per 1,000 requests forever (measured over a million). Five times that is
+/// growth.
 const MIN_PER_THOUSAND: f64 = 1024.0;
 const LARGE: f64 = 8.0;
-/// Growth over the noise around it, in standard deviations, from which on the noise cannot have made it.
+/// Growth in standard deviations of the noise around it. From this value on, noise cannot have caused it.
 const STANDS_OUT: f64 = 8.0;
-/// The slope of the last third over that of the whole; what falls behind is on its way to a plateau.
+/// The least slope of the last third as a part of the whole slope. A slower end approaches a plateau.
 const KEEPS_ON: f64 = 0.5;
-/// The slope at the end over that of the whole, of a parabola: a cache that fills bends long before it is half as fast. …
+/// Slope at the end of the fitted parabola as a part of the whole slope. A cache that fills bends long before its
+/// growth has halved. …
 const BENT: f64 = 0.8;
-/// … If its square is so many standard errors off.
+/// … It counts if the square's coefficient is at least this many standard errors from 0.
 const SURELY: f64 = 3.0;
-/// Of what has been gained, what may be given back in between: next-leak found that leaks give back a tenth at most and healthy routes 22 to
-/// 33 %. Medians of quarters are compared, or noise would count as giving back.
+/// The share of the growth that may be given back in between. next-leak found that leaks give back at most a tenth, and
+/// healthy routes 22 to 33 %. Medians of quarters are compared, since noise would count as giving back.
 const GIVES_BACK: f64 = 0.2;
 
-/// Judges one series, in order of time. Bytes may be of anything that should not grow with requests.
+/// Judges one series, in order of time. `bytes` may be any quantity that must not grow with requests.
 pub fn judge(points: &[Point], gate: &Thresholds) -> (Growth, Option<Figures>) {
     let (growth, figures) = judge_all(points, gate);
     if growth < Growth::Sure {
@@ -92,7 +96,7 @@ pub fn judge(points: &[Point], gate: &Thresholds) -> (Growth, Option<Figures>) {
     if points[0].requests >= gate.requests || figures.as_ref().is_some_and(is_large) {
         return (if gate.straight && bends(points) { Growth::Likely } else { Growth::Sure }, figures);
     }
-    // What began as it warmed up has to go on behind that.
+    // Growth that began during the warm-up must continue after it.
     let warm = &points[points.partition_point(|point| point.requests < gate.requests)..];
     match judge_all(warm, gate) {
         (Growth::Sure, figures) if !(gate.straight && bends(warm)) => (Growth::Sure, figures),
@@ -100,7 +104,7 @@ pub fn judge(points: &[Point], gate: &Thresholds) -> (Growth, Option<Figures>) {
     }
 }
 
-/// By so many bytes a request.
+/// Growth in bytes over the series at this slope.
 fn grown(points: &[Point], per_request: f64) -> f64 {
     per_request * (points[points.len() - 1].requests - points[0].requests)
 }
@@ -121,7 +125,7 @@ fn judge_all(points: &[Point], gate: &Thresholds) -> (Growth, Option<Figures>) {
     let Slope { slope, low, high } = slopes.with_interval(whole_variance, 1.959_964);
     let (first, last) = (points[0], points[points.len() - 1]);
     let grown = grown(points, low);
-    // Autocorrelated noise makes trends of its own size, never of eight times that.
+    // Autocorrelated noise causes trends of its own size, but never of eight times that.
     let p = if grown >= STANDS_OUT * deviation(&detrended) { test.independent_p } else { test.p };
     let figures = Figures {
         samples: points.len(),
@@ -145,8 +149,8 @@ fn judge_all(points: &[Point], gate: &Thresholds) -> (Growth, Option<Figures>) {
     (growth, Some(figures))
 }
 
-/// A cheap look, before [`judge`]: false if what was gained from the first third to the last is less than half of what is asked for, or if the plain
-/// test, which corrections only make stricter, sees no trend.
+/// A cheap test before [`judge`]. It returns false in two cases: the growth from the first third to the last is less
+/// than half of the threshold, or the plain test finds no trend. The corrections only make that test stricter.
 pub fn may_grow(points: &[Point], gate: &Thresholds) -> bool {
     if points.len() < MIN_POINTS {
         return false;
@@ -157,7 +161,7 @@ pub fn may_grow(points: &[Point], gate: &Thresholds) -> bool {
     gained >= gate.bytes / 2.0 && mann_kendall::rises(&bytes, gate.likely)
 }
 
-/// Standard deviation, from the median absolute one: outliers do not count.
+/// Standard deviation, estimated from the median absolute deviation so that outliers do not count.
 fn deviation(values: &[f64]) -> f64 {
     let middle = median(values);
     1.4826 * median(&values.iter().map(|value| (value - middle).abs()).collect::<Vec<_>>())
@@ -168,12 +172,13 @@ fn keeps_on(requests: &[f64], bytes: &[f64], slope: f64) -> bool {
     Slopes::between(&requests[from..], &bytes[from..]).median() >= KEEPS_ON * slope
 }
 
-/// Whether it grows more slowly at its end than on the whole, beyond the noise: by the parabola that fits best (least squares, with the t of its square).
+/// Whether it grows more slowly at its end than on the whole, beyond the noise. Uses the parabola of the least-squares
+/// fit, and the t value of its square.
 fn bends(points: &[Point]) -> bool {
     let n = points.len() as f64;
     let (first, last) = (points[0], points[points.len() - 1]);
     let half = (last.requests - first.requests) / 2.0;
-    // From −1 to 1, and less the first bytes, or the squares would swallow what they differ by.
+    // Scaled to −1 to 1, and relative to the first value, for the precision of the squares.
     let u: Vec<f64> = points.iter().map(|point| (point.requests - first.requests) / half - 1.0).collect();
     let y: Vec<f64> = points.iter().map(|point| point.bytes - first.bytes).collect();
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
@@ -190,7 +195,7 @@ fn bends(points: &[Point]) -> bool {
     let rests: Vec<f64> = y.iter().zip(&line).zip(&square).map(rest).collect();
     let variance = dot(&rests, &rests) / (n - 3.0) * mann_kendall::widened_by_autocorrelation(&rests);
     let t = c / (variance / dot(&square, &square)).sqrt();
-    // Slopes of the parabola: between its ends, and at the last.
+    // Slopes of the parabola: between its ends, and at the last point.
     let (whole, end) = (b - c * tilt, b + c * (2.0 - tilt));
     t < -SURELY && end < BENT * whole
 }
@@ -210,19 +215,19 @@ fn quarters(values: &[f64]) -> [f64; 4] {
     [0, 1, 2, 3].map(|quarter| median(&values[values.len() * quarter / 4..values.len() * (quarter + 1) / 4]))
 }
 
-/// What the series has come to: the median of its last quarter.
+/// The present level of the series: the median of its last quarter.
 pub fn level(points: &[Point]) -> f64 {
     let bytes: Vec<f64> = points[points.len() - points.len().div_ceil(4)..].iter().map(|point| point.bytes).collect();
     median(&bytes)
 }
 
-/// When it began to grow: where the line bends that is level first, then rises, and fits best by least squares.
+/// When it began to grow: the bend of a line that is level first, then rises, and fits best by least squares.
 pub fn onset(points: &[Point]) -> Option<Point> {
     let bend = |from: f64| {
         let u = points.iter().map(|point| (point.requests - from).max(0.0));
         let n = points.len() as f64;
         let (mut su, mut sy, mut suu, mut suy, mut syy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        // Less the first one's, or the squares would swallow what they differ by.
+        // Relative to the first value, for the precision of the squares.
         for (u, y) in u.zip(points.iter().map(|point| point.bytes - points[0].bytes)) {
             su += u;
             sy += y;

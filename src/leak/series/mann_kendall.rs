@@ -1,29 +1,31 @@
-//! Is there a trend at all? The Mann–Kendall test (Mann 1945, Kendall 1975): of all pairs of points, how many more rise than fall. It looks at
-//! the order of values alone, so neither outliers nor the shape of the noise mislead it.
+//! Is there a trend at all? The Mann–Kendall test (Mann 1945, Kendall 1975) counts, over all pairs of points, how many
+//! more rise than fall. It uses only the order of values, so neither outliers nor the shape of the noise mislead it.
 //!
-//! Two things do, and both are corrected for. Heaps are autocorrelated (what lived a minute ago mostly lives now), and the plain test then sees
-//! trends everywhere: the variance is widened as by Hamed & Rao (1998), from the ranks of the detrended series. Theirs was preferred to that of
-//! Yue & Wang (2004) since it assumes no model of the noise and counts significant lags only: sums over all lags of a short series are noise
-//! themselves. And it is never narrowed: of a series that alternates the formula would have more certainty than there are points.
-//! What is in flight when the heap is looked at lives too, so a rising load is a rising heap: where the load is known, what follows from it is
-//! taken out, by the partial test of Libiseller & Grimvall (2002).
+//! Two things do mislead it, and both are corrected. The first is autocorrelation: most of what was live a minute ago
+//! is still live, and the plain test then finds trends everywhere. The variance is widened as by Hamed & Rao (1998),
+//! from the ranks of the detrended series. The alternative of Yue & Wang (2004) was rejected: it assumes a model of the
+//! noise, and it sums over all lags, which is noise itself in a short series. The variance is never narrowed. For a
+//! series that alternates, the formula would claim more certainty than there are points.
+//!
+//! The second is load. What is in flight at a collection is live too, so a rising load is a rising heap. If the load is
+//! known, its effect is removed by the partial test of Libiseller & Grimvall (2002).
 
-/// What the test says of one series.
+/// The result of the test on one series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MannKendall {
     /// Pairs that rise less pairs that fall.
     pub s: f64,
-    /// Of `s` if there is no trend, with ties, autocorrelation and load considered.
+    /// Variance of `s` without a trend, with ties, autocorrelation and load considered.
     pub variance: f64,
-    /// By how much autocorrelation has widened it; at least 1.
+    /// Factor by which autocorrelation has widened it, at least 1.
     pub widened: f64,
-    /// Probability of such an `s`, or one further from 0, where there is no trend.
+    /// Probability of such an `s`, or one further from 0, without a trend.
     pub p: f64,
-    /// The same of points that vouch for themselves: not widened.
+    /// The same, but not widened: as if the points were independent.
     pub independent_p: f64,
 }
 
-/// `detrended` is the series less its trend, `load` what else may explain it; both as long as `values`.
+/// `detrended` is the series less its trend. `load` is another possible cause. Both are as long as `values`.
 pub fn test(values: &[f64], detrended: &[f64], load: &[f64]) -> MannKendall {
     let widened = widened_by_autocorrelation(detrended);
     let (s, independent) = partial(values, load);
@@ -31,13 +33,13 @@ pub fn test(values: &[f64], detrended: &[f64], load: &[f64]) -> MannKendall {
     MannKendall { s, variance, widened, p: p_of(s, variance), independent_p: p_of(s, independent) }
 }
 
-/// The plain test alone: whether there is a rise of at most this p.
+/// The plain test alone: whether there is a rise with at most this p.
 pub fn rises(values: &[f64], p: f64) -> bool {
     let s = score(values);
     s > 0.0 && p_of(s, variance(values)) <= p
 }
 
-/// Two-sided. With the correction for continuity: the score takes even (or odd) numbers only.
+/// Two-sided, with the correction for continuity: the score takes only even (or only odd) numbers.
 fn p_of(s: f64, variance: f64) -> f64 {
     let z = if variance > 0.0 { (s.abs() - 1.0).max(0.0) / variance.sqrt() } else { 0.0 };
     erfc(z / std::f64::consts::SQRT_2)
@@ -48,7 +50,7 @@ pub fn score(values: &[f64]) -> f64 {
     pairs(values.len()).map(|(i, j)| sign(values[j] - values[i])).sum()
 }
 
-/// Of the score, if every order is equally likely; equal values make it smaller.
+/// Variance of the score if every order is equally likely. Ties make it smaller.
 pub fn variance(values: &[f64]) -> f64 {
     let term = |n: f64| n * (n - 1.0) * (2.0 * n + 5.0);
     let mut sorted = values.to_vec();
@@ -73,7 +75,7 @@ fn partial(values: &[f64], load: &[f64]) -> (f64, f64) {
     (s - explained * score(load), (var - explained * covariance).max(0.0))
 }
 
-/// n/n*: as if the series had fewer points, for each of which the others do not vouch.
+/// n/n*: n* is the number of independent points that contain as much information.
 pub fn widened_by_autocorrelation(detrended: &[f64]) -> f64 {
     let ranks = ranks(detrended);
     let n = ranks.len() as f64;
@@ -84,7 +86,7 @@ pub fn widened_by_autocorrelation(detrended: &[f64]) -> f64 {
         return 1.0;
     }
     let correlation = |lag: usize| deviations.iter().zip(&deviations[lag..]).map(|(a, b)| a * b).sum::<f64>() / total;
-    // Of a short series the first lag's correlation comes out too low, and hardly ever is significant.
+    // In a short series the first lag's correlation is estimated too low, and is hardly ever significant.
     let first = ((n * correlation(1) + 1.0) / (n - 4.0)).clamp(0.0, 0.95);
     let persistent: f64 = (1..ranks.len()).map(|lag| (1.0 - lag as f64 / n) * first.powi(lag as i32)).sum();
     let significant = 1.959_964 / n.sqrt();

@@ -1,5 +1,6 @@
-//! How fast does it grow? The slope of Theil (1950) and Sen (1968): the median of the slopes between all pairs of points. A third of the points
-//! may be anything before it notices, where one collection that came at a bad moment bends a least-squares line.
+//! How fast does it grow? The slope of Theil (1950) and Sen (1968) is the median of the slopes between all pairs of
+//! points. It tolerates outliers in just under 30 % of the points, while one collection at a bad moment bends a
+//! least-squares line.
 
 /// Slope with its interval, in units of y for one of x.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,8 +32,8 @@ impl Slopes {
         median_of_sorted(&self.0)
     }
 
-    /// The interval that holds the slope with the confidence that `z` stands for (1.96: 95 %), by the ranks of Sen (1968; Gilbert 1987, 16.4.2).
-    /// `variance` is that of the Mann–Kendall score: what widens it widens the interval too.
+    /// The interval that contains the slope with the confidence of `z` (1.96: 95 %), by the ranks of Sen (1968; Gilbert
+    /// 1987, 16.4.2). `variance` is that of the Mann–Kendall score: what widens it widens the interval too.
     pub fn with_interval(&self, variance: f64, z: f64) -> Slope {
         let slope = self.median();
         let Some(last) = self.0.len().checked_sub(1) else { return Slope { slope, low: slope, high: slope } };

@@ -1,21 +1,23 @@
-//! Does a series keep under a bound? For a load test, which can go on until that is known, where [`super::judge`] has to live with what comes.
+//! Does a series stay under a bound? For a load test, which can continue until that is known. [`super::judge`] cannot
+//! ask for more points.
 //!
-//! The series are of blocks: what lives behind forced collections, against the requests of one route. Warming up bends them, caches fill, tables
-//! double; so it is the end of a series that counts, and as long as it bends there is no answer. What is answered is either that the whole
-//! interval of the slope is under the bound, or that it is above it and the growth a leak's ([`growth::judge`]).
+//! Each point is a block: live bytes after forced collections, against the requests of one route. During the warm-up
+//! the series bends, caches fill and tables double. So only the end of the series counts, and there is no decision
+//! while it bends. There are two decisions: the whole interval of the slope is under the bound, or it is above it and
+//! the growth is that of a leak ([`growth::judge`]).
 
 use super::growth::{self, Growth, Point, Thresholds};
 use super::mann_kendall;
 use super::theil_sen::{Slope, Slopes};
 
-/// What a series is held to. All in the series' own unit, mostly bytes.
+/// The bound of a series. All values are in the series' own unit, mostly bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// Growth a request that is still good.
+    /// Growth for each request that is still accepted.
     pub per_request: f64,
-    /// Growth over the series that is nobody's leak yet.
+    /// Growth over the series that does not count as a leak yet.
     pub least: f64,
-    /// What fills up has filled up after so many requests, or when so much has been taken: growth before is not called a leak.
+    /// Warming up ends after this many requests, or after this much growth. Growth before is not called a leak.
     pub enough_requests: f64,
     pub enough_growth: f64,
 }
@@ -24,11 +26,11 @@ pub struct Bound {
 pub enum Decision {
     Under,
     Over,
-    /// More blocks may tell.
+    /// More blocks may lead to a decision.
     Open,
 }
 
-/// Growth a request, with its interval of 95 %.
+/// Growth for each request, with its interval of 95 %.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     pub value: f64,
@@ -36,15 +38,15 @@ pub struct Rate {
     pub high: f64,
 }
 
-/// Points of the end: half of all, and at least so many.
+/// Points of the end: half of all, and at least this many.
 const END: usize = 12;
-/// The same, where a leak is to be sure: [`growth::judge`] asks for as many.
+/// The same for a leak: [`growth::judge`] requires as many.
 const END_OVER: usize = 16;
-/// A load test looks some dozens of times, not all day.
+/// A load test is judged some dozens of times, not all day.
 const LIKELY: f64 = 0.01;
 const SURE: f64 = 1e-3;
 
-/// The decision with the slope of the end, if there are enough points for one; in order of time.
+/// The decision with the slope of the end, if there are enough points. `points` are in order of time.
 pub fn decide(points: &[Point], bound: &Bound) -> (Decision, Option<Rate>) {
     if points.len() < END {
         return (Decision::Open, None);
@@ -52,7 +54,7 @@ pub fn decide(points: &[Point], bound: &Bound) -> (Decision, Option<Rate>) {
     let end = end_of(points, END);
     let rate = rate(end);
     let (first, last) = (end[0], end[end.len() - 1]);
-    // A step that the slopes, being medians, do not see may be the first of several.
+    // The slopes are medians and may miss a step, which may be the first of several.
     let mean = (last.bytes - first.bytes) / (last.requests - first.requests);
     if rate.high.max(mean) <= bound.per_request {
         return (Decision::Under, Some(rate));
@@ -99,7 +101,7 @@ mod tests {
         requests.map(|requests| Point { requests, bytes: bytes(requests), ..Point::default() }).collect()
     }
 
-    /// Until there is a decision: it, and after how many blocks.
+    /// Runs blocks until there is a decision. Returns it with the number of blocks.
     fn run(bytes: impl Fn(f64) -> f64) -> (Decision, usize, Rate) {
         (1..=60)
             .find_map(|blocks| match decide(&series(blocks, &bytes), &BOUND) {
@@ -134,7 +136,7 @@ mod tests {
         let bound = |per_request| Bound { per_request, ..BOUND };
         assert_eq!(decide(&points, &bound(100.0)).0, Decision::Under);
         assert_eq!(decide(&points, &bound(80.0)).0, Decision::Over);
-        // What is just on it is for nobody to say.
+        // A slope that equals the bound has no decision.
         assert_eq!(
             decide(&series(20, |requests| 64.0 * requests + (requests / BLOCK % 2.0) * 5e3), &BOUND).0,
             Decision::Open

@@ -1,19 +1,20 @@
-//! What has been told stays told. Where two are about as likely each profile puts another first, and who reads that would hear it each time.
+//! Keeps a reported choice stable. If two candidates are about as likely, each profile ranks another one first, and a
+//! reader would receive a change each time.
 
-/// So many times in a row another one has to come first.
+/// Times in a row that another candidate must come first.
 const AGREED: u32 = 3;
 
-/// Remembers for how long what is told has not been the likeliest.
+/// Counts how often in a row the reported choice was not the likeliest.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hysteresis {
     passed: u32,
 }
 
 impl Hysteresis {
-    /// Index of the one to tell of `ranked`, the likeliest first and at least one. `told` was told before: it is again as long as it is among them, but
-    /// where others have been the likeliest three times in a row.
-    pub fn choose<T: PartialEq + ?Sized>(&mut self, ranked: &[&T], told: Option<&T>) -> usize {
-        let known = told.and_then(|told| ranked.iter().position(|each| *each == told)).unwrap_or(0);
+    /// Index of the candidate to report. `ranked` has at least one, the likeliest first. `reported` was reported
+    /// before, and is chosen again while it is among them, until others have been the likeliest three times in a row.
+    pub fn choose<T: PartialEq + ?Sized>(&mut self, ranked: &[&T], reported: Option<&T>) -> usize {
+        let known = reported.and_then(|reported| ranked.iter().position(|each| *each == reported)).unwrap_or(0);
         self.passed = if known == 0 { 0 } else { self.passed + 1 };
         if self.passed < AGREED {
             return known;
@@ -28,24 +29,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_stays_until_another_has_been_first_three_times_in_a_row() {
-        let mut steady = Hysteresis::default();
-        let mut told = None;
-        let mut tell = |ranked: &[&'static str]| {
-            told = Some(ranked[steady.choose(ranked, told)]);
-            told.unwrap()
+    fn a_reported_choice_stays_until_another_has_been_first_three_times_in_a_row() {
+        let mut hysteresis = Hysteresis::default();
+        let mut reported = None;
+        let mut choose = |ranked: &[&'static str]| {
+            reported = Some(ranked[hysteresis.choose(ranked, reported)]);
+            reported.unwrap()
         };
-        assert_eq!(tell(&["a", "b"]), "a");
+        assert_eq!(choose(&["a", "b"]), "a");
         for _ in 0..10 {
-            assert_eq!([tell(&["b", "a"]), tell(&["b", "c", "a"]), tell(&["a", "b"])], ["a"; 3]);
+            assert_eq!([choose(&["b", "a"]), choose(&["b", "c", "a"]), choose(&["a", "b"])], ["a"; 3]);
         }
-        assert_eq!([tell(&["b", "a"]), tell(&["b", "a"]), tell(&["b", "a"]), tell(&["a", "b"])], ["a", "a", "b", "b"]);
+        assert_eq!(
+            [choose(&["b", "a"]), choose(&["b", "a"]), choose(&["b", "a"]), choose(&["a", "b"])],
+            ["a", "a", "b", "b"]
+        );
     }
 
     #[test]
-    fn what_is_no_longer_among_them_goes_at_once() {
-        let mut steady = Hysteresis::default();
-        assert_eq!(steady.choose(&["b", "c"], Some("a")), 0);
-        assert_eq!(steady.choose(&["b", "c"], None), 0);
+    fn a_choice_that_is_no_longer_a_candidate_is_replaced_at_once() {
+        let mut hysteresis = Hysteresis::default();
+        assert_eq!(hysteresis.choose(&["b", "c"], Some("a")), 0);
+        assert_eq!(hysteresis.choose(&["b", "c"], None), 0);
     }
 }

@@ -1,14 +1,18 @@
-//! Which function of the program allocates what stays: growth by allocation site, from profiles of V8's sampling heap profiler, which knows of
-//! each sample that still lives where it was allocated.
+//! Which function of the app allocates what stays: growth by allocation site. The profiles come from V8's sampling heap
+//! profiler, which records where each live sample was allocated.
 //!
-//! A site is judged by what it and all it calls have allocated. What it allocates itself will not do: V8 inlines functions as they get hot, and
-//! from then on a constructor's objects are its caller's. Of functions that grow alike, one calling the other, the innermost is the site.
+//! An allocation site is judged by what the function and its callees have allocated. Its own allocations alone are not
+//! enough: V8 inlines functions as they get hot, and from then on a constructor's objects are attributed to its caller.
+//! Of functions that grow alike, one calling the other, the innermost is the allocation site.
 //!
-//! A handler is on the stack while its own code runs, behind its `await`s too, but not while a function that it has awaited goes on behind an
-//! `await` of its own. So whose requests a site grows with is told by who calls it, which a profile of all allocations shows ([`Sites::callers`]):
-//! up to its first `await` it is below its handler, or below middleware that the route's requests pass. Where that is not to be seen (V8 has inlined what
-//! comes before the `await`), by who calls other functions of its file. Of several routes, by whose traffic explains the growth, and whose handler's
-//! source calls a function of that name.
+//! A handler is on the stack while its own code runs, also after its `await`s. It is not on the stack when a function
+//! that it has awaited continues after an `await` of its own. So the route of an allocation site is determined by its
+//! callers, which a profile of all allocations shows ([`Sites::callers`]). Before its first `await` the function is
+//! below its handler, or below middleware that the route's requests pass. If V8 has inlined that part, the callers of
+//! other functions in its file are used.
+//!
+//! Of several routes, those count whose traffic explains the growth, and whose handler's source calls a function of
+//! that name.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -21,11 +25,11 @@ use crate::recorder::map::Map;
 use crate::recorder::reader;
 use crate::recorder::writer::epoch_ms;
 
-/// A function by where it begins.
+/// A function, identified by where it begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Function {
     pub name: String,
-    /// As it is shown: file and line.
+    /// File and line, as they are shown.
     pub place: String,
 }
 
@@ -38,7 +42,8 @@ fn is_of_module(place: &str) -> bool {
     place.contains("node_modules/") || place.contains("node_modules\\")
 }
 
-/// Names of the functions and methods that a source calls: identifiers before an opening parenthesis. Strings and comments are not told apart.
+/// Names of the functions and methods that a source calls: identifiers before an opening parenthesis. Strings and
+/// comments are not distinguished from code.
 pub fn names_called(source: &str) -> impl Iterator<Item = &str> {
     let of_name = |each: char| each.is_alphanumeric() || each == '_' || each == '$';
     let before = source.match_indices('(').map(|(at, _)| source[..at].trim_end().trim_end_matches("?."));
@@ -46,14 +51,14 @@ pub fn names_called(source: &str) -> impl Iterator<Item = &str> {
     names.filter(|name| !name.is_empty())
 }
 
-/// A node of the tree of calls, behind its parent.
+/// A node of the call tree, after its parent.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
-    /// The root's is itself.
+    /// The root's parent is the root.
     pub parent: u32,
-    /// Its number among the functions; none for code that is not the program's.
+    /// Index of its function. None for code that is not the app's.
     pub function: Option<u32>,
-    /// Bytes that live and were allocated by it, in this place of the tree.
+    /// Live bytes that it allocated, on this path of the tree.
     pub bytes: f64,
 }
 
@@ -71,12 +76,12 @@ pub struct Moment {
     pub at: u64,
     pub requests: f64,
     pub in_flight: f64,
-    /// Requests ever served by route.
+    /// Requests ever served, by route.
     pub routes: Vec<(String, f64)>,
 }
 
 impl Moment {
-    /// What has been served by now, by the record.
+    /// The requests served so far, from the record.
     pub fn now(map: &Map) -> Self {
         let Ok(record) = reader::read(map) else { return Self::default() };
         let mut routes: HashMap<String, f64> = HashMap::new();
@@ -96,48 +101,50 @@ impl Moment {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Site {
     pub function: Function,
-    /// Against all requests.
+    /// Growth against all requests.
     pub figures: Figures,
-    /// Of all growth that is sampled.
+    /// Share of all sampled growth.
     pub share: f64,
-    /// Handlers, by what it had allocated below them, the most first: those seen next above it (itself, if it is one); where there is none, those
-    /// next above other functions of its file.
+    /// Handlers, ordered by what the function had allocated below them, the most first. These are the handlers next
+    /// above it, or the function itself. If there are none, those next above other functions of its file.
     pub handlers: Vec<Function>,
 }
 
-/// Functions that are followed; new ones beyond are left out.
+/// Functions that are tracked. Further ones are left out.
 const MOST_FUNCTIONS: usize = 512;
-/// Profiles of a campaign.
+/// Profiles of a session.
 pub const MOST_PROFILES: usize = 64;
-/// A caller's growth is another function's that grows by so much of it.
+/// A caller's growth is attributed to a callee that has at least this part of it.
 const ALIKE: f64 = 0.7;
-/// Sites told.
+/// Allocation sites that are reported.
 const MOST_SITES: usize = 3;
-/// A site has at least this part of all growth that is sampled: what has less is not what the trend is about.
+/// The least share of all sampled growth. An allocation site with less is not the cause of the trend.
 const LEAST_SHARE: f64 = 0.25;
-/// Of what a module's function has made, one that it calls has made so much at least, where it is taken for the site.
+/// The least part of what a module's function has allocated that the app's function below it must have, to be taken for
+/// the allocation site.
 const LEAST_SEEN: f64 = 0.05;
-/// A route explains growth as well as the best one if what is left unexplained is at most so much more.
+/// A route explains growth as well as the best one if its unexplained rest is at most this many times as large.
 const AS_WELL: f64 = 2.0;
-/// What a route leaves unexplained counts so much less if its handler calls the site by its name. Not more: other functions have such names too.
+/// Factor by which the unexplained rest counts less if the route's handler calls the allocation site by name. It is not
+/// larger because other functions may have the same name.
 const BY_NAME: f64 = 4.0;
 
-/// A quarter of what the whole heap must grow by: a site is only looked for once that has grown.
+/// A quarter of the growth that the whole heap must have: the search begins only after that.
 const LEAST_GROWTH: f64 = 128.0 * 1024.0;
 
-/// All profiles of a campaign.
+/// All profiles of a session.
 pub struct Sites {
     gate: Thresholds,
     least_share: f64,
     moments: Vec<Moment>,
     numbers: HashMap<Function, usize>,
     functions: Vec<Function>,
-    /// By function, then by profile: what it and its callees have allocated of what lives.
+    /// By function, then by profile: live bytes that it and its callees have allocated.
     inclusive: Vec<Vec<f64>>,
     total: Vec<f64>,
-    /// Who was seen above whom.
+    /// Pairs of caller and callee that were seen.
     calls: HashSet<(usize, usize)>,
-    /// Bytes of a function below the next handler above it, which may be itself.
+    /// Bytes of a function below the next handler above it, which may be the function itself.
     below: HashMap<(usize, usize), f64>,
 }
 
@@ -148,7 +155,7 @@ impl Default for Sites {
 }
 
 impl Sites {
-    /// Of which a site must have grown by `bytes`, and by this share of all growth.
+    /// The least growth in bytes of an allocation site, and its least share of all growth.
     pub fn of_growth(bytes: f64, least_share: f64) -> Self {
         Self {
             gate: Thresholds::of_bytes(bytes),
@@ -163,7 +170,8 @@ impl Sites {
         }
     }
 
-    /// Takes up a profile; `handlers` says which functions handle requests. Beyond [`MOST_PROFILES`] nothing is taken.
+    /// Adds a profile. `handlers` returns whether a function handles requests. Beyond [`MOST_PROFILES`] nothing is
+    /// added.
     pub fn see(&mut self, moment: Moment, profile: &Profile, handlers: impl Fn(&Function) -> bool) {
         if self.moments.len() >= MOST_PROFILES {
             return;
@@ -181,12 +189,13 @@ impl Sites {
         });
     }
 
-    /// Takes up who calls whom, from a profile of all allocations, of those that do not live any more too.
+    /// Adds the callers of each function, from a profile of all allocations, live and dead.
     pub fn callers(&mut self, profile: &Profile, handlers: impl Fn(&Function) -> bool) {
         self.walk(profile, handlers, |_, _, _| {});
     }
 
-    /// Calls `visit` with what each node has allocated and the functions from there up to the root, each once, and whether it is a handler.
+    /// Calls `visit` with the bytes of each node and the functions from there up to the root. Each function comes once,
+    /// with whether it is a handler.
     fn walk(
         &mut self,
         profile: &Profile,
@@ -207,14 +216,14 @@ impl Sites {
                 {
                     path.push((number, handles[function]));
                 }
-                // Parents come first; so this ends, whatever is handed over.
+                // Parents come first, so this ends with any input.
                 match step.parent as usize {
                     parent if parent < index => index = parent,
                     _ => break,
                 }
             }
             for (inner, (number, _)) in path.iter().enumerate() {
-                // Only the next one: middleware that has passed the request on is above all that come later.
+                // Only the next handler: middleware that has passed the request on is above all later ones.
                 if let Some((handler, _)) = path[inner..].iter().find(|(_, handles)| *handles) {
                     *self.below.entry((*number, *handler)).or_default() += node.bytes;
                 }
@@ -247,16 +256,16 @@ impl Sites {
         self.moments.iter().zip(bytes).map(point).collect()
     }
 
-    /// The sites that grow, those that grow most first.
+    /// The allocation sites that grow, those that grow most first.
     pub fn verdict(&self) -> Vec<Site> {
         let Some(total) = growth::judge(&self.points(&self.total), &self.gate).1 else { return Vec::new() };
         let growing: Vec<(usize, Figures)> = (0..self.functions.len())
             .filter_map(|number| {
-                // On the event loop's thread: most functions do not grow, which is cheap to see.
+                // This runs on the event loop's thread. Most functions do not grow, which is cheap to detect.
                 let points =
                     Some(self.points(&self.inclusive[number])).filter(|points| growth::may_grow(points, &self.gate))?;
                 let (growth, figures) = growth::judge(&points, &self.gate);
-                // Samples come by chance, so what is only likely here is as likely chance.
+                // Samples are random, so likely growth may be a coincidence.
                 figures.filter(|_| growth == Growth::Sure).map(|figures| (number, figures))
             })
             .collect();
@@ -284,8 +293,8 @@ impl Sites {
         sites
     }
 
-    /// Of a module's function (Express's, that calls the middleware) the program's own that it was seen to call, and that had allocated most of what
-    /// lives when V8 inlined it there.
+    /// For a module's function (Express's call of the middleware, for example), the app's function that it was seen to
+    /// call and that had allocated most of the live bytes when V8 inlined it there.
     fn own(&self, site: usize) -> usize {
         let place = |number: usize| self.functions[number].place.as_str();
         if !is_of_module(place(site)) {
@@ -297,7 +306,7 @@ impl Sites {
         own.max_by(|a, b| last(*a).total_cmp(&last(*b))).unwrap_or(site)
     }
 
-    /// All requests during the campaign, for each one of these routes.
+    /// All requests during the session, for each request of these routes.
     pub fn requests_per(&self, routes: &[String]) -> f64 {
         let (Some(first), Some(last)) = (self.moments.first(), self.moments.last()) else { return 1.0 };
         let of = |moment: &Moment| -> f64 {
@@ -324,7 +333,8 @@ impl Sites {
         handlers.into_iter().map(|(handler, _)| self.functions[handler].clone()).collect()
     }
 
-    /// Names of the site and of the program's functions seen above it: who calls one of them may be who calls the site.
+    /// Names of the allocation site and of the app's functions seen above it. A caller of one of them may be a caller
+    /// of the allocation site.
     pub fn names(&self, site: &Site) -> HashSet<&str> {
         let Some(site) = self.numbers.get(&site.function) else { return HashSet::new() };
         let above = self.calls.iter().filter(|(_, inner)| inner == site).map(|(outer, _)| outer);
@@ -332,9 +342,11 @@ impl Sites {
         own.map(|function| function.name.as_str()).filter(|name| !name.is_empty()).collect()
     }
 
-    /// Of these routes, or of all if there are none, those whose traffic explains the site's growth, the best first: more than one where they
-    /// cannot be told apart. Growth is a constant a request of the route, so its steps between profiles are as large as the route's steps.
-    /// `by_name` are the routes whose handlers call one of the site's [names](Self::names).
+    /// The routes whose traffic explains the growth of the allocation site, the best first. `among` restricts them if
+    /// it is not empty. There is more than one if they cannot be distinguished.
+    ///
+    /// Growth for each request of the route is constant, so its steps between profiles are proportional to the route's
+    /// requests. `by_name` are the routes whose handlers call one of the site's [names](Self::names).
     pub fn routes(&self, site: &Site, among: &BTreeSet<String>, by_name: &BTreeSet<String>) -> Vec<String> {
         let Some((last, site)) = self.moments.last().zip(self.numbers.get(&site.function)) else { return Vec::new() };
         let steps = |values: Vec<f64>| -> Vec<f64> { values.windows(2).map(|pair| pair[1] - pair[0]).collect() };

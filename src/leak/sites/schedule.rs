@@ -1,47 +1,52 @@
-//! When allocation sites are looked for: sampling costs little, but a profile stops the event loop for some milliseconds, and where V8 makes a full collection
-//! for it (the inspector's) for 12 to 40 in a small heap, and longer in a large one. So it is done in campaigns, when the trend is suspicious, a profile after a major collection, never two in a
-//! second, and for a small part of the time; and then it rests.
+//! Decides when allocation sites are searched. Sampling is cheap, but a profile blocks the event loop for some
+//! milliseconds. If V8 makes a full collection for it (as the inspector does), that is 12 to 40 ms in a small heap, and
+//! more in a large one.
+//!
+//! So profiles are taken in sessions, while the trend is suspicious, each after a major collection. There are never two
+//! in a second, they take a small share of the time, and after a session there is a pause.
 
 use super::MOST_PROFILES;
 use crate::leak::backoff::Backoff;
 
-/// What is to be done now.
+/// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     None,
     /// Begin to sample all allocations.
     Start,
-    /// Take a profile of who calls whom, and sample what lives from now on.
+    /// Take a profile that shows callers, and sample the live heap from now on.
     Callers,
     Profile,
     Stop,
 }
 
-/// What the campaign goes by.
+/// The input of the schedule.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Situation {
-    /// Of a clock that nobody sets.
+    /// Monotonic clock.
     pub now_ms: u64,
     /// The trend of the heap is suspicious or worse.
     pub suspicious: bool,
-    /// Major collections so far that are points of the trend: not the first ones, nor those with hardly a request before them.
+    /// Major collections so far that are points of the trend. The first ones do not count, nor those after hardly any
+    /// requests.
     pub majors: u64,
     pub requests: u64,
 }
 
-/// Between profiles, at least: at 40 ms each that is 4 % of a core. …
+/// Least time between profiles: at 40 ms each that is 4 % of a core. …
 const BETWEEN_MS: u64 = 1000;
-/// … So many times what the last one took, so that it is no more where the heap is large.
+/// … And at least this many times what the last one took, so that the share is no larger with a large heap.
 const BETWEEN_TIMES: u64 = 25;
-/// For at most so long; where collections are rare, a campaign sees few.
+/// Longest session. If collections are rare, a session has few profiles.
 const LONGEST_MS: u64 = 60 * 60_000;
-/// What all has allocated is sampled for so many requests, and for so long at most: samples of what is dead are kept too.
+/// All allocations are sampled for this many requests, and at most for this time: samples of dead objects are retained
+/// too.
 const CALLERS_REQUESTS: u64 = 1000;
 const CALLERS_MS: u64 = 30_000;
-/// For so long, and so many collections, the trend may look harmless, as a leak's does in between while it is young, until a campaign is over.
+/// A young leak's trend may look harmless for a while. A session ends after this time and this many collections of it.
 const CALM_MS: u64 = 60_000;
 const CALM_MAJORS: u64 = 3;
-/// Enough to be sure with; more only if these were not.
+/// Usually enough to be sure. The session continues if these were not.
 const ENOUGH_PROFILES: usize = 24;
 
 /// Since when the trend has looked harmless.
@@ -59,7 +64,7 @@ struct Sampling {
     requests: u64,
     profiles: usize,
     callers: bool,
-    /// Until the next one.
+    /// Time until the next profile.
     between_ms: u64,
 }
 
@@ -67,7 +72,7 @@ struct Sampling {
 pub struct ProfilingSchedule {
     sampling: Option<Sampling>,
     calm: Calm,
-    /// Between campaigns of the same growth.
+    /// Between sessions for the same growth.
     rest: Backoff,
 }
 
@@ -76,7 +81,7 @@ impl ProfilingSchedule {
         self.sampling.is_some()
     }
 
-    /// Whether a growth that was looked into is over, by what is known now.
+    /// Whether the growth of the session is over.
     pub fn is_calm(&mut self, now: &Situation) -> bool {
         if now.suspicious {
             self.calm = Calm { since_ms: now.now_ms, majors: now.majors };
@@ -84,7 +89,7 @@ impl ProfilingSchedule {
         now.now_ms >= self.calm.since_ms + CALM_MS && now.majors >= self.calm.majors + CALM_MAJORS
     }
 
-    /// `found`: sites are known well enough.
+    /// `found`: whether the allocation sites are known well enough.
     pub fn step(&mut self, now: Situation, found: bool) -> Step {
         let Situation { now_ms, suspicious, majors, requests } = now;
         let calm = self.is_calm(&now);
@@ -106,7 +111,7 @@ impl ProfilingSchedule {
         let over = now_ms >= sampling.since_ms + LONGEST_MS
             || sampling.profiles >= MOST_PROFILES
             || found && sampling.profiles >= ENOUGH_PROFILES
-            // The trend was noise; what was seen until then says nothing.
+            // The trend was noise, so the profiles so far are worthless.
             || calm;
         if over {
             self.rest(now_ms);
@@ -127,24 +132,24 @@ impl ProfilingSchedule {
         Step::Profile
     }
 
-    /// There is another leak: it does not wait for what the ones before have cost.
+    /// There is another leak. It does not wait for the pauses of earlier ones.
     pub fn renew(&mut self) {
         if self.is_on() {
-            // That leak's first.
+            // The pause belongs to the new leak.
             self.rest = Backoff::default();
         } else {
             self.rest.shorten();
         }
     }
 
-    /// CPU time that a profile took.
+    /// CPU time of a profile.
     pub fn took(&mut self, ms: f64) {
         if let Some(sampling) = &mut self.sampling {
             sampling.between_ms = (ms.clamp(0.0, 1e6) as u64 * BETWEEN_TIMES).max(BETWEEN_MS);
         }
     }
 
-    /// It could not begin, or not go on: another profiler has the sampler.
+    /// The session could not begin or continue: another profiler uses the sampler.
     pub fn fail(&mut self, now_ms: u64) {
         if self.sampling.is_some() {
             self.rest(now_ms);
@@ -162,9 +167,9 @@ mod tests {
     use super::*;
     use crate::leak::backoff::{FIRST_MS as REST_MS, LONGEST_MS as LONGEST_REST_MS};
 
-    /// Steps of a server that collects every `major_ms`, looked at four times a second for `for_ms`.
+    /// Steps of a server that collects every `major_ms`, sampled four times a second for `for_ms`.
     fn run(
-        campaign: &mut ProfilingSchedule,
+        schedule: &mut ProfilingSchedule,
         from_ms: u64,
         for_ms: u64,
         major_ms: u64,
@@ -173,7 +178,7 @@ mod tests {
     ) -> Vec<(u64, Step)> {
         let situation = |now_ms| Situation { now_ms, suspicious, majors: now_ms / major_ms, requests: now_ms };
         let times = (from_ms..from_ms + for_ms).step_by(250);
-        times.map(|now| (now, campaign.step(situation(now), found))).filter(|(_, step)| *step != Step::None).collect()
+        times.map(|now| (now, schedule.step(situation(now), found))).filter(|(_, step)| *step != Step::None).collect()
     }
 
     #[test]
@@ -183,14 +188,14 @@ mod tests {
 
     #[test]
     fn profiles_come_after_collections_and_never_two_in_a_second() {
-        let mut campaign = ProfilingSchedule::default();
-        let steps = run(&mut campaign, 0, 600_000, 300, true, true);
+        let mut schedule = ProfilingSchedule::default();
+        let steps = run(&mut schedule, 0, 600_000, 300, true, true);
         assert_eq!(steps[..2], [(0, Step::Start), (CALLERS_REQUESTS, Step::Callers)]);
         let profiles: Vec<u64> = steps.iter().filter(|(_, step)| *step == Step::Profile).map(|(at, _)| *at).collect();
         assert_eq!(profiles.len(), ENOUGH_PROFILES);
         assert!(profiles.windows(2).all(|pair| pair[1] - pair[0] >= BETWEEN_MS));
         assert_eq!(steps.last().unwrap().1, Step::Stop);
-        assert!(!campaign.is_on());
+        assert!(!schedule.is_on());
         // With a collection every two minutes there are as many profiles.
         let steps = run(&mut ProfilingSchedule::default(), 0, 50 * 60_000, 120_000, true, true);
         assert_eq!(steps.iter().filter(|(_, step)| *step == Step::Profile).count(), ENOUGH_PROFILES);
@@ -198,30 +203,30 @@ mod tests {
 
     #[test]
     fn it_is_bounded_where_it_finds_nothing_and_rests_longer_each_time() {
-        let mut campaign = ProfilingSchedule::default();
-        let steps = run(&mut campaign, 0, 48 * 3_600_000, 5000, true, false);
+        let mut schedule = ProfilingSchedule::default();
+        let steps = run(&mut schedule, 0, 48 * 3_600_000, 5000, true, false);
         let starts: Vec<u64> = steps.iter().filter(|(_, step)| *step == Step::Start).map(|(at, _)| *at).collect();
         let stops: Vec<u64> = steps.iter().filter(|(_, step)| *step == Step::Stop).map(|(at, _)| *at).collect();
         let rests: Vec<u64> = starts[1..].iter().zip(&stops).map(|(start, stop)| start - stop).collect();
         assert!(starts.iter().zip(&stops).all(|(start, stop)| stop - start <= LONGEST_MS));
         assert_eq!(rests[..3], [REST_MS, 2 * REST_MS, 4 * REST_MS]);
         assert_eq!(rests.last(), Some(&LONGEST_REST_MS));
-        // Another leak begins: it waits as the first one did.
+        // Another leak begins. It waits as long as the first one did.
         let stopped = *stops.last().unwrap();
-        campaign.renew();
-        let steps = run(&mut campaign, stopped + 250, LONGEST_REST_MS, 5000, true, false);
+        schedule.renew();
+        let steps = run(&mut schedule, stopped + 250, LONGEST_REST_MS, 5000, true, false);
         assert_eq!(steps[0], (stopped + REST_MS, Step::Start));
     }
 
     #[test]
     fn profiles_take_a_small_part_of_the_time_however_large_the_heap() {
-        let mut campaign = ProfilingSchedule::default();
+        let mut schedule = ProfilingSchedule::default();
         let mut times = Vec::new();
         for now in (0..600_000).step_by(250) {
             let situation = Situation { now_ms: now, suspicious: true, majors: now / 300, requests: now };
-            if campaign.step(situation, false) == Step::Profile {
+            if schedule.step(situation, false) == Step::Profile {
                 times.push(now);
-                campaign.took(200.0);
+                schedule.took(200.0);
             }
         }
         assert!(times.len() > 50 && times.windows(2).all(|pair| pair[1] - pair[0] >= 25 * 200), "{times:?}");
@@ -229,21 +234,21 @@ mod tests {
 
     #[test]
     fn it_ends_when_the_suspicion_has_gone_for_good_and_where_the_sampler_is_taken() {
-        let mut campaign = ProfilingSchedule::default();
-        run(&mut campaign, 0, 5000, 5000, true, false);
-        let steps = run(&mut campaign, 5000, CALM_MS - 1000, 5000, false, false);
+        let mut schedule = ProfilingSchedule::default();
+        run(&mut schedule, 0, 5000, 5000, true, false);
+        let steps = run(&mut schedule, 5000, CALM_MS - 1000, 5000, false, false);
         assert!(steps.iter().all(|(_, step)| *step == Step::Profile), "{steps:?}");
-        run(&mut campaign, CALM_MS + 4000, 250, 5000, true, false);
-        let steps = run(&mut campaign, CALM_MS + 4250, 2 * CALM_MS, 5000, false, false);
+        run(&mut schedule, CALM_MS + 4000, 250, 5000, true, false);
+        let steps = run(&mut schedule, CALM_MS + 4250, 2 * CALM_MS, 5000, false, false);
         assert_eq!(steps.last(), Some(&(2 * CALM_MS + 4000, Step::Stop)));
-        // Where collections are rare it is over when three have shown nothing.
-        let mut campaign = ProfilingSchedule::default();
-        run(&mut campaign, 0, 250, 100_000, true, false);
-        let steps = run(&mut campaign, 250, 400_000, 100_000, false, false);
+        // If collections are rare, the session is over when three have shown no growth.
+        let mut schedule = ProfilingSchedule::default();
+        run(&mut schedule, 0, 250, 100_000, true, false);
+        let steps = run(&mut schedule, 250, 400_000, 100_000, false, false);
         assert_eq!(steps.last(), Some(&(300_000, Step::Stop)), "{steps:?}");
-        let mut campaign = ProfilingSchedule::default();
-        run(&mut campaign, 0, 250, 300, true, false);
-        campaign.fail(250);
-        assert_eq!(run(&mut campaign, 500, 60_000, 300, true, false), []);
+        let mut schedule = ProfilingSchedule::default();
+        run(&mut schedule, 0, 250, 300, true, false);
+        schedule.fail(250);
+        assert_eq!(run(&mut schedule, 500, 60_000, 300, true, false), []);
     }
 }

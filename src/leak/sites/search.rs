@@ -1,4 +1,4 @@
-//! The search for the allocation site of a leak: what the profiling sessions have shown, and which site that makes the likeliest.
+//! The search for the allocation site of a leak: the result of the profiling sessions, and the likeliest site.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -8,10 +8,10 @@ use super::{Moment, Profile, Site, Sites, file_of, names_called};
 use crate::leak::message::Place;
 use crate::leak::series::growth::Figures;
 
-/// Handlers that are remembered; an app has some hundreds.
+/// Handlers that are remembered. An app has some hundreds.
 const MOST_HANDLERS: usize = 1024;
 const MOST_ROUTES: usize = 16;
-/// Calls of a handler that are remembered.
+/// Function names called by a handler that are remembered.
 const MOST_CALLS: usize = 256;
 /// Places whose source positions are remembered.
 const MOST_PLACES: usize = 4096;
@@ -24,20 +24,20 @@ struct Handler {
     calls: HashSet<String>,
 }
 
-/// What is known of the sites where the growth of the heap is allocated.
+/// What is known of the allocation sites at which the heap grows.
 #[derive(Default)]
 pub struct Search {
     schedule: ProfilingSchedule,
     sites: Sites,
     /// By place.
     handlers: HashMap<String, Handler>,
-    /// Places as they are shown: in the source, if there is a map.
+    /// Places as they are shown: in the original source, if there is a source map.
     shown: HashMap<String, String>,
-    /// The site that grows most, of this session or the last.
+    /// The allocation site that grows most, of this session or the last.
     found: Option<Place>,
     /// For the place, and for the first of its routes.
     hysteresis: [Hysteresis; 2],
-    /// The growth that this session has seen has stopped.
+    /// Whether the growth that this session samples has stopped.
     over: bool,
     /// Why the last session failed.
     pub failure: Option<String>,
@@ -79,7 +79,7 @@ impl Search {
         self.schedule.took(ms);
     }
 
-    /// The function at `place` handles requests of a route. `source`: its text, or the beginning of it.
+    /// The function at `place` handles requests of a route. `source`: its source, or the beginning of it.
     pub fn handler(&mut self, place: String, route: String, source: Option<&str>) {
         if self.handlers.len() >= MOST_HANDLERS && !self.handlers.contains_key(&place) {
             return;
@@ -100,20 +100,20 @@ impl Search {
         }
     }
 
-    /// A profile of all allocations: who calls whom.
+    /// A profile of all allocations. It shows callers.
     pub fn callers(&mut self, profile: &Profile) {
         let Self { sites, handlers, .. } = self;
         sites.callers(profile, |function| handlers.contains_key(&function.place));
     }
 
-    /// A profile of the live heap, after the requests of `moment`. `reported`: the place that the leak was last reported at.
+    /// A profile of the live heap, after the requests of `moment`. `reported`: where the leak was reported last.
     pub fn profile(&mut self, moment: Moment, profile: &Profile, reported: Option<&Place>) {
         let Self { sites, handlers, .. } = self;
         sites.see(moment, profile, |function| handlers.contains_key(&function.place));
         self.find(reported);
     }
 
-    /// Of the sites that grow: the likeliest, or the known one as long as it is about as likely.
+    /// Chooses the likeliest allocation site that grows, or the known one while it is about as likely.
     fn find(&mut self, reported: Option<&Place>) {
         let Self { sites, handlers, shown, found, hysteresis: [of_place, of_route], .. } = self;
         let mut growing = sites.verdict();
@@ -139,13 +139,13 @@ impl Search {
         self.schedule.renew();
     }
 
-    /// The growth is over: what was found belongs to it, and so does what this session still finds.
+    /// The growth is over. The result belongs to it, and so does what this session finds later.
     pub fn forget(&mut self) {
         (self.found, self.over) = (None, true);
     }
 }
 
-/// The site's place as it is shown.
+/// The place of the allocation site as it is shown.
 fn shown_of<'a>(site: &'a Site, shown: &'a HashMap<String, String>) -> &'a str {
     shown.get(&site.function.place).unwrap_or(&site.function.place)
 }
@@ -156,7 +156,7 @@ fn place_of(site: Site, sites: &Sites, handlers: &HashMap<String, Handler>, show
         chosen.flat_map(|(_, handler)| handler.routes.iter().cloned()).collect()
     };
     let seen = routes_of(&|place, _| site.handlers.iter().any(|handler| handler.place == place));
-    // A handler whose allocations are not sampled is known by its place alone.
+    // Used if no handler is seen above: allocations of a handler may be too few to be sampled.
     let neighbours = || routes_of(&|place, _| file_of(place) == file_of(&site.function.place));
     let names = sites.names(&site);
     let by_name = routes_of(&|_, handler| handler.calls.iter().any(|name| names.contains(name.as_str())));

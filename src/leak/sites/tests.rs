@@ -32,7 +32,7 @@ fn moment(at: usize, requests: [f64; 2]) -> Moment {
     Moment { at: at as u64 * 1000, requests: requests.iter().sum(), in_flight: 0.0, routes }
 }
 
-/// Some noise that is always the same.
+/// Noise that is the same in each run.
 fn noise(at: usize) -> f64 {
     ((at * 7919) % 13) as f64 / 13.0
 }
@@ -56,7 +56,7 @@ fn the_innermost_function_that_grows_is_the_site_also_when_it_is_inlined() {
     let [site] = &sites.verdict()[..] else { panic!("{:?}", sites.verdict()) };
     assert_eq!(site.function, function("getUser"));
     assert_eq!(site.handlers, [function("show")]);
-    // Of every second request.
+    // Bytes for each request of the route: it gets every second one.
     assert!((site.figures.per_thousand / 1000.0 - 300.0).abs() < 3.0, "{:?}", site.figures);
     assert!(site.share > 0.9);
 }
@@ -106,7 +106,7 @@ fn what_v8_has_inlined_into_a_module_is_the_function_that_it_called_before() {
 }
 
 #[test]
-fn middleware_is_the_handler_of_what_it_calls_and_not_of_what_comes_behind_it() {
+fn middleware_is_the_handler_of_what_it_calls_and_not_of_what_comes_after_it() {
     let mut sites = Sites::default();
     let handlers = ["session", "show"];
     let calls: [(&[&str], f64); 2] = [(&["session", "load"], 1e3), (&["session", "next", "show", "getUser"], 4e3)];

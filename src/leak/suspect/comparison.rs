@@ -1,4 +1,5 @@
-//! The two heap snapshots of a leak: from the first fork to what their difference shows. Only the fork is on the event loop.
+//! The two heap snapshots of a leak, from the first fork to the result of their comparison. Only the fork blocks the
+//! event loop.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -26,7 +27,7 @@ pub struct Comparison {
 }
 
 struct First {
-    /// Without a name, unless it is retained.
+    /// The file has no name, unless it is retained.
     file: File,
     path: String,
     served: Moment,
@@ -56,7 +57,8 @@ impl Comparison {
         self.schedule.is_on()
     }
 
-    /// The suspect, and how many of it 1,000 requests of these routes leave behind. Without routes: 1,000 of all requests.
+    /// The suspect, and how many of it 1,000 requests of these routes leave behind. Without routes, 1,000 of all
+    /// requests.
     pub fn suspect(&self, routes: &[String]) -> Option<(&LeakSuspect, f64)> {
         let Found { suspect, served } = self.found.as_ref()?;
         let own: f64 = served.routes.iter().filter(|(route, _)| routes.contains(route)).map(|(_, count)| count).sum();
@@ -67,7 +69,7 @@ impl Comparison {
     /// There is another leak: what was found belongs to the last one.
     pub fn renew(&mut self) {
         self.schedule.renew();
-        // The next step drops the first snapshot: to close it takes a while.
+        // The next step drops the first snapshot, because closing it takes a while.
         self.comparing = None;
         (self.found, self.failure, self.files) = (None, None, None);
     }
@@ -78,21 +80,22 @@ impl Comparison {
         if !self.schedule.waits()
             && let Some(first) = self.first.take()
         {
-            // To close a file without a name is to delete it, which takes a while.
+            // Closing a file without a name deletes it, which takes a while.
             let _ = thread::Builder::new().spawn(move || drop(first));
         }
         due
     }
 
-    /// The event loop's thread has just forked: the snapshot shows this moment.
+    /// The event loop's thread has just forked. The snapshot shows this moment.
     pub fn forked(&mut self, now: Situation, served: Moment) {
         self.forked = Some((now, served));
     }
 
-    /// A snapshot was taken. `compare(before, after, live_bytes)` runs on a thread of its own and returns the difference of two, as JSON.
+    /// A snapshot was taken. `compare(before, after, live_bytes)` runs on a thread of its own and returns the
+    /// difference of the two as JSON.
     ///
     /// # Errors
-    /// The first snapshot is gone, or there is no thread.
+    /// The first snapshot is gone, or the thread could not be started.
     pub fn taken(
         &mut self,
         taking: Taking,
@@ -118,7 +121,8 @@ impl Comparison {
         Ok(())
     }
 
-    /// Receives the answer of the thread, once it is there. `bytes_per_thousand`: the trend's slope. Returns what goes into the record.
+    /// Receives the answer of the thread, if there is one. `bytes_per_thousand`: the trend's slope. Returns the text
+    /// for the record.
     pub fn receive(&mut self, now_ms: u64, bytes_per_thousand: f64) -> Option<String> {
         let answer = match self.comparing.as_ref()?.answer.try_recv() {
             Err(TryRecvError::Empty) => return None,
@@ -136,7 +140,7 @@ impl Comparison {
         };
         let grown = bytes_per_thousand / 1e3 * served.requests;
         let Some(suspect) = super::find(&diff, grown, shown) else {
-            // Another time there may be more of it.
+            // A later attempt may show more growth.
             return Some(self.fail(now_ms, "no class in the two snapshots explains the growth".to_owned()));
         };
         let said = format!("{}: {}", suspect.class, suspect.path.join(" → "));

@@ -1,57 +1,59 @@
-//! When the two heap snapshots are taken whose difference is the leak. Each costs the server a fork, and a child that is busy for seconds or minutes:
-//! so there are two, of a leak that is one, with as much growth between them as stands out; and then no more, but where one failed.
+//! Decides when the two heap snapshots of a leak are taken. Each costs the server a fork, and a child process that is
+//! busy for seconds or minutes. So there are two for each confirmed leak, with enough growth between them to stand out.
+//! After that there are more only if one failed.
 
 use crate::leak::backoff::Backoff;
 
-/// What is gone by.
+/// The input of the schedule.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Situation {
-    /// Of a clock that nobody sets.
+    /// Monotonic clock.
     pub now_ms: u64,
     /// The trend of the heap is a leak.
     pub leaking: bool,
-    /// Allocation sites are being looked for: one thing at a time.
+    /// Allocation sites are being searched. Only one of the two is done at a time.
     pub searching: bool,
-    /// Major collections so far that are points of the trend: not the first ones, nor those with hardly a request before them.
+    /// Major collections so far that are points of the trend. The first ones do not count, nor those after hardly any
+    /// requests.
     pub majors: u64,
     pub requests: u64,
     /// Slope of the trend.
     pub bytes_per_thousand: f64,
-    /// What lives on the heap.
+    /// Live heap.
     pub live_bytes: u64,
 }
 
-/// Between the two, so that the leak is far above what comes and goes with a request or a cache: bytes, …
+/// Growth between the two snapshots, so that the leak exceeds what comes and goes with a request or a cache: bytes, …
 const GROWN_BYTES: f64 = 1024.0 * 1024.0;
-/// … of what lives, …
+/// … a share of the live heap, …
 const GROWN_SHARE: f64 = 0.02;
 /// … and requests.
 const GROWN_REQUESTS: u64 = 1000;
-/// What has not grown by then has no more to show, and the file is in the way.
+/// A leak that has not grown enough by then will not, and the file takes space.
 const LONGEST_MS: u64 = 24 * 60 * 60_000;
-/// Of one leak.
+/// For one leak.
 const MOST_ATTEMPTS: u32 = 5;
 
 #[derive(Clone, Copy, Debug, Default)]
 enum State {
     #[default]
     Idle,
-    /// One is being taken: the first, or the second.
+    /// A snapshot is being taken: the first, or the second after this one.
     Taking(Option<Situation>),
     /// The first was taken.
     Between(Situation),
     /// They are being compared.
     Comparing,
-    /// All is known of this leak that can be.
+    /// All that can be known of this leak is known.
     Done,
 }
 
-/// What has become of a snapshot that was taken.
+/// What a finished snapshot is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     First,
     Second,
-    /// Nobody waits for it any more.
+    /// No leak waits for it any more.
     Late,
 }
 
@@ -69,12 +71,12 @@ impl SnapshotSchedule {
         self.attempts > 0
     }
 
-    /// Whether the first one is of use still.
+    /// Whether the first snapshot is still useful.
     pub fn waits(&self) -> bool {
         matches!(self.state, State::Taking(Some(_)) | State::Between(_))
     }
 
-    /// There is another leak: it has snapshots of its own, and does not wait for what came of the ones before.
+    /// There is another leak. It has snapshots of its own, and does not wait for the pauses of earlier ones.
     pub fn renew(&mut self) {
         self.rest.shorten();
         *self = Self { rest: self.rest, ..Self::default() };
@@ -100,7 +102,7 @@ impl SnapshotSchedule {
         false
     }
 
-    /// One was taken, of this moment.
+    /// A snapshot of this moment was taken.
     pub fn taken(&mut self, at: Situation) -> Taken {
         match self.state {
             State::Taking(None) => {
@@ -115,12 +117,12 @@ impl SnapshotSchedule {
         }
     }
 
-    /// They were compared, and show what the leak is.
+    /// They were compared, and show the leak's class.
     pub fn compared(&mut self) {
         self.state = State::Done;
     }
 
-    /// One could not be taken, or they could not be compared, or do not show it.
+    /// A snapshot could not be taken, or the two could not be compared, or do not show the class.
     pub fn fail(&mut self, now_ms: u64) {
         self.rest(now_ms);
     }
@@ -131,7 +133,7 @@ impl SnapshotSchedule {
     }
 }
 
-/// By the slope: what lives goes up and down.
+/// By the slope, because the live heap fluctuates.
 fn has_grown(first: &Situation, now: &Situation) -> bool {
     let requests = now.requests.saturating_sub(first.requests);
     let grown = now.bytes_per_thousand / 1e3 * requests as f64;
@@ -159,13 +161,13 @@ mod tests {
         }
     }
 
-    /// When snapshots were asked for.
+    /// When snapshots were due.
     fn steps(pair: &mut SnapshotSchedule, from: u64, to: u64, situation: impl Fn(u64) -> Situation) -> Vec<u64> {
         (from..to).filter(|now| pair.step(situation(*now))).collect()
     }
 
     #[test]
-    fn nothing_is_taken_of_what_does_not_leak_or_while_sites_are_looked_for() {
+    fn no_snapshot_is_taken_without_a_leak_or_while_allocation_sites_are_searched() {
         let mut pair = SnapshotSchedule::default();
         let healthy = |now| Situation { leaking: false, ..at(now) };
         assert!(steps(&mut pair, 0, 100_000, healthy).is_empty());
@@ -217,7 +219,7 @@ mod tests {
         pair.step(Situation { leaking: false, ..at(1_000_000) });
         assert!(pair.step(at(1_000_001)));
         pair.fail(1_000_001_000);
-        // And begins with the first's rest.
+        // It begins with the pause of the first one.
         pair.renew();
         let rest = REST_MS / 1000;
         assert_eq!(steps(&mut pair, 1_000_002, 1_010_000, at), [1_000_001 + rest]);
@@ -230,7 +232,7 @@ mod tests {
         assert_eq!(taken(&mut pair, 100), (true, Taken::First));
         pair.renew();
         assert!(!pair.waits());
-        // The next one's first, not that one's second.
+        // It is the first snapshot of the next leak, not the second of the last.
         assert_eq!(taken(&mut pair, 200), (true, Taken::First));
         assert!(pair.step(at(300)));
         pair.renew();
@@ -245,7 +247,7 @@ mod tests {
         pair.taken(at(0));
         assert!(!pair.step(Situation { leaking: false, ..at(100) }));
         assert!(!pair.waits());
-        // Neither does one that hardly goes on.
+        // Neither does a leak that hardly continues.
         let mut pair = SnapshotSchedule::default();
         pair.step(at(0));
         pair.taken(at(0));

@@ -1,4 +1,4 @@
-//! The monitor on a simulated server: minutes of its life in milliseconds.
+//! The monitor on a simulated server: minutes of it run in milliseconds.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -186,7 +186,7 @@ fn a_leak_is_announced_once_with_its_site_and_its_route() {
     let [leak] = &server.leaks()[..] else { panic!("{:?}", server.leaks()) };
     assert_eq!((leak.route.as_deref(), leak.origin.as_deref()), (Some("GET /leaky"), Some("getUser.js:1")));
     assert!(leak.advice.contains("getUser"), "{}", leak.advice);
-    // Once for the leak; once more at most, for a site that is found later.
+    // One announcement for the leak, and at most one more for an allocation site that is found later.
     assert!(server.announced.len() <= 2, "{:?}", server.announced);
     assert!(server.announced.iter().all(|message| message["channel"] == "finding" && message["kind"] == "leak"));
 }

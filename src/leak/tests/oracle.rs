@@ -1,4 +1,4 @@
-//! Against scipy: `src/leak/oracle/reference.py` made the numbers.
+//! Compares with scipy. `src/leak/oracle/reference.py` computed the numbers.
 
 use serde_json::Value;
 

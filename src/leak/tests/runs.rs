@@ -1,13 +1,14 @@
-//! Whole runs of servers, a look after each collection: how often a healthy one is accused, and how soon a leaky one.
+//! Whole runs of servers, judged after each collection: how often a healthy server is reported, and how soon a leaky
+//! one.
 
-use super::series::{ALL, MB, Noise, QUIET, Server, Told};
+use super::series::{ALL, Changes, MB, Noise, QUIET, Server};
 use crate::leak::detector::Change;
 
-fn accused(told: &Told) -> bool {
-    told.iter().any(|(_, change)| *change == Change::Began)
+fn accused(changes: &Changes) -> bool {
+    changes.iter().any(|(_, change)| *change == Change::Began)
 }
 
-/// In how many of `runs` something holds, on as many threads as there are.
+/// In how many of `runs` the condition holds, on as many threads as there are.
 fn count(runs: u64, holds: impl Fn(u64) -> bool + Sync) -> u64 {
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
     std::thread::scope(|scope| {
@@ -23,7 +24,7 @@ fn count(runs: u64, holds: impl Fn(u64) -> bool + Sync) -> u64 {
     })
 }
 
-/// `PLIMSOLL_SLOW` has more and longer runs: minutes in a debug build.
+/// `PLIMSOLL_SLOW` enables more and longer runs, which take minutes in a debug build.
 fn slow() -> bool {
     std::env::var_os("PLIMSOLL_SLOW").is_some()
 }
@@ -37,7 +38,7 @@ fn one_flat_series_in_a_thousand_is_called_a_leak_at_most() {
 }
 
 #[test]
-fn a_long_run_of_a_flat_server_is_looked_at_a_thousand_times_and_not_accused() {
+fn a_flat_server_is_judged_a_thousand_times_without_a_report() {
     let found = count(if slow() { 40 } else { 4 }, |seed| {
         accused(&Server { noise: ALL[(seed % 3) as usize], ..QUIET }.run(seed, 1000))
     });
@@ -69,17 +70,17 @@ fn a_slow_leak_under_heavy_noise_is_found_in_the_end() {
 
 #[test]
 fn a_leak_that_begins_after_an_hour_is_found() {
-    // A collection a second.
+    // One collection a second, after 250 requests each.
     let begins = 2_000.0 + 3_600.0 * 250.0;
     let leaky = Server { keeps: &|requests| 200.0 * (requests - begins).max(0.0), ..QUIET };
     for seed in 0..2 {
-        let told = leaky.run(seed, 3_600 + 120);
-        assert!(matches!(told[..], [(at, Change::Began)] if at > begins), "{told:?}");
+        let changes = leaky.run(seed, 3_600 + 120);
+        assert!(matches!(changes[..], [(at, Change::Began)] if at > begins), "{changes:?}");
     }
 }
 
 #[test]
-fn a_leak_that_was_fixed_is_withdrawn_and_one_that_comes_back_is_told_again() {
+fn a_leak_that_was_fixed_is_withdrawn_and_one_that_comes_back_is_reported_again() {
     let grown = |requests: f64| match requests {
         ..40_000.0 => 200.0 * requests,
         ..140_000.0 => 200.0 * 40_000.0,
@@ -88,11 +89,11 @@ fn a_leak_that_was_fixed_is_withdrawn_and_one_that_comes_back_is_told_again() {
     let fixed = Server { keeps: &grown, ..QUIET };
     let runs = if slow() { 100 } else { 2 };
     let straight = count(runs, |seed| {
-        let told = fixed.run(seed, 800);
-        let changes: Vec<Change> = told.iter().map(|(_, change)| *change).collect();
-        changes == [Change::Began, Change::Ended, Change::Began] && told[1].0 > 40_000.0 && told[1].0 < 80_000.0
+        let run = fixed.run(seed, 800);
+        let changes: Vec<Change> = run.iter().map(|(_, change)| *change).collect();
+        changes == [Change::Began, Change::Ended, Change::Began] && run[1].0 > 40_000.0 && run[1].0 < 80_000.0
     });
-    // While it is young it may be taken back once more.
+    // A young leak may be withdrawn once more.
     assert!(straight >= runs * 19 / 20, "{straight} of {runs}");
 }
 
@@ -119,7 +120,7 @@ fn healthy_look_alikes_are_not_accused() {
             let runs = if slow() { 50 } else { 2 };
             let found =
                 count(runs, |seed| accused(&Server { keeps, noise_bytes: noise_bytes * MB, ..QUIET }.run(seed, 400)));
-            // Of 1,200 such caches, 22 were accused for a while.
+            // Of 1,200 such caches, 22 were reported for a while.
             let most = if name == "a cache that fills" { runs / 50 } else { 0 };
             assert!(found <= most, "{name}, {noise_bytes} MB of noise: {found}");
         }
@@ -128,7 +129,7 @@ fn healthy_look_alikes_are_not_accused() {
 
 #[test]
 fn a_cache_that_fills_slowly_mostly_is_not_accused_while_it_bends() {
-    // For two of its constants, and one and a half; its end is as slow and straight as a leak.
+    // A cache filled over two of its time constants, and one and a half. Its end is as slow and straight as a leak.
     for (mb, constant, collections) in [(30.0, 5_000.0, 40), (100.0, 10_000.0, 60)] {
         let keeps = move |requests: f64| mb * MB * (1.0 - (-requests / constant).exp());
         let runs = if slow() { 200 } else { 20 };
@@ -143,7 +144,7 @@ fn a_ramp_of_traffic_is_not_accused_though_what_is_in_flight_lives() {
     let busier = Server { in_flight: &ramp, in_flight_bytes: 100_000.0, noise_bytes: 0.3 * MB, ..QUIET };
     let runs = if slow() { 100 } else { 10 };
     assert_eq!(count(runs, |seed| accused(&busier.run(seed, 300))), 0);
-    // And a leak is found under a load that goes up and down.
+    // A leak is also found under a load that goes up and down.
     let tides = |requests: f64| 60.0 + 20.0 * (requests / 500.0).sin();
     let leaky = Server { in_flight: &tides, keeps: &|requests| 300.0 * requests, ..busier };
     assert!(count(runs, |seed| accused(&leaky.run(seed, 300))) >= runs * 9 / 10);

@@ -1,4 +1,4 @@
-//! Series as a record's windows would have them, from a generator that is the same on every machine.
+//! Series in the form of a record's windows, from a generator that is the same on every machine.
 
 use crate::leak::detector::{Change, Detector};
 use crate::leak::quantities::gate;
@@ -31,19 +31,21 @@ impl Random {
     }
 }
 
-/// How what lives differs from collection to collection, standard deviation 1 each (2 for `Modes`' two heights).
+/// How the live heap differs from collection to collection. The standard deviation is 1 each (2 between the heights of
+/// `Modes`).
 ///
-/// Measured, by the live heap of an Express 5 app after collections that V8 ran by itself or was asked for, Node 20, 10 to 20 connections, 20 to 300 rows
-/// a response: standard deviations of 0.48, 0.63, 0.73 and 1.23 MB (at 9 MB and at 106 MB of live heap), skewed upwards; in one run of four in two
-/// heights 2.7 MB apart, each for some collections. After collections forced between requests: 0.05 MB.
+/// Measured by the live heap of an Express 5 app on Node 20, with 10 to 20 connections and 20 to 300 rows a response.
+/// After collections that V8 made by itself or was asked for, the standard deviations were 0.48, 0.63, 0.73 and 1.23 MB
+/// (at 9 MB and at 106 MB of live heap), skewed upwards. In one run of four there were two heights 2.7 MB apart, each
+/// for some collections. After collections forced between requests it was 0.05 MB.
 #[derive(Clone, Copy, Debug)]
 pub enum Noise {
     Normal,
-    /// On top of a floor.
+    /// Added to a floor.
     Exponential,
     /// Two heights, each for four collections on average.
     Modes,
-    /// Half of what it was remains.
+    /// Half of the last value remains.
     Autocorrelated,
 }
 
@@ -103,7 +105,7 @@ impl Windows {
     }
 }
 
-/// A server from its warm-up on: what it keeps by requests served, and what else there is.
+/// A server from its warm-up on: what it retains by requests served, and its noise.
 pub struct Server<'a> {
     pub keeps: &'a (dyn Fn(f64) -> f64 + Sync),
     /// By requests served.
@@ -123,14 +125,14 @@ pub const QUIET: Server = Server {
     requests_a_collection: 250.0,
 };
 
-/// When (in requests) the verdict changed to what.
-pub type Told = Vec<(f64, Change)>;
+/// The requests at which the verdict changed, and the change.
+pub type Changes = Vec<(f64, Change)>;
 
 impl Server<'_> {
-    /// Looks after each of so many collections.
-    pub fn run(&self, seed: u64, collections: u32) -> Told {
+    /// Looks after each of `collections`.
+    pub fn run(&self, seed: u64, collections: u32) -> Changes {
         let (mut random, mut state) = (Random(seed), 0.0);
-        let (mut windows, mut watch, mut told) = (Windows::default(), Detector::default(), Told::new());
+        let (mut windows, mut watch, mut changes) = (Windows::default(), Detector::default(), Changes::new());
         let mut requests = 2_000.0;
         for collection in 0..collections {
             requests += self.requests_a_collection * (0.5 + random.next());
@@ -140,14 +142,14 @@ impl Server<'_> {
             windows.push(Point { at: u64::from(collection) * 1000, requests, bytes, in_flight });
             let (_, change) = watch.see(&look(&windows.windows));
             if matches!(change, Change::Began | Change::Ended) {
-                told.push((requests, change));
+                changes.push((requests, change));
             }
         }
-        told
+        changes
     }
 }
 
-/// As [`crate::leak::series::judge`], without the figures of what does not grow: those take most of its time.
+/// As [`crate::leak::series::judge`], without the figures of series that do not grow: those take most of its time.
 fn look(windows: &[Vec<Point>]) -> Look {
     let accused = accused(windows, &GATE);
     let growth = accused.map_or(Growth::None, |(growth, _)| growth);

@@ -1,4 +1,4 @@
-//! From the record's points to what is said.
+//! From the points of the record to the message.
 
 use crate::leak::message::{Known, Place, advice};
 use crate::leak::quantities::{Quantities, Seen, TrendEvent};
@@ -8,7 +8,8 @@ use crate::recorder::{Quantity, TrendState};
 
 const KIB: u64 = 1024;
 
-/// Collections of a server: heap, external and native bytes after `collection` of them, 100 requests apart.
+/// Looks at a server after each collection. `bytes` returns heap, external and native bytes after a number of
+/// collections, which are 100 requests apart.
 fn run(collections: u64, bytes: impl Fn(u64) -> [u64; 3]) -> Vec<[Seen; 3]> {
     let mut quantities = Quantities::default();
     let mut lives: Vec<Live> = Vec::new();
@@ -43,7 +44,8 @@ fn each_quantity_is_judged_by_itself() {
     }
 }
 
-/// Requests, and KB by which an app with aborted downloads had grown by then: its trend's slope of each moment times the requests until then (Node 24).
+/// Requests, and the KB by which an app with aborted downloads had grown by then: the slope of its trend times the
+/// requests (Node 24).
 const WARMING_UP: [(f64, f64); 10] = [
     (1740.0, 0.0),
     (2280.0, 363.0),
@@ -58,7 +60,7 @@ const WARMING_UP: [(f64, f64); 10] = [
 ];
 
 #[test]
-fn what_grows_as_it_warms_up_has_to_go_on_behind_that() {
+fn growth_that_began_in_the_warm_up_must_continue_after_it() {
     let warming_up = |requests: f64| {
         let (from, to) = WARMING_UP.iter().zip(&WARMING_UP[1..]).find(|(_, to)| requests < to.0).unwrap();
         from.1 + (to.1 - from.1) * (requests - from.0) / (to.0 - from.0)
@@ -87,7 +89,7 @@ fn says_nothing_before_there_are_enough_points() {
 }
 
 #[test]
-fn a_leak_is_told_once_then_when_it_has_grown_by_a_tenth_and_taken_back_when_it_stops() {
+fn a_leak_is_reported_once_then_when_it_has_grown_by_a_tenth_and_withdrawn_when_it_stops() {
     let seen = run(200, |n| [10_000 * KIB + n.min(80) * 64 * KIB, 0, 0]);
     let news = news(&seen, Quantity::Heap);
     let kept: Vec<f64> = news
@@ -99,8 +101,8 @@ fn a_leak_is_told_once_then_when_it_has_grown_by_a_tenth_and_taken_back_when_it_
         .collect();
     assert!(kept.len() > 5 && kept.windows(2).all(|pair| pair[1] >= 1.1 * pair[0]), "{kept:?}");
     assert_eq!(kept.len() + 1, news.len());
-    let told = advice(Quantity::Heap, news[0], &Known::default());
-    assert!(told.starts_with("the heap grows by 655 B (655 to 655) per request. Since 14:00 UTC: "), "{told}");
+    let text = advice(Quantity::Heap, news[0], &Known::default());
+    assert!(text.starts_with("the heap grows by 655 B (655 to 655) per request. Since 14:00 UTC: "), "{text}");
     let last = advice(Quantity::Heap, news[news.len() - 1], &Known::default());
     assert!(last.starts_with("growth stopped by 14:0") && last.contains("the heap grew by 655 B"), "{last}");
     assert_eq!(seen.last().unwrap()[0].verdict.state, TrendState::Steady);
@@ -124,7 +126,7 @@ fn place() -> Place {
 }
 
 #[test]
-fn a_leak_is_told_with_all_that_is_known_of_it() {
+fn a_leak_is_reported_with_all_that_is_known_of_it() {
     let seen = run(40, |n| [n * 800 * KIB, 0, 0]);
     let leaks = *news(&seen, Quantity::Heap).last().unwrap();
     let TrendEvent::Leaks(verdict) = leaks else { panic!("{leaks:?}") };
@@ -175,8 +177,8 @@ fn advice_has_room_in_the_record() {
     let Some(leaks) = news(&seen, Quantity::Heap).last().copied() else { panic!("nothing leaks") };
     kept.holder = Some("a".repeat(60));
     let known = Known { place: Some(&place), suspect: Some((&kept, 1e12)), files: Some(&long), ..Known::default() };
-    let told = advice(Quantity::Heap, leaks, &known);
-    assert!(told.find(". Snapshots: ").is_some_and(|at| at < 420), "{}: {told}", told.len());
+    let text = advice(Quantity::Heap, leaks, &known);
+    assert!(text.find(". Snapshots: ").is_some_and(|at| at < 420), "{}: {text}", text.len());
 }
 
 #[test]
