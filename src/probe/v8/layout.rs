@@ -1,14 +1,15 @@
-//! At which word of V8's `HeapStatistics` each figure is, and the proof of it.
+//! Which word of V8's `HeapStatistics` contains each figure, and how that is verified.
 //!
-//! Node fills the object of `v8.getHeapStatistics()` from the same struct, with the offsets of its own V8's header. A reading between two of
-//! these must lie between their values, which are mostly equal: a field that was inserted, removed or moved shows at once. A figure that equals
-//! another one proves nothing, so each must differ from all others in some round, and those that can be moved must have moved.
+//! Node fills the object of `v8.getHeapStatistics()` from the same struct, with the offsets of its own V8's header. A
+//! reading between two of these must lie between their values, which are mostly equal. So a field that was inserted,
+//! removed or moved is detected at once. A figure that equals another one proves nothing: each must differ from all
+//! others in some round, and those that allocations change must have changed.
 
 use super::ProbeError;
 
-/// Words of the buffer for `HeapStatistics`; V8 writes 14 to 16 of them, newer versions append.
+/// Words of the buffer for `HeapStatistics`. V8 writes 14 to 16 of them, and newer versions append.
 pub const STATISTICS_WORDS: usize = 64;
-/// Rounds that must agree. In others a collection, or a compiler's thread, may have changed a figure in between.
+/// Rounds that must agree. In other rounds a collection or a compiler thread may have changed a figure in between.
 const AGREEING: usize = 3;
 /// `GCType`: scavenge, mark-sweep-compact, incremental marking, weak callbacks.
 const GC_TYPES: [u32; 4] = [1, 4, 8, 16];
@@ -37,7 +38,7 @@ const NAMES: [&str; 7] = [
 ];
 /// The first two are equal where all pages are committed.
 const TWINS: usize = 2;
-/// What each round allocates moves these.
+/// Figures that the allocations of each round change.
 const MOVING: [usize; 2] = [3, 6];
 
 impl HeapStatistics {
@@ -78,7 +79,7 @@ impl Round {
         self.bounds().iter().zip(read).position(|((low, high), read)| !(*low..=*high).contains(&read))
     }
 
-    /// Whether a figure differs from all others. One of 0 has nothing to show.
+    /// Whether a figure differs from all others. A figure of 0 needs no proof.
     fn tells_apart(&self, figure: usize) -> bool {
         let bounds = self.bounds();
         let (low, high) = bounds[figure];
@@ -90,7 +91,8 @@ impl Round {
     }
 }
 
-/// Believes what was read only if all rounds together prove each figure. `gc_types`: the values of V8's enum as `perf_hooks` has them.
+/// Succeeds only if all rounds together prove each figure. `gc_types`: the values of V8's enum as `perf_hooks` has
+/// them.
 pub fn verify(rounds: &[Round], gc_types: &[u32]) -> Result<(), ProbeError> {
     let agreeing: Vec<&Round> = rounds.iter().filter(|round| round.wrong().is_none()).collect();
     if agreeing.len() < AGREEING {
@@ -139,7 +141,7 @@ mod tests {
     const MOVING_WORDS: [usize; 2] = [USED, EXTERNAL];
     const READ: [usize; 7] = [TOTAL, EXECUTABLE, PHYSICAL, USED, 5, MALLOCED, EXTERNAL];
 
-    /// A field of the struct that a foreign V8 fills in: one that is known, by its index, or a new one of some value.
+    /// A field of the struct as an unknown V8 fills it in: a known one, by its index, or a new one with some value.
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Field {
         Known(usize),
@@ -229,7 +231,7 @@ mod tests {
         HeapStatistics::of_words(&words(&foreign(&[]), truth))
     }
 
-    /// `disturbed`: a collection falls into each round that is a multiple of it.
+    /// `disturbed`: a collection runs in each round that is a multiple of it.
     fn rounds(fields: &[Field], mut truth: [u64; FIELDS], disturbed: usize) -> Vec<Round> {
         (1..=8)
             .map(|round| {
@@ -252,14 +254,14 @@ mod tests {
             .collect()
     }
 
-    /// Whether a word has the figure that is read from it. No code at all is 0, and so are other fields.
+    /// Whether a word contains the figure that is read from it. Without any code it is 0, and so are other fields.
     fn is_right(fields: &[Field], word: usize, truth: &[u64; FIELDS]) -> bool {
         let committed = truth[TOTAL] == truth[PHYSICAL];
         match fields.get(word) {
             _ if word == EXECUTABLE && truth[EXECUTABLE] == 0 => true,
             Some(Field::Known(TOTAL | PHYSICAL)) if committed && [TOTAL, PHYSICAL].contains(&word) => true,
             Some(Field::Known(known)) => *known == word,
-            // A new field that always has the figure's value reads it as well as the figure's own.
+            // A new field that always has the figure's value is as good as the figure's own.
             Some(Field::New(value)) => !MOVING_WORDS.contains(&word) && *value == truth[word],
             None => false,
         }

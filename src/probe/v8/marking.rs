@@ -1,21 +1,25 @@
 //! How V8 is asked for an ordinary concurrent marking.
 //!
-//! V8 begins one when external memory (what JavaScript objects hold outside the heap) exceeds its soft limit. So the caller announces external memory,
-//! through Node-API, and takes it back at once. The marking runs as any other: the young generation keeps its size, and code keeps being optimised.
-//! `MemoryPressureNotification` starts a marking too, in V8's mode that reduces memory: it shrinks the young generation to a quarter, and the program
-//! pays in scavenges (see [`super::Probe::reduce_memory`]).
+//! V8 begins one when external memory (outside the heap, retained by JavaScript objects) exceeds its soft limit. So the
+//! caller announces external memory through Node-API, and withdraws it at once. The marking is an ordinary one: the
+//! young generation keeps its size, and code is still optimised.
 //!
-//! Over the hard limit V8 stops the program for a full collection that reduces memory, so the amount must stay below that.
+//! `MemoryPressureNotification` starts a marking too, in V8's mode that reduces memory. It shrinks the young generation
+//! to a quarter, which causes more scavenges (see [`super::Probe::reduce_memory`]).
+//!
+//! Over the hard limit V8 blocks the program for a full collection that reduces memory, so the amount must stay below
+//! that.
 
 const MIB: u64 = 1 << 20;
 
-/// V8's `kExternalAllocationSoftLimit`: above the least that external memory was since the last major collection.
+/// V8's `kExternalAllocationSoftLimit`, measured from the minimum of external memory since the last major collection.
 const SOFT_LIMIT: u64 = 64 * MIB;
 /// Beyond the soft limit, and short of the hard one.
 const MARGIN: u64 = MIB;
 
-/// The amount to announce, bytes; none where there is no room between V8's limits: with little external memory that is an old generation below 132 MB.
-/// `external`: V8's own count, as `napi_adjust_external_memory` returns it. `old_generation`: its maximum; the hard limit is half of it.
+/// The amount to announce, bytes. None if there is no room between V8's limits: with little external memory that is an
+/// old generation below 132 MB. `external` is V8's own count, as `napi_adjust_external_memory` returns it.
+/// `old_generation` is its maximum, and the hard limit is half of it.
 pub fn external_bytes(external: u64, old_generation: u64) -> Option<u64> {
     let bytes = SOFT_LIMIT + MARGIN;
     let hard_limit = old_generation / 2;

@@ -1,11 +1,12 @@
 //! One reserve near the heap limit.
 //!
-//! V8 asks before it ends the process for want of heap: the callback returns the limit to be. It is asked inside an
-//! allocation or a collection, so it only sets cells, and what it calls must neither touch V8 nor block. Whoever was installed
-//! last is asked, and nobody else; a worker's own limit is contained by Node's callback, hence the main thread only.
+//! Before V8 ends the process for lack of heap it calls the callback, which returns the new limit. It is called inside
+//! an allocation or a collection, so it only sets cells, and what it calls must neither touch V8 nor block. V8 calls
+//! only the callback that was installed last. Node's own callback enforces the limit of a worker, hence this is for the
+//! main thread only.
 //!
-//! A grant is never repeated within [`AGAIN_AFTER`], nor on top of another: the limit is at most the first one and
-//! the reserve. [`NearLimit::restore`] puts it back once what lives has room again.
+//! A reserve is granted at most once within [`AGAIN_AFTER`], and never on top of another: the limit is at most the
+//! first one plus the reserve. [`NearLimit::restore`] sets it back once the live heap has room again.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
@@ -15,35 +16,35 @@ use std::time::{Duration, Instant};
 use super::ProbeError;
 use super::symbols::{IsolatePointer, NearLimitSymbols};
 
-/// From one grant to the next at least.
+/// Least time from one grant to the next.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// What was granted: limits of the old generation, bytes.
+/// A granted reserve, as limits of the old generation, bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grant {
     pub limit: u64,
     pub reserve: u64,
 }
 
-/// What is called when a reserve was granted, inside V8's allocator.
+/// Called when a reserve was granted, inside V8's allocator.
 pub type OnGrant = Box<dyn FnMut(&Grant)>;
 
-/// At a fixed address for as long as the callback is installed. Only ever touched on the isolate's thread.
+/// At a fixed address for as long as the callback is installed. Accessed on the isolate's thread only.
 struct State {
     symbols: NearLimitSymbols,
     isolate: IsolatePointer,
     reserve: usize,
     granted_at: Cell<Option<Instant>>,
-    /// The limit to be restored; 0 while nothing is granted.
+    /// The limit to restore, or 0 while nothing is granted.
     initial: Cell<usize>,
     internal_errors: Cell<u64>,
     on_grant: UnsafeCell<OnGrant>,
 }
 
-/// The limit to be: `current` where nothing (more) may be granted.
+/// The new limit. It is `current` if no (further) reserve may be granted.
 fn granted(current: usize, initial: usize, reserve: usize, since_last: Option<Duration>) -> usize {
     let too_soon = since_last.is_some_and(|since| since < AGAIN_AFTER);
-    // V8's limit is never below the one that it began with: these are not what they should be.
+    // V8's limit is never below its initial one, so these values are not what their names say.
     let absurd = initial == 0 || initial > current;
     if too_soon || absurd { current } else { current.max(initial.saturating_add(reserve)) }
 }
@@ -55,8 +56,8 @@ impl State {
             self.granted_at.set(Some(Instant::now()));
             self.initial.set(initial);
             let grant = Grant { limit: initial as u64, reserve: (limit - initial) as u64 };
-            // SAFETY: the closure is called from here only, on one thread, and V8 does not ask again inside it (it does not
-            // touch V8), so this is the only reference.
+            // SAFETY: the closure is called from here only, on one thread. It does not touch V8, so V8 does not call
+            // the callback again inside it, and this is the only reference.
             unsafe { (*self.on_grant.get())(&grant) };
         }
         limit
@@ -69,7 +70,7 @@ pub struct NearLimit {
 }
 
 impl NearLimit {
-    /// `reserve`: bytes that are granted once. For the main thread's isolate only.
+    /// `reserve`: bytes to grant. For the main thread's isolate only.
     pub fn install(reserve: u64, on_grant: OnGrant) -> Result<Self, ProbeError> {
         let symbols = NearLimitSymbols::find()?;
         // SAFETY: takes nothing and returns this thread's isolate or null.
@@ -93,24 +94,25 @@ impl NearLimit {
 
     fn add(&self) {
         let data = std::ptr::from_ref::<State>(&self.state).cast_mut().cast::<c_void>();
-        // SAFETY: on the isolate's thread (NearLimit is not Send); the callback has V8's signature, and `data` points into
-        // the box, which `Drop` keeps until after the callback is removed.
+        // SAFETY: on the isolate's thread (NearLimit is not Send). The callback has V8's signature. `data` points into
+        // the box, which `Drop` retains until the callback is removed.
         unsafe { (self.state.symbols.add)(self.state.isolate, on_near_limit, data) };
     }
 
-    /// `limit` 0 leaves the limit as it is; V8 sets none that what lives would not fit into.
+    /// A `limit` of 0 leaves the limit as it is. V8 sets no limit below the live heap.
     fn remove(&self, limit: usize) {
-        // SAFETY: on the isolate's thread and before the isolate's end; `add` has installed the callback and nothing but this
-        // removes it (V8 ends the process for one that is not there), each removal being followed by an `add` or the end.
+        // SAFETY: on the isolate's thread and before the isolate's end. `add` has installed the callback, and only this
+        // function removes it. Each removal is followed by an `add` or the end, since V8 ends the process if the
+        // callback to remove is not installed.
         unsafe { (self.state.symbols.remove)(self.state.isolate, on_near_limit, limit) };
     }
 
-    /// The old generation's limit that a grant has raised and that is not restored yet.
+    /// The old generation's limit before a grant that has not been restored yet.
     pub fn raised(&self) -> Option<u64> {
         Some(self.state.initial.get() as u64).filter(|initial| *initial > 0)
     }
 
-    /// Puts the limit back where it was. To be called when what lives is well below it.
+    /// Sets the limit back. Call it when the live heap is well below it.
     pub fn restore(&self) {
         let initial = self.state.initial.take();
         if initial > 0 {
@@ -123,7 +125,7 @@ impl NearLimit {
         self.state.reserve as u64
     }
 
-    /// Panics that were swallowed in the callback.
+    /// Panics that were caught in the callback.
     pub fn internal_errors(&self) -> u64 {
         self.state.internal_errors.get()
     }
@@ -135,7 +137,8 @@ impl Drop for NearLimit {
     }
 }
 
-// SAFETY (of calling it): `data` is the `State` that was installed with this callback, alive until the callback is removed.
+// SAFETY (of calling it): `data` is the `State` that was installed with this callback. It is alive until the callback
+// is removed.
 unsafe extern "C" fn on_near_limit(data: *mut c_void, current: usize, initial: usize) -> usize {
     // SAFETY: see above.
     let state = unsafe { &*data.cast::<State>() };

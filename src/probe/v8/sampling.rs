@@ -1,11 +1,12 @@
-//! Starting V8's sampling heap profiler without what the inspector asks for besides: a full collection, at once, for each profile that is read
-//! (`kSamplingForceGC`). It stops the program for 157 ms at 65 MB. Whoever reads a profile just behind a collection of V8's own needs none. The profile
-//! itself is read, and the profiler stopped, by way of the inspector: it is the same one.
+//! Starts V8's sampling heap profiler without the inspector's flag `kSamplingForceGC`. With that flag each profile that
+//! is read forces a full collection, which blocks the program for 157 ms at 65 MB. A profile that is read just after a
+//! collection by V8 itself needs none. Reading the profile and stopping the profiler go through the inspector: it is
+//! the same profiler.
 
 #[cfg(unix)]
 use super::symbols::SamplingSymbols;
 
-/// Of the stack, as the inspector has it.
+/// Frames of a stack, the same number as the inspector uses.
 #[cfg(unix)]
 const STACK_DEPTH: i32 = 128;
 /// `SamplingFlags`: `kSamplingNoFlags`; `kSamplingIncludeObjectsCollectedByMajorGC` and `…ByMinorGC`.
@@ -14,8 +15,8 @@ const LIVING: i32 = 0;
 #[cfg(unix)]
 const ALL: i32 = 2 | 4;
 
-/// Starts it on this thread's isolate, with a sample every `interval` bytes on average, of what lives or of `all`. False if it is on already; none where it
-/// cannot be started so.
+/// Starts it on this thread's isolate, with a sample every `interval` bytes on average, of the live heap or of `all`
+/// allocations. False if it is on already. None if it cannot be started in this way.
 #[cfg(unix)]
 pub fn start(interval: u64, all: bool) -> Option<bool> {
     let SamplingSymbols { get_current, get_heap_profiler, start } = SamplingSymbols::find().ok()?;
@@ -24,8 +25,8 @@ pub fn start(interval: u64, all: bool) -> Option<bool> {
     if isolate.is_null() {
         return None;
     }
-    // SAFETY: of the isolate of this thread, which lives: its JavaScript is what calls. Its profiler lives as long as it does. Starting it allocates
-    // no JavaScript object and runs no JavaScript; an interval of 0 would be none.
+    // SAFETY: the isolate of this thread is alive: its JavaScript is the caller. Its profiler lives as long as the
+    // isolate. Starting it allocates no JavaScript object and runs no JavaScript. The interval must not be 0.
     Some(unsafe { start(get_heap_profiler(isolate), interval.max(1), STACK_DEPTH, if all { ALL } else { LIVING }) })
 }
 

@@ -1,17 +1,17 @@
-//! V8's functions, looked up at run time by the names that their C++ signatures have in the Itanium ABI.
+//! V8's functions, found at run time by their mangled C++ names (Itanium ABI).
 
 use std::ffi::c_void;
 
 use super::ProbeError;
 
 pub type IsolatePointer = *mut c_void;
-// SAFETY (of calling it): only V8 does, with the isolate of the thread and the `data` that was installed with it.
+// SAFETY (of calling it): only V8 calls it, with the isolate of the thread and the `data` that was installed with it.
 pub type GcCallback = unsafe extern "C" fn(IsolatePointer, i32, i32, *mut c_void);
 /// `data`, the limit now, the limit at the start; returns the limit to be.
 // SAFETY (of calling it): as `GcCallback`.
 pub type NearHeapLimitCallback = unsafe extern "C" fn(*mut c_void, usize, usize) -> usize;
 
-// SAFETY (of calling it): none is asked for; it returns this thread's isolate or null.
+// SAFETY (of calling it): no conditions. It returns this thread's isolate or null.
 pub type GetCurrent = unsafe extern "C" fn() -> IsolatePointer;
 // SAFETY (of calling it): on the thread of the isolate, while it lives, with room for the words that V8 writes.
 type GetHeapStatistics = unsafe extern "C" fn(IsolatePointer, *mut u64);
@@ -41,11 +41,11 @@ pub struct Symbols {
     pub add_epilogue: AddGcCallback,
     pub remove_prologue: RemoveGcCallback,
     pub remove_epilogue: RemoveGcCallback,
-    /// The probe does without where it is missing.
+    /// None if it is missing: the probe works without it.
     pub memory_pressure: Option<NotifyMemoryPressure>,
 }
 
-/// What it takes to be asked near the heap limit.
+/// The functions for a callback near the heap limit.
 #[derive(Clone, Copy)]
 pub struct NearLimitSymbols {
     pub get_current: GetCurrent,
@@ -53,14 +53,14 @@ pub struct NearLimitSymbols {
     pub remove: RemoveNearHeapLimitCallback,
 }
 
-/// What it takes to start the sampling heap profiler.
+/// The functions that start the sampling heap profiler.
 #[cfg(unix)]
 #[derive(Clone, Copy)]
 pub struct SamplingSymbols {
     pub get_current: GetCurrent,
     /// Returns V8's `HeapProfiler` of that isolate.
     pub get_heap_profiler: GetHeapProfiler,
-    /// Takes that, the bytes between samples, the depth of stacks, and `SamplingFlags`.
+    /// Takes the profiler, the bytes between samples, the depth of stacks, and `SamplingFlags`.
     pub start: StartSampling,
 }
 
@@ -73,8 +73,8 @@ pub fn symbol<T: Copy>(mangled: &'static std::ffi::CStr, name: &'static str) -> 
     if found.is_null() {
         return Err(ProbeError::Symbol(name));
     }
-    // SAFETY: T is a function pointer of the size of a pointer (asserted above; it is one of the types here and in `function`), and the
-    // mangled name fixes the parameters' types in V8's ABI.
+    // SAFETY: T is a function pointer of the size of a pointer: the size is asserted above, and T is one of the types
+    // here and in `function`. The mangled name fixes the parameters' types in V8's ABI.
     Ok(unsafe { std::mem::transmute_copy::<*mut c_void, T>(&found) })
 }
 

@@ -1,7 +1,8 @@
 //! Which versions of V8 the probe may call.
 //!
-//! A mangled name fixes the parameters of a function. It fixes neither the layout of a struct that V8 fills in or returns nor the values of an enum, and
-//! some of these cannot be checked before the call. So only versions that were tried are called, unless the user asks for it.
+//! A mangled name fixes the parameters of a function. It fixes neither the layout of a struct that V8 fills in or
+//! returns nor the values of an enum, and some of these cannot be checked before the call. So only tested versions are
+//! called, unless the user forces the probe on.
 
 use std::ops::RangeInclusive;
 
@@ -10,7 +11,8 @@ use super::ProbeError;
 /// Node 20 has V8 11, Node 22 has 12, Node 24 has 13, Node 26 has 14.
 const TESTED: RangeInclusive<u32> = 11..=14;
 
-/// `v8`: the text of `process.versions.v8`. `wish`: the value of `PLIMSOLL_PROBE`; what is neither `on` nor `off` counts as not set.
+/// `v8`: the text of `process.versions.v8`. `wish`: the value of `PLIMSOLL_PROBE`. Values other than `on` and `off`
+/// count as not set.
 pub fn permit(v8: &str, wish: Option<&str>) -> Result<(), ProbeError> {
     let tested = v8.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major| TESTED.contains(&major));
     match wish {
