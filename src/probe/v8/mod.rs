@@ -1,11 +1,12 @@
 //! V8's own heap counter and garbage-collection callbacks, through the C++ symbols that the `node` executable exports.
 //!
-//! Node-API has neither. The symbols and the leading words of `HeapStatistics` are the same on Node 20 to 26 (linux-x64,
-//! tried); they are looked up at run time, so one binary serves all. Versions that were not tried are not called ([`versions`]), and nothing is
-//! believed before [`Probe::install`] has verified it ([`layout`]).
+//! Node-API has neither. The symbols and the leading words of `HeapStatistics` are the same on Node 20 to 26 (tested on
+//! linux-x64). They are looked up at run time, so one binary works with all of them. Untested versions are not called
+//! ([`versions`]), and no figure is used before [`Probe::install`] has verified it ([`layout`]).
 //!
-//! `allocated = used + Σ over collections (used before − used after)`: a difference of two readings is what the code between
-//! them allocated. Sums are exact; one reading may be off by up to a page, and V8's own work may blur it (`ledger/charge.rs`).
+//! `allocated = used + Σ over collections (used before − used after)`. The difference of two readings is what the code
+//! between them allocated. Sums are exact. A single reading may be off by up to a page, and V8's own work may blur it
+//! (`ledger/charge.rs`).
 
 pub mod layout;
 pub mod marking;
@@ -52,38 +53,39 @@ pub enum ProbeError {
     Layout(String),
 }
 
-/// What is called after each collection, inside it.
+/// Called after each collection, inside it.
 pub type OnCollection = Box<dyn FnMut(&Collection)>;
 
 /// scavenge | minor mark-sweep | mark-sweep-compact | incremental marking | weak callbacks
 const ALL_GC_TYPES: i32 = 31;
 const MARK_SWEEP_COMPACT: i32 = 4;
-/// Its callbacks are called when a marking beside the program begins; what ends it is a mark-sweep-compact.
+/// V8 calls these callbacks when a concurrent marking begins. It ends with a mark-sweep-compact.
 const INCREMENTAL_MARKING: i32 = 8;
 /// `MemoryPressureLevel::kModerate`.
 const MODERATE_PRESSURE: i32 = 1;
 /// Collections inside collections (weak callbacks inside a mark-sweep).
 const MAX_DEPTH: usize = 4;
 
-/// True in a process whose collections are nobody's business.
+/// True in a process whose collections are not recorded.
 static SILENT: AtomicBool = AtomicBool::new(false);
 
-/// For a child made by `fork`: the callbacks do nothing from here on. What they write to is the parent's, and who held a lock at the fork does
-/// not exist here.
+/// For a child made by `fork`: the callbacks do nothing from now on. What they write to belongs to the parent, and a
+/// thread that had locked something at the fork does not exist in the child.
 pub fn fall_silent() {
     SILENT.store(true, Ordering::Relaxed);
 }
 
 /// # Safety
-/// `isolate` is the isolate of this thread, and lives.
+/// `isolate` is the isolate of this thread, and alive.
 unsafe fn statistics(symbols: &Symbols, isolate: IsolatePointer) -> HeapStatistics {
     let mut words = [0u64; STATISTICS_WORDS];
-    // SAFETY: as this function's own. V8 writes fewer words than the buffer has.
+    // SAFETY: the conditions of this function. V8 writes fewer words than the buffer has.
     unsafe { (symbols.get_heap_statistics)(isolate, words.as_mut_ptr()) };
     HeapStatistics::of_words(&words)
 }
 
-/// One reading that is not to be believed before [`Probe::install`] has verified some. To be called of a V8 that is permitted (`versions`).
+/// One reading, not to be used before [`Probe::install`] has verified some. Call it only with a permitted V8
+/// (`versions`).
 pub fn unverified() -> Result<HeapStatistics, ProbeError> {
     let symbols = Symbols::find()?;
     // SAFETY: takes nothing and returns this thread's isolate or null.
@@ -91,11 +93,12 @@ pub fn unverified() -> Result<HeapStatistics, ProbeError> {
     if isolate.is_null() {
         return Err(ProbeError::Isolate);
     }
-    // SAFETY: the isolate of this thread, whose JavaScript is what calls.
+    // SAFETY: the isolate of this thread, whose JavaScript is the caller.
     Ok(unsafe { statistics(&symbols, isolate) })
 }
 
-/// What the callbacks need; at a fixed address for as long as they are installed. Only ever touched on the isolate's thread.
+/// The state of the callbacks, at a fixed address for as long as they are installed. Accessed on the isolate's thread
+/// only.
 struct State {
     symbols: Symbols,
     isolate: IsolatePointer,
@@ -104,7 +107,7 @@ struct State {
     collections: Cell<u64>,
     /// When a major collection last began or ended.
     major: Cell<Instant>,
-    /// One has begun beside the program, and goes on.
+    /// A concurrent marking has begun and has not ended.
     marking: Cell<bool>,
     depth: Cell<usize>,
     open: [Cell<Option<(Instant, u64)>>; MAX_DEPTH],
@@ -114,8 +117,8 @@ struct State {
 
 impl State {
     fn statistics(&self) -> HeapStatistics {
-        // SAFETY: `isolate` is the isolate of this thread (neither State nor Probe is Send) and lives: the probe is dropped by the
-        // environment's cleanup hook, before it.
+        // SAFETY: `isolate` is the isolate of this thread (neither State nor Probe is Send) and alive: the
+        // environment's cleanup hook drops the probe before the isolate ends.
         unsafe { statistics(&self.symbols, self.isolate) }
     }
 
@@ -146,22 +149,22 @@ impl State {
         let pause_ns = started.elapsed().as_nanos() as u64;
         self.note_major(gc_type);
         let after = self.statistics();
-        // What an inner collection freed is in the outer one's difference.
+        // The outer collection's difference includes what an inner one freed.
         if depth == 0 {
             self.freed.set(self.freed.get() + before as i64 - after.used as i64);
         }
         self.collections.set(self.collections.get() + 1);
         let collection = Collection { kind: gc_type.trailing_zeros(), pause_ns, before, after };
-        // SAFETY: the closure is called from here only, on one thread, and collections do not run inside it (it
-        // does not touch V8), so this is the only reference.
+        // SAFETY: the closure is called from here only, on one thread. It does not touch V8, so no collection runs
+        // inside it, and this is the only reference.
         unsafe { (*self.on_collection.get())(&collection) };
     }
 }
 
-/// The probe of one isolate; not `Send`: V8's statistics may only be read on the isolate's own thread.
+/// The probe of one isolate. It is not `Send`: V8's statistics may be read on the isolate's own thread only.
 pub struct Probe {
     state: Box<State>,
-    /// `allocated` of the moment of installation.
+    /// `allocated` at the installation.
     base: i64,
 }
 
@@ -181,7 +184,7 @@ impl Probe {
             isolate,
             freed: Cell::new(0),
             collections: Cell::new(0),
-            // One that began before this is not known of: as if it ended now.
+            // A marking that began before this is unknown. It counts as ended now.
             major: Cell::new(Instant::now()),
             marking: Cell::new(false),
             depth: Cell::new(0),
@@ -191,8 +194,8 @@ impl Probe {
         });
         let statistics = state.statistics();
         let data = std::ptr::from_ref::<State>(&state).cast_mut().cast::<c_void>();
-        // SAFETY: on the isolate's thread; the callbacks have V8's signature; `data` points into the box, which `Drop` keeps
-        // until after the callbacks are removed.
+        // SAFETY: on the isolate's thread. The callbacks have V8's signature. `data` points into the box, which `Drop`
+        // retains until the callbacks are removed.
         unsafe {
             (symbols.add_prologue)(isolate, on_prologue, data, ALL_GC_TYPES);
             (symbols.add_epilogue)(isolate, on_epilogue, data, ALL_GC_TYPES);
@@ -214,21 +217,23 @@ impl Probe {
         self.state.collections.get()
     }
 
-    /// How long no major collection has been at work, as far as the probe has been there. Its sweeping may go on for a while behind its end.
+    /// Time since a major collection was last running, as far as the probe knows. Its sweeping may continue for a
+    /// while.
     pub fn since_major(&self) -> Duration {
         if self.state.marking.get() { Duration::ZERO } else { self.state.major.get().elapsed() }
     }
 
-    /// Asks V8 to reduce its memory: a concurrent marking begins that ends in a major collection, and V8 shrinks the young generation. False where it
-    /// cannot be asked. The callbacks run inside this call.
+    /// Asks V8 to reduce its memory: it begins a concurrent marking that ends in a major collection, and shrinks the
+    /// young generation. False if it cannot be asked. The callbacks run inside this call.
     pub fn reduce_memory(&self) -> bool {
         let Some(memory_pressure) = self.state.symbols.memory_pressure else { return false };
-        // SAFETY: on the isolate's thread, of an isolate that lives (see `State::statistics`); 1 is a `MemoryPressureLevel`.
+        // SAFETY: on the isolate's thread, with an isolate that is alive (see `State::statistics`). 1 is a
+        // `MemoryPressureLevel`.
         unsafe { memory_pressure(self.state.isolate, MODERATE_PRESSURE) };
         true
     }
 
-    /// Panics that were swallowed in the callbacks.
+    /// Panics that were caught in the callbacks.
     pub fn internal_errors(&self) -> u64 {
         self.state.internal_errors.get()
     }
@@ -237,7 +242,7 @@ impl Probe {
 impl Drop for Probe {
     fn drop(&mut self) {
         let data = std::ptr::from_ref::<State>(&self.state).cast_mut().cast::<c_void>();
-        // SAFETY: on the isolate's thread, before the isolate's end, with the very pair that was added.
+        // SAFETY: on the isolate's thread, before the isolate's end, with the pair that was added.
         unsafe {
             (self.state.symbols.remove_prologue)(self.state.isolate, on_prologue, data);
             (self.state.symbols.remove_epilogue)(self.state.isolate, on_epilogue, data);
@@ -245,7 +250,8 @@ impl Drop for Probe {
     }
 }
 
-// SAFETY (of calling it): `data` is the `State` that was installed with this callback, alive until the callback is removed.
+// SAFETY (of calling it): `data` is the `State` that was installed with this callback. It is alive until the callback
+// is removed.
 unsafe extern "C" fn on_prologue(_: IsolatePointer, gc_type: i32, _: i32, data: *mut c_void) {
     // SAFETY: see above.
     let state = unsafe { &*data.cast::<State>() };
