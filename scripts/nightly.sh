@@ -19,8 +19,10 @@ fuzz() {
 }
 fuzz-js() { npm run fuzz:js -- "$(awk "BEGIN { print 3 * $seconds / 60 }")"; }
 bench() { npm run bench -- --quick; }
+# As users build it, with the release profile. .ci/run builds from the tarball without optimisation.
+package() { PLIMSOLL_PACKED=1 node --test __test__/package/package.test.js; }
 
-all=(statistics corpus soak fuzz fuzz-js bench)
+all=(statistics corpus soak fuzz fuzz-js bench package)
 for name in "$@"; do
   [[ " ${all[*]} " == *" $name "* ]] || { echo "nightly: no step '$name'; there are ${all[*]}" >&2; exit 2; }
 done

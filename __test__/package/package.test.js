@@ -15,7 +15,8 @@ const { RESOLVERS, check, imports, programsOf } = require('../support/typescript
 
 const run = promisify(execFile)
 const root = path.join(__dirname, '..', '..')
-const slow = process.env.PLIMSOLL_SLOW === '1'
+/** What compiles, or installs another package manager. */
+const whole = process.env.PLIMSOLL_PACKED === '1'
 const { version } = require('../../package.json')
 /** The oldest Rust that the manifest allows. */
 const rust = /^rust-version = "(.*)"$/m.exec(fs.readFileSync(path.join(root, 'Cargo.toml'), 'utf8'))[1]
@@ -326,7 +327,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
       assert.ok(unwrapped(error.stderr).includes(`${wanted} but found cargo 1.70.0`), error.stderr)
     })
 
-    test('builds the addon from the tarball', { skip: !slow && 'slow: PLIMSOLL_SLOW=1' }, async () => {
+    test('builds the addon from the tarball', { skip: !whole && 'slow: PLIMSOLL_PACKED=1' }, async () => {
       await withoutBinary(apps[5], async () => {
         // The repository's own target folder has the dependencies built.
         const env = { ...process.env, CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? path.join(root, 'target') }
@@ -341,7 +342,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
     })
   })
 
-  test("runs under Yarn Plug'n'Play, unplugged", { skip: !slow && 'slow: PLIMSOLL_SLOW=1' }, async t => {
+  test("runs under Yarn Plug'n'Play, unplugged", { skip: !whole && 'slow: PLIMSOLL_PACKED=1' }, async t => {
     const app = path.join(temporary, 'pnp')
     fs.mkdirSync(app)
     await npm(
