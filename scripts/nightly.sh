@@ -7,7 +7,10 @@ seconds=${FUZZ_SECONDS:-600}
 node24=.node-versions/node_modules/node24/bin/node
 
 statistics() { npm run test:statistics; }
-corpus() { npm run corpus -- --node "$(command -v node)" --node "$node24"; }
+corpus() {
+  PLIMSOLL_SLOW=1 node --test __test__/package/corpus.test.js &&
+    npm run corpus -- --node "$(command -v node)" --node "$node24"
+}
 soak() { npm run corpus:soak; }
 # Threads look like leaks to LeakSanitizer. RUSTC_BOOTSTRAP: cargo-fuzz needs features of nightly.
 fuzz() {
