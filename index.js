@@ -2,11 +2,13 @@
 
 const api = require('./lib/join.js').join()
 
-/** Each copy has an object of its own: a test may put spies on it, and the copies of other test files keep the functions. */
+/**
+ * Each copy has an object of its own. A test may put spies on it, and the copies of other test files are not affected.
+ */
 module.exports = function plimsoll(options) {
   return api.plimsoll(options)
 }
-// One by one: from these lines Node knows the names that ES modules can import.
+// Each is assigned by name: Node detects from these lines which names ES modules can import.
 module.exports.limit = api.limit
 module.exports.shed = api.shed
 module.exports.ready = api.ready

@@ -5,7 +5,7 @@ const tty = require('node:tty')
 const { build, BuildError } = require('../lib/core/build-addon')
 const { reasonOf } = require('../lib/core/no-binary')
 
-/** Where neither `COLUMNS` nor a terminal says it. */
+/** Used if neither `COLUMNS` nor a terminal reports the width. */
 const WIDTH = 80
 const args = process.argv.slice(2)
 
@@ -28,8 +28,9 @@ function load() {
 }
 
 /**
- * Width and colours, which the native side cannot know. `COLUMNS` is what the user wants, on a terminal or not. `process.stdout` is touched only if it is a terminal: for a pipe, Node makes the
- * file descriptor non-blocking, and writes to it from native code would then fail with EAGAIN.
+ * Width and colours, which native code cannot detect. `COLUMNS` applies on a terminal or not. `process.stdout` is
+ * accessed only if it is a terminal: for a pipe, Node makes the file descriptor non-blocking, and writes from native
+ * code would then fail with EAGAIN.
  */
 function terminal() {
   const wanted = /^[1-9]\d{0,3}$/.test(process.env.COLUMNS ?? '') ? Number(process.env.COLUMNS) : 0
@@ -37,7 +38,7 @@ function terminal() {
   return [wanted || process.stdout.columns || WIDTH, process.stdout.hasColors()]
 }
 
-/** In JavaScript, since the app is. */
+/** Runs in JavaScript, because it starts the app. */
 async function runSoak() {
   const binding = load()
   if (binding === null) {
@@ -70,7 +71,7 @@ function fail(message) {
   process.exitCode = 1
 }
 
-/** Lines broken between words. What is printed with the addon is wrapped there. */
+/** Breaks lines between words. Texts that are printed with the addon are wrapped there. */
 function wrapped(text) {
   return text.replaceAll(new RegExp(`(?![^\\n]{1,${WIDTH}}$)([^\\n]{1,${WIDTH}})\\s`, 'gm'), '$1\n')
 }

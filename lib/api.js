@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * The functions that all copies of plimsoll in a process have in common (core/copies.js).
+ * The functions that all copies of Plimsoll in a process share (core/copies.js).
  */
 
 const copies = require('./core/copies.js')
@@ -26,7 +26,7 @@ module.exports = {
   stats,
   route: require('./express/route-tracker.js').name,
   usage,
-  // Loaded when it is called: no server needs it.
+  // Loaded on the first call, because servers do not need it.
   soak: (app, options) => require('./soak').soak(app, options),
   heap: require('./heap/read-snapshot.js'),
   memory,

@@ -1,11 +1,11 @@
 'use strict'
 
 /*
- * The API that this copy's caller gets: that of the first copy in the process (core/copies.js), or its own.
+ * Chooses the API for this copy's caller: that of the first copy in the process (core/copies.js), or its own.
  *
- * Node's own loader loads the API, even where a test runner puts a loader of its own in front: what that one loads ends with its test
- * file, timers and `require` included. So the API has the globals of Node's main context, while a test file of Jest has its own: for it, the
- * TypeErrors of wrong options would be instances of no class that it can name.
+ * The API is loaded by Node's own loader, even if a test runner uses a loader of its own. What a runner loads ends with
+ * its test file, timers and `require` included. So the API has the globals of Node's main context, while a test file of
+ * Jest has its own. The TypeErrors of wrong options must be instances of the test file's class.
  */
 
 const { isNativeError, isPromise } = require('node:util/types')
@@ -22,7 +22,7 @@ function ownApi() {
   return load === null ? require('./api.js') : load('./api.js')
 }
 
-/** The same functions, from which a TypeError comes as one of this file's globals. */
+/** The same functions. A TypeError that they throw is converted to one of this file's globals. */
 function inThisRealm(functions) {
   return Object.fromEntries(
     Object.entries(functions).map(([name, value]) => [
@@ -45,7 +45,10 @@ function wrapped(call) {
   return Object.assign(wrapper, inThisRealm(call))
 }
 
-/** Message and stack stay. Errors with a prototype of their own (http-errors, `SoakError`) are known by `status`, `type` or `name`. */
+/**
+ * Message and stack stay. Errors with a prototype of their own (http-errors, `SoakError`) are recognised by `status`,
+ * `type` or `name`.
+ */
 function fail(error) {
   const isForeign = isNativeError(error) && !(error instanceof TypeError)
   if (isForeign && Object.getPrototypeOf(error)?.constructor?.name === 'TypeError')
@@ -53,7 +56,7 @@ function fail(error) {
   throw error
 }
 
-/** `require` of Node's own loader for this folder; null where this file is not in it (a bundle). */
+/** `require` of Node's own loader for this folder. Null if this file is not in it (a bundle). */
 function nodeRequire() {
   try {
     const load = nodeModule().createRequire(__filename)
@@ -64,7 +67,7 @@ function nodeRequire() {
   }
 }
 
-/** Node's own Module class. Jest gives a subclass of it. */
+/** Node's own Module class. Jest returns a subclass of it. */
 function nodeModule() {
   let found = require('node:process').getBuiltinModule?.('node:module') ?? require('node:module')
   for (;;) {

@@ -1,7 +1,8 @@
 'use strict'
 
 /*
- * The addon, or why there is none. Loading it starts nothing: threads and timers begin with the first middleware.
+ * Loads the addon, or determines why there is none. Loading it starts nothing: threads and timers begin with the first
+ * middleware.
  */
 
 const { CODE, rival } = require('./copies.js')
@@ -9,7 +10,7 @@ const { warn } = require('./logger.js')
 
 exports.native = null
 exports.reason = null
-/** Whether another version of plimsoll runs here: then nothing that is shared with it may be patched or watched. */
+/** Whether another version of Plimsoll runs here. Then nothing that is shared with it may be patched or watched. */
 exports.passive = rival() !== null
 
 if (process.env.PLIMSOLL === 'off') {
@@ -26,7 +27,7 @@ if (process.env.PLIMSOLL === 'off') {
 
 let announced = false
 
-/** Without a binary: one warning, when the first middleware is made. */
+/** Warns once, when the first middleware is created without a binary. */
 exports.announceMissingBinary = function announceMissingBinary(log) {
   if (exports.native !== null || announced) return
   announced = true

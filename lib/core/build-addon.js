@@ -9,14 +9,14 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { ROOT: root } = require('./folders.js')
 
-/** The oldest Rust that compiles it, `[major, minor]`: Cargo.toml, which is in the package, says so. */
+/** The oldest supported Rust, `[major, minor]`, from Cargo.toml, which is in the package. */
 function oldestRust() {
   const manifest = fs.readFileSync(path.join(root, 'Cargo.toml'), 'utf8')
   const [, major, minor] = manifest.match(/^rust-version = "(\d+)\.(\d+)/m)
   return [Number(major), Number(minor)]
 }
 
-/** The name that binding.js looks for: `linux-x64-gnu`, `darwin-arm64`, `win32-x64-msvc`, … */
+/** The name in the file that binding.js loads: `linux-x64-gnu`, `darwin-arm64`, `win32-x64-msvc`, … */
 function platformName() {
   const { platform, arch } = process
   if (platform === 'win32') return `win32-${arch}-msvc`
@@ -28,7 +28,7 @@ function platformName() {
 
 function isMusl() {
   const { excludeNetwork } = process.report
-  // Without it a report resolves the peer of every open socket by DNS.
+  // Otherwise a report resolves the peer of every open socket by DNS.
   process.report.excludeNetwork = true
   const { header } = process.report.getReport()
   process.report.excludeNetwork = excludeNetwork
@@ -37,12 +37,14 @@ function isMusl() {
 
 class BuildError extends Error {}
 
-/** Resolves to the path of the addon. Progress goes to stderr. @throws {BuildError} whose message says what to do. */
+/**
+ * Resolves to the path of the addon. Progress goes to stderr. @throws {BuildError} with a message that says what to do.
+ */
 async function build() {
   const cargo = process.env.CARGO || 'cargo'
   const version = checkRust(cargo)
   const name = `plimsoll.${platformName()}.node`
-  // Kept after a failure, so that the next try goes on where this one stopped.
+  // The folder remains after a failure, so that the next try continues where this one stopped.
   const own = process.env.CARGO_TARGET_DIR ? null : path.join(root, 'target')
   progress(
     `building ${name} with ${version}. This takes a few minutes, and 300 MB in ${own ?? process.env.CARGO_TARGET_DIR}`
@@ -50,7 +52,7 @@ async function build() {
 
   const library = await compile(cargo, own)
   const addon = path.join(root, name)
-  // A rename, never a copy over the old file: a process that has it mapped would crash.
+  // The file is renamed, not copied over the old one: a process that has the old one mapped would crash.
   const fresh = `${addon}.${process.pid}`
   try {
     fs.copyFileSync(library, fresh)
@@ -113,14 +115,14 @@ function compile(cargo, targetDir) {
 
 function environment() {
   const env = { ...process.env }
-  // musl links statically by default, and a static library cannot be loaded.
+  // On musl, Rust links statically by default, and a static library cannot be loaded.
   if (platformName().includes('musl')) env.RUSTFLAGS = `${env.RUSTFLAGS ?? ''} -C target-feature=-crt-static`.trim()
-  // jemalloc takes the page size of the machine it is built on; arm64 kernels have pages of 4 to 64 KiB.
+  // jemalloc uses the page size of the build machine, but arm64 kernels have pages of 4 to 64 KiB.
   if (process.platform === 'linux' && process.arch === 'arm64') env.JEMALLOC_SYS_WITH_LG_PAGE ??= '16'
   return env
 }
 
-/** Where cargo says the library is: settings of the user's own (a target, a target directory) move it. */
+/** The path of the library from cargo's output: settings of the user (a target, a target directory) change it. */
 function findLibrary(output) {
   for (const line of output.split('\n')) {
     if (!line.startsWith('{')) continue
@@ -134,7 +136,7 @@ function findLibrary(output) {
 
 function load(addon) {
   try {
-    // Another process: this one may have an older addon loaded.
+    // Checked in another process, because this one may have an older addon loaded.
     execFileSync(process.execPath, ['-e', 'require(process.argv[1])', addon], { stdio: ['ignore', 'ignore', 'pipe'] })
   } catch (error) {
     throw new BuildError(`built, but ${addon} does not load:\n${String(error.stderr).trim()}`)

@@ -1,12 +1,12 @@
 'use strict'
 
 /*
- * Places in the app's code, as they are shown: `src/users.js:12:5`, as seen from where the process runs, and where Node has source maps
- * on, of the source.
+ * Call sites in the app, as they are shown: `src/users.js:12:5`, relative to the working directory. If Node has source
+ * maps enabled, they refer to the source.
  *
- * A trace is taken where something begins, and read where it turns out to be worth a word: to take one costs 3 to 5 µs (eight frames,
- * Node 20), to read it twice that. One that has not been read holds the functions and receivers of its frames, so it must not outlive
- * its request: read it or drop it.
+ * A trace is taken where something begins, and read if it turns out to be worth reporting. Taking one costs 3 to 5 µs
+ * (eight frames, Node 20), reading it twice as much. Until it is read, it retains the functions and receivers of its
+ * frames. So it must not outlive its request: read it or drop it.
  */
 
 const { findSourceMap } = require('node:module')
@@ -15,17 +15,17 @@ const { fileURLToPath } = require('node:url')
 const { LIB } = require('./folders.js')
 const { workingDirectory } = require('./working-directory.js')
 
-/** Of a place the record keeps so much; its end tells more than its beginning. */
+/** Characters of a call site in the record. Longer ones lose their beginning, since the end is more specific. */
 const PLACE_LENGTH = 100
-/** Behind a module's own frames the app's may be far. */
+/** A module may have many frames of its own before the app's. */
 const FRAMES = 50
-/** Enough for a call of the app's through a module or two. */
+/** Enough for a call by the app through one or two modules. */
 const NEAR_FRAMES = 12
-/** Where Express and connect dispatch requests: a frame of the app's behind that has only passed the request on. */
+/** Where Express and connect dispatch requests. A frame of the app beyond has only passed the request on. */
 const DISPATCH = /[\\/](?:router[\\/](?:lib[\\/])?(?:layer|route|index)|connect[\\/]index)\.js$/
 const MODULES = `${path.sep}node_modules${path.sep}`
 
-/** A script, by path or `file:` URL, and a line. */
+/** Formats a script, given as path or `file:` URL, and a line. */
 function placeOf(script, line) {
   return bounded(`${shown(script)}:${line}`)
 }
@@ -40,16 +40,16 @@ function shown(script) {
   const from = workingDirectory()
   const relative = path.isAbsolute(file) && from !== null ? path.relative(from, file) : file
   if (!relative.startsWith('..')) return relative
-  // Hoisted modules of a monorepo: where they lie is not what tells.
+  // In a monorepo, modules may be hoisted: the path within node_modules is enough.
   const module = file.lastIndexOf(MODULES)
   return module === -1 ? file : file.slice(module + 1)
 }
 
-/** The stack as it is now, above `above`; `null` where Node has no such thing. */
+/** The present stack, above `above`. Null if Node provides none. */
 function take(above, frames = NEAR_FRAMES) {
   const limit = Error.stackTraceLimit
   const trace = {}
-  // No assignment: it would throw where the intrinsics are frozen.
+  // Reflect.set instead of an assignment, which would throw if the intrinsics are frozen.
   Reflect.set(Error, 'stackTraceLimit', frames)
   Error.captureStackTrace(trace, above)
   Reflect.set(Error, 'stackTraceLimit', limit)
@@ -57,15 +57,15 @@ function take(above, frames = NEAR_FRAMES) {
 }
 
 /**
- * The place that a trace shows: the app's nearest frame, with the module that it called where the trace was taken inside one. Of
- * a module that no code of the app has called, its own place. `null` where there is none.
+ * The call site that a trace shows: the app's nearest frame, with the module that it called if the trace was taken
+ * inside one. If no code of the app called the module, the module's own frame. Null if there is neither.
  */
 function read(trace) {
   const { app, module } = nearest(trace)
   return app ?? module
 }
 
-/** The two apart; each is `null` where there is none. */
+/** Both frames separately. Each is null if there is none. */
 function nearest(trace) {
   let module = null
   for (const site of trace === null ? [] : sitesOf(trace)) {
@@ -87,14 +87,14 @@ function sitesOf(trace) {
   Reflect.set(Error, 'prepareStackTrace', (_error, sites) => sites)
   try {
     const sites = trace.stack
-    // One that was read before.
+    // The trace was read before.
     return Array.isArray(sites) ? sites : []
   } finally {
     Reflect.set(Error, 'prepareStackTrace', prepare)
   }
 }
 
-/** The package that a script belongs to; `null` for the app's own. */
+/** The package that a script belongs to. Null for the app's own scripts. */
 function moduleOf(script) {
   const file = script.startsWith('file:') ? fileURLToPath(script) : script
   const at = file.lastIndexOf(MODULES)
@@ -107,14 +107,14 @@ function siteOf(script, site) {
   return sourceOf(script, site.getLineNumber(), site.getColumnNumber())
 }
 
-/** A line and a column of a script, both counted from 1, and where there are source maps, of its source. */
+/** Formats a line and a column of a script, both counted from 1. With a source map they refer to the source. */
 function sourceOf(script, line, column) {
   const entry = findSourceMap(script)?.findEntry(line - 1, column - 1)
   if (!entry?.originalSource) return `${shown(script)}:${line}:${column}`
   return `${shown(entry.originalSource)}:${entry.originalLine + 1}:${entry.originalColumn + 1}`
 }
 
-/** Where the app's own code calls from: not Node's, not plimsoll's. Costs some µs; null if there is none. */
+/** The app's call site: neither Node's nor Plimsoll's. Costs some µs. Null if there is none. */
 function caller() {
   return read(take(caller, FRAMES))
 }

@@ -14,12 +14,12 @@ const { name, version } = require('../../package.json')
 const { ROOT } = require('./folders.js')
 const { warn } = require('./logger.js')
 
-/** The number is the version of what lies there: `{ version, folder, api }`. */
+/** The number is the version of the stored object's format: `{ version, folder, api }`. */
 const KEY = Symbol.for('plimsoll.copies.1')
 
 const CODE = 'PLIMSOLL_COPIES'
 
-/** The API of the first copy, if it is of this version line; else undefined. */
+/** The API of the first copy if it is of this version line, otherwise undefined. */
 function first() {
   const found = shared[KEY]
   if (found === undefined || !isSameLine(found)) return undefined
@@ -27,7 +27,7 @@ function first() {
   return found.api
 }
 
-/** Once for each folder: a test runner evaluates one copy many times. */
+/** Warns once for each folder: a test runner evaluates one copy many times. */
 function warnOfOlder(found) {
   found.newer ??= []
   if (found.newer.includes(ROOT)) return
@@ -41,13 +41,13 @@ function warnOfOlder(found) {
   )
 }
 
-/** Makes this copy the process's, if it is the first. */
+/** Publishes this copy's API if it is the first in the process. */
 function share(api) {
   if (shared[KEY] !== undefined) return
   Object.defineProperty(shared, KEY, { value: { version, folder: ROOT, api }, configurable: true })
 }
 
-/** Why this copy must be passive; null if it need not be. */
+/** The reason why this copy must be passive, or null. */
 function rival() {
   const found = shared[KEY]
   if (found === undefined || isSameLine(found)) return null
@@ -57,7 +57,7 @@ function rival() {
   )
 }
 
-/** As npm's caret has it: before 1.0 a minor version may break what the one before promised. */
+/** Compatible as by npm's caret: before 1.0, a minor version may break its predecessor's API. */
 function isSameLine(copy) {
   return lineOf(copy.version) === lineOf(version)
 }
@@ -67,7 +67,7 @@ function lineOf(version) {
   return major === '0' ? `0.${minor}` : major
 }
 
-/** By the three numbers, and a pre-release before its release. */
+/** Compares the three numbers. A pre-release is older than its release. */
 function isOlder(one, other) {
   const [ours, theirs] = [numbersOf(one), numbersOf(other)]
   const at = ours.findIndex((number, i) => number !== theirs[i])

@@ -1,8 +1,9 @@
 'use strict'
 
 /*
- * Any value as text. A thrown value, an option or the result of a hook may be a Symbol, a null-prototype object, a Proxy or an object
- * whose getters throw. Nothing here throws, and no result is longer than stated. The time is linear in the text that is read.
+ * Formats any value as text. A thrown value, an option or the result of a hook may be a Symbol, a null-prototype
+ * object, a Proxy or an object whose getters throw. Nothing here throws, and no result is longer than stated. The time
+ * is linear in the text that is read.
  */
 
 const { inspect } = require('node:util')
@@ -13,9 +14,9 @@ const READ_CHARS = 8192
 const WORD_CHARS = 64
 const SHOWN_CHARS = 200
 const KEYS = 20
-/** How V8, and the tools that rewrite its stacks, begin a frame. */
+/** The beginning of a frame in stacks of V8, and of tools that rewrite them. */
 const FRAME = '\n    at '
-/** Without `customInspect`: a function of the app may return a value that is worse. */
+/** `customInspect` is off: a function of the app could return anything. */
 const LINE = {
   compact: true,
   breakLength: Number.POSITIVE_INFINITY,
@@ -24,7 +25,7 @@ const LINE = {
   maxStringLength: 60,
   maxArrayLength: 3
 }
-/** Of a chain of prototypes, what is followed. */
+/** Prototypes that are followed. */
 const PROTOTYPES = 20
 const UNREADABLE = 'a value that cannot be read'
 
@@ -43,14 +44,17 @@ function text(value, key, chars = READ_CHARS) {
   return typeof found === 'string' || typeof found === 'number' ? String(found).slice(0, chars) : ''
 }
 
-/** `TypeError ERR_INVALID_ARG_TYPE`: the name and code of a thrown value, without its message, which may hold a user's data. */
+/**
+ * `TypeError ERR_INVALID_ARG_TYPE`: the name and code of a thrown value, without its message, which may contain a
+ * user's data.
+ */
 function kind(thrown) {
   const name = text(thrown, 'name', WORD_CHARS) || typeName(thrown)
   const code = text(thrown, 'code', WORD_CHARS)
   return code === '' ? name : `${name} ${code}`
 }
 
-/** The first frame of a stack, at most 200 characters; '' if there is none. */
+/** The first frame of a stack, at most 200 characters. '' if there is none. */
 function frame(thrown) {
   const stack = text(thrown, 'stack')
   const at = stack.indexOf(FRAME)
@@ -60,12 +64,12 @@ function frame(thrown) {
   return stack.slice(begin, end === -1 ? undefined : end).slice(0, SHOWN_CHARS)
 }
 
-/** The message of a thrown value; the value itself if it has none. */
+/** The message of a thrown value, or the value itself if it has none. */
 function message(thrown) {
   return text(thrown, 'message') || shown(thrown)
 }
 
-/** The stack of a thrown value, or what else says most. */
+/** The stack of a thrown value, otherwise its message. */
 function stack(thrown) {
   return text(thrown, 'stack') || message(thrown)
 }
@@ -90,7 +94,7 @@ function shown(value) {
 const sizeOfMap = Object.getOwnPropertyDescriptor(Map.prototype, 'size').get
 const sizeOfSet = Object.getOwnPropertyDescriptor(Set.prototype, 'size').get
 
-/** Whether its prototypes come to an end, and none of them is a Proxy, whose chain need not. */
+/** Whether the chain of prototypes ends and contains no Proxy, whose chain may not end. */
 function endsSoon(value) {
   if (value === null || (typeof value !== 'object' && typeof value !== 'function')) return true
   let each = value

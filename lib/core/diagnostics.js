@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * What plimsoll publishes on node:diagnostics_channel. Messages are made only where somebody listens.
+ * The node:diagnostics_channel channels that Plimsoll publishes. Messages are created only if there are subscribers.
  */
 
 const { channel } = require('node:diagnostics_channel')
@@ -14,7 +14,10 @@ const channels = {
   finding: channel('plimsoll:finding')
 }
 
-/** What has happened where no JavaScript could run: near V8's limit, in a blocked loop, on other threads. `heard` is called with each. */
+/**
+ * Publishes events from times when no JavaScript could run: near V8's limit, in a blocked loop, on other threads.
+ * `heard` is called with each.
+ */
 function announce(native, heard) {
   const found = native.announcements()
   if (!found) return

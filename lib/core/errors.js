@@ -1,18 +1,18 @@
 'use strict'
 
 /*
- * The errors that guards hand to `next`: http-errors' shape and body-parser's types, so that handlers written for those work
- * unchanged.
+ * The errors that guards pass to `next`. They have the shape of http-errors and the types of body-parser, so that
+ * existing handlers work unchanged.
  */
 
 const createError = require('http-errors')
 
-/** Of what all decoders may hold: from here on one with the largest window fits. */
+/** The least `memory` for all decoders with which the largest window fits. */
 const WINDOW_FITS_FROM = 12 * 2 ** 20
 
 /**
- * 413. `length` is what was declared (then `expected` says so too), `received` what was counted; `ratio` the bound on how much a
- * body may grow, where it was that.
+ * 413. `length` is the declared size (then `expected` equals it), `received` the counted one. `ratio` is the limit on
+ *      how much a body may grow, if that was exceeded.
  */
 function tooLarge({ limit, length, received, ratio }) {
   const detail = length === undefined ? { received } : { expected: length, length }
@@ -20,13 +20,13 @@ function tooLarge({ limit, length, received, ratio }) {
   return createError(413, 'request entity too large', { type: 'entity.too.large', limit, ...detail })
 }
 
-/** 408: the body came more slowly than `limit` bytes a second. */
+/** 408. The body arrived more slowly than `limit` bytes a second. */
 function tooSlow({ limit, length, received }) {
   const detail = length === -1 ? {} : { expected: length, length }
   return createError(408, 'request body too slow', { type: 'request.too.slow', limit, received, ...detail })
 }
 
-/** 503: there is no room for this body beside the `inFlight` bytes of the others. `limit` is the budget. */
+/** 503. There is no room for this body in addition to the `inFlight` bytes of others. `limit` is the budget. */
 function overBudget({ limit, inFlight, length, received, retryAfterS }) {
   const detail = length === undefined ? { received } : { expected: length, length }
   const headers = { 'Retry-After': String(retryAfterS) }
@@ -43,12 +43,12 @@ function overloaded({ retryAfterS, priority }) {
 }
 
 /**
- * Under load errors are made often: a stack says nothing of a request that was refused, and would be printed by Express for
+ * Under load, errors are created often. A stack says nothing about a refused request, and Express would print it for
  * each.
  */
 function withoutStack(make) {
   const { stackTraceLimit } = Error
-  // No assignment: it would throw where the intrinsics are frozen.
+  // Reflect.set instead of an assignment, which would throw if the intrinsics are frozen.
   Reflect.set(Error, 'stackTraceLimit', 0)
   try {
     return make()
@@ -57,15 +57,15 @@ function withoutStack(make) {
   }
 }
 
-/** 415, as body-parser makes it. */
+/** 415, in the form of body-parser. */
 function encodingUnsupported(encoding) {
   const message = `unsupported content encoding "${encoding}"`
   return createError(415, message, { type: 'encoding.unsupported', encoding })
 }
 
 /**
- * 415. Not of the type above: that, coming from a stream, body-parser takes for an unsupported charset; where it decodes none (`raw()`) it
- * throws, uncaught. `memory`: what all decoders together may hold.
+ * 415. Its type is not the one above. From a stream, body-parser interprets that as an unsupported charset. `raw()`,
+ *      which decodes no charset, throws it uncaught. `memory`: bytes that all decoders together may use.
  */
 function windowTooLarge(encoding, memory) {
   const most = memory < WINDOW_FITS_FROM ? 'inflate.memory allows' : '8 MiB'
@@ -77,7 +77,7 @@ function encodingInvalid(encoding, message, code) {
   return createError(400, message, { type: 'encoding.invalid', encoding, code })
 }
 
-/** A scope that is used behind the end of its request. No status: there is nobody to answer any more. */
+/** A scope was used after the end of its request. The error has no status, since there is no response any more. */
 function scopeOver(what) {
   const error = new Error(
     `plimsoll: ${what}: the scope ended with its request. Work that continues after the response must do its own cleanup`
@@ -85,7 +85,7 @@ function scopeOver(what) {
   return Object.assign(error, { code: 'ERR_PLIMSOLL_SCOPE_OVER' })
 }
 
-/** The reason of a scope's signal: in the shape of DOM's AbortError, which is what those who take signals look for. */
+/** The reason of a scope's signal. It has the shape of the DOM's AbortError, which users of signals check for. */
 function clientGone() {
   const error = new Error('the client disconnected before the response was complete')
   return Object.assign(error, { name: 'AbortError', code: 'ERR_PLIMSOLL_CLIENT_GONE' })

@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * Where this package lies. In a bundle all of it is one file, in a folder of the app's: that stands for both then, as far as anything can.
+ * The folders of this package. In a bundle the package is one file in a folder of the app, and both are that folder.
  */
 
 const path = require('node:path')

@@ -1,26 +1,26 @@
 'use strict'
 
 /*
- * What V8 knows of a function: its script and line, and the app's own function within what tracers and `bind` have put around it. V8's answers are
- * believed once those of functions whose places are known were right.
+ * Properties of functions: script and line from V8, and the app's function inside wrappers of tracers and `bind`. V8's
+ * answers are used after a self-test with functions whose locations are known.
  */
 
 const { runInThisContext } = require('node:vm')
 const { native } = require('./addon.js')
 const { bounded, nearest, placeOf } = require('./call-site.js')
 
-/** Wrappers in wrappers, as instrumentation makes them. */
+/** Wrappers can be nested, as instrumentation does. */
 const WRAPPED_DEPTH = 8
 const KNOWN_LINES = [3, 41]
 
-/** Whether V8 names the right places of functions; null until it has been asked. */
+/** Whether V8 reports the right locations. Null until the self-test has run. */
 let placed = null
 
-/** The app's function in what a tracer has wrapped, or `bind` has bound. */
+/** The app's function that a tracer has wrapped or `bind` has bound. */
 function unwrapped(handle) {
   let inner = handle
   for (let depth = 0; depth < WRAPPED_DEPTH; depth++) {
-    // OpenTelemetry and others (shimmer) keep the function that they wrap under this name.
+    // OpenTelemetry and other users of shimmer store the wrapped function under this name.
     const next = typeof inner.__original === 'function' ? inner.__original : boundTo(inner)
     if (typeof next !== 'function') break
     inner = next
@@ -37,7 +37,7 @@ function nameOf(handle) {
   return typeof name === 'string' ? name : ''
 }
 
-/** Where a function is defined; '' where it is not known. */
+/** Where a function is defined. '' if that is not known. */
 function definitionOf(handle) {
   const origin = originOf(handle)
   return origin?.script ? placeOf(origin.script, origin.line) : ''
@@ -47,24 +47,24 @@ function scriptOf(handle) {
   return originOf(handle)?.script ?? ''
 }
 
-/** A function's script and line, from V8; null where they are not known. */
+/** A function's script and line, from V8. Null if they are not known. */
 function originOf(handle) {
   return isPlaced() ? native.functionOrigin(handle) : null
 }
 
-/** Whether V8's answers can be believed: those of functions whose places are known were right. */
+/** Whether V8's answers can be trusted: the self-test's were right. */
 function isPlaced() {
   if (native === null) return false
   if (placed === null) {
     const own = native.functionOrigin(isPlaced)
-    // Nothing was asked: the recording has not begun, or the probe is off.
+    // No answer yet: the recording has not begun, or the probe is off.
     if (!own) return false
     placed = own.script === __filename && knowsPlaces()
   }
   return placed
 }
 
-/** Whether V8 finds functions at the places where they were put. */
+/** Whether V8 reports the locations at which these functions were compiled. */
 function knowsPlaces() {
   return KNOWN_LINES.every(line => {
     const filename = `plimsoll-known-${line}.js`
@@ -75,8 +75,8 @@ function knowsPlaces() {
 }
 
 /**
- * The place of a finding: the app's frame nearest to where `trace` was taken; without one, the definition of `handler`, the
- * function that had the request; without either, the nearest frame of a module. `null` where there is none.
+ * The call site for a finding. In this order: the app's frame nearest to where `trace` was taken, the definition of
+ * `handler` (the function that had the request), the nearest frame of a module. Null if there is none of them.
  */
 function placeOfCode(trace, handler = null) {
   const { app, module } = nearest(trace)

@@ -1,16 +1,17 @@
 'use strict'
 
 /*
- * Functions of the app that a guard asks about each request: a limit, a priority, whether a request is exempt. One that throws, returns
- * what cannot be used or returns a promise is an internal error, which is counted and reported once; the fallback holds instead.
+ * Functions of the app that a guard calls for each request: a limit, a priority, whether a request is exempt. It is an
+ * internal error if one throws, returns an invalid value or returns a promise. The error is counted and reported once,
+ * and the fallback is used.
  */
 
 const internalErrors = require('./internal-errors.js')
 const options = require('./options.js')
 
 /**
- * `call` with its result passed through `check`, which throws if it cannot be used. `name` names it in errors: `"limit()'s limit"`.
- * Throws a TypeError if `call` is an async function.
+ * Returns `call` with its result passed through `check`, which throws for an invalid one. `name` appears in errors:
+ * `"limit()'s limit"`. Throws a TypeError if `call` is an async function.
  */
 function hook(name, call, check, fallback) {
   options.synchronous(name, call)
@@ -18,7 +19,7 @@ function hook(name, call, check, fallback) {
     try {
       const result = call(req)
       if (isThenable(result)) {
-        // Its rejection would end the process: nothing else handles it.
+        // Without a handler, its rejection would end the process.
         result.then(undefined, () => {})
         throw new TypeError('it returned a promise, but the result is needed synchronously')
       }

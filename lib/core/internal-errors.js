@@ -1,18 +1,19 @@
 'use strict'
 
 /*
- * Internal errors of Plimsoll: each is counted and swallowed, and the first of each place is reported. The user's server must not feel them.
+ * Internal errors of Plimsoll. Each is counted and caught, and the first of each kind is reported. The app's server
+ * must not be affected.
  */
 
 const { native } = require('./addon.js')
 const describe = require('./describe.js')
 
 const reported = new Set()
-/** How many there were, and what the last one was. */
+/** The number of internal errors, and the last one. */
 const seen = { count: 0, last: null }
 let log = null
 
-/** Never throws, whatever was thrown. */
+/** Never throws, for any thrown value. */
 function report(where, error) {
   const detail = `${where}: ${describe.stack(error)}`
   seen.count += 1
@@ -20,7 +21,7 @@ function report(where, error) {
   try {
     native?.internalError(detail.slice(0, 270))
   } catch {
-    // The addon may be what fails.
+    // The addon may be the cause.
   }
   if (reported.has(where)) return
   reported.add(where)
@@ -30,8 +31,8 @@ function report(where, error) {
 }
 
 /**
- * `work` for a timer, or for a listener of the process: what it throws is reported, since there it would end the process. The native
- * functions throw too: a panic of theirs is an exception.
+ * Wraps `work` for a timer or a listener of the process: an exception there would end the process, so it is reported
+ * instead. Native functions throw too, since a panic becomes an exception.
  */
 function guarded(where, work) {
   return (...args) => {

@@ -1,18 +1,18 @@
 'use strict'
 
 /*
- * The app's logger, as plimsoll calls it: what it throws becomes a warning of the process, with what it was told, and never reaches the server.
+ * Calls the app's logger. If it throws, its message becomes a warning of the process, and the server is not affected.
  */
 
 const describe = require('./describe.js')
 
 const CODE = 'PLIMSOLL_LOG'
 
-/** `{ info, warn, error }`, which do not throw. */
+/** Returns `{ info, warn, error }`, which do not throw. */
 function guarded(logger) {
   const method = name => message => {
     try {
-      // Some write in the background, and reject where they cannot.
+      // Some loggers write in the background, and reject on failure.
       logger[name](message)?.catch?.(failed)
     } catch (error) {
       failed(error)
@@ -24,7 +24,7 @@ function guarded(logger) {
   return { info: method('info'), warn: method('warn'), error: method('error') }
 }
 
-/** A warning to the app's logger, or, where there is none, of the process. */
+/** Warns through the app's logger. Without one, emits a warning of the process. */
 function warn(log, message, code) {
   if (log) log.warn(message)
   else process.emitWarning(message, { code })

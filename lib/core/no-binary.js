@@ -1,20 +1,20 @@
 'use strict'
 
 /*
- * Why the addon could not be loaded, and what to do about it.
+ * The reason why the addon could not be loaded, and what to do about it.
  */
 
 const { platformName } = require('./build-addon.js')
 const { message } = require('./describe.js')
 
-/** How Node says that it may load no addon. */
+/** Part of Node's message if addons are disabled. */
 const DISABLED = 'loading addons is disabled'
 
-/** One sentence for the user. `error`: what binding.js threw, in whose `cause`s is what each of its attempts failed with. */
+/** One sentence for the user. `error` is what binding.js threw. The failures of its attempts are in its `cause`s. */
 function reasonOf(error) {
   const messages = messagesOf(error)
   if (messages.some(message => message.includes(DISABLED))) return forbidden()
-  // binding.js tries several files: that one is not there says less than what any other attempt failed with.
+  // binding.js tries several files. Any other failure is more informative than a missing file.
   const said = messages.find(message => !message.startsWith('Cannot find ')) ?? messages.at(-1)
   return (
     `no binary for ${platformName()} (Node ${process.version}) could be loaded. ` +

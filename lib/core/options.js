@@ -1,8 +1,9 @@
 'use strict'
 
 /*
- * Options are checked when a factory is called: a wrong one throws a TypeError that names the option, what it got and what it
- * takes. `bytes`, which Express uses, reads '10m' as ten bytes; here a size is exactly one of the forms that the message lists.
+ * Options are checked when a factory is called. A wrong one throws a TypeError that names the option, its value and the
+ * valid values. The package `bytes`, which Express uses, parses '10m' as ten bytes. Here only the listed forms are
+ * valid.
  */
 
 const { inspect } = require('node:util')
@@ -20,7 +21,7 @@ const UNITS = {
   gi: 2 ** 30,
   ti: 2 ** 40
 }
-/** `500M` of Kubernetes is refused: it is 500,000,000 bytes there, and next to `500mb` everyone would take it for more. */
+/** Kubernetes' `500M` is rejected: it means 500,000,000 bytes, and users would expect it to be more than `500mb`. */
 const SIZE = /^(\d+(?:\.\d+)?) ?(b|kb|mb|gb|tb|ki|mi|gi|ti)$/i
 const SIZE_TAKES =
   "a whole number of bytes from 0, or a string like '512b', '100kb', '1.5mb', '2gb', '1tb', '512Mi' (1 kb and 1 Ki are 1,024 bytes)"
@@ -53,7 +54,7 @@ function oneOf(where, value, choices) {
   return choices.includes(value) ? value : fail(where, value, choices.map(choice => inspect(choice)).join(' or '))
 }
 
-/** False for arrays, maps, promises (an `await` was forgotten): their options would be looked for in vain. */
+/** False for arrays, maps and promises (a forgotten `await`): they would have none of the options. */
 function isObject(value) {
   try {
     return Object.prototype.toString.call(value) === '[object Object]'
@@ -62,14 +63,14 @@ function isObject(value) {
   }
 }
 
-/** Of whatever global: jsdom and `vm` contexts bring URL classes of their own. */
+/** Recognises URLs of any global: jsdom and `vm` contexts have URL classes of their own. */
 function isUrl(value) {
   return typeof property(value, 'href') === 'string' && typeof property(value, 'protocol') === 'string'
 }
 
 /**
- * A copy of an object with no other keys than `known`; undefined is an empty one. The copy has no prototype: options that somebody has
- * put on `Object.prototype` are not read.
+ * Copies an object that has no keys but `known`. Undefined becomes an empty object. The copy has no prototype, so that
+ * options on `Object.prototype` are not read.
  */
 function object(where, value, known) {
   if (value === undefined) return { __proto__: null }
@@ -84,14 +85,14 @@ function object(where, value, known) {
   return own
 }
 
-/** A function of the request whose result is needed at once. */
+/** A function whose result is needed synchronously. */
 function synchronous(where, value) {
   return isAsyncFunction(value)
     ? fail(where, value, 'a function that returns its result synchronously, not a promise')
     : value
 }
 
-/** No arguments: one that is given would be ignored. */
+/** Checks that there are no arguments, which would be ignored. */
 function none(where, given) {
   const value = given.find(value => value !== undefined)
   if (value !== undefined) fail(where, value, 'no arguments')

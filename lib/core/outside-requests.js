@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * Timers of Plimsoll's own are made outside of every request. A timer keeps the async context in which it was made, and so everything that the
- * app's AsyncLocalStorages hold there, which often is the request.
+ * Plimsoll creates its timers outside of all requests. A timer retains its async context, and so everything that the
+ * app's AsyncLocalStorages store in it, often the request.
  */
 
 const { AsyncResource } = require('node:async_hooks')
@@ -10,7 +10,7 @@ const { AsyncResource } = require('node:async_hooks')
 /** The context in which this module was loaded. */
 const loaded = new AsyncResource('plimsoll')
 
-/** Calls `work()` in no request's context, and returns what it returns. */
+/** Calls `work()` outside of any request's context, and returns its result. */
 function outside(work) {
   return loaded.runInAsyncScope(work)
 }

@@ -1,6 +1,6 @@
 'use strict'
 
-/** The working directory; null where it was deleted, which `process.cwd()` answers with an exception. */
+/** The working directory. Null if it was deleted, when `process.cwd()` throws. */
 function workingDirectory() {
   try {
     return process.cwd()

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * What can be seen of an Express app from outside: its stack, its layers, the apps and routers mounted in it. The methods of the
- * Layer prototype are wrapped, for those who follow a request (route-tracker.js).
+ * What is visible of an Express app from outside: its stack, its layers, and the apps and routers mounted in it. The
+ * methods of the Layer prototype are wrapped for route-tracker.js, which follows requests.
  */
 
 const { passive } = require('../core/addon.js')
@@ -13,13 +13,13 @@ const { pathname } = require('./request-path.js')
 const MOUNTED_APP = 'mounted_app' // what Express calls the closure in which it keeps one
 const MOUNT_DEPTH = 16 // a router may be mounted on itself
 
-const patched = new WeakSet() // Layer prototypes
-const prepared = new WeakSet() // apps
-const descriptions = new WeakMap() // layer -> what `study` found
-const seen = { paramCallbacks: false } // whether any router has some
+const patched = new WeakSet() // Layer prototypes that are patched
+const prepared = new WeakSet() // apps that are prepared
+const descriptions = new WeakMap() // layer -> its description
+const seen = { paramCallbacks: false } // whether any router has param callbacks
 let wrappers = null
 
-/** Wraps each Layer prototype that is met: `request` its request handler, `error` its error handler. */
+/** Wraps each Layer prototype that is found: `request` its request handler, `error` its error handler. */
 function follow(request, error) {
   wrappers = { request, error }
 }
@@ -59,7 +59,7 @@ function prepareRouter(router) {
   if (router.params && Object.keys(router.params).length > 0) seen.paramCallbacks = true
 }
 
-/** A parent keeps a mounted app in a closure, so its layer is recognised by its path. */
+/** A parent refers to a mounted app in a closure only, so its layer is recognised by its path. */
 function linkToParent(app) {
   const paths = [app.mountpath].flat(Infinity)
   const layers = stackOf(app.parent).filter(layer => layer.name === MOUNTED_APP && describe(layer).app === null)
@@ -75,13 +75,13 @@ function isMadeFrom({ patterns, tests }, paths) {
   if (patterns.length !== paths.length) return false
   return paths.every((path, index) => {
     if (patterns[index] !== null || typeof path !== 'string') return String(patterns[index]) === String(path)
-    // A pattern matches itself, and then each parameter is its own name.
+    // A pattern matches itself, and then the value of each parameter is its name.
     const found = attempt(tests[index], path)
     return found && found.path === path && Object.keys(found.params).every(name => found.params[name] === `:${name}`)
   })
 }
 
-/** A request that came out of a layer in another app shows what the layer's closure holds. */
+/** A request that passed through a layer into another app shows which app the layer's closure refers to. */
 function learn(layer, above, below) {
   try {
     let app = below
@@ -106,22 +106,22 @@ function stackOf(app) {
 }
 
 function routerOf(app) {
-  // On Express 4 to touch app.router throws.
+  // On Express 4, reading app.router throws.
   const router = typeof app.lazyrouter === 'function' ? app._router : app.router
   return router && Array.isArray(router.stack) && router.stack.length > 0 ? router : null
 }
 
-/** The router behind a layer, as far as one can see it. */
+/** The router that a layer dispatches to, if it is visible. */
 function routerWithin(layer) {
   const { handle } = layer
   if (typeof handle.handle === 'function' && typeof handle.set === 'function') return routerOf(handle)
-  // connect has a stack as well, of something else
+  // connect has a stack as well, with different entries
   if (Array.isArray(handle.stack)) return handle.stack.length > 0 && handle.stack[0].match ? handle : null
   const { app } = describe(layer)
   return app === null ? null : routerOf(app)
 }
 
-/** Whether a function that is mounted shows its `next` to no code of the app: an app, a router, one of connect's. */
+/** Whether a mounted function passes its `next` to no code of the app: an app, a router, or one of connect's. */
 function hidesNext(handle, name) {
   if (name === MOUNTED_APP) return true
   return typeof handle.handle === 'function' && (Array.isArray(handle.stack) || typeof handle.set === 'function')
@@ -144,7 +144,7 @@ function describe(layer) {
   return description
 }
 
-/** Like Layer#match, which leaves its findings on the layer, where a request in flight may still need its own. */
+/** Like Layer#match, which stores its result on the layer. A request in flight may still need its own there. */
 function match(layer, path) {
   if (layer.slash || layer.regexp?.fast_slash) return { index: 0, text: '' }
   const { tests } = describe(layer)

@@ -1,10 +1,10 @@
 'use strict'
 
 /*
- * The pattern of an Express layer, from what each version keeps of it, and functions that match a path against it.
+ * The pattern of an Express layer, from what each version stores, and functions that match a path against it.
  */
 
-// Not instanceof: an app may have globals of its own (vm, Jest), and so a RegExp of its own.
+// Not instanceof: an app may have globals of its own (vm, Jest), with a RegExp class of its own.
 const { isRegExp } = require('node:util/types')
 
 const PLAIN = 0 // mounted at `/`: changes no label
@@ -13,7 +13,7 @@ const ROUTE = 2
 const MOUNT_TAIL = '\\/?(?=\\/|$)' // how path-to-regexp 0.1 ends a mount
 const REGEXP_CAPTURE = /\((?!\?)(?:\\.|\[(?:\\.|[^\]])*\]|[^()[\\]|\((?:\\.|[^()\\]|\([^()]*\))*\))*\)/g
 const PROBE = 'plimsoll-probe'
-/** Segments that are tried one by one. Each try reads the whole path, which a client has written. */
+/** Segments that are tested one by one. Each test reads the whole path, which the client controls. */
 const PROBED_SEGMENTS = 64
 
 function study(layer) {
@@ -21,13 +21,16 @@ function study(layer) {
   const paths = declared === undefined ? null : [declared].flat(Infinity)
   let { patterns, tests } = layer.regexp ? studyRegexp(layer, paths) : studyMatchers(layer.matchers, paths, declared)
   const expressions = [...(paths || []), layer.regexp].filter(isRegExp)
-  // To run a regular expression that remembers where it stopped would change what it matches next.
+  // Running a global or sticky regular expression changes its `lastIndex`, and so the app's next match.
   if (expressions.some(path => path.global || path.sticky)) tests = tests.map(() => () => null)
   const plain = patterns.every(pattern => pattern === '' || pattern === '/')
   return { kind: layer.route ? ROUTE : plain ? PLAIN : MOUNT, patterns, tests, app: null }
 }
 
-/** Express 5: a matcher a path. Its router keeps the path of a mount since 2.3; before that, `probe` finds it. */
+/**
+ * Express 5 has one matcher for each path. Its router stores the path of a mount since 2.3. For older ones, `probe`
+ * determines it.
+ */
 function studyMatchers(matchers, paths, declared) {
   let patterns = paths
   if (paths === null) patterns = matchers.map(() => null)
@@ -35,13 +38,13 @@ function studyMatchers(matchers, paths, declared) {
   return { patterns, tests: matchers }
 }
 
-/** Express 4: one regular expression for all paths, and nothing else for a mount. */
+/** Express 4 has one regular expression for all paths, and stores nothing else for a mount. */
 function studyRegexp(layer, paths) {
   const { regexp } = layer
   let patterns = paths
   let expressions = [regexp]
   if (paths === null) {
-    // An array of paths is joined by `|`, and was wrapped in a group before path-to-regexp 0.1.11.
+    // An array of paths is joined by `|`. Before path-to-regexp 0.1.11 it was wrapped in a group.
     const sources = regexp.source.replace(/^\(\?:(\^.*)\)$/, '$1').split(/(?<=\(\?=\\\/\|\$\))\|/)
     const keys = [...layer.keys]
     patterns = sources.map(source => rebuild(source, keys))
@@ -57,7 +60,7 @@ function studyRegexp(layer, paths) {
   return { patterns, tests }
 }
 
-/** Undoes path-to-regexp 0.1, where each capture is the next key. What it did not make is the user's own. */
+/** Reverses path-to-regexp 0.1, where each capture is the next key. Other regular expressions are the user's own. */
 function rebuild(source, keys) {
   if (!source.endsWith(MOUNT_TAIL)) return source
   return source
@@ -69,11 +72,14 @@ function rebuild(source, keys) {
     .replace(/\\(.)|\(\?:|\)/g, '$1')
 }
 
-/** The pattern behind an opaque matcher, from the first path that it matched: what may be anything is a parameter. */
+/**
+ * The pattern of an opaque matcher, from the first path that it matched. Segments that may have any value are
+ * parameters.
+ */
 function probe(matches, text) {
-  // Of a regular expression nothing can be said.
+  // The pattern of a regular expression is unknown.
   if (matches.name === 'regexpMatcher') return starred(text)
-  // Only a star matches empty segments, or as many: the rest of its segments adds nothing.
+  // Only a star matches empty segments or that many. Further segments add nothing.
   const segments = text.split('/').filter((segment, index) => index === 0 || segment !== '')
   const more = segments.length - PROBED_SEGMENTS
   if (more > 0) segments.splice(PROBED_SEGMENTS / 2, more)
@@ -100,7 +106,7 @@ function starred(path) {
   return path.replace(/[^/]+/g, '*')
 }
 
-/** What a matcher finds in a path; false where it throws, as Express 5's do for parameters that cannot be decoded. */
+/** The result of a matcher for a path. False if it throws, as Express 5's do for parameters that cannot be decoded. */
 function attempt(matches, path) {
   try {
     return matches(path)

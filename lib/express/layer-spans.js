@@ -1,11 +1,12 @@
 'use strict'
 
 /*
- * How the layers of an app run in a request: each in a span of the request, and, where `plimsoll({ layers: true })` asks for it, in
- * one of its own, so that its bytes and time are known apart from those of what it passes the request to.
+ * Runs each layer of an app in a span of the request. With `plimsoll({ layers: true })` it is a span of its own, so
+ * that the bytes and time of the layer exclude those of the layers that it passes the request to.
  *
- * It is the dispatch that is wrapped (route-tracker.js). Replacing `layer.handle` would do as well, and has broken others: arity decides
- * what is an error handler, and instrumentation looks for its own function there (opentelemetry-js-contrib#2271).
+ * The dispatch is wrapped (route-tracker.js) instead of `layer.handle`. Replacing `layer.handle` has broken other
+ * tools: arity decides what is an error handler, and instrumentation expects its own function there
+ * (opentelemetry-js-contrib#2271).
  */
 
 const { native } = require('../core/addon.js')
@@ -14,17 +15,17 @@ const { definitionOf, nameOf, scriptOf, unwrapped } = require('../core/function-
 const internalErrors = require('../core/internal-errors.js')
 const spans = require('../request/async-spans.js')
 
-/** What `spanOpen` takes apart again: handle + layer × 2³¹. */
+/** `spanOpen` splits it again: handle + layer × 2³¹. */
 const LAYER_UNIT = 2 ** 31
 
 const OWN_NAME = /^plimsoll[A-Z]/
-/** Express 4's `query`, `expressInit`, routers, mounted apps; routers of Express 5. */
+/** Files of Express 4's `query`, `expressInit`, routers and mounted apps, and of Express 5's routers. */
 const EXPRESS =
   /[\\/](?:express[^\\/]*[\\/]lib[\\/](?:middleware[\\/](?:init|query)|application|express|router[\\/]index)|router[\\/]index)\.js$/
 
 const ids = new WeakMap() // function -> the id of its layer
 
-/** Keeps the request's span open behind middleware that goes on asynchronously; layers are not told apart. */
+/** Reopens the request's span for layers that are dispatched asynchronously. Layers are not metered separately. */
 const plain = {
   request(original, layer, state, req, res, next) {
     if (state.inside || state.slot <= 0) return original.call(layer, req, res, next)
@@ -47,7 +48,7 @@ function again(state, work) {
   }
 }
 
-/** A span for each layer. What Express does between two of them is in the span of the one that has called `next`. */
+/** A span for each layer. The work of Express between two layers is in the span of the one that called `next`. */
 const each = {
   request(original, layer, state, req, res, next) {
     const id = state.slot <= 0 || layer.route || layer.handle.length > 3 ? 0 : idOf(layer.handle)
@@ -74,7 +75,7 @@ function own(state, id, work) {
   }
 }
 
-/** The id of a layer's function; 0, none, for one that is not the app's, or cannot be read. */
+/** The id of a layer's function. 0 (no id) if it is not the app's or cannot be read. */
 function idOf(handle) {
   let id = ids.get(handle)
   if (id === undefined) {
@@ -91,7 +92,7 @@ function idOf(handle) {
   return id
 }
 
-/** Plimsoll's middleware, of this copy or another, and the functions with which Express dispatches a request. */
+/** Plimsoll's middleware, of this copy or another, and the functions with which Express dispatches requests. */
 function isOurs(handle, name) {
   if (OWN_NAME.test(name)) return true
   const script = scriptOf(handle)

@@ -1,27 +1,28 @@
 'use strict'
 
 /*
- * All routes of the app that match a request, for guards that decide before any of them runs. A name that was given by hand is not
- * used here, nor a guess about a mounted function: both are for labels, and a client may have a part in them.
+ * All routes of the app that match a request, for guards that decide before any of them runs. Names given by hand and
+ * guesses about mounted functions are for labels only: a client can influence them.
  *
- * To match each route against the path takes time in an app of a thousand. So a guard gives the ends of the patterns that it has a
- * use for, and of the other routes only the first that matches is found.
+ * Matching every route against the path takes time in an app with a thousand routes. So a guard says which pattern ends
+ * are relevant. Of the other routes only the first match is found.
  */
 
 const internalErrors = require('../core/internal-errors.js')
 const { describe, handles, match, pathOf } = require('./app.js')
 const { hostOf, search } = require('./route-tree.js')
-// It wraps the layers of an app that `hostOf` meets.
+// Wraps the layers of each app that `hostOf` finds.
 require('./route-tracker.js')
 
 /**
- * A function that gives the routes for the method and the path of a request, in the order in which Express dispatches them. Each is an array
- * of the ways to spell its whole pattern, empty for a regular expression. It finds the first, and of the others at least those with a
- * pattern of their own (without their mount) for which `isOfUse` returns true. It finds none in an app that is not Express's, nor
- * behind a function.
+ * Returns a function that finds the routes for the method and path of a request, in the order of Express's dispatch.
+ * Each route is an array of spellings of its whole pattern, empty for a regular expression.
+ *
+ * It finds the first route. Of the others it finds at least those whose own pattern (without the mount) `isOfUse`
+ * accepts. It finds none in apps that are not Express's, nor within a plain function.
  */
 function routesBy(isOfUse) {
-  const known = new WeakMap() // layer -> whether it is of use
+  const known = new WeakMap() // layer -> whether it is relevant
   return req => {
     const found = []
     try {
@@ -53,7 +54,7 @@ function routesBy(isOfUse) {
 
 function spellingsOf(prefix, pattern) {
   if (typeof pattern !== 'string') return []
-  // The root of a router is reached with a slash at the end and without, also with strict routing.
+  // The root of a router is reached with and without a slash at the end, even with strict routing.
   if (pattern === '' || pattern === '/') return prefix === '' ? ['/'] : [prefix, `${prefix}/`]
   return [prefix === '' || pattern[0] === '/' ? prefix + pattern : `${prefix}/${pattern}`]
 }

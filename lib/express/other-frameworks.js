@@ -1,10 +1,10 @@
 'use strict'
 
 /*
- * Routes of frameworks that are not Express: connect, tinyhttp, polka. Their layers cannot be seen, but what they leave on the
- * request can: connect takes the path of a mount off `req.url`, the others put parameters into `req.params`.
+ * Routes of frameworks other than Express: connect, tinyhttp, polka. Their layers are not visible, but their effects on
+ * the request are: connect removes the path of a mount from `req.url`, and the others put parameters into `req.params`.
  *
- * What the client wrote must not fill the table. A label that has no parameter in it is one of at most 64.
+ * A client's input must not fill the table, so there are at most 64 labels without a parameter.
  */
 
 const { pathname, withoutSlashes } = require('./request-path.js')
@@ -32,19 +32,19 @@ function entryOf(req, { url, res }) {
     : entry(strays, STRAYS, lowered(patternOf(path.toLowerCase(), params)))
 }
 
-/** What was taken off the path; '' where nothing was. */
+/** The part that was removed from the path, or ''. */
 function mountOf(path, rest) {
   if (rest === '/') return withoutSlashes(path)
   return path.endsWith(rest) ? path.slice(0, -rest.length) : ''
 }
 
 function patternOf(path, { wild, ...params }) {
-  // What a star matched may have slashes in it.
+  // The value that a star matched may contain slashes.
   const known = typeof wild === 'string' && wild !== '' && path.toLowerCase().endsWith(`/${wild.toLowerCase()}`)
   return known ? `${masked(path.slice(0, -wild.length), params)}*` : masked(path, params)
 }
 
-/** Mounts and routes match in any case, and their own text is seldom encoded. */
+/** Mounts and routes ignore case, and their own text is seldom encoded. */
 function lowered(path) {
   return masked(path.toLowerCase())
 }

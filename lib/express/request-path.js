@@ -1,10 +1,13 @@
 'use strict'
 
-/* The path of a request target, exactly as Express reads it (parseurl): a guard that read it otherwise could be passed by. */
+/*
+ * The path of a request target, exactly as Express parses it (parseurl). A guard that parsed it differently could be
+ * bypassed.
+ */
 
 const url = require('node:url')
 
-/** Characters for which a target is parsed as a URL; any other is split at its first `?`. */
+/** A target with one of these characters is parsed as a URL. Any other is split at its first `?`. */
 const PARSED = /[\t\n\f\r #\u00a0\ufeff]/
 
 function pathname(target) {
@@ -12,7 +15,7 @@ function pathname(target) {
     try {
       return url.parse(target).pathname || '/'
     } catch {
-      // Express fails as well: no route runs.
+      // Express fails too, so no route runs.
       return target
     }
   }
@@ -20,7 +23,7 @@ function pathname(target) {
   return query === -1 ? target : target.slice(0, query)
 }
 
-/** Without the slashes at its end. A regular expression would take quadratic time for a URL full of slashes. */
+/** Removes the slashes at the end. A regular expression would take quadratic time for a URL full of slashes. */
 function withoutSlashes(path) {
   let end = path.length
   while (end > 0 && path[end - 1] === '/') end -= 1

@@ -1,30 +1,30 @@
 'use strict'
 
 /*
- * Routes that are named by hand, with `plimsoll.route(req, 'GET /x/{id}')`: where no router of Express leads to the handler
- * (GraphQL, LoopBack, polka, plain `http`), or where the app knows a better name.
+ * Routes that are named by hand with `plimsoll.route(req, 'GET /x/{id}')`. This is for handlers without an Express
+ * router (GraphQL, LoopBack, polka, plain `http`), and for apps that know a better name.
  */
 
 const options = require('../core/options.js')
 const { LABEL_LENGTH } = require('./route-tree.js')
 
-/** As many as the record has rows. */
+/** The number of rows in the record. */
 const NAMES = 1024
-/** Characters of a name that are read: more than a label, for a method and spaces in front. */
+/** Characters of a name that are read: more than a label has, because a method and spaces may precede it. */
 const READ_CHARS = 1024
-/** Those that would break a line, or reverse it, where a label is printed. */
+/** Characters that would break or reverse a printed line. */
 const CONTROLS = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
-/** Figures have the method already: it is dropped before a path, and where it is the request's own. */
+/** Figures include the method already. It is removed before a path, and if it is the request's own. */
 const METHOD = /^([A-Z]+(?:-[A-Z]+)*) +(?=(.))/
 
 const entries = new Map()
 const OTHER = { label: '(other)', id: -1 }
-/** Names of requests that are not observed yet; null while there has been none. */
+/** Names of requests that are not observed yet. Null until there is one. */
 let early = null
 
 /**
- * The entry of a name, `{ label, id }`; null for a name without a character. Only a wrong type throws: the text may be a client's, and the
- * caller is a handler of the app.
+ * The entry of a name, `{ label, id }`. Null for a name without a character. Only a wrong type throws: the text may
+ * come from a client, and the caller is a handler of the app.
  */
 function entryOf(req, label) {
   if (typeof req !== 'object' || req === null || typeof req.method !== 'string')
@@ -41,7 +41,7 @@ function entryOf(req, label) {
   return entry
 }
 
-/** On one line, and with what cannot be seen shown as U+FFFD. */
+/** On one line, with invisible characters replaced by U+FFFD. */
 function cleaned(label) {
   return label.slice(0, READ_CHARS).trim().toWellFormed().replace(CONTROLS, '\ufffd')
 }
@@ -49,23 +49,23 @@ function cleaned(label) {
 function shorten(label, method) {
   const found = METHOD.exec(label)
   const rest = found !== null && (found[1] === method || found[2] === '/') ? label.slice(found[0].length) : label
-  // A character of two units is not cut in its middle.
+  // A surrogate pair is not split.
   const end = rest.codePointAt(LABEL_LENGTH - 1) > 0xffff ? LABEL_LENGTH - 1 : LABEL_LENGTH
   return rest.slice(0, end)
 }
 
-/** Keeps a name until its request is observed. */
+/** Stores a name until its request is observed. */
 function keep(req, entry) {
   early ??= new WeakMap()
   early.set(stateOf(req), entry)
 }
 
-/** The name that was kept for a request; null where there is none. */
+/** The stored name of a request, or null. */
 function take(req) {
   return early === null ? null : (early.get(stateOf(req)) ?? null)
 }
 
-/** Frameworks put objects in front of a request that share its stream. */
+/** Frameworks wrap a request in objects that share its stream. */
 function stateOf(req) {
   return req._readableState ?? req
 }

@@ -1,25 +1,30 @@
 'use strict'
 
 /*
- * Which route a request belongs to, as the mounted pattern: `/api/users/:id`, never the URL.
+ * The route that a request belongs to, as the mounted pattern: `/api/users/:id`, never the URL.
  *
- * Express knows the pattern only while it walks its layers. Afterwards `req.baseUrl` is the real URL, and `req.route` may be a
- * route that passed the request on. So the methods of the Layer prototype are wrapped, and an observed request carries a trace:
- * `place` is the router it is in (a node in a tree of mounts, keyed weakly by layer, which dies with the app), `entry` the claim
- * of the route or mount that has the request now. A claim ends when its owner passes the request on without an error. An error
- * keeps it. A `place` of `null` is unknown (plimsoll is mounted below the root, and what is above was entered unobserved): it is
- * searched when it is needed.
+ * Express knows the pattern only while it walks its layers. Afterwards `req.baseUrl` is the real URL, and `req.route`
+ * may be a route that passed the request on. So the methods of the Layer prototype are wrapped, and an observed request
+ * has a trace with two parts:
  *
- * The app gets the `next` that Express made: it is also `req.next`, and `res.format()` uses that one. Only where no code of the
- * app receives `next` (a route's layer, a router, a mounted app) is it wrapped. A function that is mounted at a path has passed
- * the request on when a layer of the same router is dispatched, which gets the same `next`, or when the router has been left,
- * which restores `req.baseUrl` and `req.next`.
+ * - `place` is the router that it is in: a node in a tree of mounts, keyed weakly by layer, which is collected with the
+ *   app. It is `null` if unknown (plimsoll is mounted below the root, and what is above was entered unobserved). It is
+ *   then searched when it is needed.
+ * - `entry` is the claim of the route or mount that has the request now. A claim ends when its owner passes the request
+ *   on without an error. An error keeps it.
  *
- * A route that passes the request on with `next()` may have set what a later middleware sends. The label is then that of the
- * route, unless the status is 404 (no route has taken the request), or another route or a mount beside it has it.
+ * The app receives the `next` that Express created. It is also `req.next`, and `res.format()` uses that one. It is
+ * wrapped only if no code of the app receives it (a route's layer, a router, a mounted app). A function that is mounted
+ * at a path has passed the request on in two cases: a layer of the same router is dispatched with the same `next`, or
+ * the router has been left, which restores `req.baseUrl` and `req.next`.
  *
- * Rejected: `baseUrl + route.path` at the end (ids in labels, fall-throughs under the wrong route); replacing `layer.handle`
- * (breaks other instrumentations); patching `use` (mounts are made before the first request).
+ * A route that passes the request on with `next()` may have set what a later middleware sends. The label is then that
+ * of the route. There are two exceptions: the status is 404 (no route has taken the request), or another route or mount
+ * has the request.
+ *
+ * Rejected alternatives: `baseUrl + route.path` at the end (ids in labels, fall-throughs under the wrong route),
+ * replacing `layer.handle` (breaks other instrumentation), patching `use` (mounts are created before the first
+ * request).
  */
 
 const internalErrors = require('../core/internal-errors.js')
@@ -34,15 +39,15 @@ const { UNMATCHED, child, enterMount, enterRoute, hostOf, locate, search, stray 
 
 const NOT_FOUND = 404
 
-/** What runs the layers of a request that is followed: `meterWith` puts a meter here. */
+/** Runs the layers of a followed request. `meterWith` replaces it. */
 let meter = {
   request: (original, layer, _life, req, res, next) => original.call(layer, req, res, next),
   error: (original, layer, _life, error, req, res, next) => original.call(layer, error, req, res, next)
 }
 
-/** Called before each layer runs. */
+/** Listeners that are called before each layer runs. */
 const looks = new Set()
-/** All of them; null while there is none. */
+/** Calls all of them. Null if there is none. */
 let look = null
 
 function Trace(base, root, onRoute, state) {
@@ -51,20 +56,20 @@ function Trace(base, root, onRoute, state) {
   this.mount = null // the innermost Mount that the request is in
   this.entry = base === '' ? UNMATCHED : null
   this.last = null // the entry of the last route that has passed the request on
-  this.named = names.take(state.req) // by hand: it wins
-  this.base = base // where it was observed
-  this.route = null // the last req.route that is dealt with
-  this.layer = null // dispatched last
+  this.named = names.take(state.req) // given by hand: it has precedence
+  this.base = base // the baseUrl where it was observed
+  this.route = null // the last req.route that was processed
+  this.layer = null // the layer that was dispatched last
   this.answered = false
-  this.failed = false // an error has been passed on
+  this.failed = false // whether an error has been passed on
   this.onRoute = onRoute
-  this.state = state // of the request
+  this.state = state // the state of the request
 }
 
-/** What was mounted and entered, until the request leaves it. `next` is that of the router that it is mounted in. */
+/** A mount that was entered, until the request leaves it. `next` is that of the router in which it is mounted. */
 function Mount(trace, inside, length, next) {
   this.inside = inside
-  this.length = length // of the baseUrl in it
+  this.length = length // length of the baseUrl in it
   this.next = next
   this.place = trace.place
   this.mounted = trace.mounted
@@ -79,13 +84,13 @@ function traceOf(req) {
 }
 
 /**
- * Follows a request from here on. `onRoute(state, entry)` is called for each route that takes it; a caller that only asks later
- * gives none.
+ * Follows a request from now on. `onRoute(state, entry)` is called for each route that takes it. It is optional for
+ * callers that only need the route later.
  */
 function observe(state, onRoute = unheard) {
   const { trace, req } = state
   try {
-    // One that was made before an app had the request knows no router.
+    // A trace from before the app received the request knows no router.
     if (trace === null || (trace.layer === null && trace.place === null && trace.base === '')) {
       const heard = trace === null || onRoute !== unheard ? onRoute : trace.onRoute
       state.trace = new Trace(req.baseUrl || '', hostOf(req), heard, state)
@@ -111,13 +116,13 @@ function name(req, label) {
   tell(trace, entry)
 }
 
-/** As findings name the route of a request, `GET /users/:id`; undefined where none is known. */
+/** The route of a request as findings show it, `GET /users/:id`. Undefined if none is known. */
 function titleOf(state) {
   const entry = current(state.req)
   return entry === UNMATCHED ? undefined : `${state.method} ${entry.label}`
 }
 
-/** The function of the app that had the request last; null where none is known. */
+/** The app's function that had the request last, or null if none is known. */
 function handlerOf(state) {
   return state.trace?.layer?.handle ?? null
 }
@@ -162,7 +167,7 @@ function predict(req) {
     let likely = null
     const route = search(req, pathOf(req), (layer, path, place) => {
       if (layer.route) return handles(layer.route, method) ? enterRoute(place, layer, path) : null
-      // Nobody can look into a plain function: it may answer, unless it was only ever seen to pass requests on.
+      // A plain function is opaque: it may respond, unless it has only ever passed requests on.
       if (routerWithin(layer) !== null || layer.handle.length > 3) return null
       const inside = enterMount(place, layer, path)
       if (inside === null || inside.place === place || (inside.place.passed && !inside.place.answered)) return null
@@ -177,7 +182,7 @@ function predict(req) {
   }
 }
 
-/** The pattern of the route that has a request, or that a refused one was meant for; null where none is known. */
+/** The pattern of the route that has a request, or that a refused one was meant for. Null if none is known. */
 function routeOf(req) {
   try {
     const entry = current(req)
@@ -189,7 +194,7 @@ function routeOf(req) {
   }
 }
 
-// While the request passes
+// Methods of Layer, called while the request passes
 
 express.follow(wrapRequest, wrapError)
 
@@ -199,7 +204,7 @@ function wrapRequest(original) {
     if (trace === null) return original.call(this, req, res, next)
     trace.layer = this
     if (look !== null) look(trace.state, this)
-    // Only the handlers inside a route have a method.
+    // Only handlers inside a route have a method.
     const onward = this.method === undefined ? enter(trace, this, req, next) : next
     if (this.name !== MOUNTED_APP) return meter.request(original, this, trace.state, req, res, onward)
     const { app } = req
@@ -214,7 +219,7 @@ function wrapError(original) {
     const trace = traceOf(req)
     if (trace === null) return original.call(this, error, req, res, next)
     if (this.handle.length === 4) trace.layer = this
-    // Inside a route an error is the route's own matter.
+    // An error inside a route is handled by the route.
     if ('route' in this) {
       trace.failed = true
       if (trace.mount !== null) leaveBy(trace, req, next)
@@ -226,11 +231,11 @@ function wrapError(original) {
 function enter(trace, layer, req, next) {
   try {
     const { route } = layer
-    // Use and route both set it; the handlers inside a route have none.
+    // `use` and `route` both set it. Handlers inside a route have none.
     if (route === undefined && !('route' in layer)) return next
     if (route !== undefined) trace.route = route
     else if (express.seen.paramCallbacks || trace.route === null) trace.route = req.route
-    // An error handler has passed it on like any other middleware.
+    // An error handler passes the request on like any other middleware.
     if (trace.failed) passOn(trace)
     if (trace.mount !== null) leaveBy(trace, req, next)
     const { kind } = describe(layer)
@@ -279,12 +284,12 @@ function routePlace(trace, layer, req) {
   return enterRoute(place, layer, pathname(req.url)) || child(place, layer, 0)
 }
 
-/** Where a route is that matches `req.url`: a middleware in a mount may have given that the path of the mount again. */
+/** The router of a route that matches `req.url`. A middleware in a mount may have added the path of the mount again. */
 function routerOf(trace, req) {
   const { baseUrl, url, originalUrl } = req
   const { place } = trace
   if (typeof originalUrl !== 'string') return place
-  // Express adds a slash where nothing is left.
+  // Express adds a slash if nothing is left.
   const more = originalUrl.length - baseUrl.length - url.length
   if (more === 0 || more === -1) return place
   const path = pathname(url)
@@ -307,7 +312,10 @@ function mountPlace({ place, mounted }, layer, req) {
 
 // When a claim ends
 
-/** A layer that is dispatched with the `next` of an outer router shows that what is mounted in that has passed the request on. */
+/**
+ * A layer that is dispatched with the `next` of an outer router shows that what is mounted there has passed the request
+ * on.
+ */
 function leaveBy(trace, req, next) {
   let left = null
   for (let { mount } = trace; mount !== null; mount = mount.above) {
@@ -316,7 +324,7 @@ function leaveBy(trace, req, next) {
   if (left !== null) leave(trace, left.above, left.place, left.mounted, trace.failed)
 }
 
-/** The same where no layer was dispatched after it: its router has been left. */
+/** The same if no layer was dispatched after it: its router has been left. */
 function leaveUnseen(trace, req) {
   const { length } = req.baseUrl || ''
   let left = null
@@ -324,13 +332,13 @@ function leaveUnseen(trace, req) {
     if (length < mount.length && req.next !== mount.next) left = mount
   }
   if (left === null) return
-  // Express's last handler sends 404 where there is no error. Any other status is what was mounted there.
+  // Without an error, Express's last handler sends 404. Any other status comes from what is mounted there.
   const failed = trace.failed || trace.state.res.statusCode !== NOT_FOUND
   leave(trace, left.above, left.place, left.mounted, failed)
   if (!failed) trace.entry = outside(trace)
 }
 
-/** Back to where `mount` was the innermost mount. */
+/** Returns to where `mount` was the innermost mount. */
 function leave(trace, mount, place, mounted, failed) {
   for (let left = trace.mount; left !== null && left !== mount && !failed; left = left.above) {
     left.inside.passed = true
@@ -349,7 +357,7 @@ function passOn(trace) {
   else if (!trace.answered) trace.entry = outside(trace)
 }
 
-/** The claim of the router that has the request. */
+/** The claim of the router that the request is in. */
 function outside({ place, base }) {
   return place !== null ? place.entry : base === '' ? UNMATCHED : null
 }
@@ -370,14 +378,14 @@ function internalError(error) {
   internalErrors.report('when a route was followed', error)
 }
 
-/** From here on layers run through `other.request` and `other.error`, which get the state of each request as well. */
+/** From now on layers run through `other.request` and `other.error`, which also get the state of the request. */
 function meterWith(other) {
   meter = other
 }
 
 /**
- * From here on `looked(state, layer)` is called before each layer of a request that is followed. It must not throw. Returns a function
- * that puts an end to it.
+ * From now on `looked(state, layer)` is called before each layer of a followed request. It must not throw. Returns a
+ * function that ends this.
  */
 function lookWith(looked) {
   looks.add(looked)

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * Where in an app a request can be: a tree of mounts and routes, keyed weakly by layer, which dies with the app. A place knows the
- * pattern that leads to it.
+ * Where in an app a request can be: a tree of mounts and routes, keyed weakly by layer, which is collected with the
+ * app. A place knows the pattern of its path.
  */
 
 const { isRegExp } = require('node:util/types')
@@ -19,7 +19,7 @@ const STRAYS_PER_APP = 64
 const UNMATCHED = { label: '(unmatched)', id: -1 }
 
 const roots = new WeakMap() // topmost app -> Place
-const hosts = new WeakMap() // the prototype that an app gives to its requests -> Place
+const hosts = new WeakMap() // the prototype that an app sets on its requests -> Place
 
 function Place(root, prefix, entry) {
   this.root = root || this
@@ -28,8 +28,8 @@ function Place(root, prefix, entry) {
   this.below = new WeakMap() // layer -> a Place for each of its paths
   this.passed = false
   this.answered = false
-  this.labels = root ? null : new Map() // so that routers made anew for each request share their entries
-  this.strays = root ? null : new Map() // places known by their URL only
+  this.labels = root ? null : new Map() // shared labels, for routers that are created for each request
+  this.strays = root ? null : new Map() // places of which only the URL is known
 }
 
 /** The root of the app that has the request now, or null. */
@@ -89,7 +89,7 @@ function entryOf(root, prefix) {
   return entry
 }
 
-/** A place inside a router that cannot be reached from the app: its URL without what looks like a value. */
+/** A place inside a router that cannot be reached from the app: its URL without segments that look like values. */
 function stray(req, url) {
   const root = rootOf(req.app)
   let prefix = join('', masked(url, req.params))
@@ -102,11 +102,13 @@ function stray(req, url) {
   return place
 }
 
-/** A path in which values of parameters are shown by their names, and what else looks like a value by a star. */
+/**
+ * A path with parameter values replaced by their names, and other segments that look like values replaced by a star.
+ */
 function masked(path, params) {
   const names = new Map()
   for (const name of Object.keys(params || {})) {
-    // An app may put anything there; only what may be in a path is compared.
+    // An app may put anything into params. Only values that may occur in a path are compared.
     for (const value of [params[name]].flat()) if (typeof value !== 'object') names.set(String(value), name)
   }
   const segments = path.split('/').map(segment => {
@@ -116,13 +118,13 @@ function masked(path, params) {
   return segments.join('/')
 }
 
-// Looking for a place from the top
+// Search from the root
 
 function search(req, path, visit) {
   const top = topOf(req.app)
   const root = rootOf(top)
   const place = walk(stackOf(top), path, root, visit, 0)
-  // An app that is mounted somewhere may be served on its own as well.
+  // A mounted app may also be served on its own.
   return place || req.app === top || req.baseUrl ? place : walk(stackOf(req.app), path, root, visit, 0)
 }
 
@@ -148,7 +150,10 @@ function locate(req, target) {
   })
 }
 
-/** Matched and never dispatched by us: a param callback answered or failed, or its Layer class is new. */
+/**
+ * A route that matched but was never dispatched by the wrapper: a param callback responded or failed, or its Layer
+ * class is new.
+ */
 function undispatched(req, dispatched) {
   const { route } = req
   if (!route || route === dispatched) return null
@@ -160,7 +165,7 @@ function undispatched(req, dispatched) {
 
 function unclaimed(req, trace) {
   const { statusCode } = req.res || {}
-  // An error that nobody handled has taken the baseUrl off on its way out.
+  // An unhandled error resets the baseUrl as it leaves the routers.
   const base = req.baseUrl || (statusCode >= 400 && statusCode !== 404 ? trace.base : '')
   const root = hostOf(req)
   if (base === '' || root === null) return root || { entry: UNMATCHED }

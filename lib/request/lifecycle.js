@@ -3,15 +3,18 @@
 /*
  * The state of a request, and its end. Each request ends exactly once.
  *
- * No single event reports the end. It is usually the response's `'close'`. But if a client pipelines five requests and disconnects,
- * Node 20 to 24 emit it on one response of the five. A response that was detached from its socket never closes. So the first of three
- * ends a request: the response's `'close'`, the socket's (one listener a socket, which ends all requests that are open on it), or the
- * request's if the response was detached.
+ * No single event reports the end. It is usually the response's `'close'`. But if a client pipelines five requests and
+ * disconnects, Node 20 to 24 emit it on one response of the five. A response that was detached from its socket never
+ * closes. So the first of three events ends a request:
  *
- * The state is one object. It lies on the state of the request's stream, not on `req` or `res`: Express gives each of them a
- * prototype of its own. From then on V8 copies the descriptors of all their properties for each one that is added or first written:
- * 1.1 KB a property and request, and the first read of one costs 0.3 µs (measured, Node 20). For the same reason there are few
- * reads, and a listener on `req` only where it is needed.
+ * 1. the response's `'close'`,
+ * 2. the socket's `'close'` (one listener on each socket, which ends all requests that are open on it),
+ * 3. the request's `'close'`, if the response was detached.
+ *
+ * The state is one object. It is stored on the state of the request's stream, not on `req` or `res`. Express gives each
+ * of these a prototype of its own. From then on V8 copies the descriptors of all their properties for each one that is
+ * added or first written. That is 1.1 KB for each property and request, and the first read of one costs 0.3 µs
+ * (measured, Node 20). For the same reason there are few reads, and a listener on `req` only where it is needed.
  */
 
 const channel = require('node:diagnostics_channel')
@@ -27,18 +30,18 @@ class RequestState {
     this.req = req
     this.res = res
     this.connection = connection
-    /** The tracker's handle; -1 before it is tracked, 0 if it goes untracked. */
+    /** The tracker's handle. It is -1 before the request is tracked, and 0 if it is not tracked. */
     this.slot = -1
-    /** Whether a span of it is open, by the tracker or a layer. */
+    /** Whether the tracker or a layer has a span open for it. */
     this.inside = false
     this.over = false
     this.method = req.method
     this.url = req.originalUrl ?? req.url
     this.headers = req.headers
-    /** Of express/route-tracker.js, and of body/tap.js. */
+    /** Set by express/route-tracker.js and body/tap.js. */
     this.trace = null
     this.tap = null
-    /** A `Scope` (scope/scope.js), and an `Owner` (leaks/request-owner.js). */
+    /** A `Scope` (scope/scope.js) and an `Owner` (leaks/request-owner.js). */
     this.scope = null
     this.owner = null
     /** Whether `shed()` refused it. */
@@ -48,8 +51,8 @@ class RequestState {
   }
 
   /**
-   * Calls `ended(req, res, state)` once, when the request is over. Functions are called in the order in which they were given. If one
-   * throws, the error is reported and the others are called.
+   * Calls `ended(req, res, state)` once, when the request is over, in the order of registration. If a function throws,
+   * the error is reported and the others are called.
    */
   atEnd(ended) {
     if (this.first === null) this.first = ended
@@ -57,19 +60,25 @@ class RequestState {
     else this.others.push(ended)
   }
 
-  /** Bytes that went out on the socket since the response before; 0 for HTTP/2, whose streams do not count them. */
+  /** Bytes written to the socket since the previous response. 0 for HTTP/2, whose streams do not count them. */
   responseBytes() {
     return bytesWritten(this.connection.socket) - this.connection.written
   }
 }
 
-/** A socket (HTTP/2: a stream), the requests that are open on it, and what it had written when the last of them ended. */
+/**
+ * A socket (HTTP/2: a stream), the requests that are open on it, and the bytes it had written when the last of them
+ * ended.
+ */
 class Connection {
   constructor(socket) {
     this.socket = socket
     this.written = bytesWritten(socket)
     this.open = []
-    /** Whether it closes at its end. The socket of an injected request does not: there the response's `'finish'` is the end. */
+    /**
+     * Whether it emits `'close'`. The socket of an injected request does not: there the response's `'finish'` is the
+     * end.
+     */
     this.closes = socket instanceof Duplex
   }
 }
@@ -79,23 +88,25 @@ function bytesWritten(socket) {
   return Number.isFinite(bytes) ? bytes : 0
 }
 
-/** The state of a request, over or not; undefined before `begin`. */
+/** The state of a request, over or not. Undefined before `begin`. */
 function anyStateOf(req) {
   return (req._readableState ?? req)[STATE]
 }
 
-/** The state of a request; undefined before `begin` and once it is over. */
+/** The state of a request. Undefined before `begin` and after the end. */
 function stateOf(req) {
   const state = anyStateOf(req)
   return state === undefined || state.over ? undefined : state
 }
 
-/** The handle of this request's slot; 0 if it has none. */
+/** The handle of this request's slot, or 0. */
 function slotOf(req) {
   return Math.max(0, stateOf(req)?.slot ?? 0)
 }
 
-/** The state of a request, created if there is none; null if the request is over, or has no connection that could end. */
+/**
+ * The state of a request, created if there is none. Null if the request is over, or has no connection that could end.
+ */
 function begin(req, res) {
   const streamState = req._readableState ?? req
   const known = streamState[STATE]
@@ -105,7 +116,7 @@ function begin(req, res) {
 }
 
 function start(req, res, streamState, connection) {
-  // Requests that a test or an adapter makes may be anything.
+  // Tests and adapters create requests of any kind.
   if (connection === null || typeof res?.on !== 'function' || (streamState === req && !Object.isExtensible(req)))
     return null
   const state = new RequestState(req, res, connection)
@@ -122,14 +133,14 @@ function lastingState(req, res) {
   if (known !== undefined) return known
   const state = new RequestState(req, res, new Connection({}))
   state.over = true
-  // A frozen one stays without.
+  // A frozen object cannot get one.
   Reflect.set(req._readableState ?? req, STATE, state)
   return state
 }
 
 /**
- * From now on the state of each request on a server begins before Express receives it, while reads and writes of its properties are
- * still cheap. Without that, `plimsoll()` cost a request four times as much on Node 20.
+ * From now on the state of each request on a server begins before Express receives it, when its properties are still
+ * cheap to access. Without that, `plimsoll()` cost a request four times as much on Node 20.
  */
 function trackServers() {
   channel.subscribe('http.server.request.start', onRequestStart)
@@ -146,14 +157,14 @@ function onRequestStart(message) {
   }
 }
 
-/** As the state's `atEnd`. If the request is over already, `ended` is called in the next tick. */
+/** Like `atEnd` of the state. If the request is over already, `ended` is called in the next tick. */
 function atEnd(req, res, ended) {
   const state = begin(req, res)
   if (state === null) process.nextTick(call, ended, new RequestState(req, res, new Connection({})))
   else state.atEnd(ended)
 }
 
-/** True once a request that had begun is over. */
+/** True after the end of a request that had begun. */
 function isOver(req) {
   return stateOf(req) === undefined
 }
@@ -171,8 +182,8 @@ function connectionOf(socket) {
 }
 
 /**
- * Call this when the synchronous part of a request has run. A response that was detached in it will not close; one that has no socket
- * because it waits behind a pipelined one will.
+ * Call this when the synchronous part of a request has run. A response that was detached in it will not close. One that
+ * has no socket because it waits for an earlier pipelined one will.
  */
 function settled(state) {
   if (state.res.socket === null && !state.over && state.connection.open[0] === state) {

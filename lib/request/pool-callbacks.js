@@ -1,12 +1,12 @@
 'use strict'
 
 /*
- * Pools whose waiting callbacks are called by whoever gives a connection back: in another request's context, and so in its span.
- * Node's AsyncLocalStorage loses them there, and so would any tracer. While spans are metered a callback keeps the context of
- * the request that handed it over. Pools that answer with promises need none of this.
+ * Pools call waiting callbacks when another request returns a connection: in that request's context, and so in its
+ * span. Node's AsyncLocalStorage loses the context there, and so does any tracer. While spans are metered, a callback
+ * keeps the context of the request that passed it. Pools that return promises do not need this.
  */
 
-/** Files of the modules, and the method that takes the callback last. */
+/** Files of the modules, and the method whose last argument is the callback. */
 const KNOWN = [
   { file: /[\\/]pg-pool[\\/]index\.js$/, method: 'connect' },
   { file: /[\\/]mysql2[\\/]lib[\\/](?:base[\\/])?pool\.js$/, method: 'getConnection' },
@@ -16,7 +16,7 @@ const KNOWN = [
 const patched = new WeakSet()
 let loaded = 0
 
-/** Looks for them among the modules that are loaded by now; `keep` makes of a callback one that keeps its context. */
+/** Searches the modules that are loaded so far. `keep` wraps a callback so that it keeps its context. */
 function watch(keep) {
   const files = Object.keys(require.cache)
   if (files.length === loaded) return
