@@ -37,11 +37,12 @@ pub fn profiling_step() -> ProfilingStep {
     .unwrap_or(ProfilingStep::None)
 }
 
-/// Starts V8's sampling heap profiler, with a sample every `interval` bytes on average, of the live heap or of all allocations. To read a
-/// profile then collects no garbage. False if the profiler is on already; none if it cannot be started like this.
+/// Starts V8's sampling heap profiler, with a sample every `interval` bytes on average, of the live heap or of all
+/// allocations. Reading a profile then collects no garbage. False if the profiler is on already, none if it cannot be
+/// started in this way.
 #[napi(catch_unwind)]
 pub fn profiling_start(interval: u32, all: bool) -> Option<bool> {
-    // Not within the environment: V8 is called.
+    // Not within the environment, because this calls V8.
     if trusts_v8() { sampling::start(u64::from(interval), all) } else { None }
 }
 
@@ -54,20 +55,21 @@ pub fn profiling_failed(reason: String) {
     });
 }
 
-/// The function at `place` handles requests of a route. `source`: its text or the beginning of it, the first time.
+/// The function at `place` handles requests of a route. `source`: its source or the beginning of it, the first time.
 #[napi(catch_unwind)]
 pub fn profiling_handler(place: String, route: String, source: Option<String>) {
     with(|environment| environment.monitor.search.handler(place, route, source.as_deref()));
 }
 
-/// CPU time of the last profile, with what became of it here, milliseconds.
+/// CPU time of the last profile, including its evaluation here, milliseconds.
 #[napi(catch_unwind)]
 pub fn profiling_took(ms: f64) {
     with(|environment| environment.monitor.search.took(ms));
 }
 
-/// A profile: functions by name, place and place as shown; and the nodes of the call tree, each after its parent: the parent's number, the
-/// function's (-1 for code that is not the program's) and bytes: live ones, or for `callers` all that were allocated.
+/// A profile. Functions have a name, a place, and the place as it is shown. Nodes of the call tree come after their
+/// parent. Each has the parent's index, the function's index (-1 for code that is not the app's) and bytes: live ones,
+/// or for `callers` all that were allocated.
 #[napi(catch_unwind)]
 pub fn profiling_profile(
     names: Vec<String>,
