@@ -5,6 +5,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
+const document = require('./harness/document')
 const machine = require('./harness/machine')
 const { SUBJECTS } = require('./harness/subjects')
 const { PARTS } = require('./sockets')
@@ -24,6 +25,8 @@ const MEASUREMENTS = [
   'uploads',
   'snapshot'
 ].map(name => require(`./${name}`))
+
+const DOCUMENT = path.join(__dirname, '..', 'docs', 'benchmarks.md')
 
 const SETTINGS = {
   // throughput
@@ -113,6 +116,8 @@ Progress goes to stderr. All load stays on the loopback interface, and every loo
   --quick              few and short rounds, to try whether everything works; the figures mean little
   --node PATH          the Node binary of servers and loops (this one)
   --json FILE          writes every round's figures there
+  --write              writes the tables to docs/benchmarks.md, with machine, versions and date; each replaces the
+                       one of the same measurement and major version of Node
   --help               this text
 
 A full run takes an hour or more; --only throughput about six minutes, --only sockets a quarter of an hour.
@@ -146,7 +151,7 @@ function checkout(folder) {
 function parse(argv) {
   let values
   try {
-    const options = { quick: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } }
+    const options = { quick: { type: 'boolean' }, write: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } }
     for (const name of [
       'only',
       'servers',
@@ -195,6 +200,9 @@ function parse(argv) {
     if (values[name]) config[setting] = positive(name, values[name])
   if (config.requests < 5 * config.connections)
     throw new Refusal('--requests takes at least five times the connections')
+  if (values.write && values.quick) throw new Refusal('--write takes no --quick: its figures mean little')
+  if (values.write && !document.isWritable(fs.readFileSync(DOCUMENT, 'utf8')))
+    throw new Refusal(`--write: ${DOCUMENT} has no markers of recorded tables`)
   if (config.amount < config.connections) throw new Refusal('--amount takes at least one request a connection')
 
   const names = MEASUREMENTS.map(({ name }) => name)
@@ -203,6 +211,7 @@ function parse(argv) {
     ...config,
     help: values.help === true,
     quick: values.quick === true,
+    write: values.write === true,
     only: values.only ? listed('only', values.only, names) : names,
     servers: values.servers ? listed('servers', values.servers, subjects) : subjects,
     scenarios: values.scenarios ? listed('scenarios', values.scenarios, SCENARIOS) : SCENARIOS,
@@ -260,6 +269,13 @@ function renderVersions(versions) {
   return lines.join('\n')
 }
 
+/** After each measurement, so that what breaks off later loses nothing. */
+function write(name, { node }, parts) {
+  const text = parts.filter(part => part !== '').join('\n\n')
+  const names = MEASUREMENTS.map(({ name }) => name)
+  fs.writeFileSync(DOCUMENT, document.record(fs.readFileSync(DOCUMENT, 'utf8'), [{ name, node, text }], names))
+}
+
 async function main() {
   const config = parse(process.argv.slice(2))
   if (config.help) {
@@ -270,6 +286,7 @@ async function main() {
   if (!fs.existsSync(config.node)) throw new Refusal(`--node: there is no ${config.node}`)
   const warning = checkAddon(config)
   install()
+  if (warning && config.write) throw new Refusal(`--write: ${warning}`)
   if (warning) process.stderr.write(`bench: ${warning}\n`)
   config.env = { NODE_ENV: 'production', PLIMSOLL_DIR: recordFolder() }
   const started = performance.now()
@@ -287,9 +304,13 @@ async function main() {
   }
   const texts = []
   for (const measurement of MEASUREMENTS.filter(({ name }) => config.only.includes(name))) {
-    results[measurement.name] = await measurement.run(config)
+    const result = await measurement.run(config)
+    results[measurement.name] = result
     save()
-    texts.push(measurement.render(results[measurement.name]))
+    const text = measurement.render(result)
+    texts.push(text)
+    if (config.write)
+      write(measurement.name, here, [text, machine.render(here, os.loadavg()), renderVersions(result.versions ?? {})])
   }
   const versions = Object.assign({}, ...Object.values(results).map(result => result.versions))
   const head = [machine.render(here, os.loadavg())]
