@@ -1,13 +1,14 @@
 'use strict'
 
 /*
- * One budget for the bodies in flight of the whole process. A claim costs nothing: a body holds what has arrived of it, and of a declared
- * length a bounded look-ahead. A body that finds no room is refused at once, so half-read bodies never wait for room that the others
- * hold. A compressed body holds what it has grown to, and its decoder. Three rules keep room for honest clients beside slow ones:
+ * One budget for the bodies in flight of the whole process. A claim costs nothing: a body has room for what has arrived
+ * of it and, with a declared length, for a bounded look-ahead. A body that finds no room is refused at once, so
+ * half-read bodies never wait for each other's room. A compressed body has room for its inflated size and its decoder.
+ * Three rules keep room for honest clients next to slow ones:
  *
- * 1. A share of the budget is kept for small bodies.
- * 2. `perClient` bounds what the bodies of one client hold.
- * 3. `minRate` grows with what a body holds (min-rate.js).
+ * 1. A share of the budget is reserved for small bodies.
+ * 2. `perClient` limits the bodies of one client.
+ * 3. `minRate` grows with the room of a body (min-rate.js).
  */
 
 const net = require('node:net')
@@ -19,21 +20,24 @@ const { tapOf } = require('./tap.js')
 const counters = native ?? require('./js-counter.js')
 
 const RETRY_AFTER_S = [1, 5]
-/** Up to this size a body is a small one. */
+/** Size up to which a body is small. */
 const SMALL_BYTES = 64 * 2 ** 10
-/** Of a budget from 1 MiB on, an eighth is kept for small bodies, up to 16 MiB, and decoders count: a smaller one has no room for any. */
+/**
+ * In a budget of 1 MiB or more, an eighth is reserved for small bodies, up to 16 MiB, and decoders count. A smaller
+ * budget has no room for a decoder.
+ */
 const SHARED_FROM = 2 ** 20
 const SMALL_SHARE = 1 / 8
 const SMALL_SHARE_MAX = 16 * 2 ** 20
 const CLIENT_LENGTH = 256
-/** Of a declared length, what is reserved beyond what has come. */
+/** Bytes of a declared length that are reserved beyond those that have arrived. */
 const LOOK_AHEAD = 64 * 2 ** 10
 const KNOWN = ['bytes', 'perClient', 'client']
 
-/** Client -> bytes that its bodies hold, of those that hold any. */
+/** Client -> bytes of its bodies, for clients that have any. */
 const held = new Map()
 
-/** `limit()`'s option, checked: `{ bytes, most, perClient, clientOf }`, sizes in bytes; null without a budget. */
+/** The checked option of `limit()`: `{ bytes, most, perClient, clientOf }`, sizes in bytes. Null without a budget. */
 function settings(where, given) {
   if (given === undefined) return null
   const several = options.isObject(given)
@@ -45,14 +49,14 @@ function settings(where, given) {
   const kept = bytes < SHARED_FROM ? 0 : Math.min(bytes * SMALL_SHARE, SMALL_SHARE_MAX)
   return {
     bytes,
-    /** What bodies that are not small may hold with all others. */
+    /** The limit for bodies that are not small, together with all others. */
     most: bytes - Math.floor(kept),
     perClient: perClient === undefined ? Number.POSITIVE_INFINITY : options.size(`${where}.perClient`, perClient),
     clientOf: client === undefined ? addressOf : clientOf(`${where}.client`, client)
   }
 }
 
-/** The app's way to name a client, for servers behind a proxy. Requests that have no name share one bound. */
+/** The app's function that names a client, for servers behind a proxy. Requests without a name share one limit. */
 function clientOf(where, client) {
   if (typeof client !== 'function') options.fail(where, client, 'a function of the request, like req => req.ip')
   return hook(where, client, name => nameOf(`what ${where} returns`, name), '')
@@ -63,7 +67,7 @@ function nameOf(where, name) {
   return typeof name === 'string' ? name.slice(0, CLIENT_LENGTH) : options.fail(where, name, 'a string')
 }
 
-/** The client's address; of IPv6 the network, of which one client has all addresses. */
+/** The client's address. For IPv6 it is the network, since one client has all its addresses. */
 function addressOf(req) {
   const address = req.socket?.remoteAddress ?? ''
   if (!net.isIPv6(address)) return address
@@ -76,8 +80,9 @@ function addressOf(req) {
 }
 
 /**
- * Reserves for a body of `length` (-1: unknown) bytes, which may be `inflated`; the refusal if there is no room. `over(req, res, error)`
- * is called if it runs out of room later. With `report` it bounds nothing, and `over` is called where it would be out of room.
+ * Reserves room for a body of `length` (-1: unknown) bytes, which may be `inflated`. Returns the refusal if there is no
+ * room. `over(req, res, error)` is called if it runs out of room later. With `report` it refuses nothing, and `over` is
+ * called when it would.
  */
 function reserve(req, res, { length, inflated, budget, report }, over) {
   const tap = tapOf(req, res)
@@ -87,12 +92,12 @@ function reserve(req, res, { length, inflated, budget, report }, over) {
   const grow = () => room.grow(tap.received, tap.decoderBytes)
   if (report) {
     const fits = room.observe(budget, req, onExceeded)
-    // What it holds counts for other guards, which may refuse.
+    // Its bytes count for other guards, which may refuse.
     grow()
     if (fits) return null
   } else {
     if (room.enter(budget, req, onExceeded) && grow()) return null
-    // It is refused once.
+    // It is refused only once.
     room.onBudgetExceeded = null
   }
   return refusal(budget, tap, length === -1 ? { received: tap.received } : { length })
@@ -104,26 +109,29 @@ const UNBOUNDED = {
   perClient: Number.POSITIVE_INFINITY
 }
 
-/** What bodies together may hold of a budget where one of them holds `bytes`. */
+/** The limit for all bodies together when one of them has `bytes`. */
 function boundOf({ most, bytes: all }, bytes) {
   return bytes > SMALL_BYTES ? most : all
 }
 
-/** What one body holds, within the budgets of all the guards that it has passed. */
+/** The room of one body, within the budgets of all guards that it has passed. */
 class Room {
   constructor(declared) {
-    /** -1 where the length is not known, or the body is inflated. */
+    /** -1 if the length is unknown, or if the body is inflated. */
     this.declared = declared
     this.held = 0
-    /** The lowest of those that guards enforce. */
+    /** The lowest of the guards' limits. */
     this.bounds = UNBOUNDED
     this.onBudgetExceeded = null
-    /** `{ budget, onExceeded }` of guards that only report, each until it has. */
+    /** `{ budget, onExceeded }` of guards that only report, each until its first report. */
     this.observers = []
     this.client = undefined
   }
 
-  /** From now on it is within `budget` as well; `onExceeded()` is called when there is no more room. False if it cannot fit now. */
+  /**
+   * From now on the body must fit into `budget` as well. `onExceeded()` is called when it does not any more. Returns
+   * false if it does not fit now.
+   */
   enter(budget, req, onExceeded) {
     this.identify(budget, req)
     const { bytes, most, perClient } = this.bounds
@@ -136,7 +144,7 @@ class Room {
     return this.mayClaim(this.bounds)
   }
 
-  /** As `enter`, for a guard that bounds nothing: `onExceeded()` is called when it would be out of room. */
+  /** Like `enter`, for a guard that refuses nothing: `onExceeded()` is called when the body would not fit. */
   observe(budget, req, onExceeded) {
     this.identify(budget, req)
     const may = this.mayClaim(budget)
@@ -144,7 +152,7 @@ class Room {
     return may
   }
 
-  /** Whose it is: as the first guard names it that bounds clients. */
+  /** Sets the client, by the first guard that limits clients. */
   identify(budget, req) {
     if (this.client !== undefined || budget.perClient === Number.POSITIVE_INFINITY) return
     this.client = budget.clientOf(req)
@@ -158,8 +166,8 @@ class Room {
   }
 
   /**
-   * Takes room for `received` bytes and a decoder of `decoder` bytes, with a look-ahead where the length is known; false if there is
-   * none.
+   * Takes room for `received` bytes and a decoder of `decoder` bytes, with a look-ahead if the length is known. Returns
+   * false if there is none.
    */
   grow(received, decoder = 0) {
     const bytes = received + this.countedOf(decoder)
@@ -196,7 +204,7 @@ class Room {
     return this.bounds.bytes >= SHARED_FROM ? decoder : 0
   }
 
-  /** Holds no more than `bytes` from here on. */
+  /** Reduces the room to `bytes`. */
   shrink(bytes) {
     const less = this.held - bytes
     if (less <= 0) return
@@ -219,12 +227,12 @@ function book(client, bytes) {
 function refusal({ bytes, most, perClient }, tap, detail) {
   const size = Math.max(detail.length ?? 0, detail.received ?? 0) + tap.decoderBytes
   const limit = Math.min(perClient, size > SMALL_BYTES ? most : bytes)
-  // What is larger than all that it may ever hold would be asked to come again forever.
+  // A body that can never fit gets 413: after a 503 the client would retry forever.
   if (size > limit) return tooLarge({ limit, ...detail })
   return overBudget({ limit: bytes, inFlight: counters.budgetInFlight(), retryAfterS: retryAfterS(), ...detail })
 }
 
-/** When a refused client may come again: spread, or all would come at once. */
+/** The time after which a refused client may retry. It is random, so that the retries are spread. */
 function retryAfterS() {
   const [from, to] = RETRY_AFTER_S
   return from + Math.floor(Math.random() * (to - from + 1))

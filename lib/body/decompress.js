@@ -1,14 +1,15 @@
 'use strict'
 
 /*
- * A compressed body, inflated between the tap and its readers: what is behind sees an identity body.
+ * Inflates a compressed body between the tap and its readers, which receive an identity body.
  *
- * Nothing is inflated before somebody reads; from then on the reader's stream asks, one step (64 KiB) is made, and while it does
- * not ask nothing is made and the socket is not read. A small chunk is inflated where it comes, whatever is more, and br, on
- * libuv's pool (src/binding/inflate.rs).
+ * Nothing is inflated before a consumer reads. From then on, the reader's stream requests data, and one step (64 KiB)
+ * is made for each request. Without a request nothing is made, and the socket is not read. A small chunk is inflated
+ * synchronously. Larger ones, and all of br, run on libuv's pool (src/binding/inflate.rs).
  *
- * The readers' headers say what they get: no Content-Encoding; no Content-Length, since raw-body compares it with what comes; and
- * `Transfer-Encoding: chunked`, by which type-is (body-parser, multer) sees that there is a body at all.
+ * The headers describe what readers receive. There is no Content-Encoding, and no Content-Length, since raw-body
+ * compares it with the received bytes. `Transfer-Encoding: chunked` shows type-is (body-parser, multer) that there is a
+ * body at all.
  */
 
 const { native } = require('../core/addon.js')
@@ -22,11 +23,11 @@ const refuse = require('./refuse.js')
 const { tapOf } = require('./tap.js')
 
 const DEFAULTS = { ratio: 100, threshold: 2 ** 20, memory: 64 * 2 ** 20 }
-/** What is handed to native code at once, and copied there. */
+/** Bytes that are passed to native code at once, which copies them. */
 const PIECE_BYTES = 2 ** 16
 let warned = false
 
-/** `limit()`'s option, checked: `{ ratio, threshold, memory }`, or null where nothing is to be inflated. */
+/** The checked option of `limit()`: `{ ratio, threshold, memory }`, or null if nothing is inflated. */
 function settings(where, given = false) {
   if (given === false) return null
   if (given !== true && !options.isObject(given)) {
@@ -62,15 +63,16 @@ function encodingOf(req) {
   return encoding === undefined ? 'identity' : encoding.trim().toLowerCase() || 'identity'
 }
 
-/** Whether a body is one to be inflated; one that somebody has read from is his, and one that was refused nobody's. */
+/** Whether a body is inflated. A body that a consumer has begun to read is left alone, and so is a refused one. */
 function applies(given, req, length) {
   if (given === null || length === undefined || encodingOf(req) === 'identity') return false
   return !req.readableDidRead && !req.destroyed
 }
 
 /**
- * From here on who reads the request reads an identity body. Returns the error of one that cannot be inflated, else null. `caps` are those
- * of a refused connection. `grew(excess)` is called for a body that grows too much. Without it, that body is refused, and noted.
+ * From now on consumers read an identity body. Returns the error for a body that cannot be inflated, otherwise null.
+ * `caps` are those of a refused connection. `grew(excess)` is called for a body that grows too much. Without `grew`,
+ * that body is refused and counted.
  */
 function begin(given, req, res, length, { caps, note, grew }) {
   if (!applies(given, req, length)) return null
@@ -94,7 +96,9 @@ function begin(given, req, res, length, { caps, note, grew }) {
   return null
 }
 
-/** Node makes `headersDistinct` of the raw ones when it is first asked for, and counts on their number: so that is asked for first. */
+/**
+ * Node creates `headersDistinct` from the raw headers on first access, and relies on their number. So it is read first.
+ */
 function deleteHeader(req, name) {
   delete req.headers[name]
   const { rawHeaders, headersDistinct } = req
@@ -109,7 +113,7 @@ class Inflating {
   constructor(req, tap, body, { encoding, ratio, memory, caps, note, grew }) {
     this.req = req
     this.tap = tap
-    /** The native half; its memory is freed by `close`. */
+    /** The native half. `close` frees its memory. */
     this.body = body
     this.encoding = encoding
     this.ratio = ratio
@@ -117,22 +121,22 @@ class Inflating {
     this.caps = caps
     this.note = note
     this.grew = grew
-    /** Bytes handed to the readers. */
+    /** Bytes passed to the readers. */
     this.made = 0
-    /** Bytes of memory that the decoder holds. */
+    /** Bytes of the decoder's memory. */
     this.decoderBytes = 0
-    /** What has come and was not fed yet. */
+    /** Bytes that have arrived and are not decoded yet. */
     this.pieces = []
     this.waiting = 0
     this.ended = false
-    /** The readers' stream has begun to ask, and asks for more. */
+    /** Whether the readers' stream has begun to request data, and requests more. */
     this.begun = false
     this.asked = false
-    /** Of what was fed, more can be made. */
+    /** Whether more output can be made from the decoded input. */
     this.more = false
-    /** Somebody is at it: `step` further up the stack, or another thread. */
+    /** A step is running: `step` further up the stack, or another thread. */
     this.busy = false
-    this.elsewhere = false
+    this.onPool = false
     this.closed = false
     this.connection = null
     this.close = this.close.bind(this)
@@ -143,7 +147,7 @@ class Inflating {
     atEnd(req, tap.res, () => this.outlive())
   }
 
-  /** What an asynchronous middleware in front has let the stream buffer comes back, and its end, as if nobody had asked for it. */
+  /** Takes back what an earlier asynchronous middleware has let the stream buffer, with its end. */
   takeBack() {
     const { req } = this
     const state = req._readableState
@@ -166,7 +170,7 @@ class Inflating {
     for (let at = 0; at < bytes.length; at += PIECE_BYTES) this.pieces.push(bytes.subarray(at, at + PIECE_BYTES))
   }
 
-  /** A chunk from the wire, null for the end; whether the next one is welcome. */
+  /** A chunk from the connection, or null for the end. Returns whether the next one is welcome. */
   take(chunk, encoding) {
     if (this.closed) return chunk === null ? this.tap.pass(null) : true
     if (chunk === null) this.ended = true
@@ -176,11 +180,11 @@ class Inflating {
     return this.asked && this.waiting === 0 && !this.more
   }
 
-  /** In the place of the stream's `_read`. */
+  /** Replaces the stream's `_read`. */
   ask() {
     const { req } = this
     if (this.closed || this.tap.isRefused) return this.read.call(req)
-    // As IncomingMessage's own notes it: the body has a reader, and must not be dumped when the response is finished.
+    // Like IncomingMessage's own `_read`: the body has a reader, and must not be dumped when the response has finished.
     if (!req._consuming && !req._dumped) {
       req._readableState.readingMore = false
       req._consuming = true
@@ -193,7 +197,7 @@ class Inflating {
     this.pump()
   }
 
-  /** Whether there is more to be made of what has come. */
+  /** Whether output is left to make from what has arrived. */
   isBehind() {
     return this.waiting > 0 || this.busy || this.more
   }
@@ -202,7 +206,7 @@ class Inflating {
     const { req } = this
     while (this.asked && !this.busy && !this.closed && !this.tap.isRefused) {
       if (req._dumped) return this.skip()
-      if (this.more) return this.stepElsewhere()
+      if (this.more) return this.stepOnPool()
       const piece = this.pieces.shift()
       if (piece !== undefined) {
         this.waiting -= piece.length
@@ -232,19 +236,19 @@ class Inflating {
     }
   }
 
-  stepElsewhere() {
+  stepOnPool() {
     this.busy = true
-    this.elsewhere = true
+    this.onPool = true
     this.body
       .step(this.tap.limit)
       .catch(broken)
       .then(state => this.stepped(state))
-      // A reader's own exception: uncaught, as it would be without this.
+      // A reader's own exception. It becomes uncaught, as without decompression.
       .catch(error => process.nextTick(rethrow, error))
   }
 
   stepped(state) {
-    this.elsewhere = false
+    this.onPool = false
     if (this.closed || this.tap.isRefused) return this.close()
     try {
       this.settle(state)
@@ -254,7 +258,7 @@ class Inflating {
     this.pump()
   }
 
-  /** Hands on what a step made; `state` says what comes next. */
+  /** Passes on the output of a step. `state` is the decoder's state after it. */
   settle(state) {
     const output = this.body.take()
     if (output !== null) this.made += output.length
@@ -272,7 +276,7 @@ class Inflating {
     if (this.tap.exceedsBudget()) return this.close()
     if (output === null) return
     if (this.tap.watched.length > 0) this.tap.notifyWatchers(this.made)
-    // The stream may ask again while it takes this.
+    // The stream may request more while it receives this.
     this.asked = false
     if (this.tap.pass(output)) this.asked = true
   }
@@ -284,7 +288,7 @@ class Inflating {
     this.tap.pass(null)
   }
 
-  /** The response is finished and nobody has read: what is left is thrown away, as Node does it. */
+  /** The response has finished and no consumer has read. The rest is dumped, as Node does. */
   skip() {
     this.close()
     if (this.ended) {
@@ -321,7 +325,7 @@ class Inflating {
     }
   }
 
-  /** All decoders together hold what they may. */
+  /** All decoders together have reached their limit. */
   outOfMemory() {
     const error = overBudget({
       limit: this.memory,
@@ -338,7 +342,10 @@ class Inflating {
     refuse.during(this.req, this.tap.res, error, this.caps)
   }
 
-  /** A handler that has answered may read on: until its connection ends, which Node does not tell such a request. */
+  /**
+   * A handler may continue to read after its response, until its connection ends. Node does not report that end to such
+   * a request.
+   */
   outlive() {
     if (this.closed) return
     const { req } = this
@@ -347,21 +354,21 @@ class Inflating {
     else this.close()
   }
 
-  /** Frees what native code holds. A step that runs frees it afterwards. */
+  /** Frees the native memory. If a step is running, it is freed after the step. */
   close() {
     this.closed = true
     this.pieces = []
     this.req.off('close', this.close)
     this.connection?.off('close', this.close)
-    // The step on another thread comes back here.
-    if (this.elsewhere) return
+    // The step on another thread frees it when it returns.
+    if (this.onPool) return
     this.body.close()
     this.decoderBytes = 0
     this.tap.room?.shrink(this.tap.received)
   }
 }
 
-/** An internal error of the native decoder: the body is refused as a corrupt one. */
+/** An internal error of the native decoder. The body is refused as a corrupt one. */
 function broken(error) {
   internalErrors.report('when a body was inflated', error)
   return 'closed'

@@ -1,9 +1,9 @@
 'use strict'
 
 /*
- * `Expect: 100-continue`: a client that asks before it uploads. Node tells it to go on before any middleware has run; an attached
- * server runs the app first and says `100 Continue` when somebody begins to read the body. Whoever refuses until then, limit() or a guard
- * of the app's own, has not been sent a byte of it.
+ * `Expect: 100-continue`: a client that asks before it uploads. By default Node sends `100 Continue` before any
+ * middleware has run. An attached server runs the app first, and sends it when a consumer begins to read the body. If
+ * limit() or a guard of the app refuses before that, the client has not sent a byte of the body.
  */
 
 const { Server } = require('node:net')
@@ -11,10 +11,13 @@ const options = require('../core/options.js')
 const { onFirstRead } = require('./first-read.js')
 const { announcedLength, isRefused } = require('./tap.js')
 
-/** On the listener of every copy of plimsoll, whatever its version. */
+/** Set on the listener of every copy of Plimsoll, in every version. */
 const OURS = Symbol.for('plimsoll.attach')
 
-/** Lets a server's `100 Continue` wait for the app. Does nothing on a server that has a `checkContinue` listener of its own. */
+/**
+ * Delays a server's `100 Continue` until the app reads. Does nothing if the server has a `checkContinue` listener of
+ * its own.
+ */
 function attach(server, given) {
   const where = 'attach()'
   if (!(server instanceof Server)) {
@@ -29,7 +32,7 @@ function attach(server, given) {
 }
 
 function askLate(server, req, res) {
-  // The app's own listener decides, and answers.
+  // The app's own listener decides and responds.
   const listeners = server.listeners('checkContinue')
   if (listeners.length > 1 && !listeners.every(isOurs)) return
   let sent = false
@@ -38,15 +41,15 @@ function askLate(server, req, res) {
     sent = true
     res.writeContinue()
   }
-  // Nothing will be uploaded.
+  // The client announced no body.
   if (announcedLength(req) === undefined) goOn()
-  // When the response is over Node reads what is left.
+  // After the response, Node itself reads what is left.
   onFirstRead(req, () => res.writableEnded || goOn())
   onSuccess(res, goOn)
   server.emit('request', req, res)
 }
 
-/** Calls `succeeds()` before the head of a successful response: an app that takes no notice of a body does not refuse it. */
+/** Calls `succeeds()` before the head of a successful response: an app that ignores a body does not refuse it. */
 function onSuccess(res, succeeds) {
   const { writeHead } = res
   res.writeHead = function (status, ...rest) {

@@ -1,14 +1,15 @@
 'use strict'
 
 /*
- * When a request's body is first asked for, by whatever reader: the moment until which a decision can wait.
+ * Detects when a consumer first reads a request's body. Decisions can wait until then.
  */
 
 const WAITING = Symbol('plimsoll.waiting')
 
 /**
- * Calls `asked(req)` once, when a consumer begins to read the body. Of several, the last to come is called first. Both methods are
- * watched: a stream that has ended, or that has enough in its buffer, is read without `_read`; a guard may call `_read` alone.
+ * Calls `asked(req)` once, when a consumer begins to read the body. The function that was added last is called first.
+ * Both methods are watched. A stream that has ended or has enough in its buffer is read without `_read`. A guard may
+ * call `_read` alone.
  */
 function onFirstRead(req, asked) {
   if (req[WAITING] !== undefined) {
@@ -25,7 +26,7 @@ function onFirstRead(req, asked) {
   }
 }
 
-/** Tells those who wait that somebody reads; for one who stands in the way of `_read`. */
+/** Calls the waiting functions. For code that replaces `_read`. */
 function begins(req) {
   const waiting = req[WAITING] ?? []
   if (waiting.length > 0) req[WAITING] = []

@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * The tap's counters without the addon: a guard neither stops the boot nor fails open where there is no binary.
+ * The tap's counters without the addon. Without a binary, guards must neither prevent the start nor fail open.
  */
 
 const taps = new Map()
@@ -32,7 +32,7 @@ module.exports = {
   tapClose(tap) {
     taps.delete(tap)
   },
-  /** Of this thread only. */
+  /** For this thread only. */
   budgetReserve(bytes, budget) {
     if (held + bytes > budget) return false
     held += bytes

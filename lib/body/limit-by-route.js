@@ -18,7 +18,10 @@ const { pathname } = require('../express/request-path.js')
 const TAKES =
   "keys like 'POST /uploads/:id' or '/files/*': an optional method, and a path whose segments are literals or parameters (:id), with an optional * at the end"
 
-/** A function of the request that gives its limit. `general` gives that of other routes, `keyOf(key, limit)` compiles a key's. */
+/**
+ * Returns a function of the request that returns its limit. `general` returns that of other routes, `keyOf(key, limit)`
+ * compiles a key.
+ */
 function compile(where, given, { general, keyOf }) {
   if (!options.isObject(given)) options.fail(where, given, `an object with ${TAKES}`)
   const keys = merged(
@@ -29,13 +32,14 @@ function compile(where, given, { general, keyOf }) {
     const named = routesOf(req).map(spellings => namedBy(keys, spellings, req))
     const candidates = named.flat()
     if (candidates.length === 0) candidates.push(...candidatesOf(keys, req, [{ limitOf: general }]))
-    // The route that will run has no key of its own: a key that is meant for its path may be smaller than those of the routes after it.
+    // The route that will run has no key of its own. A key that is meant for its path may be smaller than those of the
+    // routes after it.
     else if (named[0].length === 0) candidates.push(...candidatesOf(keys, req, []))
     return Math.min(...candidates.map(({ limitOf }) => limitOf(req)))
   }
 }
 
-/** One key for all that differ in the names of parameters only. The smallest of their limits applies. */
+/** Keys that differ only in the names of parameters are merged. The smallest of their limits applies. */
 function merged(keys) {
   const found = new Map()
   for (const key of keys) {
@@ -66,7 +70,7 @@ function parse(where, text) {
   }
 }
 
-/** A segment as it must be; null for a parameter. */
+/** The exact text of a segment, or null for a parameter. */
 function literalOf(segment) {
   return segment[0] === ':' ? null : segment
 }
@@ -76,7 +80,7 @@ function patternOf(path) {
   return path.replace(/:\w+/g, ':').replace(/\*\w*$/, '*')
 }
 
-/** The same for all cases, and with or without a slash at its end. */
+/** The pattern without regard to case and a slash at its end. */
 function looseOf(pattern) {
   return pattern.toLowerCase().replace(/(.)\/$/, '$1')
 }
@@ -98,12 +102,15 @@ function namedBy(keys, spellings, req) {
   })
 }
 
-/** Of keys with one pattern, one for the method and one for all methods, the first holds. */
+/** Of several keys with one pattern (one for the method, one for all methods), the first applies. */
 function firstOfEach(keys) {
   return keys.filter(key => keys.find(({ pattern }) => pattern === key.pattern) === key)
 }
 
-/** Keys that the path may be meant for, in their order, up to the first that it is meant for in any case; `others` if there is none. */
+/**
+ * Keys that the path may be meant for, in their order, up to the first that it certainly is meant for. `others` if
+ * there is none.
+ */
 function candidatesOf(keys, req, others) {
   const exact = segmentsOf(pathname(req.originalUrl ?? req.url))
   const loose = exact.filter(segment => segment !== '').map(segment => segment.toLowerCase())
@@ -117,7 +124,7 @@ function candidatesOf(keys, req, others) {
   return [...found, ...others]
 }
 
-/** Express answers HEAD by a GET route where there is no other. */
+/** Express responds to HEAD with a GET route if there is no other. */
 function methodsOf({ method }) {
   return method === 'HEAD' ? ['HEAD', 'GET'] : [method]
 }

@@ -1,8 +1,9 @@
 'use strict'
 
 /*
- * Which limit a body has: one for all, by its content type, by the route that its request is meant for, or by a function. The limit is
- * known before a byte is read. A function that fails is replaced by the fallback, 0 by default: a guard never fails open.
+ * The limit of a body: one for all, by content type, by the route that its request is meant for, or by a function. The
+ * limit is known before a byte is read. A function that fails is replaced by the fallback, 0 by default: a guard never
+ * fails open.
  */
 
 const hook = require('../core/hook.js')

@@ -15,13 +15,13 @@ const refuse = require('./refuse.js')
 const { announcedLength, isRefused, tapOf } = require('./tap.js')
 
 const OPTIONS = ['limit', 'routes', 'fallback', 'defer', 'budget', 'minRate', 'linger', 'inflate', 'report']
-/** What a refusal is by, for those who count. */
+/** The reason of a refusal, by error type, for the counters. */
 const BY = { 'entity.too.large': 'size', 'budget.exceeded': 'budget', 'request.too.slow': 'rate' }
 
 /**
- * Middleware that refuses a request body over its limit: a declared one before any byte is read, another at the first byte beyond it, in
- * front of every parser. It also refuses bodies for which the budget has no room, and those that come too slowly. With `report` it
- * refuses nothing, and says what it would refuse.
+ * Middleware that refuses a request body over its limit before any parser receives it. A declared size is refused
+ * before a byte is read, any other at the first byte over the limit. It also refuses bodies for which the budget has no
+ * room, and those that arrive too slowly. With `report` it refuses nothing, and reports what it would refuse.
  */
 function limit(value) {
   const { limitOf, defer, budget, rate, caps, inflating, report } = settingsOf(value)
@@ -31,18 +31,19 @@ function limit(value) {
   return function plimsollLimit(req, res, next) {
     const length = announcedLength(req)
     const isNearest = length ? tapOf(req, res).claimPriority() : null
-    // A body that waits for its first read is inflated from then on, too.
+    // A body that waits for its first read is also inflated from then on only.
     const error = (length && !defer ? judge(req, res, length) : null) ?? beginInflating(req, res, length)
     if (error !== null) return refuse.before(req, res, next, error, caps)
     if (length && defer) tapOf(req, res).deferDecision(() => decide(req, res, length, isNearest()))
     next()
   }
 
-  /** As `judge`, for a body that is being read. `sized`: whether its size is for this limit to decide. */
+  /** Like `judge`, for a body that is being read. `sized`: whether its size is for this limit to decide. */
   function decide(req, res, length, sized) {
     const tap = tapOf(req, res)
     if (tap.isRefused) return
-    // A handler may read on after its answer, within the limit. The tap does not see Node itself, which empties the connection.
+    // A handler may continue to read after its response, within the limit. Node's own reads, which empty the
+    // connection, bypass the tap.
     if (res.writableEnded) {
       verdict.bound(tap, limitOf(req), true)
       return
@@ -51,10 +52,10 @@ function limit(value) {
     if (error !== null) verdict.during(req, res, error)
   }
 
-  /** Why this body is refused before it is read, which is noted; null if it is not. */
+  /** The error that refuses this body before it is read, which is counted, or null. */
   function judge(req, res, length) {
     const error = assess(req, res, length, true)
-    // One that an error handler has sent on, into another limit, was counted.
+    // An error handler may have passed it on to another limit. Then it is counted already.
     if (error !== null && !isRefused(req)) note(req, error)
     return error
   }
@@ -65,7 +66,7 @@ function limit(value) {
     return inflate.begin(inflating, req, res, length, { caps, note, grew })
   }
 
-  /** Why this body is refused, by what is known of it now; null if it is not. From now on it is bounded. */
+  /** The error that refuses this body by what is known now, or null. From now on the body is limited. */
   function assess(req, res, length, sized) {
     const grows = length === -1 || tapOf(req, res).isInflated || inflate.applies(inflating, req, length)
     const error = (sized ? assessSize(req, res, length, grows) : null) ?? assessBudget(req, res, length, grows)
@@ -94,9 +95,12 @@ function limit(value) {
 }
 
 /*
- * What becomes of a body that a limit does not admit: `before(req, error)` it is read (the error to refuse it with, or null), `during(req,
- * res, error)` its reading, and `bound(tap, max, grows)`: from now on the first byte beyond `max` is noticed. `grows`: the body may exceed
- * what its headers announced, or they announced nothing.
+ * What happens to a body that a limit does not admit:
+ *
+ * - `before(req, error)` runs before it is read. It returns the error to refuse it with, or null.
+ * - `during(req, res, error)` runs while it is read.
+ * - `bound(tap, max, grows)` detects the first byte over `max` from now on. `grows`: the body may exceed what its
+ *   headers announced, or they announced nothing.
  */
 
 function refusing(caps) {

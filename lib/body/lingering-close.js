@@ -1,13 +1,15 @@
 'use strict'
 
 /*
- * What becomes of a connection whose body was refused. A client that still sends does not read its answer once its socket is reset, and a
- * reset is what it gets from a server that closes while unread bytes come in. So, as nginx does: the answer goes out with
- * `Connection: close`, the sending half of the socket is closed, and what still comes is thrown away until the client has closed its
- * half, or a bound is reached: time without a byte, time in all, bytes. A remainder that is declared and small is read instead, and the
- * connection lives on.
+ * Handles a connection whose body was refused. A server that closes a socket with unread data causes a reset. A client
+ * that is still sending does not read its response after a reset.
  *
- * Tried: respond and close reached none of 15 clients that upload without a length, respond and destroy 7; this reached 15.
+ * So it closes as nginx does. The response has `Connection: close`, and the sending half of the socket is closed. What
+ * still arrives is discarded until the client has closed its half, or until a limit is reached: time without a byte,
+ * total time, or bytes. If the rest is declared and small, it is read instead, and the connection stays open.
+ *
+ * Tested with 15 clients that upload without a length: respond and close reached none, respond and destroy 7, this all
+ * 15.
  */
 
 const { constants } = require('node:http2')
@@ -20,21 +22,24 @@ const { atEnd } = require('../request/lifecycle.js')
 const { existingTap } = require('./tap.js')
 
 /**
- * nginx waits 30 s in all and 5 s for a byte. Here less: what is at stake is a client that must read its answer, and that takes a
- * round trip; one that sends all before it reads has ten seconds for that.
+ * nginx waits 30 s in total and 5 s for a byte. Here it is less, because the client only needs a round trip to read its
+ * response. A client that sends all before it reads has ten seconds.
  */
 const DEFAULTS = { timeMs: 10_000, idleMs: 3_000, bytes: 256 * 2 ** 20, drain: 64 * 2 ** 10 }
-/** Sockets that linger at once, in this thread; more than these are closed as soon as they are answered. */
+/** Sockets that linger at once in this thread. Further ones are closed after their response. */
 const MOST = 256
-const LOOK_EVERY_MS = 100
-/** While something comes: who sends all before it reads is not to wait for us. */
-const LOOK_SOON_MS = 5
-/** What a parser's `onIncoming` returns for a request that is no upgrade. */
+const CHECK_EVERY_MS = 100
+/** The interval while data arrives: a client that sends all before it reads must not wait for the server. */
+const CHECK_SOON_MS = 5
+/** The return value of a parser's `onIncoming` for a request that is not an upgrade. */
 const PARSE_BODY = 0
-/** What `native.discard` says of a socket that must be read. */
+/** Result of `native.discard` for a socket that must be read. */
 const UNSUPPORTED = -2
 
-/** The server's listeners on a socket, by their names: from here on an end or a reset is what is waited for, and no `clientError`. */
+/**
+ * The server's listeners on a socket, by their names. They are removed: an end or a reset is expected from now on, and
+ * must not cause a `clientError`.
+ */
 const OF_SERVER = {
   end: ['bound socketOnEnd', 'socketOnEnd'],
   error: ['socketOnError'],
@@ -46,7 +51,7 @@ const watched = new Set()
 let lingering = 0
 let timer = null
 
-/** Bounds as a user gives them; what is left out is as in `DEFAULTS`. */
+/** Limits that a user has set. `DEFAULTS` apply to the others. */
 function capsOf(where, given) {
   if (given === undefined) return DEFAULTS
   const { timeMs, idleMs, bytes, drain } = { ...DEFAULTS, ...options.object(where, given, Object.keys(DEFAULTS)) }
@@ -58,19 +63,19 @@ function capsOf(where, given) {
   }
 }
 
-/** A refused request's connection, from the refusal until nothing more of the body is to come, or the socket is gone. */
+/** A refused request's connection, from the refusal until no more of the body is expected, or the socket is gone. */
 class Refused {
   constructor(req, caps, giveUp) {
     this.socket = req.socket
     this.caps = caps
-    /** Answers in the place of an app that does not. */
+    /** Responds if the app does not. */
     this.giveUp = giveUp
     this.answered = false
     this.lingers = false
-    /** Thrown away by the kernel: nobody reads, so `bytesRead` does not know of it. */
+    /** Bytes that the kernel discards. They are not read, so `bytesRead` does not include them. */
     this.unread = false
     this.discarded = 0
-    // A server that never listened (its sockets are handed to it) cannot be seen to close.
+    // Null for a server that never listened (its sockets are passed to it), because its close is not visible.
     this.server = this.socket.server?.listening === true ? this.socket.server : null
     this.restart()
   }
@@ -79,20 +84,20 @@ class Refused {
     this.from = this.received()
     this.bytes = this.from
     this.since = performance.now()
-    this.heardAt = this.since
+    this.receivedAt = this.since
   }
 
   received() {
     return this.socket.bytesRead + this.discarded
   }
 
-  /** Whether anything more has come since it was last asked. */
-  hears(now) {
+  /** Whether more data has arrived since the last call. */
+  hasReceived(now) {
     if (this.unread) this.discard()
     const bytes = this.received()
     if (bytes === this.bytes) return false
     this.bytes = bytes
-    this.heardAt = now
+    this.receivedAt = now
     return true
   }
 
@@ -100,21 +105,21 @@ class Refused {
     const { socket } = this
     const bytes = discard(socket._handle?.fd ?? -1)
     if (bytes >= 0) this.discarded += bytes
-    // The client has closed: nothing is waited for but our own last bytes.
+    // The client has closed. Only our own last bytes are pending.
     else if (socket.writableFinished) socket.destroy()
   }
 
-  /** Whether a bound is reached. */
+  /** Whether a limit is reached. */
   isSpent(now) {
-    // A client may wait for its answer, however long the app takes to make it.
-    const idle = this.answered && now - this.heardAt > this.caps.idleMs
+    // A client may wait for its response, however long the app takes.
+    const idle = this.answered && now - this.receivedAt > this.caps.idleMs
     return idle || now - this.since > this.caps.timeMs || this.bytes - this.from > this.caps.bytes
   }
 }
 
 /**
- * To be called when the body of `req` is cut: sees to its connection. `giveUp()` is called if the app has not answered within the
- * bounds.
+ * Call this when the body of `req` is cut. It handles the connection. `giveUp()` is called if the app has not responded
+ * within the limits.
  */
 function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
   if (kept.has(req)) return
@@ -126,7 +131,7 @@ function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
   const { socket } = req
   const tap = existingTap(req)
   if (!(socket instanceof Duplex) || socket.destroyed || tap.isDrained) return
-  // A client that was not told to continue may never send what it has declared.
+  // A client that has not received `100 Continue` may never send what it has declared.
   const awaited = res._expect_continue === true && res._sent100 !== true
   const small = !awaited && tap.remaining <= caps.drain
   const { shouldKeepAlive } = res
@@ -138,16 +143,16 @@ function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
   }
   tap.onDrained(() => {
     unwatch(refused)
-    // An answer that says `Connection: close` is the last of its connection.
+    // A response with `Connection: close` is the last of its connection.
     if (res.headersSent) return
     res.shouldKeepAlive = shouldKeepAlive
     restore()
   })
   watch(refused)
-  // The connection stays, the request must not.
+  // The connection stays open, but must not retain the request.
   atEnd(req, res, () => {
     refused.giveUp = null
-    // A socket keeps its last request.
+    // A socket refers to its last request.
     if (socket.destroyed) unwatch(refused)
   })
   const answered = () => {
@@ -157,14 +162,14 @@ function keep(req, res, caps = DEFAULTS, giveUp = nothing) {
     refused.restart()
     if (!small || res._last) linger(refused, res)
   }
-  // In front of the server's own listener, which closes the connection or waits on it for the next request.
+  // Runs before the server's own listener, which closes the connection or waits on it for the next request.
   if (res.writableFinished) answered()
   else res.prependListener('finish', answered)
 }
 
 /**
- * From here on requests that are pipelined on the socket are dropped: the answer to the refused one closes the connection, so theirs
- * could not be sent. Returns a function that serves them again.
+ * From now on requests that are pipelined on the socket are dropped: the response to the refused one closes the
+ * connection, so theirs could not be sent. Returns a function that serves them again.
  */
 function dropPipelined(socket) {
   const { parser } = socket
@@ -176,7 +181,7 @@ function dropPipelined(socket) {
   }
 }
 
-/** As the server's own listener: gets a request whose headers have been parsed. */
+/** Called like the server's own listener, with a request whose headers have been parsed. */
 function dropped(req) {
   req.upgrade = false
   req.push = dropChunk
@@ -187,29 +192,29 @@ function dropChunk() {
   return true
 }
 
-/** HTTP/2: tells the client to stop once it has its answer, and that this is no error (RFC 9113, 8.1). */
+/** HTTP/2: tells the client to stop once it has its response, without an error (RFC 9113, 8.1). */
 function closeStream(stream) {
   const close = () => stream.destroyed || stream.close(constants.NGHTTP2_NO_ERROR)
   stream?.once('finish', () => {
-    // A round trip later: Node's own client never closes a stream whose end and reset come together.
+    // Closes a round trip later, because Node's own client never closes a stream whose end and reset arrive together.
     if (stream.session?.destroyed !== false || !stream.session.ping(close)) close()
   })
 }
 
-/** Closes our half of the connection, and throws away what still comes. */
+/** Closes our half of the connection, and discards what still arrives. */
 function linger(refused, res) {
   const { socket } = refused
-  // Whatever an app's own `Connection` header promised.
+  // For any `Connection` header that the app has set.
   res._last = true
   if (lingering >= MOST) {
     unwatch(refused)
-    // The server does so itself, but not where it has done with the response.
+    // The server does so itself, but not if it has already released the response.
     if (res.socket === null) socket.destroySoon()
     return
   }
   lingering += 1
   refused.lingers = true
-  // The server would destroy it when our half is written.
+  // Otherwise the server would destroy the socket when our half is written.
   socket.destroySoon = nothing
   socket.allowHalfOpen = true
   takeFromServer(socket)
@@ -218,7 +223,7 @@ function linger(refused, res) {
   socket.end()
 }
 
-/** From here on no request that still comes on this connection may run: it could not be answered. */
+/** From now on no request that arrives on this connection may run, because its response could not be sent. */
 function takeFromServer(socket) {
   // The first listener takes the socket back from the parser.
   socket.on('data', nothing)
@@ -233,8 +238,8 @@ function takeFromServer(socket) {
 }
 
 /**
- * What still comes is thrown away by the kernel: read, it would be a garbage buffer of 64 KiB each time. Most clients close when they have
- * their answer, before anything needs to be thrown away. False where the kernel cannot.
+ * The kernel discards what still arrives. Reading it would create a garbage buffer of 64 KiB each time. Most clients
+ * close when they have their response, before anything must be discarded. Returns false if the kernel cannot.
  */
 function stopReading(refused) {
   const { socket } = refused
@@ -250,7 +255,7 @@ function stopReading(refused) {
   return true
 }
 
-/** Bytes that the kernel has thrown away, or a negative number. */
+/** Bytes that the kernel has discarded, or a negative number. */
 function discard(fd) {
   try {
     return native.discard(fd)
@@ -262,7 +267,7 @@ function discard(fd) {
 
 function read(socket) {
   socket.resume()
-  // A reader that was slow has stopped it below the stream, which does not know.
+  // A slow reader has stopped the handle below the stream, whose state does not show it.
   const handle = socket._handle
   if (handle && !handle.reading && typeof handle.readStart === 'function') {
     handle.reading = true
@@ -273,11 +278,11 @@ function read(socket) {
 function watch(refused) {
   watched.add(refused)
   if (timer !== null) return
-  lookIn(LOOK_EVERY_MS)
+  checkIn(CHECK_EVERY_MS)
 }
 
-function lookIn(ms) {
-  timer = outside(() => setTimeout(look, ms).unref())
+function checkIn(ms) {
+  timer = outside(() => setTimeout(check, ms).unref())
 }
 
 function unwatch(refused) {
@@ -288,16 +293,16 @@ function unwatch(refused) {
   timer = null
 }
 
-/** Whether bytes still come that the kernel throws away; undefined if this failed. */
+/** Whether bytes that the kernel discards still arrive. Undefined if the check failed. */
 const attend = internalErrors.guarded('when a lingering connection was checked', (refused, now) => {
   const { socket, server, answered } = refused
   if (socket.destroyed) {
     unwatch(refused)
     return false
   }
-  const flows = refused.hears(now) && refused.unread
+  const flows = refused.hasReceived(now) && refused.unread
   if (answered && server !== null && !server.listening) {
-    // It closes: a restart is not held up by those who were refused.
+    // The server closes. Refused clients must not delay a restart.
     socket.destroy()
   } else if (refused.isSpent(now)) {
     const { giveUp } = refused
@@ -309,17 +314,17 @@ const attend = internalErrors.guarded('when a lingering connection was checked',
   return flows
 })
 
-function look() {
+function check() {
   timer = null
   const now = performance.now()
   let flows = false
   for (const refused of watched) {
     const flow = attend(refused, now)
-    // No bound would end it.
+    // Without the check, no limit would end it.
     if (flow === undefined) refused.socket.destroy()
     else if (flow) flows = true
   }
-  if (watched.size > 0 && timer === null) lookIn(flows ? LOOK_SOON_MS : LOOK_EVERY_MS)
+  if (watched.size > 0 && timer === null) checkIn(flows ? CHECK_SOON_MS : CHECK_EVERY_MS)
 }
 
 function nothing() {}

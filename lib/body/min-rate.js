@@ -1,9 +1,10 @@
 'use strict'
 
 /*
- * Bodies that come too slowly. Each has time in hand, at first and at most the grace period: time passes, and each byte gives back what it
- * may take at the rate that is asked for. So a slow but steady client passes for ever, a pause may last as long as the grace period, and
- * who trickles runs out. Time in which the app does not read is not the client's. One timer looks at all of them.
+ * Detects bodies that arrive too slowly. Each has a time budget: initially, and at most, the grace period. Time that
+ * passes reduces it. Each byte adds the time that it may take at the required rate. So a slow but steady client
+ * continues forever, a pause may last as long as the grace period, and a trickling client runs out of time. Time in
+ * which the app does not read is not counted. One timer checks all bodies.
  */
 
 const internalErrors = require('../core/internal-errors.js')
@@ -11,14 +12,14 @@ const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
 const { tapOf } = require('./tap.js')
 
-const LOOK_EVERY_MS = 250
+const CHECK_EVERY_MS = 250
 const GRACE_MS = 10_000
-/** Up to what a body may hold of a budget without having to be faster than the rate. */
+/** Room in a budget up to which the required rate is the plain rate. */
 const HOLDS_BYTES = 2 ** 20
 
 const watched = new Set()
 let timer = null
-let lookedAt = 0
+let checkedAt = 0
 
 function rateOf(where, given) {
   if (given === undefined) return null
@@ -31,18 +32,20 @@ function rateOf(where, given) {
   return { bytes, graceMs: options.integer(`${where}.graceMs`, graceMs, 1, 3_600_000) }
 }
 
-/** Calls `slow(bytes)` once if the body of `req` comes more slowly than `rate` asks for, which is `bytes` a second. */
+/**
+ * Calls `slow(bytes)` once if the body of `req` arrives more slowly than `rate` requires, which is `bytes` a second.
+ */
 function watch(req, res, rate, slow) {
   const tap = tapOf(req, res)
   const body = { tap, rate, slow, hand: rate.graceMs, arrived: tap.arrived }
   watched.add(body)
   tap.onSettled(() => watched.delete(body))
   if (timer !== null) return
-  lookedAt = performance.now()
-  timer = outside(() => setInterval(look, LOOK_EVERY_MS).unref())
+  checkedAt = performance.now()
+  timer = outside(() => setInterval(check, CHECK_EVERY_MS).unref())
 }
 
-/** One body at a time: one that cannot be measured holds up no other. */
+/** Guarded for each body: one that cannot be measured must not stop the others. */
 const judge = internalErrors.guarded('when the rate of a body was measured', (body, passed) => {
   const progress = body.tap.progress()
   const { graceMs } = body.rate
@@ -56,16 +59,19 @@ const judge = internalErrors.guarded('when the rate of a body was measured', (bo
   body.slow(Math.ceil(bytes))
 })
 
-/** Bytes a second that a body must bring which holds `reserved` bytes of a budget: from 1 MiB on more, by the square root. */
+/**
+ * Bytes a second that are required of a body with `reserved` bytes of a budget. From 1 MiB on it grows with the square
+ * root.
+ */
 function wanted(rate, reserved) {
   return rate.bytes * Math.max(1, Math.sqrt(reserved / HOLDS_BYTES))
 }
 
-function look() {
+function check() {
   const now = performance.now()
-  // A loop that was blocked has not read what may have come meanwhile.
-  const passed = Math.min(now - lookedAt, 2 * LOOK_EVERY_MS)
-  lookedAt = now
+  // A blocked event loop has not read what may have arrived meanwhile.
+  const passed = Math.min(now - checkedAt, 2 * CHECK_EVERY_MS)
+  checkedAt = now
   for (const body of watched) judge(body, passed)
   if (watched.size > 0) return
   clearInterval(timer)

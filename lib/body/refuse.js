@@ -1,13 +1,17 @@
 'use strict'
 
 /*
- * Refusing a request whose body must not be read: the app's own error handler answers if it can, and the client is
- * answered in any case.
+ * Refuses a request whose body must not be read. The app's own error handler responds if it can, and the client
+ * receives a response in any case.
  *
- * To whoever reads it, a cut body is what an aborted upload is: the stream is destroyed, with the refusal as its error. Only
- * the connection stays, since no client reads its answer from a socket that is destroyed under its upload. What does not
- * work, tried: `req.emit('error')` alone (multer and `for await` wait for a `'close'` or an `'end'` that never comes, who reads
- * late hangs), or without a listener (an uncaught exception); `'end'` (the body looks whole).
+ * To its consumer, a cut body looks like an aborted upload: the stream is destroyed, with the refusal as its error.
+ * Only the connection stays open, since no client reads its response from a socket that is destroyed during its upload.
+ *
+ * Tried and rejected:
+ *
+ * - `req.emit('error')` alone: multer and `for await` wait for a `'close'` or an `'end'` that never comes, and a late
+ *   reader hangs. Without a listener it is an uncaught exception.
+ * - `'end'`: the body looks complete.
  */
 
 const internalErrors = require('../core/internal-errors.js')
@@ -16,8 +20,8 @@ const linger = require('./lingering-close.js')
 const { tapOf } = require('./tap.js')
 
 /**
- * For an error page that is made asynchronously (rendered, looked up), or by a handler that has not begun to read yet. Not less: the page
- * is the app's. Not more: a handler that only logs the error would leave its client waiting.
+ * Time for an error page that is created asynchronously, or for a handler that has not begun to read. A shorter time
+ * could replace the app's page. With a longer one, a handler that only logs the error would let its client wait.
  */
 const PATIENCE_MS = 250
 const STALE = [
@@ -32,7 +36,7 @@ const STALE = [
 const HEAD = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader', 'writeHead', 'flushHeaders', 'addTrailers']
 const INTERIM = ['writeContinue', 'writeProcessing', 'writeEarlyHints', 'writeInformation']
 
-/** Refuses before the chain goes on: the error goes through `next`. */
+/** Refuses before the chain continues. The error goes to `next`. */
 function before(req, res, next, error, caps) {
   if (!isStream(req)) return next(error)
   sever(req, res, error, process.nextTick)
@@ -40,50 +44,52 @@ function before(req, res, next, error, caps) {
   next(error)
 }
 
-/** Refuses while somebody reads: the error goes to the stream's consumer. What nobody answers then, plimsoll does. */
+/** Refuses while a consumer reads. The error goes to the stream. If nothing handles it, Plimsoll sends the response. */
 function during(req, res, error, caps) {
   if (!isStream(req)) return
-  const told = req.listenerCount('error') > 0 || req.listenerCount('finish') > 0
-  // Nobody has begun to read: a handler that awaits something else will find the error when it does.
+  const hasListener = req.listenerCount('error') > 0 || req.listenerCount('finish') > 0
+  // No consumer has begun to read: a handler that awaits something else receives the error when it does.
   const early = req.readableFlowing === null
-  // Before the handler sees its stream close, at which it might answer as if the body had been whole.
-  if (!told && !early) setImmediate(concludeLater, req, res, error, false)
-  // In the next turn, when all that came together has been parsed: a body that has ended by then costs no connection.
+  // Scheduled before the handler receives `'close'`, at which it might respond as if the body were complete.
+  if (!hasListener && !early) setImmediate(concludeLater, req, res, error, false)
+  // On the next tick, when all that arrived together has been parsed: if the body has ended by then, the connection
+  // stays open.
   sever(req, res, error, setImmediate)
   stay(req, res, error, caps)
-  if (!told && !early) return
-  const timer = setTimeout(concludeLater, PATIENCE_MS, req, res, error, told)
+  if (!hasListener && !early) return
+  const timer = setTimeout(concludeLater, PATIENCE_MS, req, res, error, hasListener)
   timer.unref()
-  // Else it would keep a request that is over.
+  // Otherwise the timer would retain the request after its end.
   atEnd(req, res, () => clearTimeout(timer))
 }
 
-/** False for a plain object instead of a request: it has no body that could be refused. */
+/** False for a plain object instead of a request, which has no body to refuse. */
 function isStream(req) {
   return typeof req.on === 'function' && typeof req.destroy === 'function' && typeof req._read === 'function'
 }
 
-/** Ends the body for its readers, and lets what still comes flow into nothing. They are told `soon`. */
+/** Ends the body for its consumers, and discards what still arrives. Consumers receive the error `soon`. */
 function sever(req, res, error, soon) {
   tapOf(req, res).refuse()
-  // body-parser, multer and Express's finalhandler answer once the whole upload has come; `on-finished`, with which they
-  // wait, is content with a 'finish', which no request emits by itself.
+  // body-parser, multer and Express's finalhandler respond when the whole upload has arrived. They wait with
+  // `on-finished`, which also accepts a `'finish'`. A request does not emit that by itself.
   req.on('newListener', event => {
     if (event === 'finish') process.nextTick(emitFinish, req)
   })
   soon(emitFinish, req)
-  // In the place of IncomingMessage's own, which destroys the socket; like it, tells only those who listen.
+  // Replaces IncomingMessage's own, which destroys the socket. Like it, this emits the error only if there is a
+  // listener.
   req._destroy = function (error, callback) {
     soon(() => callback(this.listenerCount('error') > 0 ? error : null))
   }
-  // The server goes on reading, and would set it at the end of what nobody sees.
+  // The server continues to read, and would set it at the end of the discarded body.
   Object.defineProperty(req, 'complete', { get: () => false, set() {}, configurable: true, enumerable: true })
   req.destroy(error)
-  // A reader that was slow has stopped the socket.
+  // A slow reader has stopped the socket.
   req._read(0)
 }
 
-/** Keeps the connection until the client has been answered, and has heard it. */
+/** Keeps the connection until the client has received its response. */
 function stay(req, res, error, caps) {
   linger.keep(req, res, caps, () => conclude(req, res, error, false))
 }
@@ -92,11 +98,11 @@ function emitFinish(req) {
   req.emit('finish')
 }
 
-function conclude(req, res, error, told) {
+function conclude(req, res, error, hasListener) {
   if (isOver(req) || res.writableEnded) return
   if (!res.headersSent) answer(req, res, error)
-  // A response that had begun cannot become a 413; one whose handler does not know that the body was cut would never end.
-  else if (!told) res.destroy()
+  // A response that has begun cannot become a 413. If its handler receives no error, it would never end.
+  else if (!hasListener) res.destroy()
 }
 
 /** An app may have replaced the functions of its response. */
@@ -115,13 +121,13 @@ function answer(req, res, error) {
   mute(res)
 }
 
-/** The handler may still answer, later; that would be ERR_HTTP_HEADERS_SENT, uncaught. */
+/** The handler may still respond later, which would be an uncaught ERR_HTTP_HEADERS_SENT. */
 function mute(res) {
   for (const name of HEAD) ignore(res, name, () => res.headersSent, res)
   for (const name of INTERIM) ignore(res, name, () => res.headersSent)
   ignore(res, 'write', () => res.writableEnded, true)
   ignore(res, 'end', () => res.writableEnded, res)
-  // Access logs, and the tracker, read it when the response has gone out.
+  // Access logs and the tracker read it after the response.
   const { statusCode } = res
   Object.defineProperty(res, 'statusCode', { get: () => statusCode, set() {}, configurable: true, enumerable: true })
 }
@@ -130,7 +136,7 @@ function ignore(res, name, isLate, result) {
   const original = res[name]
   if (typeof original !== 'function') return
   res[name] = function (...args) {
-    // Wrappers (sessions, compression) may send what plimsoll gave them a little later.
+    // Wrappers (sessions, compression) may send Plimsoll's response a little later.
     if (!isLate()) return original.apply(this, args)
     const callback = args.at(-1)
     if (typeof callback === 'function') process.nextTick(callback)

@@ -16,17 +16,17 @@ const { Spooled, bodies, listen, cause, end } = require('./spooled-body.js')
 const { announcedLength } = require('./tap.js')
 
 const KNOWN = ['memory', 'dir', 'type', 'limit']
-/** What of a folder is the user's to put right, as opposed to what may pass (no space, no descriptor). */
+/** Errors of a folder that the user must fix. Others may be temporary (no space, no descriptor). */
 const WRONG_FOLDER = ['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'EROFS', 'ELOOP', 'ENAMETOOLONG']
-/** What `native` says to a chunk. */
+/** Results of `native` for a chunk. */
 const WAIT = 1
 const FAILED = 2
 
 const warned = new Set()
 
 /**
- * Middleware that reads request bodies whatever their size: up to `memory` bytes into native memory, past it into a file without a
- * name in `dir`. `req.body` is then a `Spooled`, which is freed when the response ends.
+ * Middleware that reads request bodies of any size: up to `memory` bytes into native memory, beyond that into a file
+ * without a name in `dir`. `req.body` is then a `Spooled`, which is freed when the response ends.
  */
 function spool(given) {
   const { memory, dir, wanted, guard } = settingsOf(given)
@@ -52,9 +52,11 @@ function settingsOf(given) {
   }
 }
 
-/** A function of the request that tells whether its body is of one of these types: `image/png`, `image/*`, `*` + `/*`. */
+/**
+ * A function of the request that returns whether its body has one of these types: `image/png`, `image/*`, `*` + `/*`.
+ */
 function matcher(where, given) {
-  // A body that may have been meant is spooled: it stays bounded, and the app finds it in req.body.
+  // If the function fails, the body is spooled. It stays within limits, and the app finds it in req.body.
   if (typeof given === 'function') return hook(where, given, Boolean, true)
   const types = Array.isArray(given) ? given : [given]
   const takes = "a type like 'image/png' or 'image/*', an array of these, or a function of the request"
@@ -90,7 +92,9 @@ function warnOnce(message) {
   warn(runtime.state.settings?.log, `plimsoll: ${message}`, 'PLIMSOLL_SPOOL')
 }
 
-/** Without a binary bodies are not read: nobody downstream may take an unread one for one that is empty. */
+/**
+ * Without a binary, bodies are not read, and an unread body must not look like an empty one. So the response is 501.
+ */
 function unavailable(wanted) {
   warnOnce(`spool() responds to every body with 501, because it needs the addon: ${reason}`)
   return function plimsollSpool(req, res, next) {
@@ -100,13 +104,16 @@ function unavailable(wanted) {
   }
 }
 
-/** False for a body that a parser in front has read, or somebody is reading. body-parser 1 leaves `{}` for those that it did not. */
+/**
+ * False for a body that an earlier parser has read, or that a consumer is reading. body-parser 1 sets `{}` for unread
+ * bodies.
+ */
 function isUnread(req) {
   if (req._body === true || req.body instanceof Spooled || req.readableFlowing === true) return false
   return req.readable && !req.readableDidRead && !req.readableEnded
 }
 
-/** A body on its way from the socket to where it stays. */
+/** A body that is being read from the socket into memory or a file. */
 class Reading extends AsyncResource {
   constructor(req, res, next) {
     super('plimsoll.spool')
@@ -117,7 +124,7 @@ class Reading extends AsyncResource {
     this.length = announcedLength(req)
     this.received = 0
     this.ended = false
-    /** True once the chain has gone on, or the request is over. */
+    /** True once the chain has continued, or the request is over. */
     this.done = false
     this.body = null
     this.listeners = {
@@ -125,7 +132,7 @@ class Reading extends AsyncResource {
       end: () => this.finish(),
       error: error => this.fail(error),
       aborted: () => this.abort(),
-      // Of a body that has come whole its stream closes too.
+      // The stream of a complete body closes too.
       close: () => this.ended || this.abort()
     }
   }
@@ -139,7 +146,7 @@ class Reading extends AsyncResource {
     bodies.set(this.handle, () => this.woken())
     atEnd(req, this.res, () => this.free())
     for (const [event, listener] of Object.entries(this.listeners)) req.on(event, listener)
-    // One that was paused in front would stay so.
+    // A stream that was paused by an earlier middleware would stay paused.
     req.resume()
   }
 
@@ -173,7 +180,10 @@ class Reading extends AsyncResource {
     this.goOn(undefined)
   }
 
-  /** What cannot be written is refused as a body over a limit is: the client hears it, and what still comes is thrown away. */
+  /**
+   * A body that cannot be written is refused like one over a limit: the client receives a response, and what still
+   * arrives is discarded.
+   */
   refuse() {
     const failure = native.spoolFailure(this.handle) ?? { errno: 0, message: 'the body was freed', full: false }
     this.leave()
@@ -183,10 +193,10 @@ class Reading extends AsyncResource {
     else this.runInAsyncScope(refuse.before, undefined, this.req, this.res, this.next, error)
   }
 
-  /** A limit in front has cut the body, or the stream has broken. */
+  /** An earlier limit has cut the body, or the stream has failed. */
   fail(error) {
     if (this.done) return
-    // What Node says of a client that goes away, for which there is a usual error.
+    // Node's error for a disconnected client. There is a usual error for that.
     if (error?.code === 'ECONNRESET') return this.abort()
     this.leave()
     native.spoolClose(this.handle)
@@ -203,7 +213,7 @@ class Reading extends AsyncResource {
     this.goOn(createError(400, 'request aborted', detail))
   }
 
-  /** Calls `next` where the middleware was called: for AsyncLocalStorage. */
+  /** Calls `next` in the async context of the middleware's call, for AsyncLocalStorage. */
   goOn(error) {
     this.runInAsyncScope(this.next, undefined, ...(error === undefined ? [] : [error]))
   }
@@ -220,19 +230,19 @@ class Reading extends AsyncResource {
     native.spoolClose(this.handle)
     if (this.done) return
     if (this.res.writableEnded) {
-      // Somebody has answered without waiting for the body: to go on now would be to answer twice.
+      // A response was sent without waiting for the body. Continuing now would respond twice.
       this.leave()
       this.req.resume()
     } else {
-      // Its stream says so first, unless the body had come whole already.
+      // The stream emits its own error first, unless the body was complete.
       process.nextTick(() => this.abort())
     }
   }
 }
 
 /**
- * What was copied is garbage, 64 KiB each time, of which V8 lets tens of megabytes gather: it is given back at once where nobody else
- * can want it. A chunk that is a part of something larger (Node's pool) is left alone.
+ * After copying, a chunk is garbage of 64 KiB, and V8 lets tens of megabytes of it accumulate. So its memory is freed
+ * at once if no other consumer can use it. A chunk that is a part of something larger (Node's pool) is left alone.
  */
 function letGo(req, chunk) {
   const { buffer } = chunk

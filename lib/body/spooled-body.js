@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * A body that was read into native memory or a file: what `req.body` is behind `spool()`. It lives as long as its request: at the
- * response's end everything is freed, whatever the garbage collector does, and who comes later is told so.
+ * A body that was read into native memory or a file: `req.body` after `spool()`. It ends with its request. At the end
+ * of the response everything is freed, independently of the garbage collector, and later uses throw.
  */
 
 const { constants } = require('node:buffer')
@@ -14,19 +14,19 @@ const createError = require('http-errors')
 const { native } = require('../core/addon.js')
 const options = require('../core/options.js')
 
-/** Of a stream; also how far it reads ahead. */
+/** Chunk size of a stream, and how far it reads ahead. */
 const CHUNK = 64 * 1024
-/** Of a body that is read whole: native memory holds no more of it at a time. */
+/** Step size when a body is read whole: native memory uses no more of it at a time. */
 const STEP = 1024 * 1024
 
-/** Who waits for a body, by its handle; who waits for a read or a move, by its ticket. */
+/** Waiting callers: of bodies by handle, of reads and moves by ticket. */
 const bodies = new Map()
 const reads = new Map()
 const moves = new Map()
 let lastTicket = 0
 let listening = false
 
-/** Hears what the threads have to say; to be called before the first body. */
+/** Receives the answers of the threads. Call this before the first body. */
 function listen() {
   if (listening) return
   listening = true
@@ -34,7 +34,7 @@ function listen() {
     if (ticket === 0) return bodies.get(handle)?.()
     const waiting = moves.has(ticket) ? moves : reads
     const settle = waiting.get(ticket)
-    // A read whose request has ended was told so then.
+    // A read whose request has ended was rejected then.
     if (settle === undefined) return
     waiting.delete(ticket)
     settle(failure)
@@ -47,7 +47,7 @@ function nextTicket() {
   return lastTicket
 }
 
-/** What the system says, as Node's `fs` would have it: its code, where there is one, and in words. */
+/** A system error in the form of Node's `fs`: its code, if there is one, and its text. */
 function cause({ errno, message }) {
   const [code, text] = (errno > 0 && util.getSystemErrorMap().get(-errno)) || []
   return code === undefined ? { detail: message } : { code, detail: `${code}: ${text}` }
@@ -66,14 +66,14 @@ function over() {
   return Object.assign(error, { code: 'ERR_PLIMSOLL_SPOOLED_OVER' })
 }
 
-/** Ends the life of a body; set by the class, which alone can reach into one. */
+/** Ends a body. The class sets it, because only the class has access to the private fields. */
 let end
 
 class Spooled {
   #handle
   #size
   #over = false
-  /** What has to hear of the end: streams, and the tickets of reads. */
+  /** What must be ended too: streams, and the tickets of reads. */
   #streams = new Set()
   #tickets = new Set()
 
@@ -124,7 +124,7 @@ class Spooled {
     try {
       return JSON.parse(text)
     } catch (error) {
-      // What a client has sent is its fault, as with express.json().
+      // The client sent invalid data, as with express.json().
       throw createError(400, error, { type: 'entity.parse.failed' })
     }
   }
@@ -142,8 +142,9 @@ class Spooled {
   }
 
   /**
-   * Fills what `make(length)` returns, which is called when the bytes are there. The promise does not have the part: one that has waited
-   * for two scavenges is in V8's old generation, and would retain it until the next major collection.
+   * Fills the result of `make(length)`, which is called when the bytes are there. The promise must not refer to it: a
+   * promise that has waited for two scavenges is in V8's old generation, and would retain it until the next major
+   * collection.
    */
   async #read(at, length, make) {
     if (this.#over) throw over()
@@ -180,14 +181,14 @@ class Spooled {
   }
 }
 
-/** Reads at its own pace and place, so several may be at work at once. */
+/** Each stream has its own position and pace, so several can run at once. */
 class SpooledStream extends Readable {
   #read
   #at = 0
   #size
-  /** What was read and is not pushed yet. */
+  /** Bytes that were read and are not pushed yet. */
   #chunk = null
-  /** A new Buffer each time: a consumer may keep what it was given. */
+  /** A new Buffer each time, because a consumer may retain it. */
   #make = length => {
     this.#chunk = Buffer.allocUnsafeSlow(length)
     return this.#chunk
@@ -213,7 +214,10 @@ class SpooledStream extends Readable {
     )
   }
 
-  /** Like a request's own stream it tells only those who listen: that a client goes away must not be uncaught in the server. */
+  /**
+   * Like a request's own stream, it emits the error only if there is a listener: a disconnecting client must not cause
+   * an uncaught exception.
+   */
   _destroy(error, callback) {
     process.nextTick(() => callback(this.listenerCount('error') > 0 ? error : null))
   }

@@ -1,19 +1,21 @@
 'use strict'
 
 /*
- * The tap on a request's body. The parser hands each chunk to `req.push`. The tap replaces that method: it counts each chunk in Rust,
- * in front of any consumer. A `'data'` listener would start the stream; this changes nothing for its readers.
+ * The tap on a request's body. The parser passes each chunk to `req.push`. The tap replaces that method and counts each
+ * chunk in Rust, before any consumer receives it. A `'data'` listener would start the stream, while this changes
+ * nothing for consumers.
  *
  *   open ──> complete ──> refused ──> drained
  *     └────────────────────┘
  *
- * open      more of the body may come
- * complete  its end has come
- * refused   nothing of it reaches a reader any more; what still comes is dropped, with its end, or a cut body would look whole
- * drained   refused, and its end has come
+ * - open: more of the body may arrive.
+ * - complete: its end has arrived.
+ * - refused: consumers receive nothing more. What still arrives is dropped, with its end, because a cut body would look
+ *   complete.
+ * - drained: refused, and its end has arrived.
  *
- * Apart from that the request is over at some time (`ended`), and its counter is freed. A handler that has answered may still read,
- * within the same limit: from then on the tap counts in JavaScript.
+ * Independently of that, the request ends at some time (`ended`), and its counter is freed. A handler may continue to
+ * read after its response, within the same limit. From then on the tap counts in JavaScript.
  */
 
 const { Readable } = require('node:stream')
@@ -34,31 +36,31 @@ class Tap {
     this.res = res
     this.state = req._readableState?.ended === true ? COMPLETE : OPEN
     this.ended = false
-    /** As the headers announced it, before they were those of an inflated body. */
+    /** From the original headers, before those of an inflated body replace them. */
     this.length = announcedLength(req)
-    /** The native counter; 0 once the request is over. From then on `counted` is kept here. */
+    /** The native counter, or 0 after the end of the request. From then on `counted` is used. */
     this.counter = counters.tapOpen(Number.POSITIVE_INFINITY)
     this.counted = 0
-    /** The tracker's slot; 0 if the request is not tracked. */
+    /** The tracker's slot, or 0 if the request is not tracked. */
     this.slot = slot
     this.push = req.push
 
     this.limit = Number.POSITIVE_INFINITY
-    /** Called as `(req, res, received, limit)` at the first byte beyond the limit. */
+    /** Called as `(req, res, received, limit)` at the first byte over the limit. */
     this.onExcess = null
-    /** How many limits the request has passed: the last is the nearest. */
+    /** Number of limits that the request has passed. The last is the nearest to the consumer. */
     this.limits = 0
-    /** How many of them wait for the first read, and whether the end of the body is held back until then. */
+    /** Number of limits that wait for the first read, and whether the end of the body is deferred until then. */
     this.deferred = 0
     this.endHeld = false
-    /** Limits that are only reported: `{ limit, passed(received) }`, each once. */
+    /** Limits that only report: `{ limit, passed(received) }`, each once. */
     this.watched = []
-    /** What the body holds of the budget (budget.js). */
+    /** The body's room in the budget (budget.js). */
     this.room = null
-    /** Receives the chunks instead of the readers: `{ take(chunk), made, decoderBytes }` (decompress.js). */
+    /** Receives the chunks instead of the consumers: `{ take(chunk), made, decoderBytes }` (decompress.js). */
     this.inflating = null
 
-    /** Called when no more of the body is awaited, and when a refused body has drained. */
+    /** Called when no more of the body is expected, and when a refused body has drained. */
     this.settleListeners = []
     this.drainListener = null
   }
@@ -76,27 +78,32 @@ class Tap {
     return this.inflating !== null
   }
 
-  /** Bytes of memory that the decoder of an inflated body holds. */
+  /** Bytes of memory that the decoder of an inflated body uses. */
   get decoderBytes() {
     return this.inflating?.decoderBytes ?? 0
   }
 
-  /** Bytes that have come on the wire. */
+  /** Bytes that have arrived on the connection. */
   get arrived() {
     return this.counter === 0 ? this.counted : counters.tapReceived(this.counter)
   }
 
-  /** Bytes of the body so far: of an inflated body those that were made, if they are more than have come. */
+  /**
+   * Bytes of the body so far. For an inflated body it is the inflated size, if that is larger than the received size.
+   */
   get received() {
     return this.inflating === null ? this.arrived : Math.max(this.arrived, this.inflating.made)
   }
 
-  /** Bytes of a declared length that are still to come; infinity if none was declared. */
+  /** Bytes of a declared length that have not arrived. Infinity if none was declared. */
   get remaining() {
     return this.length >= 0 ? this.length - this.arrived : Number.POSITIVE_INFINITY
   }
 
-  /** What counts for the rate of the body: bytes on the wire, bytes held of the budget, and whether it waits for the app. */
+  /**
+   * The input for the body's rate: bytes on the connection, bytes of room in the budget, and whether it waits for the
+   * app.
+   */
   progress() {
     const { req, res } = this
     const isFull = req.readableLength > 0 && req.readableLength >= req.readableHighWaterMark
@@ -111,15 +118,15 @@ class Tap {
   /** Counts the body for `slot` as well. */
   attach(slot) {
     if (this.slot === slot) return
-    // A limit came before the tracker.
+    // A limit created the tap before the tracker.
     this.slot = slot
     native.tapAttach(this.counter, slot)
   }
 
   /**
-   * Bounds the body. A limit that was set before can only be lowered. True if more has come already. Otherwise
-   * `onExcess(req, res, received, limit)` is called at the first byte beyond it; neither that chunk nor anything after it reaches a
-   * consumer.
+   * Limits the body. A limit that was set before can only be lowered. Returns true if more has arrived already.
+   * Otherwise `onExcess(req, res, received, limit)` is called at the first byte over it. Neither that chunk nor a later
+   * one reaches a consumer.
    */
   bound(limit, onExcess) {
     if (limit >= this.limit) return false
@@ -129,7 +136,7 @@ class Tap {
     return exceeds || this.received > limit
   }
 
-  /** Calls `passed(received)` once when more than `limit` bytes have come. Refuses nothing. */
+  /** Calls `passed(received)` once when more than `limit` bytes have arrived. Refuses nothing. */
   watch(limit, passed) {
     const { received } = this
     if (received > limit) passed(received)
@@ -143,7 +150,10 @@ class Tap {
     for (const { passed } of due) passed(received)
   }
 
-  /** Of several limits that wait for the first read, the nearest decides: returns a function that says whether it is this one. */
+  /**
+   * Of several limits that wait for the first read, the nearest decides. Returns a function that returns whether it is
+   * this one.
+   */
   claimPriority() {
     this.limits += 1
     const own = this.limits
@@ -151,15 +161,15 @@ class Tap {
   }
 
   /**
-   * Calls `decide()` at the first read. A stream that has ended before is read without being asked for more, so its end is held back
-   * until then.
+   * Calls `decide()` at the first read. A stream that has ended before is read without a call of `_read`, so its end is
+   * deferred until then.
    */
   deferDecision(decide) {
     this.deferred += 1
     onFirstRead(this.req, () => {
       decide()
       this.deferred -= 1
-      // The read that is under way gets nothing of what was buffered.
+      // The present read must not return what was buffered.
       const streamState = this.req._readableState
       if (this.isRefused && streamState !== undefined) streamState.length = 0
       if (this.deferred > 0 || !this.endHeld || this.isRefused) return
@@ -168,32 +178,35 @@ class Tap {
     })
   }
 
-  /** The body's room in the budget, made by `make()` if there is none; null once it was refused or the request is over. */
+  /**
+   * The body's room in the budget, created with `make()` if there is none. Null once it was refused or the request is
+   * over.
+   */
   roomOf(make) {
     if (this.ended || this.isRefused) return null
     this.room ??= make()
     return this.room
   }
 
-  /** Takes room for what the body has grown to. True if there was none, and it was refused. */
+  /** Takes room for the present size of the body. Returns true if there was none, and the body was refused. */
   exceedsBudget() {
     const { room } = this
     if (room === null || room.grow(this.received, this.decoderBytes)) return false
     const { onBudgetExceeded } = room
-    // It was refused, or reported, before.
+    // It was refused or reported before.
     if (onBudgetExceeded === null) return false
     room.onBudgetExceeded = null
     onBudgetExceeded()
     return this.isRefused
   }
 
-  /** From now on nothing of the body reaches a reader. */
+  /** From now on nothing of the body reaches a consumer. */
   refuse() {
     if (!this.isRefused) {
       this.state = this.req.complete ? DRAINED : REFUSED
       if (this.isDrained) releaseParser(this.req)
     }
-    // Its readers drop what they have. Without this, bodies that grow alike are refused together, and none comes through.
+    // Its consumers drop their data. Without this, bodies that grow at the same rate would all be refused together.
     this.releaseRoom()
     this.settle()
   }
@@ -204,8 +217,8 @@ class Tap {
   }
 
   /**
-   * Calls `listener()` once no more of the body is awaited, at once if that is so now: its end has come, it was refused, or the request
-   * is over. What holds the request because of its body must release it then.
+   * Calls `listener()` once no more of the body is expected (its end has arrived, it was refused, or the request is
+   * over), possibly at once. What retains the request because of its body must release it then.
    */
   onSettled(listener) {
     if (this.state !== OPEN || this.ended) listener()
@@ -223,7 +236,7 @@ class Tap {
     this.drainListener = listener
   }
 
-  /** A chunk from the parser, null for the end. Returns whether more is welcome. */
+  /** A chunk from the parser, or null for the end. Returns whether more is welcome. */
   receive(chunk, encoding) {
     if (this.isRefused) {
       if (chunk === null) this.drain()
@@ -248,7 +261,7 @@ class Tap {
     return this.handOn(chunk, encoding)
   }
 
-  /** True if more than the limit has come. */
+  /** Returns true if more than the limit has arrived. */
   count(bytes) {
     if (this.counter !== 0) return counters.tapCount(this.counter, this.slot, bytes)
     this.counted += bytes
@@ -259,7 +272,7 @@ class Tap {
     return this.inflating === null ? this.pass(chunk, encoding) : this.inflating.take(chunk, encoding)
   }
 
-  /** Hands a chunk to the readers. */
+  /** Passes a chunk to the consumers. */
   pass(chunk, encoding) {
     const { req, push, slot } = this
     if (slot > 0 && spans.state.open) return spans.run(slot, push, req, [chunk, encoding])
@@ -285,15 +298,15 @@ class Tap {
   }
 }
 
-/** Node does this at a request's `'end'`. A refused one has none, and an idle connection would retain it. */
+/** Node does this at a request's `'end'`. A refused request has none, and an idle connection would retain it. */
 function releaseParser(req) {
   const parser = req.socket?.parser
   if (parser?.incoming === req) parser.incoming = null
 }
 
 /**
- * Bytes of the body as the headers announce it: undefined if no body can come, -1 for one without a length. The parser makes sure that
- * bodies of HTTP/1 are announced; those of HTTP/2 need not be.
+ * Bytes of the body as the headers announce it. Undefined if no body can arrive, -1 for one without a length. In HTTP/1
+ * the parser ensures that bodies are announced. In HTTP/2 they need not be.
  */
 function announcedLength(req, headers = req.headers) {
   if (!headers) return undefined
@@ -303,7 +316,7 @@ function announcedLength(req, headers = req.headers) {
   return headers[':method'] !== undefined && req.stream?.endAfterHeaders !== true ? -1 : undefined
 }
 
-/** The tap of a request; null if it has none. */
+/** The tap of a request, or null. */
 function existingTap(req) {
   return anyStateOf(req)?.tap ?? null
 }
@@ -316,7 +329,7 @@ function tapOf(req, res, slot = 0) {
   lastingState(req, res).tap = tap
   if (typeof req.push === 'function') req.push = tappedPush
   atEnd(req, res, closeTap)
-  // What the stream has buffered, behind an asynchronous middleware, has not passed the tap.
+  // What the stream has buffered for an asynchronous middleware has not passed the tap.
   if (req.readableLength > 0) tap.count(req.readableLength)
   return tap
 }
