@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * The app in a process of its own, as the main module, with soak/child/main.js in front of it.
+ * The app in a process of its own, as the main module. soak/child/main.js is loaded before it.
  */
 
 const { fork } = require('node:child_process')
@@ -14,23 +14,23 @@ const { setTimeout: pause } = require('node:timers/promises')
 const { pathToFileURL } = require('node:url')
 const { SoakError } = require('./error.js')
 
-/** Of an app that says much, the end; and of that, in an error, so many lines. */
+/** Characters of the app's output that are stored, the last ones, and lines of it that an error shows. */
 const KEPT = 65_536
 const LINES = 20
-/** A signal's handler has so long before it is killed. */
+/** Time for a signal's handler before the process is killed. */
 const STOP_MS = 2000
 const OUTPUT_MS = 200
-/** What makes Node load the main module as an ES module, and with hooks. */
+/** Flags with which Node loads the main module as an ES module, and with hooks. */
 const HOOKS = /--(?:import|loader|experimental-loader)\b/
 /** Collections of a large heap take seconds. */
 const PATIENCE_MS = 60_000
-/** It says itself that it is late, unless it cannot. */
+/** The child itself reports that it is late, unless its event loop is blocked. */
 const START_PATIENCE_MS = 10_000
 
 const running = new Set()
 process.on('exit', stopAll)
 
-/** For an end that does not wait. */
+/** For an exit that does not wait. */
 function stopAll() {
   for (const server of running) server.kill()
 }
@@ -60,7 +60,7 @@ class Server {
     })
     running.add(this)
     this.child.on('error', error => this.over(`could not be started: ${error.message}`))
-    // Without descriptors it has none, and says so by its error.
+    // Without file descriptors there are no streams. The error is reported as an event.
     for (const stream of [this.child.stdout, this.child.stderr]) {
       stream?.setEncoding('utf8').on('data', text => {
         this.output = (this.output + text).slice(-KEPT)
@@ -69,7 +69,7 @@ class Server {
     const closed = once(this.child, 'close').catch(() => {})
     this.exited = once(this.child, 'exit').then(
       async ([code, signal]) => {
-        // Its output may be behind it; and who has inherited that may live on.
+        // Output may arrive after the exit, and a process that has inherited the stream may keep it open.
         await Promise.race([closed, pause(OUTPUT_MS)])
         this.over(`ended by itself (${signal ?? `exit code ${code}`})`)
       },
@@ -84,13 +84,13 @@ class Server {
     try {
       return fork(app, args, options)
     } catch (error) {
-      // What the system refuses at once, as too long an argument, is no event.
+      // Errors that the system reports at once, such as a too long argument, are thrown instead of emitted.
       rmSync(this.folder, { recursive: true, force: true })
       throw this.failure(`could not be started: ${error.message}`)
     }
   }
 
-  /** Resolves to what `meet` of soak/child/probes.js tells. */
+  /** Resolves to the result of `meet` of soak/child/probes.js. */
   started() {
     const late = () =>
       this.settle('started', this.failure('did not report whether it listens: its event loop is blocked'))
@@ -104,7 +104,7 @@ class Server {
     else this.settle(id, error === undefined ? null : new SoakError(error), value)
   }
 
-  /** Rejects where the process ends before it answers, or does not come round to it. */
+  /** Rejects if the process ends before it answers, or does not answer in time. */
   async ask(question, detail, patienceMs = PATIENCE_MS) {
     const id = ++this.number
     const answer = this.wait(id)
@@ -112,7 +112,7 @@ class Server {
       this.settle(id, this.failure(`did not respond within ${patienceMs / 1000} s: its event loop is blocked`))
     const timer = setTimeout(late, patienceMs)
     answer.catch(() => {}).then(() => clearTimeout(timer))
-    // Where it cannot be sent the process has ended, which is what the answer says.
+    // If sending fails, the process has ended, and the answer is rejected for that reason.
     this.child.send({ token: this.token, id, question, detail }, () => {})
     return answer
   }
@@ -131,7 +131,7 @@ class Server {
     else resolve?.(value)
   }
 
-  /** Waits for `work`, which fails where the process ends: then that is what is to be told. */
+  /** Waits for `work`. If that fails because the process has ended, the end is reported instead. */
   async during(work) {
     try {
       return await work

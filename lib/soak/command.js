@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * `npx plimsoll soak`: the call, on a command line. Its arguments are read natively, with all other commands'.
+ * `npx plimsoll soak`: the call on a command line. Its arguments are parsed natively, with those of all other commands.
  */
 
 const { writeFileSync } = require('node:fs')
@@ -16,7 +16,7 @@ const { Progress } = require('./progress.js')
 
 const CODES = { passed: 0, failed: 1, undecided: 2 }
 const NO_VERDICT = 2
-/** As shells have it: 128 and the number of the signal. */
+/** Exit codes as in shells: 128 plus the signal's number. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 }
 
 /** Resolves to the exit code. `terminal`: the width of standard output, and whether it has colours. */
@@ -58,14 +58,14 @@ async function command(args, binding, terminal) {
   return CODES[outcome.verdict]
 }
 
-/** As they are called on a command line. */
+/** Error messages with the names that the command line uses. */
 function plain(error) {
   return message(error)
     .replace(/^plimsoll: (soak: )?/, '')
     .replace(/^soak\(app, options\): /, '')
 }
 
-/** The options of `plimsoll.soak()` that were meant. */
+/** The corresponding options of `plimsoll.soak()`. */
 async function given({ route, routes, body, headers, status, noEvidence, nodeArgs, env, app, json, junit, ...same }) {
   const options = { execArgv: nodeArgs, env: Object.fromEntries(env.map(pairOf)), evidence: !noEvidence }
   for (const [name, value] of Object.entries(same)) if (value !== null) options[name] = value
@@ -102,7 +102,7 @@ async function exportedBy(file) {
   try {
     module = await import(pathToFileURL(path.resolve(file)))
   } catch (error) {
-    // A module may throw anything.
+    // A module may throw any value.
     throw new SoakError(`${file} cannot be loaded: ${message(error)}`)
   }
   const routes = module.default?.routes ?? module.routes ?? module.default

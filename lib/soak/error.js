@@ -1,6 +1,6 @@
 'use strict'
 
-/** There is no verdict: what was wrong with the app, its answers or the call, never a bug of ours. */
+/** There is no verdict, because of the app, its responses or the call. It is never a bug of Plimsoll. */
 class SoakError extends Error {
   constructor(message, options) {
     super(`plimsoll: soak: ${message}`, options)

@@ -1,8 +1,9 @@
 'use strict'
 
 /*
- * What there is against a route that grows: further blocks of it alone, with V8's sampling heap profiler on and a heap snapshot before and
- * behind. And whether it grows alone at all: what only grew in turn with others was theirs.
+ * Collects evidence for a route that grows: further blocks of this route alone, with V8's sampling heap profiler on,
+ * and a heap snapshot before and after. This also shows whether the route grows on its own: growth that only appears in
+ * turn with other routes is theirs.
  */
 
 const { join } = require('node:path')
@@ -12,47 +13,50 @@ const heap = require('../heap/read-snapshot.js')
 const { SoakError } = require('./error.js')
 const { Series } = require('./series.js')
 
-/** As many as the statistics of sites ask for, and some. */
+/** The number that the statistics of allocation sites need, and some more. */
 const BLOCKS = 18
-/** Bytes that are to be kept in all of them: enough for classes to stand out, and no more than a snapshot takes a moment for. */
+/**
+ * Bytes that all blocks together should retain: enough for classes to stand out, while a snapshot still takes a moment
+ * only.
+ */
 const WANTED = 6 * 1024 * 1024
 const LEAST_BLOCK = 20
-/** Samples in all that stays. */
+/** Samples of the retained bytes. */
 const SAMPLES = 2000
 const INTERVALS = [256, 8 * 1024]
-/** Snapshots of more would take minutes. */
+/** Snapshots of larger heaps would take minutes. */
 const SNAPSHOT_BYTES = 768 * 1024 * 1024
 const SNAPSHOT_MS = 600_000
-/** A class is shown if of a hundred requests two keep one. */
+/** A class is shown if at least two in a hundred requests retain one. */
 const OFTEN = 0.02
 const LIKE_MOST = 0.3
 const CLASSES = 8
 const FRAMEWORK = /node_modules[\\/](?:express4?|router|connect|finalhandler)[\\/]/
-/** Classes that say nothing by themselves come behind those that do. */
-const ANYBODYS = /^(Function|Object|Array|Map|Set|Promise|\(closure\)|system \/ .*)$/
-/** Kinds of V8's, which come with whatever is kept. */
+/** Classes with unspecific names come after the others. */
+const UNSPECIFIC = /^(Function|Object|Array|Map|Set|Promise|\(closure\)|system \/ .*)$/
+/** Kinds of V8, which appear with any retained object. */
 const OF_V8 = /^\((?!closure\))/
 
-/** `{ alone, sites, classes, files, notes }`; `whole`: whether it came to its end, which the verdict does not need. */
+/** `{ alone, sites, classes, files, notes }`. `whole`: whether it was completed, which the verdict does not need. */
 async function gather(rounds, route, series) {
   const alone = new Series(series.key, rounds.settings.max)
   const found = { alone, sites: [], classes: [], files: [], notes: [], whole: true }
   try {
-    await look(rounds, route, series, found)
+    await sample(rounds, route, series, found)
   } catch (error) {
-    // What leaks may well have come to its end.
+    // The leak may have ended the process.
     if (!(error instanceof SoakError)) throw error
     found.whole = false
-    found.notes.push(`no more evidence: ${toldOf(error)}`)
+    found.notes.push(`no more evidence: ${textOf(error)}`)
   }
   return found
 }
 
-function toldOf(error) {
+function textOf(error) {
   return message(error).replace(/^plimsoll: (soak: )?/, '')
 }
 
-async function look(rounds, route, series, found) {
+async function sample(rounds, route, series, found) {
   const { server, settings, report } = rounds
   const kept = Math.max(1, ...['heap', 'external', 'malloc'].map(name => series.decided[name]?.perRequest ?? 0))
   const requests = Math.max(LEAST_BLOCK, Math.min(route.block, Math.round(WANTED / BLOCKS / kept)))
@@ -62,7 +66,7 @@ async function look(rounds, route, series, found) {
       return await work()
     } catch (error) {
       if (server.ended) throw server.ended
-      found.notes.push(`${what}: ${toldOf(error)}`)
+      found.notes.push(`${what}: ${textOf(error)}`)
       return undefined
     }
   }
@@ -77,7 +81,7 @@ async function look(rounds, route, series, found) {
   const interval = Math.min(INTERVALS[1], Math.max(INTERVALS[0], Math.round((onHeap * requests * BLOCKS) / SAMPLES)))
   let sampling = await attempt('no allocation sites', async () => {
     await server.ask('profileStart', interval)
-    // What this code makes once is there before the first snapshot.
+    // Creates what this code creates once, before the first snapshot.
     await server.ask('profileTake')
     return true
   })
@@ -109,13 +113,13 @@ function sitesOf(profiles, least) {
     of: Int32Array.from(profile.of),
     bytes: Float64Array.from(profile.bytes)
   }))
-  // That it passed through the framework is no news.
+  // That a growing function is the framework's is not informative.
   return native.soakSites(typed, Math.max(4096, least)).filter(({ origin }) => !FRAMEWORK.test(origin))
 }
 
 /**
- * Classes of which there are more. Numbers come from counting, not from what the diff calls new: V8 gives an object the id of a dead one where it
- * lies in its place.
+ * Classes with more objects than before. The numbers are counted, because the diff's ids are unreliable: V8 may give an
+ * object the id of a dead one at the same address.
  */
 async function classesOf(before, after, requests) {
   const heaps = await Promise.all([heap.open(before), heap.open(after)])
@@ -133,12 +137,13 @@ async function classesOf(before, after, requests) {
         }
       })
       .filter(({ name, perThousand }) => perThousand >= OFTEN * 1000 && !OF_V8.test(name))
-    // What few requests keep is something else than what most do.
+    // What few requests retain has another cause than what most do.
     const most = Math.max(...grown.map(({ perThousand }) => perThousand))
     return grown
       .filter(({ perThousand }) => perThousand >= LIKE_MOST * Math.min(most, 1000))
       .sort(
-        (a, b) => ANYBODYS.test(a.name) - ANYBODYS.test(b.name) || b.retainedBytesPerRequest - a.retainedBytesPerRequest
+        (a, b) =>
+          UNSPECIFIC.test(a.name) - UNSPECIFIC.test(b.name) || b.retainedBytesPerRequest - a.retainedBytesPerRequest
       )
       .slice(0, CLASSES)
   } finally {
@@ -146,7 +151,7 @@ async function classesOf(before, after, requests) {
   }
 }
 
-/** Several classes may have one name, Node's and the app's. Of a diff, the one that grew most is first. */
+/** Classes of Node and of the app may have the same name. In a diff, the one that grew most comes first. */
 function byName(classes) {
   const all = new Map()
   for (const each of classes) {
@@ -160,7 +165,7 @@ function byName(classes) {
   return all
 }
 
-/** What is open more often than before. */
+/** Files that are open more often than before. */
 function filesOf(before, after, requests) {
   if (!before || !after) return []
   return Object.keys(after)

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * The requests of a HAR file. It comes from a browser or a proxy, or was edited by hand, so any part of it may be anything: what is not as
- * the format has it is a SoakError that names the file and the entry.
+ * The requests of a HAR file. It comes from a browser or a proxy, or was edited by hand, so each part may be invalid. A
+ * part that does not follow the format causes a SoakError that names the file and the entry.
  */
 
 const { readFile } = require('node:fs/promises')
@@ -12,11 +12,11 @@ const { SoakError } = require('./error.js')
 
 /** A browser sends hundreds of requests to other hosts. */
 const MOST_ROUTES = 100
-/** Headers of the browser's connection or cache: they do not concern the app. */
+/** Headers of the browser's connection or cache, which are not relevant for the app. */
 const NOT_SENT =
   /^(:.*|host|connection|content-length|transfer-encoding|accept-encoding|if-none-match|if-modified-since|keep-alive|upgrade)$/i
 
-/** Each method and path without its query is a route; its requests are sent one after the other, and again. */
+/** Each method and path without its query is a route. Its requests are sent one after the other, repeatedly. */
 async function routesOfHar(file) {
   const groups = new Map()
   for (const [number, entry] of entriesOf(file, await parsed(file)).entries()) {
@@ -45,7 +45,7 @@ async function routesOfHar(file) {
 async function parsed(file) {
   try {
     const text = await readFile(file, 'utf8')
-    // Some proxies begin the file with a byte order mark, which JSON does not have.
+    // Some proxies begin the file with a byte order mark, which is not valid JSON.
     return JSON.parse(text.startsWith('\ufeff') ? text.slice(1) : text)
   } catch (error) {
     throw new SoakError(`${file} is not a HAR file: ${message(error)}`)
@@ -58,7 +58,10 @@ function entriesOf(file, content) {
   throw new SoakError(`${file} is not a HAR file: it must have { "log": { "entries": [ … ] } }; got ${shown(content)}`)
 }
 
-/** `{ route, path, headers, body }`; null for a request that is not over HTTP, such as that of a WebSocket or a `data:` URL. */
+/**
+ * `{ route, path, headers, body }`. Null for a request that is not over HTTP, such as that of a WebSocket or a `data:`
+ * URL.
+ */
 function requestOf(where, entry) {
   const request = takes(where, entry, isPlain, 'an object with a request').request
   takes(

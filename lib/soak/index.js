@@ -1,7 +1,8 @@
 'use strict'
 
 /*
- * `plimsoll.soak(app, options)`: does the app keep memory with its requests? It runs in a process of its own, the load comes from this one.
+ * `plimsoll.soak(app, options)`: does the app leak memory with its requests? It runs in a process of its own, and this
+ * process sends the load.
  */
 
 const { existsSync, statSync } = require('node:fs')
@@ -21,7 +22,7 @@ const NO_MALLOC = "native memory is not measured: the C library's malloc does no
 const UNDECIDED =
   'not decided: the growth is too close to the bound, still bends, or differs from block to block. More rounds or larger blocks may decide'
 
-/** The verdict with its figures, which says itself as text. */
+/** The verdict with its figures. `toString()` formats it as text. */
 class SoakResult {
   constructor(values) {
     Object.assign(this, values)
@@ -32,13 +33,13 @@ class SoakResult {
   }
 }
 
-/** Throws for a call that is wrong at once, as a rejection. */
+/** Rejects at once if the call is wrong. */
 async function soak(app, given) {
   const settings = settingsOf(given)
   return run(appOf(app, settings.cwd), settings, () => {})
 }
 
-/** `report` hears of each step: `{ phase, route, round, rounds }`. */
+/** `report` is called at each step: `{ phase, route, round, rounds }`. */
 async function run(app, settings, report) {
   if (native === null) throw new SoakError(`needs the addon: ${reason}`)
   const file = resolved(app)
@@ -77,13 +78,13 @@ function resolved(app) {
     const file = createRequire(`${process.cwd()}/`).resolve(app)
     if (statSync(file).isFile()) return file
   } catch {
-    // Said below.
+    // The error is thrown below.
   }
   if (existsSync(app) && statSync(app).isFile()) return app
   throw new SoakError(`there is no module ${app}`)
 }
 
-/** From where the process runs. */
+/** Relative to the working directory. */
 function seen(file) {
   const relative = path.relative(process.cwd(), file)
   return relative.startsWith('..') ? file : relative
@@ -120,7 +121,10 @@ async function resultOf(rounds, route, series, routes) {
   return result
 }
 
-/** Bytes a request of whatever kind: external memory is mostly malloc's, so the larger of the two counts, where it is above its bound. */
+/**
+ * Bytes of any kind for each request. Most external memory is malloc's, so only the larger of the two counts, if it is
+ * above its bound.
+ */
 function bytesOf({ decided }) {
   const { heap, external, malloc } = decided
   const beside = [external, malloc]

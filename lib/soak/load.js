@@ -1,7 +1,8 @@
 'use strict'
 
 /*
- * The load, from this process: clients with one connection each, which stays open, so that what hangs on a connection can be seen.
+ * The load, from this process. Each client has one connection, which stays open, so that memory tied to connections is
+ * visible.
  */
 
 const http = require('node:http')
@@ -10,11 +11,11 @@ const { setTimeout: pause } = require('node:timers/promises')
 const { property } = require('../core/describe.js')
 const { SoakError } = require('./error.js')
 
-/** Of a body that was not expected, for the error. */
+/** Characters of an unexpected body that the error shows. */
 const SHOWN = 300
 
 class Load {
-  /** `target`: what http.request needs to find the server. `token`: makes a request the child's own. */
+  /** `target`: the options of http.request for the server. `token`: marks requests to the child itself. */
   constructor(target, { connections, timeoutMs, token }) {
     this.target = { ...target, rejectUnauthorized: false }
     this.protocol = target.secure ? https : http
@@ -22,7 +23,7 @@ class Load {
     this.token = token
     this.agents = Array.from({ length: connections }, () => this.agent())
     this.held = []
-    /** By route: answers that were to stay open and did not. */
+    /** By route: number of responses that should have stayed open and did not. */
     this.lost = new Map()
     this.closed = false
     /** By route: the number of the next request. */
@@ -40,7 +41,7 @@ class Load {
     return this.agents.length + this.held.length - lost
   }
 
-  /** So many requests of one route; rejects with the first answer that is not expected. */
+  /** Sends `requests` requests of one route. Rejects with the first unexpected response. */
   async send(route, requests) {
     let left = requests
     let failure = null
@@ -61,7 +62,7 @@ class Load {
     if (failure !== null) throw failure.error
   }
 
-  /** Puts a request of our own in the place of the last one, which lives as long as its connection. */
+  /** Sends a request of our own on each connection, because a connection refers to its last request. */
   async flush() {
     const path = '/'
     await Promise.all(
@@ -69,7 +70,9 @@ class Load {
     )
   }
 
-  /** Opens what stays open as long as the load: answers without an end, and connections that have asked once. */
+  /**
+   * Opens what stays open as long as the load: responses without an end, and connections that have sent one request.
+   */
   async begin(routes) {
     for (const route of routes) {
       for (let i = 0; i < route.hold; i++) await this.hold(route, i)
@@ -131,7 +134,7 @@ class Load {
       let begun = null
       const late = () => {
         const how = begun ? 'answered to its end' : 'answered'
-        // An answer that has begun would break off, and not say why.
+        // A response that has begun would be cut without a reason.
         ;(begun ?? req).destroy(new SoakError(`${what} was not ${how} within ${this.timeoutMs} ms`))
       }
       const timer = setTimeout(late, this.timeoutMs)
@@ -161,11 +164,11 @@ class Load {
     return { status: res.statusCode, text }
   }
 
-  /** Goes away when the first of the answer's body is there. */
+  /** Disconnects when the first part of the response body has arrived. */
   async cut(route, options, what) {
     const { req, res } = await this.request({ ...options, agent: false }, what)
     await new Promise((resolve, reject) => {
-      // That the server breaks it off is as good.
+      // The server may also cut it.
       res.on('error', error => {
         if (!(error instanceof SoakError)) return resolve()
         reject(new SoakError(`${what} sent nothing of its response body within ${this.timeoutMs} ms`))

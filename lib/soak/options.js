@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * What `plimsoll.soak(app, options)` takes, checked when it is called.
+ * The options of `plimsoll.soak(app, options)`, checked when it is called.
  */
 
 const { existsSync, statSync } = require('node:fs')
@@ -33,12 +33,12 @@ const KNOWN = [
   'node'
 ]
 const ROUTE = ['route', 'path', 'body', 'headers', 'abort', 'status', 'pauseMs', 'hold', 'idle', 'requests']
-/** A day. */
+/** One day. */
 const LONG_MS = 86_400_000
-/** Fewer blocks say nothing of a trend. */
+/** Fewer blocks show no trend. */
 const MIN_ROUNDS = 16
 
-/** The path of the module that is the app's. */
+/** The path of the app's module. */
 function appOf(app, cwd) {
   const own = 'the path or file: URL of a module that exports an app, or of a script that starts one'
   if (typeof app === 'function' || (typeof app === 'object' && app !== null && !options.isUrl(app))) {
@@ -121,7 +121,7 @@ function isFolder(file) {
   }
 }
 
-/** What the system takes as an argument, or in the environment. */
+/** Valid as an argument or in the environment. */
 function isWord(value) {
   return typeof value === 'string' && !value.includes('\0')
 }
@@ -167,7 +167,7 @@ function routeOf(where, given) {
   }
 }
 
-/** A function from a request's number to its path. */
+/** Returns a function that maps a request's number to its path. */
 function pathOf(where, own, pattern, route) {
   if (typeof own === 'function') {
     return number => {
@@ -191,7 +191,7 @@ function pathOf(where, own, pattern, route) {
     (query ?? '').replace(RANGE, range(number))
 }
 
-/** `{1..100}`: one after the other, and again from the first on. */
+/** `{1..100}`: numbers in order, and again from the first. */
 const RANGE = /\{(\d{1,9})\.\.(\d{1,9})\}/g
 const range = number => (_, from, to) => {
   const [first, last] = [Number(from), Math.max(Number(from), Number(to))]

@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * How far it is, on a terminal: one line, drawn again. Elsewhere nothing.
+ * Shows progress on a terminal: one line that is redrawn. Without a terminal it shows nothing.
  */
 
 const CELLS = 20
@@ -13,7 +13,7 @@ class Progress {
     this.drawn = 0
   }
 
-  /** `round` of `rounds`; most runs are decided long before the last one. */
+  /** `round` of `rounds`. Most runs are decided long before the last one. */
   show({ phase, route = '', round, rounds }) {
     const now = performance.now()
     if (this.stream === null || (now - this.drawn < EVERY_MS && round !== undefined && round > 1)) return

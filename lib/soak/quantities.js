@@ -1,18 +1,22 @@
 'use strict'
 
 /*
- * What can leak, and what growth of each is nobody's leak yet.
+ * The quantities that can leak, and the growth of each that is not yet a leak.
  */
 
 const KIB = 1024
-/** What fills up has filled up by then: growth before is not called a leak, unless it is so large that waiting would end the app. */
+/**
+ * Caches and tables are full after this. Growth before is not called a leak, unless it is so large that waiting would
+ * crash the app.
+ */
 const ENOUGH_REQUESTS = 2000
 const ENOUGH_BYTES = 64 * KIB * KIB
-/** Of what is counted: under a hundred of the limit of most systems. */
+/** For quantities that are counted: well under the limit of most systems. */
 const ENOUGH_COUNT = 200
 
 /**
- * Bytes a request. A healthy app is within 1 on the heap, and within 20 of malloc, which keeps some for each thread; as measured over the corpus.
+ * Bytes for each request. A healthy app is within 1 on the heap, and within 20 of malloc, which retains some memory for
+ * each thread. Measured over the corpus.
  */
 const HEAP = 48
 const MALLOC = 256
@@ -47,7 +51,7 @@ const QUANTITIES = {
   retained: count('retained requests')
 }
 
-/** The bound of a quantity: `max` bytes, where the user has said so, but of malloc never less than its noise. */
+/** The bound of a quantity: `max` bytes if the user has set it, but for malloc never less than its noise. */
 function boundOf(name, max, enoughRequests) {
   const { unit, weight, perRequest, least, enoughGrowth } = QUANTITIES[name]
   const own = unit === 'bytes' && max !== null ? (name === 'malloc' ? Math.max(max, MALLOC) : max) : perRequest

@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * The routes of a running server's record, as `plimsoll show --json` tells them.
+ * The routes of a running server's record, from `plimsoll show --json`.
  */
 
 const { execFile } = require('node:child_process')
@@ -12,10 +12,12 @@ const { SoakError } = require('./error.js')
 
 const BIN = join(ROOT, 'bin', 'plimsoll.js')
 const MOST_BYTES = 256 * 1024 * 1024
-/** What comes seldom is not what fills a process. */
+/** Rare routes do not fill a process. */
 const MOST_ROUTES = 20
 
-/** Those that can be driven, the most asked for first: GET ones whose pattern can be filled, and that answer. */
+/**
+ * Routes that can be requested, the most frequent first: GET routes whose pattern can be filled in, and that respond.
+ */
 async function fromRecord(target) {
   let records
   try {

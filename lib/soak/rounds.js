@@ -1,23 +1,26 @@
 'use strict'
 
 /*
- * The blocks: routes in turns, collections behind each, so that what a block adds is its route's alone, and what drifts is shared. As many as
- * are needed until it is known of each route.
+ * The blocks of requests. Routes take turns, with collections after each block. So what a block adds belongs to its
+ * route, and drift is shared by all. Blocks continue until each route is decided.
  */
 
 const { ENOUGH_REQUESTS } = require('./quantities.js')
 const { Series } = require('./series.js')
 
-/** Requests of a block, if the user says nothing, and if they are slow or keep much. */
+/** Requests of a block by default, and if they are slow or retain much. */
 const BLOCK = 150
 const LEAST_BLOCK = 25
 const BLOCK_MS = 1500
 const BLOCK_BYTES = 4 * 1024 * 1024
-/** What lives a little longer than its request is gone by then: undici, behind `fetch`, lets go of its timers twice a second. */
+/**
+ * What stays alive a little longer than its request is gone by then. For example, undici (`fetch`) releases its timers
+ * twice a second.
+ */
 const LATE_MS = 1200
-/** After so many waits in a row in which as good as nothing went, nobody waits for the route's any more. */
+/** After this many waits in a row in which almost nothing was released, the route is not waited for any more. */
 const IN_VAIN = 2
-/** Of a slow route, to be warm costs at most this. */
+/** The longest warm-up of a slow route. */
 const WARMUP_MS = 20_000
 const WARMUP_PARTS = 10
 const MOST = 0.75
@@ -25,13 +28,13 @@ const MOST = 0.75
 class Rounds {
   constructor(server, load, settings, report) {
     Object.assign(this, { server, load, settings, report })
-    /** What was there behind the last block. */
+    /** The figures after the last block. */
     this.last = null
-    /** By route: waits in a row in which nothing went. */
+    /** By route: waits in a row in which nothing was released. */
     this.inVain = new Map()
   }
 
-  /** What was there before does not count: whatever is made once is made here. */
+  /** What exists before the measurement does not count, so everything that is created once is created here. */
   async warmUp(routes) {
     for (const route of routes) {
       this.report({ phase: 'warming up', route: route.route })
@@ -80,14 +83,17 @@ class Rounds {
     series.add(requests, before, grows(before, after) ? await this.later(route, after, grows) : after)
   }
 
-  /** The figures behind a block, once what lives a little longer is gone too: or the next route would be credited for it. */
+  /**
+   * The figures after a block, when what stays alive a little longer is gone too. Otherwise the next route would be
+   * credited for its release.
+   */
   async later(route, at, grows) {
     const inVain = this.inVain.get(route) ?? 0
     if (inVain >= IN_VAIN || this.settings.settleMs >= LATE_MS) return at
     const after = await this.figures(LATE_MS)
     const hasGone = grows(after, at)
     this.inVain.set(route, hasGone ? 0 : inVain + 1)
-    // What came meanwhile came to none of the blocks that nobody waits behind.
+    // Growth during the wait belongs to none of the blocks.
     return hasGone ? after : at
   }
 
@@ -103,7 +109,7 @@ class Rounds {
   }
 }
 
-/** Where there cannot be as many as are wanted, most of those that there can be. */
+/** If the wanted number of requests is not possible, most of the possible ones. */
 function enough(requests) {
   return Math.min(ENOUGH_REQUESTS, MOST * requests)
 }

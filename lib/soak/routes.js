@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * Which routes are driven: those that were given, those of a HAR file or of a running server's record, or the app's own.
+ * The routes to request: given ones, those of a HAR file or of a running server's record, or the app's own.
  */
 
 const { SoakError } = require('./error.js')

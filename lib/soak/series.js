@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * What the blocks of one route have added, quantity by quantity, and what is decided of each.
+ * What the blocks of one route have added to each quantity, and the decisions.
  */
 
 const { native } = require('../core/addon.js')
@@ -10,7 +10,10 @@ const { QUANTITIES, boundOf } = require('./quantities.js')
 const NAMES = Object.keys(QUANTITIES)
 
 class Series {
-  /** `key`: the route's number in what the child says of requests that live on. Growth over fewer than `enoughRequests` is not called a leak. */
+  /**
+   * `key`: the route's number in the child's report of retained requests. Growth over fewer than `enoughRequests` is
+   * not called a leak.
+   */
   constructor(key, max, enoughRequests = 0) {
     this.key = key
     this.max = max
@@ -28,18 +31,18 @@ class Series {
     return this.requests.at(-1)
   }
 
-  /** A block of so many requests has come between these figures. */
+  /** A block of `requests` requests lies between these figures. */
   add(requests, before, after) {
     this.requests.push(this.total + requests)
     for (const name of this.names) {
       const values = this.values[name]
-      // What the platform does not tell.
+      // The platform does not report this quantity.
       if (after[name] === null) this.values[name] = null
       else values.push(values.at(-1) + this.growth(name, requests, before, after))
     }
   }
 
-  /** Whether there is more of anything than so many requests may keep. */
+  /** Whether any quantity has grown by more than this number of requests may retain. */
   grows(requests, before, after) {
     return this.names.some(name => {
       const { perRequest } = boundOf(name, this.max, this.enoughRequests)
@@ -51,13 +54,13 @@ class Series {
     return name === 'retained' ? this.retained(requests, before, after) : after[name] - before[name]
   }
 
-  /** Of a block a few requests are watched; each of them stands for others. */
+  /** A few requests of a block are watched, and each represents others. */
   retained(requests, before, after) {
     const [was, is] = [before, after].map(({ retained }) => retained[this.key] ?? 0)
     return ((is - was) * requests) / Math.max(1, after.watched)
   }
 
-  /** `over` if any quantity is, `open` if any still may be, else `under`. */
+  /** `over` if any quantity is over its bound, `open` if any is undecided, otherwise `under`. */
   decide() {
     for (const name of this.names) {
       const bound = boundOf(name, this.max, this.enoughRequests)
@@ -74,7 +77,10 @@ class Series {
     return ['over', 'open'].find(verdict => verdicts.includes(verdict)) ?? 'under'
   }
 
-  /** There will be no more blocks: where growth is not even likely, there is none. With a bound of the user's, that must be shown. */
+  /**
+   * There will be no more blocks. If growth is not even likely, there is none. With a bound by the user, the series
+   * must show that it is under it.
+   */
   close() {
     for (const quantity of Object.values(this.decided)) {
       const { verdict, low, unit } = quantity
@@ -89,7 +95,7 @@ class Series {
     return Object.keys(this.decided).filter(name => this.decided[name].verdict === 'over')
   }
 
-  /** Whether in these blocks any of the quantities grew by at least half of what it grows by there. */
+  /** Whether any of the quantities grew in these blocks by at least half of its growth in the other series. */
   growsAs(other) {
     return other.over.some(name => {
       const values = this.values[name]

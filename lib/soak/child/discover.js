@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * The GET routes of an Express app, for who names none. The layers are only looked at: nothing is wrapped.
+ * The GET routes of an Express app, if the user names none. The layers are only read: nothing is wrapped.
  */
 
 const { study } = require('../../express/layer-pattern.js')
@@ -9,7 +9,9 @@ const { withoutSlashes } = require('../../express/request-path.js')
 
 const DEPTH = 16
 
-/** `{ routes, left }`: patterns that can be filled, and those that cannot; null where there is no Express app to be seen. */
+/**
+ * `{ routes, left }`: patterns that can be filled in, and those that cannot. Null if there is no visible Express app.
+ */
 function routesOf(app, server) {
   const top = [app, ...server.listeners('request')].find(candidate => stackOf(candidate) !== null)
   if (top === undefined) return null
@@ -20,7 +22,7 @@ function routesOf(app, server) {
 
 function stackOf(app) {
   if (typeof app !== 'function') return null
-  // On Express 4 to touch app.router throws.
+  // On Express 4, reading app.router throws.
   const router = typeof app.lazyrouter === 'function' ? app._router : (app.router ?? app)
   return Array.isArray(router?.stack) ? router.stack : null
 }
@@ -33,7 +35,7 @@ function walk(stack, prefix, found, depth) {
       const path = typeof pattern === 'string' ? join(prefix, pattern) : null
       if (layer.route) {
         if (!layer.route.methods.get && !layer.route.methods._all) continue
-        // A parameter is filled with a number; what else a pattern may hold is anybody's guess.
+        // Parameters are filled with a number. Other parts of a pattern cannot be filled in.
         if (path !== null && /^[\w\-.~/:%@]*$/.test(path)) found.routes.add(`GET ${path || '/'}`)
         else found.left.add(`GET ${path ?? pattern}`)
         continue

@@ -1,7 +1,8 @@
 'use strict'
 
 /*
- * The server of the app that runs as this process's main module: the first of HTTP that listens, or one that is made of what the module exports.
+ * Finds the server of the app that runs as this process's main module: the first HTTP server that listens, or one that
+ * is created from what the module exports.
  */
 
 const http = require('node:http')
@@ -11,14 +12,17 @@ const { setTimeout: pause } = require('node:timers/promises')
 const { pathToFileURL } = require('node:url')
 const describe = require('../../core/describe.js')
 
-/** An app may be exported, and listen by itself once its database is there. */
+/** An app may be exported, and later listen by itself, for example when its database is connected. */
 const GRACE_MS = 400
 
 const WANTED =
   'an Express app, a function (req, res), an http.Server, or a function or promise that returns one, as module.exports, as the default export or ' +
   'as `app`; or an app that listens by itself'
 
-/** `ready`: from then on the main module may be imported. Resolves to `{ server, app }` once the server listens; `app`: what it was made of, where that is known. */
+/**
+ * `ready`: from then on the main module may be imported. Resolves to `{ server, app }` when the server listens. `app`
+ * is what it was created from, if known.
+ */
 async function find(startMs, ready) {
   let exports
   const late = new Promise((_, reject) => {
@@ -26,11 +30,11 @@ async function find(startMs, ready) {
     setTimeout(() => fail(`it opened no port within ${startMs} ms`), startMs).unref()
     process.once('beforeExit', () => fail('it ended without listening'))
   })
-  const listening = heard().then(server => ({ server, app: null }))
+  const listening = firstServer().then(server => ({ server, app: null }))
   await ready
-  // Behind the main module's first turn.
+  // After the first tick of the main module.
   await new Promise(setImmediate)
-  // What it throws ends the process, with its own message.
+  // An exception ends the process, with its own message.
   const evaluated = exported().then(
     async value => {
       exports = value
@@ -47,8 +51,8 @@ function expected(message) {
   return Object.assign(new Error(message), { expected: true })
 }
 
-/** Resolves to the first server of HTTP that listens. */
-function heard() {
+/** Resolves to the first HTTP server that listens. */
+function firstServer() {
   return new Promise(resolve => {
     const { listen } = net.Server.prototype
     net.Server.prototype.listen = function (...args) {
@@ -69,7 +73,7 @@ async function exported() {
   return import(pathToFileURL(process.argv[1]))
 }
 
-/** What can be served of what a module exports; null: nothing. */
+/** The part of a module's exports that can be served, or null. */
 function pick(value) {
   if (value === undefined || value === null) return null
   const candidates = [value, value.default, value.app, value.default?.default, value.default?.app, value.server]
@@ -82,9 +86,9 @@ function isServable(value) {
 
 async function serve(value, listening) {
   let app = await value
-  // A request listener takes two arguments, an Express app three; what takes fewer makes one.
+  // A request listener takes two arguments, and an Express app three. A function with fewer is a factory.
   if (typeof app === 'function' && app.length < 2) app = await app()
-  // A function that starts it.
+  // A function that starts the app.
   if (app === undefined) return listening
   app = pick(app)
   if (app === null || typeof app.then === 'function' || (typeof app === 'function' && app.length < 2))

@@ -1,6 +1,6 @@
 /*
- * Behind the modules that the user's `--import` names (tsx and its like): from here on the app's main module can be imported as it will be by Node.
- * Before, it would be without their hooks, and fail for Node as well.
+ * Loaded after the modules of the user's `--import` (such as tsx). From now on the app's main module can be imported
+ * with their hooks. An earlier import would lack them, and the module would then fail for Node as well.
  */
 
 import child from './main.js'

@@ -1,9 +1,9 @@
 'use strict'
 
 /*
- * In the process of the app that is soaked, in front of its own code (`--require`): finds its server, answers questions about memory, and
- * ends with the parent. It starts nothing of plimsoll's, so that the app's own `plimsoll()` finds all as it would elsewhere;
- * but the app's record stays in memory: the process is killed, and that is no death.
+ * Runs in the app's process before the app's own code (`--require`). It finds the server, answers questions about
+ * memory, and ends with the parent. It starts nothing of Plimsoll, so the app's own `plimsoll()` works as usual. But
+ * the app's record stays in memory: the process is killed, and that must not be reported as a death.
  */
 
 const fs = require('node:fs')
@@ -11,12 +11,13 @@ const v8 = require('node:v8')
 const { isMainThread } = require('node:worker_threads')
 
 /**
- * What V8 makes for itself is not the app's: optimised code, bytecode that is thrown away and made again, scripts that are kept in case they
- * come again. Without these a healthy app's heap is the same from block to block within some hundred bytes; with them it is 10 to 60 KB up and down.
+ * Excludes what V8 creates for itself: optimised code, bytecode that is flushed and compiled again, and cached scripts.
+ * With these flags a healthy app's heap is the same after each block within some hundred bytes. Without them it varies
+ * by 10 to 60 KB.
  */
 const FLAGS = ['--no-opt', '--no-maglev', '--no-flush-bytecode', '--no-compilation-cache']
 
-// Threads and children of the app inherit the flag that loads this file; they have no business here.
+// Threads and children of the app inherit the flag that loads this file. It does nothing in them.
 const given = isMainThread && process.send ? process.env.PLIMSOLL_SOAK : undefined
 let imported = () => {}
 if (given !== undefined) begin(JSON.parse(given))
@@ -32,7 +33,7 @@ function begin({ token, folder, startMs, hooks }) {
   const own = arg => arg === __filename || arg?.endsWith('/soak/child/imported.mjs')
   process.execArgv = process.execArgv.filter((arg, i, all) => !own(arg) && !own(all[i + 1]))
   for (const flag of FLAGS) v8.setFlagsFromString(flag)
-  // Nothing is to be left behind, and an app may have handlers that keep a process that has lost its parent.
+  // Nothing may be left, and an app may have handlers that keep an orphaned process alive.
   process.on('disconnect', () => {
     fs.rmSync(folder, { recursive: true, force: true })
     process.kill(process.pid, 'SIGKILL')
@@ -49,7 +50,7 @@ function begin({ token, folder, startMs, hooks }) {
       send({ id, error: describe.message(error) })
     }
   })
-  // The app must be able to end by itself, as one does that exports nothing.
+  // The app must be able to exit by itself, like an app that exports nothing.
   process.channel.unref()
   require('./find-app.js')
     .find(startMs, ready)

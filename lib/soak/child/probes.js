@@ -1,7 +1,8 @@
 'use strict'
 
 /*
- * What is asked of the app's process. Whatever is kept here is constant in size, or it would be measured as the app's.
+ * Answers the parent's questions in the app's process. What is stored here has a constant size, or it would be measured
+ * as the app's.
  */
 
 const fs = require('node:fs')
@@ -11,17 +12,20 @@ const { native } = require('../../core/addon.js')
 const { Profiler } = require('../../leaks/heap-profiler.js')
 const { routesOf } = require('./discover.js')
 
-/** Collections at a time: what a finalizer lets go of is free for the next one only. Then, until nothing is freed any more. */
+/**
+ * Collections at a time: what a finalizer releases is freed by the next collection only. They are repeated until
+ * nothing more is freed.
+ */
 const COLLECTIONS = 3
 const MOST_COLLECTIONS = 8
-/** Bytes of the heap and beside it that are as good as nothing. */
+/** Bytes of the heap and outside it below which nothing more is freed. */
 const SETTLED = 2048
 const PAUSE_MS = 10
-/** Connections that have been closed from outside are gone by then. */
+/** Time for connections that the other side has closed to end. */
 const PATIENCE_MS = 2000
-/** Node's own 5 s would close the load's connections while something is looked at, and what hangs on them would go. */
+/** Node's default of 5 s would close the load's connections during a measurement, and release what is tied to them. */
 const KEEP_ALIVE_MS = 3_600_000
-/** Requests that are watched weakly: of a block, and of all that are alive. */
+/** Requests that are watched weakly: of a block, and in total. */
 const WATCHED = 8
 const WATCHED_ALIVE = 400
 const HEADER = 'x-plimsoll-soak'
@@ -32,15 +36,15 @@ const state = {
   app: null,
   profiler: null,
   sockets: new Set(),
-  /** Handles by route, of requests that were alive when they were last looked at. */
+  /** Handles by route, of requests that were alive at the last check. */
   handles: new Map(),
   route: null,
-  /** Of the block's requests, how many are still to be watched, and are. */
+  /** Requests of the block that are still to be watched, and that are watched. */
   left: 0,
   watched: 0
 }
 
-/** The server is there. Returns what the parent needs to know of it. */
+/** Called with the server. Returns what the parent needs to know of it. */
 function meet(server, app, token) {
   state.server = server
   state.app = app
@@ -50,7 +54,7 @@ function meet(server, app, token) {
   server.emit = function (event, first, second) {
     if (event === 'request') {
       if (first.headers[HEADER] === token) {
-        // The last request of a connection lives as long as it does; this one is alike whatever was asked before.
+        // A connection refers to its last request. This one is the same after any route.
         second.writeHead(204).end()
         return true
       }
@@ -80,7 +84,7 @@ function watch(req) {
   handles.push(handle)
 }
 
-/** A block of requests to one route is about to come. */
+/** A block of requests to one route begins. */
 function block({ route }) {
   state.route = route
   state.left = WATCHED
@@ -88,7 +92,7 @@ function block({ route }) {
   if (!state.handles.has(route)) state.handles.set(route, [])
 }
 
-/** What is there when all garbage is gone. `connections`: what the load keeps open. */
+/** The figures when all garbage is collected. `connections`: those that the load keeps open. */
 async function figures({ connections, settleMs }) {
   state.left = 0
   const deadline = performance.now() + PATIENCE_MS
@@ -135,7 +139,7 @@ function descriptors() {
   }
 }
 
-/** What the descriptors are open on, each as often: files by path, sockets as such. Null where that is not to be had. */
+/** What the descriptors refer to, with counts: files by path, sockets without one. Null if that is not available. */
 function openFiles() {
   const counts = {}
   try {
@@ -144,7 +148,7 @@ function openFiles() {
       try {
         target = fs.readlinkSync(`/proc/self/fd/${number}`)
       } catch {
-        // Closed meanwhile: the one of the listing itself.
+        // Closed in the meantime: the descriptor of the listing itself.
         continue
       }
       const name = target.replace(/^(socket|pipe):.*/, '$1')
@@ -156,7 +160,7 @@ function openFiles() {
   }
 }
 
-/** Of the emitters that outlive requests and can be found: the process, the server, its connections. */
+/** Listeners of emitters that outlive requests and can be found: the process, the server, its connections. */
 function listeners() {
   let sum = 0
   for (const emitter of [process, state.server, ...state.sockets]) {
@@ -165,7 +169,7 @@ function listeners() {
   return sum
 }
 
-/** Requests that were watched and are still there, by route. */
+/** Watched requests that are still alive, by route. */
 function alive() {
   const counts = {}
   for (const [route, handles] of state.handles) {
