@@ -16,14 +16,14 @@ const channels = {
 
 /**
  * Publishes events from times when no JavaScript could run: near V8's limit, in a blocked loop, on other threads.
- * `heard` is called with each.
+ * `onMessage` is called with each.
  */
-function announce(native, heard) {
+function announce(native, onMessage) {
   const found = native.announcements()
   if (!found) return
   for (const { channel, ...message } of JSON.parse(found)) {
     if (channels[channel].hasSubscribers) channels[channel].publish(message)
-    heard(channel, message)
+    onMessage(channel, message)
   }
 }
 

@@ -87,24 +87,24 @@ function traceOf(req) {
  * Follows a request from now on. `onRoute(state, entry)` is called for each route that takes it. It is optional for
  * callers that only need the route later.
  */
-function observe(state, onRoute = unheard) {
+function observe(state, onRoute = ignore) {
   const { trace, req } = state
   try {
     // A trace from before the app received the request knows no router.
     if (trace === null || (trace.layer === null && trace.place === null && trace.base === '')) {
-      const heard = trace === null || onRoute !== unheard ? onRoute : trace.onRoute
-      state.trace = new Trace(req.baseUrl || '', hostOf(req), heard, state)
+      const listener = trace === null || onRoute !== ignore ? onRoute : trace.onRoute
+      state.trace = new Trace(req.baseUrl || '', hostOf(req), listener, state)
       if (trace !== null && trace.named !== null) state.trace.named = trace.named
-    } else if (trace.onRoute === unheard) {
+    } else if (trace.onRoute === ignore) {
       trace.onRoute = onRoute
     }
-    if (state.trace.named !== null) tell(state.trace, state.trace.named)
+    if (state.trace.named !== null) notify(state.trace, state.trace.named)
   } catch (error) {
     internalError(error)
   }
 }
 
-function unheard() {}
+function ignore() {}
 
 /** Names the route of a request by hand. */
 function name(req, label) {
@@ -113,7 +113,7 @@ function name(req, label) {
   const trace = traceOf(req)
   if (trace === null) return names.keep(req, entry)
   trace.named = entry
-  tell(trace, entry)
+  notify(trace, entry)
 }
 
 /** The route of a request as findings show it, `GET /users/:id`. Undefined if none is known. */
@@ -254,7 +254,7 @@ function enterRouteLayer(trace, layer, req, onward) {
   const { entry } = routePlace(trace, layer, req)
   trace.entry = entry
   trace.last = null
-  if (trace.named === null) tell(trace, entry)
+  if (trace.named === null) notify(trace, entry)
   return function next(error) {
     leave(trace, mount, place, mounted, isFailure(error))
     trace.last = error === 'router' ? last : entry
@@ -366,7 +366,7 @@ function isFailure(error) {
   return Boolean(error) && error !== 'route' && error !== 'router'
 }
 
-function tell(trace, entry) {
+function notify(trace, entry) {
   try {
     trace.onRoute(trace.state, entry)
   } catch (error) {

@@ -1,17 +1,17 @@
 'use strict'
 
 /*
- * Heap snapshots, read natively: nothing of one is on the JavaScript heap but what is asked for.
+ * Reads heap snapshots natively: only the requested results are on the JavaScript heap.
  */
 
 const { native, reason } = require('../core/addon.js')
 const options = require('../core/options.js')
 
 const OPEN = 'heap.open(path, options)'
-/** Ids have 32 bits; 0 is no object's. */
+/** Ids have 32 bits, and no object has id 0. */
 const LAST_ID = 2 ** 32 - 1
 
-/** A snapshot that is open. All its answers come from other threads. */
+/** An open snapshot. Other threads compute all its answers. */
 class Heap {
   #file
 
@@ -19,7 +19,7 @@ class Heap {
     this.#file = file
   }
 
-  /** Asks, and turns what is thrown at once into a rejection. */
+  /** Calls native code, and turns an exception into a rejection. */
   async #ask(method, ask) {
     try {
       return JSON.parse(await ask(this.#file))

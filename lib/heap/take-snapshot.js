@@ -1,13 +1,14 @@
 'use strict'
 
 /*
- * Heap snapshots. By a child that is forked at a quiet moment, so that the server stands for the fork alone (src/snapshot); or, where the
- * caller says so, by V8 here, which stops the process for as long as it takes: tens of seconds for some hundred megabytes.
+ * Takes heap snapshots. By default a child does it that is forked at a quiet moment, so that only the fork blocks the
+ * server (src/snapshot). On request V8 does it in this process, which blocks the server for the whole time: tens of
+ * seconds for some hundred megabytes.
  */
 
 const fs = require('node:fs')
 const path = require('node:path')
-const { setTimeout: sleep, setImmediate: turn } = require('node:timers/promises')
+const { setTimeout: sleep, setImmediate: immediate } = require('node:timers/promises')
 const v8 = require('node:v8')
 const { isMainThread } = require('node:worker_threads')
 const { native, reason } = require('../core/addon.js')
@@ -19,15 +20,18 @@ const runtime = require('../recorder/recorder.js')
 const MODES = ['fork', 'stop']
 const EXTENSION = '.heapsnapshot'
 const PACKED = '.zst'
-/** A fork in the middle of a major collection, or of the sweeping after it, may fail: it waits for a quiet second, but not for ever. */
+/**
+ * A fork during a major collection, or during the sweeping after it, may fail. So it waits for a quiet second, up to a
+ * limit.
+ */
 const QUIET_MS = 1000
 const PATIENCE_MS = 10_000
-/** Where nobody waits for it. */
+/** The limit if no caller waits. */
 const OWN_PATIENCE_MS = 60_000
-const LOOK_MS = 20
+const CHECK_MS = 20
 const ATTEMPTS = 4
 
-/** Resolves when the one that is being taken is over; null where none is. */
+/** Resolves when the present snapshot is over. Null if there is none. */
 let running = null
 let taken = 0
 
@@ -37,8 +41,8 @@ async function snapshot(given = {}) {
 }
 
 /**
- * The same by a child, of plimsoll's own accord: nobody waits for it, so it waits longer for its moment, until then holds off nobody who asks, and never holds
- * the process open.
+ * Takes one in a child without a caller that waits for it. It waits longer for a quiet moment, delays no `snapshot()`
+ * call until then, and never keeps the process alive.
  */
 async function quietly(given) {
   const settings = { ...settingsOf(given), held: false }
@@ -84,7 +88,7 @@ function settingsOf(given) {
   return { path: targetOf(wanted, compressed), mode, compressed, held: true }
 }
 
-/** The file's path: as it was given, or in the folder that was given, under a name as V8 makes it. */
+/** The file's path: the given one, or one in the given folder, with a name in V8's form. */
 function targetOf(wanted, compressed) {
   if (wanted !== undefined) options.string("snapshot()'s path", wanted, 4096)
   if (!path.isAbsolute(wanted ?? '.') && workingDirectory() === null)
@@ -124,8 +128,8 @@ async function tryOnce(target, compressed, held) {
       native.snapshotAbandon()
       return { failure: 'concurrent marking did not pause', mayPass: true }
     }
-    const { pauseMs, path: guest } = native.snapshotFork()
-    if (guest) writeAndLeave(guest)
+    const { pauseMs, path: file } = native.snapshotFork()
+    if (file) writeAndLeave(file)
     const { bytes, failure: why, mayPass } = await watched(held)
     return bytes === undefined || bytes === null ? { failure: why, mayPass } : { bytes, pauseMs }
   } catch (error) {
@@ -151,28 +155,31 @@ async function quietEnd() {
   for (;;) {
     const end = native.snapshotQuietEnd()
     if (end) return end
-    await sleep(LOOK_MS, undefined, { ref: false })
+    await sleep(CHECK_MS, undefined, { ref: false })
   }
 }
 
-/** The child. It never comes back to the event loop. */
-function writeAndLeave(guest) {
+/** Runs in the child, which never returns to the event loop. */
+function writeAndLeave(file) {
   try {
-    v8.writeHeapSnapshot(guest)
+    v8.writeHeapSnapshot(file)
     native.snapshotLeave(true)
   } finally {
     native.snapshotLeave(false)
   }
 }
 
-/** Waits for one. False if there is none, and not even one that may do: while V8 marks, each child is lost. */
+/**
+ * Waits for a quiet moment. Returns false if there is none, and the fork cannot work either: a child that is forked
+ * while V8 marks fails.
+ */
 async function quietMoment(held, patienceMs) {
   const deadline = performance.now() + patienceMs
   while (native.sinceMajorMs() < QUIET_MS && performance.now() < deadline) {
-    await sleep(LOOK_MS, undefined, { ref: held })
+    await sleep(CHECK_MS, undefined, { ref: held })
   }
-  // From an idle turn: not with the stack of whoever asked.
-  await turn(undefined, { ref: held })
+  // Continues from an idle tick, without the caller's stack.
+  await immediate(undefined, { ref: held })
   return native.sinceMajorMs() > 0
 }
 
@@ -208,7 +215,7 @@ function note(detail) {
   native?.event('snapshot', undefined, detail)
 }
 
-/** Takes one whenever the process gets `signal`; for `plimsoll({ snapshotSignal })`. */
+/** Takes a snapshot on each `signal`, for `plimsoll({ snapshotSignal })`. */
 function onSignal(signal, log) {
   if (!isMainThread) return
   process.on(signal, () => {

@@ -5,7 +5,7 @@ const options = require('../core/options.js')
 const runtime = require('../recorder/recorder.js')
 const shed = require('./shed.js')
 
-/** Handler for readiness: 503 while any `shed()` of this thread refuses, 200 else. */
+/** Handler for readiness: 503 while any `shed()` of this thread refuses, otherwise 200. */
 function ready(given) {
   options.object('ready()', given, [])
   runtime.start()

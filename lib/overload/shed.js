@@ -13,17 +13,23 @@ const { stateOf } = require('../request/lifecycle.js')
 
 const EXEMPT = ['/healthz', '/livez', '/readyz', '/health', '/metrics']
 const PRIORITIES = ['low', 'normal', 'high']
-/** Levels from here on are full: what is let through then is to find out, whatever its priority. */
+/**
+ * Levels from here on count as full. The few requests that are then admitted, of any priority, test whether the
+ * pressure has fallen.
+ */
 const FULL = 0.98
 const MARKS = { heap: [0.75, 0.85], rss: [0.85, 0.95], delayMs: [250, 1000], native: false }
-/** From the greatest that a mark can be on, it would never be reached. */
+/** The largest valid marks. Larger ones would never be reached. */
 const GREATEST = { heap: 2, rss: 2, delayMs: 3_600_000, native: Number.MAX_SAFE_INTEGER }
 const OPTIONS = [...Object.keys(MARKS), 'exempt', 'priority', 'retryAfterS', 'report']
 
-/** The guards of all `shed()`s that refuse: `ready()` asks them. */
+/** The guards of all `shed()`s that refuse. `ready()` reads them. */
 const guards = new Set()
 
-/** Middleware that refuses new requests with 503 while the process is pressed, the more the nearer it is to its limits. */
+/**
+ * Middleware that refuses new requests with 503 while the process is under pressure. The closer it is to its limits,
+ * the more requests are refused.
+ */
 function shed(given) {
   const settings = settingsOf(given)
   if (!runtime.start()) {
@@ -42,7 +48,7 @@ function shed(given) {
     const [from, to] = settings.retryAfterS
     const retryAfterS = from + Math.floor(Math.random() * (to - from + 1))
     note(req, guard, { priority, level, retryAfterS, reported: settings.report })
-    // Near V8's limit the app hears of it now, not at the next tick.
+    // Near V8's limit, listeners must be called now, not at the next tick.
     if (level === 1) runtime.announce()
     if (settings.report) return next()
     const error = overloaded({ retryAfterS, priority })
@@ -51,7 +57,7 @@ function shed(given) {
   }
 }
 
-/** How likely a request is refused: the low ones twice as soon, the high ones last. */
+/** The probability that a request is refused. For low priority it is twice the level. High priority is refused last. */
 function chance(level, priority) {
   if (level >= FULL) return level
   if (priority === 'low') return Math.min(1, 2 * level)
@@ -98,7 +104,7 @@ function markOf(name, mark) {
   return typeof mark === 'number' ? mark : Number.NaN
 }
 
-/** A function that says whether a request is exempt. */
+/** A function that returns whether a request is exempt. */
 function exemptOf(where, given) {
   if (typeof given === 'function') return hook(where, given, Boolean, false)
   const paths = typeof given === 'string' ? [given] : given
@@ -112,7 +118,7 @@ function exemptOf(where, given) {
   }
 }
 
-/** A function that gives the priority of a request. */
+/** A function that returns the priority of a request. */
 function priorityOf(where, given) {
   const checked = priority => options.oneOf(where, priority, PRIORITIES)
   if (typeof given === 'function') return hook(where, given, checked, 'normal')

@@ -1,18 +1,19 @@
 'use strict'
 
 /*
- * What plimsoll has evidence of: it goes into the record, from where stats(), metrics() and `show` have it. Who listens hears of each
- * once, when it is new. Without a binary there is no record: then they are kept here, as many as it would hold.
+ * Findings: problems that Plimsoll has evidence of. They go into the record, from which stats(), metrics() and `show`
+ * read them. Listeners receive each once, when it is new. Without a binary there is no record, and they are stored
+ * here, up to the record's number.
  */
 
 const channels = require('../core/diagnostics.js')
 const internalErrors = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 
-/** As many as the record has room for beside leaks (FINDINGS_MAX less LEAKS_MAX in src/recorder/layout.rs). */
+/** The record's room for findings other than leaks (FINDINGS_MAX less LEAKS_MAX in src/recorder/layout.rs). */
 const KEPT = 112
 const EVENTS = ['finding']
-/** Of a message, where it says nothing of them. */
+/** Defaults of a message's properties. */
 const UNSAID = {
   route: null,
   origin: null,
@@ -27,14 +28,14 @@ const UNSAID = {
 }
 
 const listeners = new Set()
-/** Without a binary. */
+/** Findings without a binary. */
 const kept = new Map()
-/** Takes a finding as `find` does; whether it is new. */
+/** Stores a finding like `find`. Returns whether it is new. */
 let sink = keep
 
 /**
- * `finding`: `{ kind, route?, origin?, severity, perThousand?, advice }`, the first three of which name it; `times` that it was seen
- * more.
+ * `finding`: `{ kind, route?, origin?, severity, perThousand?, advice }`. The first three identify it. `times`: how
+ * often it was seen in addition.
  */
 function find(finding, times = 1) {
   try {
@@ -43,14 +44,14 @@ function find(finding, times = 1) {
     const now = Date.now()
     const seen = { count: times, firstSeen: now, lastSeen: now }
     const message = { ...UNSAID, ...defined(finding), ...seen }
-    tell(message)
+    notify(message)
     if (channels.finding.hasSubscribers) channels.finding.publish(message)
   } catch (error) {
     internalErrors.report('when a finding was recorded', error)
   }
 }
 
-/** From here on findings go into the record, by way of `record(finding, times)`, which says whether one is new. */
+/** From now on findings go into the record through `record(finding, times)`, which returns whether one is new. */
 function connect(record) {
   sink = record
 }
@@ -73,8 +74,8 @@ function defined(finding) {
   return Object.fromEntries(Object.entries(finding).filter(([, value]) => value !== undefined))
 }
 
-/** To those who listen here; the channel's own subscribers hear of it there. */
-function tell(message) {
+/** Calls the listeners of this module. Subscribers of the channel are called by `announce`. */
+function notify(message) {
   for (const listener of listeners) {
     try {
       listener(message)
@@ -84,13 +85,16 @@ function tell(message) {
   }
 }
 
-/** Calls `listener(finding)` with each finding when it is new, and of kind `leak` with each that has stopped (`withdrawnAt`). */
+/**
+ * Calls `listener(finding)` with each new finding. For kind `leak` it is also called with each that has stopped
+ * (`withdrawnAt`).
+ */
 function on(event, listener) {
   check('on()', event, listener)
   listeners.add(listener)
 }
 
-/** Takes back what `on` was told. */
+/** Removes a listener that was added with `on`. */
 function off(event, listener) {
   check('off()', event, listener)
   listeners.delete(listener)
@@ -101,9 +105,9 @@ function check(where, event, listener) {
   if (typeof listener !== 'function') options.fail(`${where}'s listener`, listener, 'a function')
 }
 
-/** What was found without a binary. */
+/** The findings without a binary. */
 function withoutBinary() {
   return [...kept.values()].map(finding => ({ ...finding }))
 }
 
-module.exports = { find, connect, tell, on, off, withoutBinary }
+module.exports = { find, connect, notify, on, off, withoutBinary }

@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * What decides how large the heap may become, and the reserve that V8 is granted near that.
+ * The limits on the heap's size, and the reserve that V8 is granted near its limit.
  */
 
 const v8 = require('node:v8')
@@ -9,12 +9,12 @@ const { isMainThread, resourceLimits } = require('node:worker_threads')
 const options = require('../core/options.js')
 
 const DEFAULT_RESERVE = { percent: 5 }
-/** A reserve is to drain the requests in flight, not to live from. */
+/** A reserve is for draining the requests in flight, not for normal use. */
 const MAX_PERCENT = 50
 const PERCENT = /^(\d+(?:\.\d+)?) ?%$/
 const TAKES = `a share of the heap limit up to '${MAX_PERCENT}%', or a size like '64mb'`
 
-/** `nearLimit`, checked: false, or `{ percent }` or `{ bytes }`. */
+/** The checked option `nearLimit`: false, `{ percent }` or `{ bytes }`. */
 function reserve(where, given) {
   if (given === false) return false
   const { reserve } = options.object(where, given, ['reserve'])
@@ -44,10 +44,10 @@ function bytesOf({ percent, bytes }) {
   return Math.min(bytes ?? (percent / 100) * limit, (MAX_PERCENT / 100) * limit)
 }
 
-/** Why V8 is not to be granted a reserve; undefined if it is. */
+/** Why V8 is not granted a reserve. Undefined if it is. */
 function reasonAgainst(reserve, flags) {
   if (reserve === false) return 'switched off by the option nearLimit'
-  // Node's own callback turns a worker's limit into an error of that worker; the newest callback is the only one asked.
+  // Node's own callback turns a worker's limit into an error of that worker, and V8 calls only the newest callback.
   if (!isMainThread) return 'a worker thread has its own heap limit, which Node handles'
   if (flags.some(flag => /^--heap(snapshot|-prof)-near-heap-limit\b/.test(flag.replaceAll('_', '-')))) {
     return 'V8 calls only one callback near the limit, and a --heap…-near-heap-limit flag uses it'

@@ -1,7 +1,8 @@
 'use strict'
 
 /*
- * What the exact probe is verified by: V8's figures as it reads them, each between two readings of Node's own. src/probe/v8/layout.rs is the judge.
+ * Readings that verify the exact probe: V8's figures as the probe reads them, each between two readings by Node.
+ * src/probe/v8/layout.rs judges them.
  */
 
 const { constants } = require('node:perf_hooks')
@@ -9,7 +10,7 @@ const v8 = require('node:v8')
 const { native } = require('../core/addon.js')
 
 const ROUNDS = 8
-/** Each round moves `external_memory`, and `used_heap_size`, by what it allocates. */
+/** Each round changes `external_memory` and `used_heap_size` by this allocation. */
 const ROUND_BYTES = 64 * 1024
 const WISHES = ['on', 'off']
 
@@ -26,7 +27,7 @@ const FIGURES = {
 const READ = new Set(Object.values(FIGURES))
 const GC_TYPES = ['MINOR', 'MAJOR', 'INCREMENTAL', 'WEAKCB'].map(type => constants[`NODE_PERFORMANCE_GC_${type}`])
 
-/** What `v8.getHeapStatistics()` says, in the words of the binding. */
+/** The values of `v8.getHeapStatistics()` under the names of the binding. */
 function heapFigures(heap = v8.getHeapStatistics()) {
   return {
     total: heap[FIGURES.total],
@@ -39,7 +40,7 @@ function heapFigures(heap = v8.getHeapStatistics()) {
   }
 }
 
-/** For `native.start`: readings, or the reason why the probe is off. */
+/** For `native.start`: the readings, or the reason why the probe is off. */
 function examine() {
   const wish = process.env.PLIMSOLL_PROBE
   const rounds = []
@@ -61,7 +62,7 @@ function othersOf(heap) {
     .map(name => heap[name])
 }
 
-/** What is wrong with the environment variable; null if nothing is. */
+/** What is wrong with the environment variable, or null. */
 function warning() {
   const wish = process.env.PLIMSOLL_PROBE
   if (!wish || WISHES.includes(wish)) return null

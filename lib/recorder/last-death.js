@@ -1,19 +1,19 @@
 'use strict'
 
 /*
- * What a start says of the last process that died.
+ * Reports at a start how the last process died.
  */
 
 const { warn } = require('../core/logger.js')
 
-/** What memory killed. */
+/** Causes of death by memory. */
 const MEMORY = ['heap limit', 'cgroup OOM']
 const WARNED = [...MEMORY, 'uncaught exception', 'blocked loop']
 const CODE = 'PLIMSOLL_LAST_DEATH'
 const PLAIN = /^[\w@%+=:,./-]+$/
 
-/** A warning where there is something to repair, a line for the logger where it was killed, nothing where it was stopped. */
-function tell(death, settings) {
+/** Warns if something can be fixed. Logs one line if the process was killed, and nothing if it was stopped. */
+function report(death, settings) {
   if (isOrdinary(death)) return
   const text = `plimsoll: the last process of "${settings.name}" died: ${death.cause}. ${sentences(death, settings).join(' ')}`
   if (WARNED.includes(death.cause)) warn(settings.log, text, CODE)
@@ -45,10 +45,10 @@ function weight({ method, route, heapBytes, requests, inFlight }) {
   return `${method} ${route} (${mib} MiB allocated ${of})`
 }
 
-/** The command looks for names where records are by default. */
+/** The command resolves names in the default folder of records. */
 function target({ path }, { name, recorder }) {
   const word = recorder.dir === (process.env.PLIMSOLL_DIR || undefined) ? name : path
   return PLAIN.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }
 
-module.exports = { tell }
+module.exports = { report }

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * Where the resident set is, and giving back what malloc holds free. Both are for explicit calls: glibc's mallinfo2 and malloc_trim hold the
- * locks of malloc while they work, so neither belongs in a timer or behind a scrape.
+ * Where the resident set is, and how to return memory that malloc holds free. Both are for explicit calls. glibc's
+ * mallinfo2 and malloc_trim lock malloc while they run, so neither belongs in a timer or a scrape.
  */
 
 const { performance } = require('node:perf_hooks')
@@ -12,18 +12,18 @@ const options = require('../core/options.js')
 const runtime = require('./recorder.js')
 
 const UNSUPPORTED = 'unsupported'
-/** How often the event loop is looked at while it may be stalled. */
-const LOOK_MS = 5
+/** How often the event loop is sampled while it may be blocked. */
+const SAMPLE_MS = 5
 
-/** What runs now, if anything: calls that overlap share it. */
+/** The running call, if any. Overlapping calls share it. */
 const running = new Map()
 
-/** The resident set of this process in parts that add up to it. */
+/** The resident set of this process, in parts that add up to it. */
 function memory(...given) {
   return shared('memory()', given, readMemory)
 }
 
-/** Gives what malloc and jemalloc hold free back to the system. */
+/** Returns the memory that malloc and jemalloc hold free to the system. */
 function trim(...given) {
   return shared('trim()', given, trimNow)
 }
@@ -77,20 +77,20 @@ async function trimNow() {
   }
 }
 
-/** Runs `work`, and says for how long at most the event loop did not come round meanwhile, whatever held it. */
+/** Runs `work`, and measures the longest time for which the event loop was blocked meanwhile, for any reason. */
 async function watched(work) {
   let last = performance.now()
   let stalledMs = 0
-  const look = () => {
+  const sample = () => {
     const now = performance.now()
-    stalledMs = Math.max(stalledMs, now - last - LOOK_MS)
+    stalledMs = Math.max(stalledMs, now - last - SAMPLE_MS)
     last = now
   }
-  const timer = setInterval(look, LOOK_MS)
+  const timer = setInterval(sample, SAMPLE_MS)
   try {
     const value = await work()
-    // The loop may have come round to this before the timer.
-    look()
+    // The loop may get here before the timer.
+    sample()
     return { value, stalledMs }
   } finally {
     clearInterval(timer)
@@ -116,7 +116,7 @@ function heapReport(heap, usage) {
   }
 }
 
-/** What Node itself can tell. */
+/** The figures that Node itself has. */
 function withoutBinary(heap, usage) {
   const missing = `not known without the addon: ${reason}`
   const unknown = name => ({ name, bytes: UNSUPPORTED, meaning: missing, advice: null })

@@ -12,17 +12,17 @@ const CONTENT_TYPES = {
   text: 'text/plain; version=0.0.4; charset=utf-8'
 }
 const OPTIONS = ['only', 'scope', 'histograms', 'buckets']
-/** Seconds. The record counts latencies by these, so a histogram can have no others. */
+/** Seconds. The record counts latencies in these buckets, so a histogram can have no others. */
 const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60]
 const BUCKETS_TAKE = `an array of different numbers of seconds, each one of ${BOUNDS.join(', ')}`
 const REUSE_MS = 1000
 
-/** Options as JSON -> a promise of the text. All handlers of the process share them. */
+/** Options as JSON -> a promise of the text. All handlers of the process share it. */
 const renderings = new Map()
-/** Settles when the newest rendering has ended: there is one at a time, whatever the options. */
+/** Settles when the newest rendering has ended. There is one at a time, for any options. */
 let newest = Promise.resolve()
 
-/** Handler that answers with Prometheus text or, where the scraper prefers it, OpenMetrics. */
+/** Handler that responds with Prometheus text or, if the scraper prefers it, OpenMetrics. */
 function metrics(given) {
   const settings = settingsOf('metrics()', given, OPTIONS)
   runtime.start()
@@ -36,7 +36,7 @@ function metrics(given) {
   }
 }
 
-/** True if something else, such as a timeout middleware, has answered during the rendering, or the client is gone. */
+/** True if other code, such as a timeout middleware, has responded during the rendering, or if the client is gone. */
 function isAnswered(res) {
   return res.headersSent || res.writableEnded || res.destroyed
 }

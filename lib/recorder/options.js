@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * Defaults of the recorder, and the option `plimsoll({ leaks })`: whether growth with requests is detected, and for a leak whether its
- * allocation site and what retains it are searched.
+ * Defaults of the recorder, and the option `plimsoll({ leaks })`. It says whether growth with requests is detected, and
+ * whether the allocation site of a leak and what retains it are searched.
  */
 
 const options = require('../core/options.js')
@@ -12,7 +12,7 @@ const { identity } = require('./process-identity.js')
 const DEFAULTS = { trend: true, sites: true, snapshots: null }
 const KNOWN = ['trend', 'sites', 'snapshots']
 
-/** `{ trend, sites, snapshots }`, the last of which is null or `{ dir, keep }`. */
+/** `{ trend, sites, snapshots }`. `snapshots` is null or `{ dir, keep }`. */
 function leaksOf(where, given) {
   if (given === undefined || given === true) return DEFAULTS
   if (given === false) return { trend: false, sites: false, snapshots: null }
@@ -41,7 +41,7 @@ function snapshotsOf(where, given = false) {
   return { dir, keep }
 }
 
-/** Settings of a recorder that starts before `plimsoll()` has been called, as for `metrics()`. */
+/** Settings of a recorder that starts before `plimsoll()` has been called, for example by `metrics()`. */
 function defaults() {
   return {
     explicit: false,

@@ -1,11 +1,12 @@
 'use strict'
 
 /*
- * Who this process is: whose records it shares its metrics with, and whose death it reports. Two processes are of one service if they have the same name
- * and were started from the same script.
+ * The identity of this process. It decides which records it shares metrics with, and whose death it reports. Two
+ * processes belong to one service if they have the same name and were started from the same script.
  *
- * The script is the one that the user started, not the wrapper in front of it (PM2, a tool in node_modules). It is told by its path within its package, so
- * that the next release in another folder is the same service. Without a package with a name it is told by its whole path.
+ * The script is the one that the user started, not a wrapper (PM2, a tool in node_modules). It is identified by its
+ * path within its package, so that the next release in another folder is the same service. Without a named package it
+ * is identified by its whole path.
  */
 
 const fs = require('node:fs')
@@ -14,13 +15,13 @@ const path = require('node:path')
 const { workingDirectory } = require('../core/working-directory.js')
 
 const NAME_MAX = 64
-/** PM2 runs an app's script from its own, and says which one it is. */
+/** PM2 runs an app's script from its own script, and provides the app's path. */
 const PM2 = /^ProcessContainer\w*\.js$/
 const MODULES = `${path.sep}node_modules${path.sep}`
 
 let known = null
 
-/** `{ name, script, entry }`: by default; what was started; the same as it is compared. */
+/** `{ name, script, entry }`: the default name, the started script, and its form for comparisons. */
 function identity() {
   known ??= find(process.argv[1], process.env)
   return known
@@ -28,7 +29,7 @@ function identity() {
 
 function find(started, env) {
   const script = startedBy(started, env)
-  // `/` if it was deleted.
+  // `/` if the working directory was deleted.
   const cwd = workingDirectory() ?? path.sep
   const file = script === undefined ? undefined : resolved(script, cwd)
   const found = packageOf(file === undefined ? path.join(cwd, 'x') : file)
@@ -45,7 +46,7 @@ function startedBy(started, env) {
   return wrapped ? env.pm_exec_path : started
 }
 
-/** The file itself: `node .`, `node server` and `node current/server.js` may all be one. */
+/** The real file: `node .`, `node server` and `node current/server.js` may all be the same. */
 function resolved(script, cwd) {
   const file = path.resolve(cwd, script)
   try {
@@ -55,7 +56,9 @@ function resolved(script, cwd) {
   }
 }
 
-/** The nearest package with a name. Of a tool in node_modules it is the one that uses it, if there is one. */
+/**
+ * The nearest package with a name. For a tool in node_modules it is the package that uses the tool, if there is one.
+ */
 function packageOf(file) {
   const inside = file.indexOf(MODULES)
   const user = inside === -1 ? null : above(file.slice(0, inside))
@@ -75,7 +78,7 @@ function nameIn(folder) {
     const { name } = JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8'))
     return typeof name === 'string' && name !== '' ? name : null
   } catch {
-    // There is none, it may not be read, or it is not JSON.
+    // The file is missing, unreadable, or not JSON.
     return null
   }
 }

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * What runs beside the requests, once a thread: the recorder, its timer, and the last words at the exit. It begins with the first
- * middleware that needs it, and never holds the process open.
+ * The recorder of a thread: it starts the recording, ticks, and writes the last events at the exit. It begins with the
+ * first middleware that needs it, and never keeps the process alive.
  */
 
 const cluster = require('node:cluster')
@@ -27,28 +27,31 @@ const { identity } = require('./process-identity.js')
 
 const { heapFigures } = probe
 const TICK_MS = 250
-/** To the next look of `shed()` at an event loop that is late. */
+/** Time until `shed()` checks a late event loop again. */
 const SOON_MS = 50
-/** Ordinary stops. */
+/** Signals of ordinary stops. */
 const STOPS = new Set(['SIGTERM', 'SIGINT', 'SIGHUP'])
-/** Set where a process is run to be measured, as `soak` does: its record is nobody's. */
+/** Set in processes that run to be measured, as `soak` does: their record belongs to no service. */
 const UNRECORDED = Symbol.for('plimsoll.unrecorded')
-/** `new Array(1000)` on every V8 that the probe knows: 1,000 pointers and the array's own header, less the reading's own garbage. */
+/**
+ * `new Array(1000)` on every V8 that the probe supports: 1,000 pointers and the array's header, less the garbage of the
+ * reading itself.
+ */
 const KNOWN_ARRAY_BYTES = 8048
 
-/** Of those who work at each tick. */
+/** Listeners of each tick. */
 const ticking = []
 const state = {
-  /** Null until started, and where there is no binary. */
+  /** Null until started, and without a binary. */
   started: null,
   settings: null,
   exact: false,
   reason,
-  /** Whether the process has listened, or had a request: the last death is a server's to report. */
+  /** Whether the process has listened or had a request. Only a server reports the last death. */
   serves: false
 }
 
-// A watcher may be on long before the first middleware is made; what it has found must not be lost.
+// A watcher may be on long before the first middleware is created. Its findings must not be lost.
 if (native !== null) {
   findings.connect((finding, times) => {
     start()
@@ -56,7 +59,10 @@ if (native !== null) {
   })
 }
 
-/** Starts recording in this thread; false without a binary. A second start with other settings warns, the first wins. */
+/**
+ * Starts recording in this thread. Returns false without a binary. A second start with other settings warns, and the
+ * first settings stay.
+ */
 function start(settings = defaults()) {
   announceMissingBinary(settings.log)
   if (native === null) return false
@@ -105,7 +111,7 @@ function begin(settings) {
     inMemory: settings.recorder.inMemory === true || isMeasured(),
     script: identity().script,
     entry: identity().entry,
-    // A cluster's worker, or who else was forked: replaced, it is the same run.
+    // A cluster's worker, or another forked process. Its replacement belongs to the same run.
     led: isMainThread && (cluster.isWorker || process.channel !== undefined),
     nodeVersion: process.version,
     platform: `${process.platform}-${process.arch}`,
@@ -128,16 +134,16 @@ function begin(settings) {
   lifetime.trackServers()
   outside(keepTime)
   recordExit()
-  // Most listen in the same turn.
-  setImmediate(internalErrors.guarded('when the process was examined', look)).unref()
+  // Most servers call `listen` in the first tick.
+  setImmediate(internalErrors.guarded('when the process was examined', reportDeath)).unref()
 }
 
-/** From when it serves, the process is a server: then it reports how the last one ended. */
-function look() {
+/** Once it listens, the process is a server, and reports how the last one ended. */
+function reportDeath() {
   if (state.serves || !serves()) return
   state.serves = true
   const found = native.serve()
-  if (found && isMainThread) deaths.tell(JSON.parse(found), state.settings)
+  if (found && isMainThread) deaths.report(JSON.parse(found), state.settings)
 }
 
 function serves() {
@@ -145,15 +151,15 @@ function serves() {
   return cluster.isWorker || native.hasRequests() || process.getActiveResourcesInfo().includes('TCPServerWrap')
 }
 
-/** The newest death that no server has reported before; of a process that is none it stays to be reported. */
+/** The newest death that no server has reported before. In a process that is no server it remains unreported. */
 function lastDeath() {
   if (!start()) return null
-  look()
+  reportDeath()
   const found = native.lastDeath()
   return found ? JSON.parse(found) : null
 }
 
-/** Whether the probe sees a known allocation as its size. */
+/** Whether the probe measures a known allocation with its size. */
 function selfTestProbe() {
   const seen = []
   for (let i = 0; i < 5; i++) {
@@ -162,7 +168,7 @@ function selfTestProbe() {
     const after = native.allocated()
     seen.push(after - before - array.length + 1000)
   }
-  // A single reading may be off by a page (a collection beside it); the median of five is not.
+  // A single reading may be off by a page because of a concurrent collection. The median of five is not.
   const median = seen.sort((a, b) => a - b)[2]
   if (Math.abs(median - KNOWN_ARRAY_BYTES) <= 512) return true
   state.reason = `an array of ${KNOWN_ARRAY_BYTES} bytes was measured as ${median} bytes`
@@ -170,7 +176,7 @@ function selfTestProbe() {
   return false
 }
 
-/** In the place of V8's own callbacks, for `shed()`: a little late, and what was allocated since is in the figure. */
+/** Replaces V8's own callbacks for `shed()`. It is a little late, so the figure includes what was allocated since. */
 function watchCollections() {
   const observer = new PerformanceObserver(
     internalErrors.guarded('when collections were counted', list => {
@@ -201,12 +207,12 @@ function tick(lagMs, utilization) {
   lookAgain()
   for (const ticked of ticking) ticked(state.settings)
   announce()
-  look()
+  reportDeath()
   if (trouble) warn(state.settings.log, `plimsoll: ${trouble}`, 'PLIMSOLL_FILE')
   spans.tick()
 }
 
-/** From here on `ticked(settings)` is called at each tick of the recorder, once that has noted its own figures. */
+/** From now on `ticked(settings)` is called at each tick of the recorder, after its own figures are recorded. */
 function onTick(ticked) {
   ticking.push(ticked)
 }
@@ -217,7 +223,7 @@ const late = internalErrors.guarded('when the event loop was checked', lagMs => 
   lookAgain()
 })
 
-/** For `shed()`, while the event loop is late: how late it is soon. */
+/** For `shed()`, while the event loop is late: measures the delay again soon. */
 function lookAgain() {
   if (looking || !native.looksAgain()) return
   looking = true
@@ -229,19 +235,19 @@ function lookAgain() {
   timer.unref()
 }
 
-/** Tells the app what has happened where no JavaScript could run. */
+/** Publishes to the app what has happened while no JavaScript could run. */
 function announce() {
   try {
-    channels.announce(native, heard)
+    channels.announce(native, onMessage)
   } catch (error) {
     internalErrors.report('when an event was published', error)
   }
 }
 
 /** A leak was found, or has stopped. */
-function heard(channel, message) {
+function onMessage(channel, message) {
   if (channel !== 'finding') return
-  findings.tell(message)
+  findings.notify(message)
   const { log } = state.settings
   const text = `plimsoll: ${message.kind}: ${message.advice}`
   if (message.withdrawnAt === null) warn(log, text, 'PLIMSOLL_LEAK')
@@ -253,14 +259,14 @@ function recordExit() {
   process.on(
     'uncaughtExceptionMonitor',
     internalErrors.guarded('at an uncaught exception', (error, origin) => {
-      // The message may hold what belongs to a user: name, code and place are enough to find it.
+      // The message may contain a user's data. Name, code and call site are enough to find the error.
       const frame = describe.frame(error)
       uncaught = `${origin}: ${describe.kind(error)}${frame && ` at ${frame}`}`
       native.event('uncaught-exception', null, uncaught)
     })
   )
   if (isMainThread) {
-    // libuv has put the default back by now.
+    // libuv has restored the default action by now.
     process.on(
       'removeListener',
       internalErrors.guarded('when a signal lost its handler', name => {
@@ -279,7 +285,7 @@ function recordExit() {
   )
 }
 
-/** Whether `soak` has started this process, which profiles it itself. */
+/** Whether `soak` has started this process. It runs the profiler itself. */
 function isMeasured() {
   return globalThis[UNRECORDED] === true
 }

@@ -5,12 +5,12 @@ const { native } = require('../core/addon.js')
 const { withoutBinary } = require('./findings.js')
 const runtime = require('./recorder.js')
 
-/** Everything that is known of this process and its routes, as a plain object. */
+/** All that is known of this process and its routes, as a plain object. */
 function stats() {
   return runtime.start() ? JSON.parse(native.stats()) : fromNode()
 }
 
-/** What Node itself can tell; the rest is empty, and `heap.reason` says why. */
+/** The figures that Node itself has. The others are empty, and `heap.reason` says why. */
 function fromNode() {
   const heap = v8.getHeapStatistics()
   return {

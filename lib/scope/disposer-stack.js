@@ -1,9 +1,9 @@
 'use strict'
 
 /*
- * What is to be done at the end of a request, last in first out, each once. One waits for the one before it, as `await using` would have
- * it (a rollback before its connection is released), but not for ever: one that has not settled in time is reported and no longer waited
- * for, and one that throws is reported at once.
+ * Disposers that run at the end of a request, last in first out, each once. Each waits for the previous one, as with
+ * `await using` (a rollback before its connection is released). The wait is bounded: a disposer that does not settle in
+ * time is reported and skipped. One that throws is reported at once.
  */
 
 const describe = require('../core/describe.js')
@@ -18,12 +18,12 @@ class Disposals {
     this.title = undefined
   }
 
-  /** `origin()` tells where it comes from, if somebody must know. */
+  /** `origin()` returns the call site that added it. It is called for reports only. */
   add(work, origin = nowhere) {
     this.list.push({ work, origin })
   }
 
-  /** Does what there is to do. What has been added while it runs is done as well. */
+  /** Runs the disposers. Those that are added while it runs are run as well. */
   run(title = this.title) {
     this.title = title
     if (this.running) return
@@ -50,7 +50,7 @@ class Disposals {
     const next = () => {
       if (!waiting) return
       waiting = false
-      // A promise that never settles keeps these functions: they must not keep the stack of the request.
+      // A promise that never settles retains these functions. They must not retain the stack of the request.
       origin = nowhere
       clearTimeout(timer)
       this.goOn()
@@ -59,7 +59,7 @@ class Disposals {
       this.report(origin, `did not settle within ${this.waitMs} ms`)
       next()
     }, this.waitMs)
-    // The end of a request must not keep the process.
+    // The end of a request must not keep the process alive.
     timer.unref()
     try {
       result.then(next, error => {
@@ -93,7 +93,7 @@ function nowhere() {
   return undefined
 }
 
-/** The message may hold what belongs to a user: name and code are enough to find it. */
+/** The message may contain a user's data. Name and code are enough to find the error. */
 function thrown(error) {
   return `failed with ${describe.kind(error)}`
 }

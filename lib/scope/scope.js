@@ -1,10 +1,11 @@
 'use strict'
 
 /*
- * What lives exactly as long as its request: `req.scope`.
+ * `req.scope`: resources that end with their request.
  *
- * The getter lies on the prototype of all requests, so that one that never asks for its scope costs nothing but a flag: a property
- * of its own would cost each 1.1 KB (request/lifecycle.js). A `req.scope` that somebody else sets is an own property, and hides it.
+ * The getter is on the prototype of all requests, so a request that does not use its scope costs only a flag. A
+ * property of its own would cost each request 1.1 KB (request/lifecycle.js). A `req.scope` that other code sets is an
+ * own property, and hides the getter.
  */
 
 const http = require('node:http')
@@ -21,22 +22,22 @@ const routes = require('../express/route-tracker.js')
 const { anyStateOf, lastingState } = require('../request/lifecycle.js')
 const { Disposals } = require('./disposer-stack.js')
 
-/** In the order in which they are looked for: to give back goes before to end. */
-const WAYS = ['release', Symbol.asyncDispose, Symbol.dispose, 'close', 'end', 'destroy', 'disconnect']
+/** Checked in this order: releasing comes before ending. */
+const METHODS = ['release', Symbol.asyncDispose, Symbol.dispose, 'close', 'end', 'destroy', 'disconnect']
 const TAKES =
   'an object with release(), close(), end(), destroy(), disconnect(), [Symbol.dispose]() or [Symbol.asyncDispose]()'
 const WAIT_MS = 1000
-/** What a pipeline says when one of its streams closes before it is done. */
+/** Error codes of a pipeline if one of its streams closes before it is done. */
 const CLOSED = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
 
-/** In the place of a scope until its request asks for one. */
+/** Stored instead of a scope until the request uses one. */
 class Offer {
   constructor(waitMs) {
     this.waitMs = waitMs
   }
 }
 
-/** Middleware that gives each request a scope: what is tied to it ends with the request, whatever happens to that. */
+/** Middleware that gives each request a scope. What is tied to it ends with the request, however that ends. */
 function scope(given) {
   const { waitMs = WAIT_MS } = options.object('scope()', given, ['waitMs'])
   options.integer("scope()'s waitMs", waitMs, 1, 3_600_000)
@@ -49,7 +50,7 @@ function scope(given) {
     if (state.scope === null) {
       state.scope = offered
       if (!state.over) routes.observe(state)
-      // The getter on the prototype is another version's.
+      // The getter on the prototype belongs to another version.
       if (passive) define(req)
       else if (!(req instanceof http.IncomingMessage))
         offer(req instanceof Http2ServerRequest ? Http2ServerRequest.prototype : req)
@@ -72,7 +73,9 @@ function find(req) {
   return state.scope
 }
 
-/** `holder`: the prototype of all requests, or one that a test or an adapter has made, whose prototype may be anybody's. */
+/**
+ * `holder`: the prototype of all requests, or a request that a test or an adapter created, whose prototype may be any.
+ */
 function offer(holder) {
   if (!('scope' in holder) && Object.isExtensible(holder)) define(holder)
 }
@@ -89,7 +92,7 @@ function define(holder) {
   })
 }
 
-/** Never made by others: see `scope()`. */
+/** Created by `scope()` only. */
 class Scope {
   #disposals
   #values = null
@@ -109,7 +112,7 @@ class Scope {
     this.#add(fn, fn, 'scope.defer()', null)
   }
 
-  /** Closes `resource` at the end of the request; returns it. */
+  /** Closes `resource` at the end of the request. Returns it. */
   use(resource, dispose) {
     if (dispose !== undefined && typeof dispose !== 'function')
       options.fail("scope.use()'s dispose", dispose, 'a function of the resource')
@@ -120,7 +123,7 @@ class Scope {
 
   #add(work, named, what, trace) {
     if (!this.#ended) return this.#disposals.add(work, () => origins.read(trace) ?? (definitionOf(named) || undefined))
-    // Nobody else would: it was had for a request that is over.
+    // The request is over, so the resource is closed now: no other code would.
     this.#disposals.add(work, () => origins.read(trace) ?? undefined)
     this.#disposals.run()
     throw errors.scopeOver(what)
@@ -143,7 +146,7 @@ class Scope {
     return this.#values?.has(key) === true
   }
 
-  /** Aborts when the client goes away. */
+  /** Aborts when the client disconnects. */
   get signal() {
     if (this.#controller === null) {
       this.#controller = new AbortController()
@@ -153,7 +156,7 @@ class Scope {
     return this.#controller.signal
   }
 
-  /** A signal that aborts after `ms`, or when the client goes away. */
+  /** A signal that aborts after `ms`, or when the client disconnects. */
   timeout(ms) {
     options.integer("scope.timeout()'s ms", ms, 0, 2 ** 31 - 1)
     this.#check('scope.timeout()')
@@ -174,8 +177,8 @@ class Scope {
   }
 
   /**
-   * Pipes streams, the last into `res`, and destroys each of them when the client goes away. Resolves once all is written, and when the
-   * client went away; rejects with what else went wrong. Nobody needs to wait for it.
+   * Pipes streams, the last into `res`, and destroys all of them when the client disconnects. Resolves when all is
+   * written, and also when the client has disconnected. Rejects with any other error. It need not be awaited.
    */
   pipe(...streams) {
     const takes = 'a readable stream, transforms, and the response'
@@ -188,11 +191,12 @@ class Scope {
       destroyAll(streams)
       throw errors.scopeOver('scope.pipe()')
     }
-    // A response that closes without a word (detached, pipelined behind one that was cut) would leave the others open.
+    // A response may close without an event on the pipeline (detached, or pipelined after one that was cut). The other
+    // streams would stay open.
     this.#disposals.add(() => destroyAll(streams))
     const piped = new Promise((resolve, reject) => {
       stream.pipeline(streams, error => {
-        // Whether the client is gone does not tell: a pipeline that fails destroys the response, which may close first.
+        // Whether the client is gone does not matter: a failing pipeline destroys the response, which may close first.
         if (error && !CLOSED.has(describe.property(error, 'code'))) reject(error)
         else resolve()
       })
@@ -218,14 +222,14 @@ class Scope {
   }
 }
 
-/** How a resource is closed; a TypeError that names the ways if it has none. */
+/** Returns how to close a resource. Throws a TypeError with the accepted methods if it has none. */
 function closerOf(resource) {
   if (resource === null || (typeof resource !== 'object' && typeof resource !== 'function'))
     options.fail('scope.use()', resource, `${TAKES}, or a function that disposes of it`)
-  // A socket's or file's `end` or `close` waits for what is still to be written: it may never be.
+  // `end` and `close` of a socket or file wait for pending writes, which may never finish.
   if (resource instanceof stream.Stream && typeof resource.destroy === 'function') return () => void resource.destroy()
-  const way = WAYS.find(way => typeof resource[way] === 'function')
-  if (way !== undefined) return () => resource[way]()
+  const method = METHODS.find(method => typeof resource[method] === 'function')
+  if (method !== undefined) return () => resource[method]()
   const hint = isPromise(resource) ? ' (a promise: await it first)' : ''
   return options.fail('scope.use()', resource, `${TAKES}, or a function that disposes of it${hint}`)
 }

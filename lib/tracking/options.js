@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * What `plimsoll()` takes: the settings that the recorder of this thread starts with, and what is watched beside that.
+ * The options of `plimsoll()`: the settings of this thread's recorder, and what is watched in addition.
  */
 
 const os = require('node:os')
@@ -49,7 +49,7 @@ function settingsOf(given) {
   }
 }
 
-/** A signal that a process can listen to; null: none. */
+/** A signal that a process can handle, or null. */
 function signalOf(where, given) {
   if (given === undefined) return null
   const deaf = ['SIGKILL', 'SIGSTOP']
@@ -57,7 +57,7 @@ function signalOf(where, given) {
   return known ? given : options.fail(where, given, "the name of a signal that can be handled, like 'SIGUSR2'")
 }
 
-/** From this size on a response in one piece is reported; null: none is. */
+/** Responses in one piece from this size on are reported. Null if none are. */
 function largeResponsesOf(where, given) {
   if (given === undefined || given === false) return null
   if (given !== true && !options.isObject(given))

@@ -18,7 +18,7 @@ const { begin, settled, stateOf } = require('../request/lifecycle.js')
 const settingsOf = require('./options.js')
 
 const METHOD_IDS = new Map(METHODS.map((method, id) => [method, id]))
-/** A client that went away before anything was answered: nginx's status for it. */
+/** nginx's status for a client that disconnected before any response. */
 const CLIENT_CLOSED_REQUEST = 499
 
 runtime.onTick(({ leaks }) => {
@@ -28,7 +28,7 @@ runtime.onTick(({ leaks }) => {
   if (leaks.snapshots !== null) leakSnapshots.tick(leaks.snapshots)
 })
 
-/** Middleware that tracks every request: what it allocates, how long it takes, how it ends. Put it first. */
+/** Middleware that tracks every request: what it allocates, how long it takes, how it ends. Use it first. */
 function plimsoll(given) {
   const settings = settingsOf(given)
   const recording = runtime.start(settings)
@@ -38,7 +38,7 @@ function plimsoll(given) {
       next()
     }
   }
-  // Only where these options are those of the thread.
+  // Only if these options are the ones in effect for the thread.
   if (settings.snapshotSignal !== null && runtime.state.settings === settings)
     onSignal(settings.snapshotSignal, settings.log)
   routes.meterWith(runtime.state.exact && runtime.state.settings.layers ? layers.each : layers.plain)
@@ -56,7 +56,9 @@ function plimsoll(given) {
   }
 }
 
-/** Takes a slot; null if there is none, and for a request that is tracked already (an app inside an app) or over. */
+/**
+ * Takes a slot. Returns null if there is none, and for a request that is tracked already (an app in an app) or over.
+ */
 function enter(req, res) {
   try {
     const state = begin(req, res)
@@ -107,13 +109,13 @@ function ended(req, res, state) {
   native.end(state.slot, labelId(entryOf(req, state)), status, aborted, state.responseBytes())
 }
 
-/** A request that was refused before it was routed is booked under the route that it was meant for. */
+/** A request that was refused before it was routed is counted under the route that it was meant for. */
 function entryOf(req, state) {
   const entry = routes.current(req)
   return entry === routes.UNMATCHED && (state.refused || isRefused(req)) ? routes.predict(req) : entry
 }
 
-/** What this request has used so far; undefined once it has ended, or where it is not tracked. */
+/** What this request has used so far. Undefined if it is not tracked, or has ended. */
 function usage(req) {
   const state = stateOf(req)
   const figures = state !== undefined && state.slot > 0 ? native.usage(state.slot) : null
