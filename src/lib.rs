@@ -1,8 +1,8 @@
-//! The native half of plimsoll. Data flows one way: `binding` (the only module that says `napi`) calls
-//! `ledger`, `payload`, `leak`, `export` and `cli`, which stand on `recorder` and `probe`.
-//! Without the `node` feature everything but `binding` compiles and passes its tests.
+//! The native half of Plimsoll. Calls go in one direction: `binding`, the only module that uses N-API, calls `ledger`,
+//! `payload`, `snapshot`, `leak`, `shed`, `heap`, `export` and `cli`. These use `recorder` and `probe`. Without the
+//! `node` feature all modules but `binding` compile, and their tests pass.
 
-// Without the binding, what only the binding calls is unused; and in test builds napi registers nothing.
+// Without the binding, what only the binding calls is unused. In test builds napi registers nothing.
 #![cfg_attr(any(test, not(feature = "node")), allow(dead_code))]
 
 #[cfg(not(target_env = "msvc"))]

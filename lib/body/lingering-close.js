@@ -192,7 +192,7 @@ function dropChunk() {
   return true
 }
 
-/** HTTP/2: tells the client to stop once it has its response, without an error (RFC 9113, 8.1). */
+/** HTTP/2: asks the client to stop once it has its response, without an error (RFC 9113, 8.1). */
 function closeStream(stream) {
   const close = () => stream.destroyed || stream.close(constants.NGHTTP2_NO_ERROR)
   stream?.once('finish', () => {

@@ -1,8 +1,14 @@
-//! What ended a process that could not say so itself, judged from what its record holds and from what is so now.
+//! Judges what ended a process that could not record its end, from its record and from the present state of the system.
 //!
-//! The rules go from the certain to the likely: an end that was recorded, another boot, a heap that was out of room, the cgroup's
-//! own count of OOM kills, and only then what was merely near its limit. What fits no rule is called a signal and nothing more.
-//! Bytes in the sentences are MiB, as in V8's own flags.
+//! The rules go from the certain to the likely:
+//!
+//! 1. an end that was recorded,
+//! 2. another boot,
+//! 3. a heap that was out of room,
+//! 4. the cgroup's own count of OOM kills,
+//! 5. what was only near its limit.
+//!
+//! An end that fits no rule is called a signal. Bytes in the sentences are MiB, as in V8's own flags.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,22 +19,22 @@ use serde::{Serialize, Serializer};
 use super::GcKind;
 use super::record::{Collection, Event, Finding, InFlight, Record};
 
-/// A blocked loop shorter than this is a slow request, not what a watchdog kills for.
+/// A shorter block is a slow request, not a reason for a watchdog to kill.
 const BLOCKED_MS: f64 = 3_000.0;
-/// A near-limit event this long before the end is what the process died of.
+/// A near-limit event at most this long before the end is the cause of death.
 const NEAR_LIMIT_MS: u64 = 10_000;
-/// How many requests of each kind, heaviest and oldest, a death names.
+/// Number of requests of each kind, heaviest and oldest, that a death names.
 const NAMED_REQUESTS: usize = 10;
-/// The kind of an end by a signal that its handler has recorded.
+/// The kind of an end by a signal that the handler has recorded.
 const SIGNAL: &str = "signal";
 const MIB: u64 = 1 << 20;
 
-/// What is so now, at the start that looks back.
+/// The state of the system at the start that judges.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Surroundings {
-    /// 0 where unknown.
+    /// 0 if unknown.
     pub boot_id: u128,
-    /// OOM kills that this process's cgroup has counted; none where unknown.
+    /// OOM kills that this process's cgroup has counted. None if unknown.
     pub cgroup_oom_kills: Option<u64>,
 }
 
@@ -68,14 +74,14 @@ impl fmt::Display for Cause {
     }
 }
 
-/// One death, as `plimsoll.lastDeath()` tells it.
+/// One death, as `plimsoll.lastDeath()` returns it.
 #[derive(Clone, Debug)]
 pub struct Death {
     pub record: Box<Record>,
     pub cause: Cause,
-    /// One sentence with the figures that the cause was judged by.
+    /// One sentence with the figures on which the cause is based.
     pub evidence: String,
-    /// Epoch milliseconds: the recorded end, else the last sign of life.
+    /// Epoch milliseconds: the recorded end, otherwise the last sign of life.
     pub at: u64,
 }
 
@@ -106,7 +112,7 @@ impl Death {
 }
 
 impl Death {
-    /// The leak that was found and had not stopped; of several the largest.
+    /// The leak that was found and had not stopped. The largest if there are several.
     fn open_leak(&self) -> Option<&Finding> {
         let open = |finding: &&Finding| finding.kind == "leak" && finding.withdrawn_at.is_none();
         let bytes = |finding: &Finding| finding.bytes_per_request.unwrap_or(0.0);
@@ -139,7 +145,7 @@ impl Death {
 struct Heaviest<'a> {
     method: &'a str,
     route: &'a str,
-    /// Allocated for a request, on average.
+    /// Bytes allocated for one request, on average.
     heap_bytes: f64,
     requests: u64,
     in_flight: bool,
@@ -171,7 +177,7 @@ impl Serialize for Death {
     }
 }
 
-/// Whether the process ended as it was meant to: by itself without an error, or by a signal that an operator sent.
+/// Whether the end was intended: the process exited without an error, or an operator sent a signal.
 pub fn is_ordinary(record: &Record) -> bool {
     record.exit.as_ref().is_some_and(|exit| match exit.kind.as_str() {
         SIGNAL => record.blocked_ms < BLOCKED_MS,
@@ -180,8 +186,8 @@ pub fn is_ordinary(record: &Record) -> bool {
     })
 }
 
-/// The end that was recorded, else the latest time in the record, epoch milliseconds. The heartbeat comes twice a second;
-/// requests and collections may be younger.
+/// The recorded end, otherwise the latest time in the record, epoch milliseconds. The heartbeat comes twice a second.
+/// Requests and collections may be later.
 pub fn last_sign_of_life(record: &Record) -> u64 {
     if let Some(exit) = &record.exit {
         return exit.at;
@@ -225,7 +231,7 @@ fn exit(record: &Record) -> Verdict {
     })
 }
 
-/// A probe that gets no answer has the process stopped like anybody else.
+/// An operator may have sent the signal, or a liveness probe that got no response while the event loop was blocked.
 fn stopped(record: &Record, signal: &str) -> (Cause, String) {
     if record.blocked_ms < BLOCKED_MS {
         return (Cause::Stop, format!("{signal} ended it: an ordinary stop."));
@@ -246,7 +252,7 @@ fn reboot(record: &Record, now: &Surroundings) -> Verdict {
     })
 }
 
-/// Mark-sweeps that came one upon the other and freed next to nothing.
+/// Consecutive mark-sweeps that freed almost nothing.
 struct Throes {
     collections: usize,
     freed: u64,
@@ -257,10 +263,10 @@ fn mark_sweeps(record: &Record) -> Vec<&Collection> {
     record.collections.iter().filter(|collection| collection.kind == GcKind::MarkSweepCompact.name()).collect()
 }
 
-/// V8 lets a heap grow by a good part of its size between two major collections, except near its limit. Tried on Node 20 to 26
-/// with limits of 64 and 200 MB: while a heap fills up it grows by 30 to 70 % from one to the next, and in the end mostly by 2 to
-/// 11 %, freeing under 5 %, and the pauses taking 15 to 80 % of the time. Collections of an idle process also free little, but
-/// take nothing of the time.
+/// V8 lets a heap grow by a large part of its size between two major collections, except near its limit. Tested on Node
+/// 20 to 26 with limits of 64 and 200 MB. While a heap fills up, it grows by 30 to 70 % from one collection to the
+/// next. At the end it mostly grows by 2 to 11 %, collections free under 5 %, and pauses take 15 to 80 % of the time.
+/// Collections of an idle process also free little, but take almost no time.
 fn throes(record: &Record) -> Option<Throes> {
     let majors = mark_sweeps(record);
     let tail: &[&Collection; 4] = majors.last_chunk()?;
@@ -275,7 +281,7 @@ fn throes(record: &Record) -> Option<Throes> {
     let since_ms = last_sign_of_life(record).saturating_sub(tail[3].at) as f64;
     let throes = cramped.count() >= 2
         && pause_ms >= 0.1 * over_ms as f64
-        // The one that the process died in is not in the ring, and takes about as long as the last that is.
+        // The ring lacks the collection during which the process died. It takes about as long as the last one there.
         && since_ms <= 5_000.0 + 3.0 * tail[3].pause_ms;
     throes.then(|| {
         let freed = tail[1..].iter().fold(0u64, |sum, sweep| sum.saturating_add(freed(sweep)));
@@ -283,7 +289,8 @@ fn throes(record: &Record) -> Option<Throes> {
     })
 }
 
-/// What `heap_size_limit` counts for the young generation, by default (measured; flags can change it, and small machines).
+/// The part of `heap_size_limit` for the young generation, by default (measured). Flags can change it, and it is
+/// smaller on small machines.
 fn young_generation(node_version: &str) -> u64 {
     let major = node_version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
     MIB * match major {
@@ -293,9 +300,9 @@ fn young_generation(node_version: &str) -> u64 {
     }
 }
 
-/// The heap after the last major collection as a part of what the old generation may take. What survives in the young generation
-/// is counted with it: under a limit of 64 MB the heap was up to 80 MB at the end (tried). Above that, the young generation's size was
-/// guessed wrong, and nothing is said.
+/// The heap after the last major collection as a part of the old generation's maximum. It includes what survives in the
+/// young generation: with a limit of 64 MB the heap was up to 80 MB at the end (tested). Above that, the young
+/// generation's size was guessed wrong, and the result is none.
 fn old_generation_filled(record: &Record) -> Option<f64> {
     let old =
         record.heap.limit_bytes.checked_sub(young_generation(&record.node_version)).filter(|old| *old > 0)? as f64;
@@ -336,8 +343,9 @@ fn heap_was_full(record: &Record) -> Verdict {
     (live as f64 >= 0.9 * limit).then(|| heap_limit(record, live, WHEN_SWEPT, ""))
 }
 
-/// A fast leak under a small limit dies without throes, at 89 % of the old generation or more (tried). The young generation's
-/// size is a guess, so the heap must also have come this far within the last minute: a process that lived there does not die there.
+/// A fast leak with a small limit dies without such a series of collections, at 89 % of the old generation or more
+/// (tested). The young generation's size is a guess. So the heap must also have come this far within the last minute: a
+/// process that was stable at that size did not die of it.
 fn heap_was_nearly_full(record: &Record) -> Verdict {
     let heap = &record.heap;
     if heap.limit_bytes > 0 && heap.used_bytes as f64 >= 0.9 * heap.limit_bytes as f64 {
@@ -386,8 +394,9 @@ fn cgroup_growth(record: &Record) -> Option<(u64, u64)> {
     Some((growth, last.at.saturating_sub(before.at)))
 }
 
-/// At least 95 % of the cgroup's limit, or filling up so fast that it was reached within two more samples (the sampler too is late when
-/// memory is short): a container that is started anew has a new cgroup, whose count of OOM kills says nothing.
+/// At least 95 % of the cgroup's limit, or filling so fast that the limit was reached within two more samples: the
+/// sampler is late too when memory is short. The count of OOM kills is not used, because a restarted container has a
+/// new cgroup.
 fn cgroup_was_full(record: &Record) -> Verdict {
     let (used, limit) = (record.cgroup.used_bytes?, record.cgroup.limit_bytes?);
     let growth = cgroup_growth(record)
@@ -405,7 +414,8 @@ fn cgroup_was_full(record: &Record) -> Verdict {
     Some((Cause::CgroupOom, evidence))
 }
 
-/// A cgroup's usage counts the page cache, which fills up in health: it is a stronger sign where this process is most of it.
+/// A cgroup's usage includes the page cache, which fills up in normal operation. It is stronger evidence if most of it
+/// is this process's memory.
 fn cgroup_was_full_of_this_process(record: &Record) -> Verdict {
     let limit = record.cgroup.limit_bytes?;
     cgroup_was_full(record).filter(|_| record.process.rss_bytes >= limit / 2)
@@ -423,7 +433,7 @@ fn blocked_loop(record: &Record) -> Verdict {
     Some((Cause::BlockedLoop, evidence))
 }
 
-/// The request whose code blocks the event loop.
+/// The request whose code blocked the event loop.
 fn blocker(record: &Record) -> String {
     let slot = record.event_loop.blocked_slot;
     let request = record.in_flight.iter().find(|request| slot != 0 && request.handle == slot);

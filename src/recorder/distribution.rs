@@ -1,11 +1,11 @@
 //! The histogram of one quantity of one route, in a fixed number of words.
 //!
-//! Buckets are quarters of powers of two, and each keeps the mean of what fell into it beside the count (both in one
-//! word). A quantile is the mean of its bucket: at most a quarter octave off for scattered values, and exact
-//! to the spread for what routes usually are, many requests of nearly the same weight. A finer grid without the
-//! means (HDR, Prometheus' native histograms) would need eight times the memory for the same error at the median.
+//! Buckets are quarters of powers of two. Each stores the mean of its values in addition to the count, both in one
+//! word. A quantile is the mean of its bucket. Its error is at most a quarter octave for scattered values. For most
+//! routes, with many requests of nearly the same weight, it is as small as their spread. A finer grid without the means
+//! (HDR, Prometheus' native histograms) would need eight times the memory for the same error at the median.
 //!
-//! Bounds are inclusive above, as Prometheus' `le`, so power-of-two bounds can be exported exactly.
+//! Bounds are inclusive above, like Prometheus' `le`, so power-of-two bounds can be exported exactly.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -20,20 +20,20 @@ const BUCKETS: usize = 4;
 const BUCKETS_LEN: usize = DISTRIBUTION_WORDS - BUCKETS;
 const PER_OCTAVE: u32 = 4;
 
-/// What a distribution counts: its unit, and where its buckets begin.
+/// The unit of a distribution, and where its buckets begin.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     /// Values up to 2^`floor` share the first bucket.
     floor: u32,
-    /// Recorded units in one unit shown.
+    /// Recorded units in one displayed unit.
     per_unit: f64,
 }
 
-/// Nanoseconds, shown as milliseconds; 16 µs to 5 h.
+/// Nanoseconds, displayed as milliseconds. 16 µs to 5 h.
 pub const DURATION: Scale = Scale { floor: 14, per_unit: 1e6 };
-/// Heap bytes; 256 B to 400 GB.
+/// Heap bytes. 256 B to 400 GB.
 pub const HEAP: Scale = Scale { floor: 8, per_unit: 1.0 };
-/// Bytes on the wire; 64 B to 100 GB.
+/// Bytes on the connection. 64 B to 100 GB.
 pub const WIRE: Scale = Scale { floor: 6, per_unit: 1.0 };
 
 impl Scale {
@@ -59,8 +59,8 @@ impl Scale {
     }
 }
 
-/// Adds one value. `value` may be negative (a single heap reading can be): the sum keeps its sign, the buckets take zero.
-/// Only the row's writer may call this, within its write.
+/// Adds one value. `value` may be negative (a single heap reading can be): the sum keeps the sign, the buckets count it
+/// as 0. Only the row's writer may call this, within its write.
 pub fn record(words: &[AtomicU64], scale: Scale, value: i64) {
     let clamped = value.max(0) as u64;
     let count = words[COUNT].load(Relaxed);
@@ -87,7 +87,7 @@ fn unpack(word: u64) -> (u32, f32) {
     ((word >> 32) as u32, f32::from_bits(word as u32))
 }
 
-/// Reads a distribution from its words; whatever they hold, the result is finite and its buckets ascend.
+/// Reads a distribution from its words. For any words, the result is finite and its buckets ascend.
 pub fn read(words: &[u64], scale: Scale) -> Distribution {
     let buckets = (0..BUCKETS_LEN).filter_map(|index| {
         let (count, mean) = unpack(words[BUCKETS + index]);
@@ -103,7 +103,7 @@ pub fn read(words: &[u64], scale: Scale) -> Distribution {
     )
 }
 
-/// The same quantity over several records (of the workers of a cluster): counts and sums add up.
+/// Adds the same quantity of another record (of another worker of a cluster): counts and sums are added.
 pub fn merge(into: &mut Distribution, other: &Distribution) {
     if other.count == 0 {
         return;

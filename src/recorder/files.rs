@@ -1,12 +1,13 @@
-//! Where a record lies, whose it is, and whether its process lives.
+//! Where a record is stored, which service it belongs to, and whether its process is alive.
 //!
-//! A record is one file in a private folder (`plimsoll-<uid>`, mode 0700) inside `PLIMSOLL_DIR` or the `recorder.dir` option, else
-//! `/dev/shm`, else the temporary folder. Its owner holds a lock on it (`flock`) for as long as it lives, however it ends; a pid says
-//! nothing, for containers use the same ones over and over. The name is random and appears when the record is whole.
+//! A record is one file in a private folder (`plimsoll-<uid>`, mode 0700). The folder is inside `PLIMSOLL_DIR` or the
+//! `recorder.dir` option, otherwise in `/dev/shm`, otherwise in the temporary folder. Its owner holds a lock (`flock`)
+//! on it until the process ends in any way. A pid is not enough, because containers reuse the same ones. The name is
+//! random, and appears when the record is complete.
 //!
-//! The file is allocated in full before it is used: a hole in a mapped file is a SIGBUS when the disk is full. On tmpfs it
-//! is mapped; on a disk, where a page under write-back stalls its writer, it is a mirror of anonymous memory. Where there can be no
-//! file the record is in memory alone, and everything but the post-mortem works.
+//! The file is allocated in full before it is used: a hole in a mapped file is a SIGBUS when the disk is full. On tmpfs
+//! it is mapped. On a disk, a page under write-back blocks its writer, so there the file mirrors anonymous memory. If
+//! no file is possible the record is in memory only, and everything but the post-mortem works.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -50,20 +51,20 @@ use unsupported::Held;
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Of the service: records of one name belong together.
+    /// Name of the service. Records of one name belong together.
     pub name: String,
-    /// The folder that the user asked for; then no other is tried.
+    /// The folder that the user has set. No other is tried then.
     pub dir: Option<PathBuf>,
-    /// No file is wanted.
+    /// Create no file.
     pub in_memory: bool,
-    /// Dead records of the folder are removed beyond this, oldest first; 32 MiB by default.
+    /// Dead records of the folder beyond this are removed, oldest first. 32 MiB by default.
     pub max_dead_bytes: u64,
-    /// When the process of a pid was started, in clock ticks since boot; 0 where there is none.
+    /// Returns the start of a process by pid, in clock ticks since boot. 0 if there is none.
     pub start_ticks_of: fn(u32) -> u64,
 }
 
 impl Options {
-    /// Where a writer of these options may have written: readers look there.
+    /// Folders that a writer with these options may have used. Readers search them.
     pub fn bases(&self) -> Vec<PathBuf> {
         match &self.dir {
             Some(dir) => vec![dir.clone()],
@@ -72,12 +73,12 @@ impl Options {
     }
 }
 
-/// Whose records belong together: those of one name that were started from the same script.
+/// Records that belong together: those of one name that were started from the same script.
 #[derive(Clone, Debug)]
 pub struct Service {
     pub name: String,
     pub entry: u64,
-    /// The one that the asking process belongs to.
+    /// The run of the calling process.
     pub run: Run,
     start_ticks_of: fn(u32) -> u64,
 }
@@ -92,14 +93,14 @@ impl Service {
         record.entry == self.entry && reading::is_named(record, &self.name)
     }
 
-    /// Whether the run may get new members: its leader lives. A leader in another container is not seen.
+    /// Whether the run may get new members: its leader is alive. A leader in another container is not visible.
     fn goes_on(&self, run: &Run) -> bool {
         let here = run.boot_id == self.run.boot_id && run.ticks != 0;
         *run == self.run || here && (self.start_ticks_of)(run.pid) == run.ticks
     }
 }
 
-/// A short name for a script: FNV-1a, the same in each process and version.
+/// A hash of a script: FNV-1a, the same in each process and version.
 pub fn entry_of(script: &str) -> u64 {
     script.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -110,7 +111,7 @@ impl Default for Options {
     }
 }
 
-/// The open record of this environment. Dropping it is closing it, with its file kept.
+/// The open record of this environment. Dropping it closes it and keeps its file.
 pub struct Recorder {
     map: Arc<Map>,
     held: Option<Held>,
@@ -118,8 +119,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Opens a new record under the options' name and writes its header. Where no folder will have it, the record is in memory
-    /// alone, and [`Recorder::warning`] says why.
+    /// Opens a new record under the options' name and writes its header. If no folder is usable, the record is in
+    /// memory only, and [`Recorder::warning`] returns the reason.
     ///
     /// # Panics
     /// There is no memory for it either.
@@ -133,7 +134,7 @@ impl Recorder {
     }
 
     fn create_in(folders: &[PathBuf], options: &Options, identity: Identity) -> (Self, Writer) {
-        // The folder's records are told apart by the name in their header.
+        // Records in the folder are distinguished by the name in their header.
         let identity = Identity { name: options.name.clone(), mirrored: false, ..identity };
         let mut tried = String::new();
         for folder in folders {
@@ -159,7 +160,7 @@ impl Recorder {
         &self.map
     }
 
-    /// None if the record is in memory alone.
+    /// None if the record is in memory only.
     pub fn path(&self) -> Option<&Path> {
         self.held.as_ref().map(Held::path)
     }
@@ -174,27 +175,28 @@ impl Recorder {
         self.warning.as_deref()
     }
 
-    /// Tells cleaners that delete by age that the file is in use; to be called at any interval, acts once a minute.
-    /// A file that is gone stays gone.
+    /// Updates the file's time, for cleaners that delete by age. It may be called at any interval, and acts once a
+    /// minute. A deleted file is not created again.
     pub fn touch(&self) {
         if let Some(held) = &self.held {
             held.touch();
         }
     }
 
-    /// On return all that was written before the call is in the file. Does nothing where the map is the file. What fails is counted.
+    /// On return, all that was written before the call is in the file. Does nothing if the file is mapped. Failures are
+    /// counted.
     pub fn flush(&self) {
         if let Some(held) = &self.held {
             held.flush();
         }
     }
 
-    /// How often writing to the file failed; it is tried again each time, at growing intervals.
+    /// How often writing to the file failed. It is tried again each time, at growing intervals.
     pub fn write_errors(&self) -> u64 {
         self.held.as_ref().map_or(0, Held::mirror_errors)
     }
 
-    /// The first time that writing to the file failed, in one sentence for the user; told once.
+    /// The first failure to write to the file, in one sentence for the user. Returned once.
     pub fn take_write_warning(&self) -> Option<String> {
         let held = self.held.as_ref()?;
         let error = held.take_mirror_error()?;
@@ -204,7 +206,7 @@ impl Recorder {
         ))
     }
 
-    /// From here on the signal of an ordinary stop is written to the file. What fails is an end that is not recorded.
+    /// From now on the signal of an ordinary stop is written to the file. If that fails, the end is not recorded.
     pub fn record_stops(&self) {
         #[cfg(unix)]
         if let Some(held) = &self.held {
@@ -212,15 +214,16 @@ impl Recorder {
         }
     }
 
-    /// Removes the file: the record goes on in memory.
+    /// Removes the file. The record continues in memory.
     pub fn discard(&self) {
         if let Some(held) = &self.held {
             held.discard();
         }
     }
 
-    /// Flushes, stops the thread that mirrors, and gives up the lock: from then on the record is a dead one. Without `keep` the
-    /// file is removed, and what a server's thread has counted is added to its run's totals. Maps that others still hold stay valid.
+    /// Flushes, stops the thread that mirrors, and releases the lock: from then on the record is a dead one. Without
+    /// `keep` the file is removed, and the counts of a server's thread are added to its run's totals. Maps that are
+    /// still referenced stay valid.
     pub fn close(mut self, keep: bool) {
         self.shut(keep);
     }
@@ -238,19 +241,20 @@ impl Drop for Recorder {
     }
 }
 
-/// Where records are if nobody says otherwise, best first.
+/// The default folders for records, best first.
 fn default_folders() -> Vec<PathBuf> {
     let memory = cfg!(target_os = "linux").then(|| PathBuf::from("/dev/shm"));
     memory.into_iter().chain([std::env::temp_dir()]).collect()
 }
 
-/// Where records may be if nobody says otherwise: the temporary folder of another process is `/tmp`, if it is not this one's.
+/// All folders that may contain records by default. Another process may use `/tmp` as its temporary folder, even if
+/// this one does not.
 fn readable_folders() -> Vec<PathBuf> {
     let mut folders = default_folders();
     if cfg!(unix) {
         folders.push("/tmp".into());
     }
-    // By what they are: a folder that is read twice counts twice.
+    // By canonical path: a folder that is read twice would count twice.
     let mut seen = std::collections::HashSet::new();
     folders.retain(|folder| seen.insert(folder.canonicalize().unwrap_or_else(|_| folder.clone())));
     folders

@@ -1,13 +1,13 @@
-//! What a record gives evidence of, with what to do about it.
+//! Findings from the figures of a record, with advice.
 
 use super::record::{Finding, Record};
 
 const MIB: u64 = 1 << 20;
-/// What a Node process needs beside its heap: code, stacks, buffers, the allocator's own.
+/// Memory that a Node process needs outside its heap: code, stacks, buffers, the allocator's own.
 const BESIDE_HEAP: u64 = 64 * MIB;
-/// Of the container's memory, what the old generation may take.
+/// The part of the container's memory that the old generation may use.
 const SHARE: f64 = 0.75;
-/// A heap limit under this share of a large container leaves most of it unused.
+/// With a heap limit under this share, most of a large container's memory is unused.
 const SMALL_SHARE: f64 = 0.35;
 const LARGE_CONTAINER: u64 = 2 << 30;
 
@@ -15,7 +15,8 @@ pub fn findings(record: &Record) -> Vec<Finding> {
     heap_limit(record).into_iter().chain(record.findings.iter().cloned()).collect()
 }
 
-/// Whether V8's limit fits the container's: over it, the kernel kills the process before V8 collects as hard as it can.
+/// Whether V8's limit fits the container's. If it is higher, the kernel kills the process before V8 collects as hard as
+/// it can.
 fn heap_limit(record: &Record) -> Option<Finding> {
     // A worker's heap has limits of its own, and shares the container with the main thread's.
     let container = record.cgroup.limit_bytes.filter(|_| record.thread == 0)?;
@@ -32,7 +33,7 @@ fn heap_limit(record: &Record) -> Option<Finding> {
     })
 }
 
-/// `limit`: V8's, with the young generation's part in it.
+/// `limit`: V8's limit, including the young generation.
 fn judge(limit: u64, young: u64, container: u64) -> Option<(&'static str, String)> {
     if limit == 0 || container == 0 {
         return None;
@@ -40,7 +41,7 @@ fn judge(limit: u64, young: u64, container: u64) -> Option<(&'static str, String
     let fits =
         ((container as f64 * SHARE) as u64).min(container.saturating_sub(BESIDE_HEAP.saturating_add(young))) / MIB;
     let (heap, has) = (limit / MIB, container / MIB);
-    // A container too small for a heap has no flag that would help.
+    // For a container that is too small for a heap, no flag helps.
     let flag = if fits >= 16 {
         format!("set --max-old-space-size={fits}")
     } else {
@@ -103,7 +104,7 @@ mod tests {
     }
 
     proptest! {
-        /// Who follows the advice is not advised again.
+        /// Following the advice leads to no further advice.
         #[test]
         fn the_flag_that_is_named_fits(limit in 1..16_384u64, young in 0..400u64, container in 1..65_536u64) {
             let Some((_, advice)) = judge(limit * MIB, young * MIB, container * MIB) else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What is kept as a number in the record and has a name outside: users see the names.
+//! Values that are numbers in the record and names for users.
 
 /// Kinds of collection, in the order of their rows in `GC_TOTALS`; V8's `GCType` bit is `1 << index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ impl GcKind {
     pub const ALL: [GcKind; 5] =
         [Self::Scavenge, Self::MinorMarkSweep, Self::MarkSweepCompact, Self::IncrementalMarking, Self::WeakCallbacks];
 
-    /// The name in `stats().gc`, in files and in metrics' `kind` label.
+    /// The name in `stats().gc`, in files and in the label `kind` of metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Scavenge => "scavenge",
@@ -45,14 +45,14 @@ impl StatusClass {
     }
 }
 
-/// What a trend is of; the names are what users see.
+/// What a trend describes. Users see the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// V8's heap.
     Heap = 0,
-    /// Memory that objects of the heap hold outside of it: Buffers, ArrayBuffers.
+    /// Memory outside the heap that its objects retain: Buffers, ArrayBuffers.
     External = 1,
-    /// What else is resident: the C library's heap, other addons', fragmentation, code.
+    /// Other resident memory: the C library's heap, other addons', fragmentation, code.
     Native = 2,
 }
 
@@ -64,7 +64,7 @@ impl Quantity {
     }
 }
 
-/// How a quantity goes with requests; the names are what users see.
+/// The state of a trend. Users see the names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrendState {
     #[default]
@@ -88,7 +88,7 @@ impl TrendState {
     }
 }
 
-/// How bad a finding is; the names are what users see.
+/// How severe a finding is. Users see the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     Info = 0,
@@ -108,7 +108,7 @@ impl Severity {
     }
 }
 
-/// What an event is about; the names are what users see.
+/// The subject of an event. Users see the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     Start = 1,

@@ -1,4 +1,4 @@
-//! The recorder's memory, as words that any thread may touch.
+//! The recorder's memory, as words that any thread may access.
 
 use std::fs::File;
 use std::io;
@@ -8,25 +8,25 @@ use memmap2::{MmapMut, MmapOptions, MmapRaw};
 
 use super::layout::{FILE_BYTES, WORDS};
 
-/// Bytes that are mirrored as one.
+/// Bytes that are mirrored as a unit.
 pub const BLOCK_BYTES: usize = 4096;
 const BLOCK_WORDS: usize = BLOCK_BYTES / 8;
 
-/// `WORDS` words, zero at first: the pages of a file, or anonymous memory.
+/// `WORDS` words, initially zero: the pages of a file, or anonymous memory.
 pub struct Map {
     raw: MmapRaw,
-    /// A flag a block, set by writers and taken by the mirror; only where there is one.
+    /// A flag for each block, set by writers and cleared by the mirror. None without a mirror.
     dirty: Option<Box<[AtomicU8]>>,
 }
 
 impl Map {
-    /// Memory of this process alone. With `mirrored`, blocks that were written are remembered for [`Map::take_dirty`].
+    /// Memory of this process alone. With `mirrored`, written blocks are noted for [`Map::take_dirty`].
     pub fn anonymous(mirrored: bool) -> io::Result<Self> {
         let dirty = mirrored.then(|| (0..FILE_BYTES / BLOCK_BYTES).map(|_| AtomicU8::new(0)).collect());
         Ok(Self { raw: MmapMut::map_anon(FILE_BYTES)?.into(), dirty })
     }
 
-    /// The pages of `file`, which must have been preallocated: a hole would be a SIGBUS on a full disk.
+    /// The pages of `file`, which must be preallocated: a hole would be a SIGBUS on a full disk.
     pub fn of_file(file: &File) -> io::Result<Self> {
         if file.metadata()?.len() < FILE_BYTES as u64 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the record's file is not preallocated"));
@@ -35,14 +35,14 @@ impl Map {
     }
 
     pub fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the mapping is page-aligned, readable and writable, at least FILE_BYTES ≥ WORDS * 8 long (both constructors
-        // see to it) and lives as long as `self`; it is only ever reached through these atomics, whose bit patterns are
-        // all valid. Another process can change a mapped file, which is what atomics allow; truncating it needs its
-        // owner, in a private folder under a random name.
+        // SAFETY: the mapping is page-aligned, readable and writable, at least FILE_BYTES ≥ WORDS * 8 long (both
+        // constructors ensure that), and lives as long as `self`. It is accessed through these atomics only, whose bit
+        // patterns are all valid. Another process can change a mapped file, which atomics allow. Truncating it needs
+        // its owner, and it is in a private folder under a random name.
         unsafe { std::slice::from_raw_parts(self.raw.as_mut_ptr().cast::<AtomicU64>(), WORDS) }
     }
 
-    /// For a child made by `fork`: from here on its writes reach nobody else. The words are what they were.
+    /// For a child made by `fork`: from now on its writes are visible to no other process. The words keep their values.
     #[cfg(target_os = "linux")]
     pub fn part(&self) -> io::Result<()> {
         let mut own = MmapMut::map_anon(FILE_BYTES)?;
@@ -51,8 +51,8 @@ impl Map {
         }
         let own = std::mem::ManuallyDrop::new(own);
         let place = self.raw.as_mut_ptr().cast();
-        // SAFETY: puts pages of the same size and content in the place of this map's, which stay mapped, readable and writable. What
-        // was at `own` moves, and nobody unmaps it there.
+        // SAFETY: replaces this map's pages by pages of the same size and content, mapped, readable and writable. The
+        // mapping at `own` moves, and no code unmaps it there.
         unsafe {
             let flags = rustix::mm::MremapFlags::MAYMOVE;
             rustix::mm::mremap_fixed(own.as_ptr().cast_mut().cast(), FILE_BYTES, FILE_BYTES, flags, place)?;
@@ -60,18 +60,19 @@ impl Map {
         Ok(())
     }
 
-    /// Remembers that these words changed.
+    /// Notes that these words changed.
     pub fn touch(&self, first_word: usize, words: usize) {
         if let Some(dirty) = &self.dirty {
             for block in first_word / BLOCK_WORDS..=(first_word + words.max(1) - 1) / BLOCK_WORDS {
-                // Release, with the Acquire below: who takes the flag sees what was written before it was set.
+                // Release, with the Acquire below: a thread that takes the flag sees what was written before it was
+                // set.
                 dirty[block].store(1, Release);
             }
         }
     }
 
-    /// Calls `write` with (offset in the file, bytes) of each block that changed since the last call; on an error that block and
-    /// those after it stay marked.
+    /// Calls `write` with (offset in the file, bytes) of each block that changed since the last call. On an error, that
+    /// block and those after it stay marked.
     pub fn take_dirty(&self, mut write: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
         let Some(dirty) = &self.dirty else {
             return Ok(());

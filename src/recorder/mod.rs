@@ -1,17 +1,18 @@
-//! The flight recorder: one fixed-size record of everything that plimsoll knows about a process, laid out as
-//! 8-byte words in memory that is (where possible) a file, so that it outlives the process.
+//! The flight recorder: one fixed-size record of all that Plimsoll knows about a process. It consists of 8-byte words
+//! in memory that is, where possible, a file, so that it outlives the process.
 //!
-//! Why words: every field is an `AtomicU64`, so the one writer, the sampler thread, in-process readers and the
-//! thread that mirrors to disk may touch the same memory without a lock and without undefined behaviour.
-//! Multi-word rows carry a sequence number (odd while being written, a *seqlock*): a reader retries a torn row a
-//! bounded number of times and then shows it marked `torn`.
+//! Every field is an `AtomicU64`. So the writer, the sampler thread, in-process readers and the thread that mirrors to
+//! disk may access the same memory without a lock and without undefined behaviour. Rows of several words carry a
+//! sequence number that is odd during a write (a *seqlock*). A reader retries a torn row a bounded number of times and
+//! then returns it marked `torn`.
 //!
-//! * `layout`: where everything lies; nobody outside this module knows an offset. `kinds`: numbers that have names outside.
+//! * `layout`: the offsets, which only this module knows. `kinds`: numbers that have names for users.
 //! * `map`: the memory: a mapped file, or anonymous memory with a thread that mirrors it.
-//! * `files`: folders, names, locks, pruning: whose record it is, and whether its process lives.
+//! * `files`: folders, names, locks, pruning: which service a record belongs to, and whether its process is alive.
 //! * `stops`: the handler that records the signal of an ordinary stop.
-//! * `writer`, `reader`: the two sides; `record`: what a reader gets, plain data.
-//! * `distribution`: the histogram that a route keeps of each quantity.
+//! * `writer`, `reader`: the two sides. `record`: the reader's result, plain data.
+//! * `distribution`: the histogram of each quantity of a route.
+//! * `death`, `findings`: what a record shows about the end of its process, and about its limits.
 
 pub mod death;
 pub mod distribution;

@@ -1,7 +1,8 @@
-//! The reading side: from words (of a file of any origin, or of this process's own map) to plain data.
+//! The reading side: from words (of any file, or of this process's own map) to plain data.
 //!
-//! Nothing read is trusted: counts are cut to the tables' sizes, strings to their fields, kinds to those known. A
-//! truncated, flipped or foreign file gives an error or odd figures, never a panic and never more memory than a record takes.
+//! The input is not trusted: counts are limited to the tables' sizes, strings to their fields, kinds to known ones. A
+//! truncated, corrupt or foreign file causes an error or odd figures, but never a panic, and never needs more memory
+//! than a record.
 
 mod rows;
 
@@ -26,7 +27,7 @@ use rows::{
     pressure_of, route_stats, sample_of, stop_of, text, trend_of,
 };
 
-/// How often a row that is being written is read again before it is called torn.
+/// How often a row that is being written is read again before it counts as torn.
 const RETRIES: usize = 64;
 
 #[derive(Debug, Error)]
@@ -43,9 +44,9 @@ pub enum ReadError {
     Io(#[from] std::io::Error),
 }
 
-/// Words from somewhere.
+/// A source of words.
 pub trait Source {
-    /// Fills `out` from word `first` on.
+    /// Fills `out` with the words from `first` on.
     fn read(&self, first: usize, out: &mut [u64]) -> Result<(), ReadError>;
 }
 
@@ -87,7 +88,7 @@ impl Source for std::fs::File {
     }
 }
 
-/// The one request in flight with this handle, if it still is.
+/// The request in flight with this handle, if it still is.
 pub fn slot<S: Source + ?Sized>(source: &S, handle: u64) -> Result<Option<InFlight>, ReadError> {
     let mut reader = open(source)?;
     let (row, torn) = reader.row(SLOTS, handle as usize % SLOTS.rows)?;
@@ -101,8 +102,8 @@ pub fn slot<S: Source + ?Sized>(source: &S, handle: u64) -> Result<Option<InFlig
     Ok(Some(in_flight_of(&row, torn, &names, handle)))
 }
 
-/// What lived after major collections, by windows: the finest first, each oldest first and of at most 64 points, those of each next one standing for
-/// twice as many collections. The warm-up is left out.
+/// The live heap after major collections, in windows: the finest first, each with the oldest first and at most 64
+/// points. Each point of the next window represents twice as many collections. The warm-up is left out.
 pub fn windows<S: Source + ?Sized>(source: &S) -> Result<Vec<Vec<Live>>, ReadError> {
     let mut reader = open(source)?;
     let points = reader.head[gauge::WINDOWS_NEXT];
@@ -124,13 +125,13 @@ pub fn windows<S: Source + ?Sized>(source: &S) -> Result<Vec<Vec<Live>>, ReadErr
     Ok(windows)
 }
 
-/// The trend of one quantity; none before there is a verdict.
+/// The trend of one quantity. None before the first verdict.
 pub fn trend<S: Source + ?Sized>(source: &S, quantity: Quantity) -> Option<Trend> {
     let (row, torn) = open(source).ok()?.row(TRENDS, quantity as usize).ok()?;
     if torn { None } else { trend_of(&row) }
 }
 
-/// Requests ever tracked.
+/// Number of requests tracked so far.
 pub fn requests<S: Source + ?Sized>(source: &S) -> u64 {
     let mut requests = [0];
     match source.read(gauge::REQUESTS_TOTAL, &mut requests) {
@@ -139,13 +140,13 @@ pub fn requests<S: Source + ?Sized>(source: &S) -> u64 {
     }
 }
 
-/// What lived at the last major collection; 0 before the first.
+/// The live heap at the last major collection. 0 before the first.
 pub fn live_bytes<S: Source + ?Sized>(source: &S) -> u64 {
     let mut live = [0];
     source.read(gauge::HEAP_LIVE, &mut live).ok().and_then(|()| known(live[0])).unwrap_or(0)
 }
 
-/// How many points the finest window has ever been given: a look is worth it when there is one more.
+/// Number of points ever added to the finest window. The trend must be judged again only when there is a new one.
 pub fn points<S: Source + ?Sized>(source: &S) -> Result<u64, ReadError> {
     let mut points = [0];
     source.read(gauge::WINDOWS_NEXT, &mut points)?;
@@ -160,13 +161,13 @@ struct Reader<'a, S: Source + ?Sized> {
     torn: u32,
 }
 
-/// Reads everything. `alive` and `path` are not in the record itself: `files` knows them.
+/// Reads the whole record. `alive` and `path` are not part of it: `files` sets them.
 pub fn read<S: Source + ?Sized>(source: &S) -> Result<Record, ReadError> {
     open(source)?.record()
 }
 
-/// Reads the header, the gauges and the totals of collections alone: the lists of the record stay empty. Cheap enough to
-/// call at any interval.
+/// Reads only the header, the gauges and the totals of collections. The lists of the record stay empty. Cheap enough
+/// for any interval.
 pub fn read_head<S: Source + ?Sized>(source: &S) -> Result<Record, ReadError> {
     open(source)?.head_record()
 }
@@ -185,14 +186,14 @@ fn open<S: Source + ?Sized>(source: &S) -> Result<Reader<'_, S>, ReadError> {
         return Err(ReadError::Version { found: head[header::VERSION], words: head[header::WORDS] });
     }
     let mut stop = [0];
-    // Nearly the last word: what is cut short has none.
+    // The word is near the end of the file, so a truncated file fails here.
     source.read(STOP, &mut stop)?;
     source.read(0, &mut head)?;
     Ok(Reader { source, head, stop: stop[0], torn: 0 })
 }
 
 impl<'a, S: Source + ?Sized> Reader<'a, S> {
-    /// A row, whole; or as it was at the last try, with `true` for torn.
+    /// A consistent row, or its last reading with `true` for torn.
     fn row(&mut self, table: Table, index: usize) -> Result<(Vec<u64>, bool), ReadError> {
         let mut row = vec![0; table.row_words];
         let mut sequence = [0];
@@ -208,7 +209,7 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         Ok((row, true))
     }
 
-    /// The rows of a ring, oldest first; torn ones are left out.
+    /// The rows of a ring, oldest first. Torn ones are left out.
     fn ring<T>(&mut self, table: Table, next: usize, read: impl Fn(&[u64]) -> T) -> Result<Vec<T>, ReadError> {
         let next = self.head[next];
         let rows = table.rows as u64;
@@ -259,7 +260,8 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         let mut layers = self.layers()?;
         let mut routes = Vec::new();
         for index in 0..(self.head[gauge::ROUTES_USED] as usize).min(ROUTES.rows) {
-            // A row that its writer was killed in is whole but for parts of one request; without it the counters would fall.
+            // A row whose writer was killed during the write is complete but for parts of one request. Without it,
+            // counters would fall.
             let (row, _) = self.row(ROUTES, index)?;
             if row[route::COUNT] > 0 {
                 let stats = route_stats(&row, names.method(row[route::METHOD]), names.label(row[route::LABEL]));

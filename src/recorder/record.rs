@@ -1,5 +1,5 @@
-//! What a reader gets: plain data, in the names that `plimsoll show --json` and `plimsoll.stats()` promise.
-//! Sizes are bytes, `*_ms` milliseconds, times are epoch milliseconds.
+//! The reader's result: plain data, with the names of `plimsoll show --json` and `plimsoll.stats()`. Sizes are bytes,
+//! `*_ms` milliseconds, times are epoch milliseconds.
 
 use serde::Serialize;
 
@@ -10,11 +10,11 @@ use super::writer::Run;
 #[serde(rename_all = "camelCase")]
 pub struct Record {
     pub pid: u32,
-    /// Holds its lock: never inferred from a pid.
+    /// Whether its owner holds the lock. It is never inferred from a pid.
     pub alive: bool,
     pub started_at: u64,
     pub last_heartbeat: u64,
-    /// How long the event loop had been blocked at the last heartbeat; 0 while it turned.
+    /// How long the event loop had been blocked at the last heartbeat. 0 if it was not.
     pub blocked_ms: f64,
     pub name: String,
     /// 0 for the main thread.
@@ -26,19 +26,19 @@ pub struct Record {
     pub platform: String,
     pub boot_id: String,
     pub process_start_ticks: u64,
-    /// How it ended, where it could say so itself.
+    /// How it ended, if that was recorded.
     pub exit: Option<Exit>,
     pub reported: bool,
-    /// Hash of what was started; and who leads the run that it belongs to.
+    /// Hash of the started script, and the leader of its run.
     #[serde(skip)]
     pub entry: u64,
     #[serde(skip)]
     pub run: Run,
-    /// It has listened, or had a request.
+    /// Whether it has listened or had a request.
     #[serde(skip)]
     pub served: bool,
     pub mirrored: bool,
-    /// Rows that were being written whenever they were read; they are left out or shown marked.
+    /// Rows that were being written at each reading. They are left out or marked.
     pub torn_rows: u32,
     pub process: Process,
     pub heap: Heap,
@@ -66,7 +66,7 @@ pub struct Record {
     pub trend: Trends,
 }
 
-/// Whether memory grows with requests served, by quantity; none where that is not looked at.
+/// Whether memory grows with requests, by quantity. None if that is not sampled.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Trends {
     pub heap: Option<Trend>,
@@ -81,50 +81,51 @@ impl Trends {
     }
 }
 
-/// Figures are none while there are too few samples.
+/// The figures are none while there are too few samples.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trend {
     pub state: TrendState,
-    /// Points that the figures are of.
+    /// Number of points that the figures are based on.
     pub samples: u64,
-    /// Growth by 1,000 requests, with its interval of 95 %.
+    /// Growth for 1,000 requests, with its interval of 95 %.
     pub bytes_per_thousand: Option<f64>,
     pub low: Option<f64>,
     pub high: Option<f64>,
     /// Probability of such a trend by chance.
     pub p: Option<f64>,
-    /// When the growth began; none while there is none.
+    /// When the growth began. None without growth.
     pub since: Option<u64>,
-    /// Times of the first of the points, and of the last collection that was looked at.
+    /// Times of the first point, and of the last collection that was judged.
     pub from: Option<u64>,
     pub to: Option<u64>,
 }
 
-/// Something that there is evidence of, and what to do about it.
+/// A problem with evidence, and advice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     pub kind: String,
     pub route: Option<String>,
-    /// Where in the code it comes from, where that is known.
+    /// The place in the code that causes it, if known.
     pub origin: Option<String>,
     pub count: u64,
-    /// Of a thousand requests of the route; none where it does not apply. Of a leak: how many objects of `class` they leave behind.
+    /// For a thousand requests of the route. None if it does not apply. For a leak: how many objects of `class` they
+    /// leave behind.
     pub per_thousand: Option<f64>,
     pub first_seen: u64,
     pub last_seen: u64,
     pub severity: &'static str,
     pub advice: String,
-    /// When it had stopped; none while it goes on.
+    /// When it had stopped. None while it continues.
     pub withdrawn_at: Option<u64>,
-    /// Of a leak: bytes that a request of the route keeps (of all requests, where no route is known), with the interval of 95 %, and how likely such
-    /// growth is by chance.
+    /// For a leak: bytes that a request of the route retains (any request if no route is known), with the interval of
+    /// 95 %, and the probability of such growth by chance.
     pub bytes_per_request: Option<f64>,
     pub low: Option<f64>,
     pub high: Option<f64>,
     pub p: Option<f64>,
-    /// Of a leak: what is kept, and how it is held, root first.
+    /// For a leak: the class that leaks, and what retains it, root first.
     pub class: Option<String>,
     pub path: Option<Vec<String>>,
 }
@@ -159,19 +160,19 @@ pub struct Heap {
     pub malloced_bytes: u64,
     /// Committed and touched.
     pub physical_bytes: u64,
-    /// After the last major collection; none before the first.
+    /// Used heap after the last major collection. None before the first.
     pub live_bytes: Option<u64>,
     pub live_at: Option<u64>,
     pub allocated_bytes: u64,
     pub attributed_bytes: i64,
-    /// Requests whose heap figure was left out: V8's own work has blurred it.
+    /// Requests without a heap figure, because V8's own work has blurred it.
     pub uncertain_requests: u64,
     pub exact: bool,
     /// When these figures were published by the JS thread.
     pub at: u64,
 }
 
-/// The addon's own allocator (jemalloc); `supported` is false where it is not in use.
+/// The addon's own allocator (jemalloc). `supported` is false if it is not in use.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Native {
@@ -186,7 +187,7 @@ pub struct Native {
 pub struct Cgroup {
     pub limit_bytes: Option<u64>,
     pub used_bytes: Option<u64>,
-    /// OOM kills in this cgroup up to the start of the process.
+    /// OOM kills in this cgroup before the start of the process.
     pub oom_kills_at_start: Option<u64>,
 }
 
@@ -198,7 +199,7 @@ pub struct EventLoop {
     /// 0 to 1, over the last tick.
     pub utilization: f64,
     pub longest_block_ms: f64,
-    /// Handle of the slot that blocked it at the last heartbeat; 0: none known.
+    /// Handle of the slot that blocked it at the last heartbeat, or 0.
     #[serde(skip)]
     pub blocked_slot: u64,
 }
@@ -211,31 +212,31 @@ pub struct Requests {
     pub untracked: u64,
     pub limited: u64,
     pub shed: u64,
-    /// What `report: true` only counted.
+    /// Refusals that `report: true` only counted.
     pub shed_reported: u64,
     pub limit_reported: u64,
-    /// Refused by the budget, and because the body came too slowly.
+    /// Refusals by the budget, and of bodies that arrived too slowly.
     pub over_budget: u64,
     pub too_slow: u64,
-    /// What bodies in flight hold of the budget.
+    /// Room of bodies in flight in the budget.
     pub body_held_bytes: u64,
     pub body_bytes: u64,
 }
 
-/// What `shed()` goes by.
+/// The input of `shed()`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pressure {
-    /// How hard it is pressed, 0 to 1.
+    /// The level of pressure, 0 to 1.
     pub level: f64,
-    /// What lives over what the old generation may hold; none before the first major collection.
+    /// Live heap over the old generation's maximum. None before the first major collection.
     pub heap: Option<f64>,
-    /// RSS over the cgroup's limit; none without one.
+    /// RSS over the cgroup's limit. None without one.
     pub rss: Option<f64>,
     pub delay_ms: f64,
     /// The addon's own allocations.
     pub native_bytes: Option<u64>,
-    /// The largest that one semi-space may become; none where unknown.
+    /// The maximum size of one semi-space. None if unknown.
     pub semi_space_max_bytes: Option<u64>,
 }
 
@@ -244,7 +245,7 @@ pub struct Pressure {
 #[serde(rename_all = "camelCase")]
 pub struct NearLimit {
     pub grants: u64,
-    /// When the last one was.
+    /// Time of the last grant.
     pub at: Option<u64>,
 }
 
@@ -254,7 +255,7 @@ pub struct GcTotal {
     pub kind: &'static str,
     pub count: u64,
     pub pause_ms: f64,
-    /// Counts by pause, not cumulative (bounds: `GC_PAUSE_BOUNDS_NS`), the last without an upper bound.
+    /// Counts by pause, not cumulative (bounds: `GC_PAUSE_BOUNDS_NS`). The last has no upper bound.
     #[serde(skip)]
     pub buckets: Vec<u64>,
 }
@@ -266,11 +267,11 @@ pub struct InFlight {
     pub path: String,
     pub route: Option<String>,
     pub age_ms: f64,
-    /// Its synchronous code was on the stack at the last heartbeat (dead) or is now (alive).
+    /// Whether its synchronous code was on the stack at the last heartbeat (dead) or is now (alive).
     pub running: bool,
     pub heap_bytes: i64,
     pub external_bytes: i64,
-    /// What the addon holds for it.
+    /// Bytes that the addon holds for it.
     pub native_bytes: i64,
     pub body_bytes: u64,
     pub started_at: u64,
@@ -296,7 +297,7 @@ pub struct Sample {
     pub requests_total: u64,
     pub blocked_ms: f64,
     pub lag_ms: f64,
-    /// Total pause of all collections up to here.
+    /// Total pause of all collections so far.
     pub gc_pause_ms: f64,
 }
 
@@ -311,30 +312,30 @@ pub struct Collection {
     pub external_bytes: u64,
 }
 
-/// What lived right after one major collection.
+/// The live heap right after one major collection.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Live {
     pub at: u64,
     pub heap_bytes: u64,
     pub external_bytes: u64,
-    /// At the last sample before.
+    /// At the last sample before the collection.
     pub rss_bytes: u64,
     pub requests_total: u64,
     pub in_flight: u64,
-    /// RSS that is neither V8's heap nor external; none in a worker thread.
+    /// RSS that is neither V8's heap nor external memory. None in a worker thread.
     pub native_bytes: Option<u64>,
 }
 
-/// Asynchronous spans: how they are metered.
+/// How asynchronous spans are metered.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AsyncSpans {
-    /// Share of the time in which they are, 0 to 1.
+    /// Share of the time in which they are metered, 0 to 1.
     pub share: f64,
-    /// What metering adds to a request's CPU time, as a part of that, rather too high; 1 while it is not known.
+    /// What metering adds to a request's CPU time, as a part of that. An estimate from above, and 1 while unknown.
     pub cost: f64,
-    /// Requests that were metered whole.
+    /// Requests that were metered as a whole.
     pub whole_requests: u64,
 }
 
@@ -355,31 +356,32 @@ pub struct RouteStats {
     pub heap_bytes: Distribution,
     pub body_bytes: Distribution,
     pub response_bytes: Distribution,
-    /// The middle one of the last nine requests into whose spans no collection fell; none if there is no such request.
+    /// The median of the last nine requests without a collection in their spans. None if there is no such request.
     pub external_median_bytes: Option<i64>,
-    /// Requests that were metered whole (their asynchronous part too), and their mean; none if there is no such request.
+    /// Requests that were metered as a whole (including their asynchronous part), and their mean. None if there is no
+    /// such request.
     pub whole_count: u64,
     pub whole_heap_mean_bytes: Option<f64>,
-    /// The addon's own memory: what a request still held at its end and what was allocated for it in all, on average; and the
-    /// most that was held for one.
+    /// The addon's own memory, on average: bytes that a request still held at its end, and bytes allocated for it in
+    /// total. Then the most that was held for one.
     pub native_held_mean_bytes: f64,
     pub native_total_mean_bytes: f64,
     pub native_peak_bytes: u64,
-    /// What each function of the app's stack has used, the heaviest first; empty unless that was asked for.
+    /// What each function of the app's stack has used, the heaviest first. Empty unless that was requested.
     pub layers: Vec<LayerStats>,
-    /// Counts by latency, not cumulative (bounds: `LATENCY_BOUNDS_NS`), the last without an upper bound.
+    /// Counts by latency, not cumulative (bounds: `LATENCY_BOUNDS_NS`). The last has no upper bound.
     #[serde(skip)]
     pub latency_buckets: Vec<u64>,
 }
 
-/// A function of the app's stack in the requests of one row, exclusive of what it passed the request to.
+/// A function of the app's stack in the requests of one row. The figures exclude what it passed the request to.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LayerStats {
     pub name: String,
-    /// File and line, where they are known.
+    /// File and line, if known.
     pub origin: Option<String>,
-    /// Requests that it ran in.
+    /// Requests in which it ran.
     pub count: u64,
     pub heap_bytes: i64,
     pub heap_mean_bytes: f64,
@@ -388,8 +390,8 @@ pub struct LayerStats {
     pub time_mean_ms: f64,
 }
 
-/// Count and sum are exact; quantiles are the mean of the values that share the quantile's bucket (buckets are
-/// quarters of a power of two), so exact where the values of a route are alike.
+/// Count and sum are exact. Quantiles are the mean of the values in the quantile's bucket (buckets are quarters of a
+/// power of two), so they are exact if the values of a route are alike.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Distribution {
@@ -401,14 +403,14 @@ pub struct Distribution {
     pub p50: f64,
     pub p90: f64,
     pub p99: f64,
-    /// The buckets in use, ascending, not cumulative: for merging records and for histograms.
+    /// The buckets in use, ascending, not cumulative. For merging records and for histograms.
     #[serde(skip)]
     pub buckets: Vec<Bucket>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
-    /// Inclusive upper bound of the values in it, in the quantity's own unit; infinite for the last.
+    /// Inclusive upper bound of its values, in the quantity's own unit. Infinite for the last.
     pub up_to: f64,
     pub count: u64,
     pub mean: f64,

@@ -1,16 +1,16 @@
-//! Prose that has to fit.
+//! Shortens text to a number of bytes.
 
 use std::borrow::Cow;
 
 const MARK: &str = "…";
 
-/// `text` in at most `bytes` bytes: cut between words, the cut marked. In a word only if that alone is too long.
+/// `text` in at most `bytes` bytes. It is cut between words, with a mark. A word is cut only if it alone is too long.
 pub fn shortened(text: &str, bytes: usize) -> Cow<'_, str> {
     if text.len() <= bytes {
         return text.into();
     }
     let room = text.floor_char_boundary(bytes.saturating_sub(MARK.len() + 1));
-    // Up to a space at `room` itself: the word before it is whole.
+    // Includes a space at `room` itself, because the word before it is complete.
     let end = text[..text.floor_char_boundary(room + 1)].rfind(' ').filter(|end| *end > 0);
     match end {
         Some(end) => format!("{} {MARK}", text[..end].trim_end()),
@@ -45,7 +45,7 @@ mod tests {
                 Some(left) => prop_assert!(left.len() < words.len() && words.iter().zip(left).all(|(a, b)| a == b)),
                 None => prop_assert_eq!(short.as_ref(), text.as_str()),
             }
-            // No more is cut than has to be.
+            // No more is cut than needed.
             prop_assert!(short.len() == text.len() || short.len() + 40 > bytes);
         }
     }

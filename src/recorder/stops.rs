@@ -1,23 +1,31 @@
-//! Ordinary stops: SIGTERM, SIGINT and SIGHUP, as every deployment, restart and Ctrl-C sends them. A process that dies of one can say nothing
-//! in JavaScript, and its record would look like that of a crash. So a signal handler writes one word into the record.
+//! Ordinary stops: SIGTERM, SIGINT and SIGHUP, as every deployment, restart and Ctrl-C sends them. JavaScript does not
+//! run when a process dies of one, and its record would look like that of a crash. So a signal handler writes one word
+//! into the record.
 //!
-//! Why it harms nobody:
+//! Why it has no other effect:
 //!
-//! * It is installed only where the process would die of the signal anyway: where the disposition is the default, or a handler that runs once
-//!   (`SA_RESETHAND`), which is how Node restores the terminal before it dies. An ignored signal stays ignored (`nohup`), and a handler of the app's
-//!   stays alone: libuv's replaces ours when the app listens, and ours comes back when libuv has put the default back (`arm`).
-//! * It puts the former disposition back and raises the signal again, so the exit status, Node's own cleaning up and core dumps are as without it.
-//! * Programs that the process starts begin with the default, for `exec` resets handlers; libuv resets them in the child before. In a
-//!   child that was forked and not executed the handler writes nothing: the pid is another one.
-//! * All that it calls is async-signal-safe: `getpid`, `fstat`, `clock_gettime`, `pwrite`, `sigaction`, `raise`. No lock, no allocation, no `errno`.
+//! * It is installed only if the process would die of the signal anyway: the disposition is the default, or a handler
+//!   that
+//!   runs once (`SA_RESETHAND`). Node has one that restores the terminal before the process dies.
+//! * An ignored signal stays ignored (`nohup`). A handler of the app is not changed: libuv's replaces ours when the app
+//!   listens, and ours is installed again when libuv has restored the default (`arm`).
+//! * It restores the former disposition and raises the signal again. So the exit status, Node's own cleanup and core
+//!   dumps
+//!   are as without it.
+//! * Programs that the process starts begin with the default, because `exec` resets handlers, and libuv resets them in
+//!   the
+//!   child before. In a child that was forked without `exec` the handler writes nothing, because its pid differs.
+//! * All its calls are async-signal-safe: `getpid`, `fstat`, `clock_gettime`, `pwrite`, `sigaction`, `raise`. It uses
+//!   no
+//!   lock, no allocation, no `errno`.
 //!
-//! Why a `pwrite` and not a store into the mapped record: a record on a disk is anonymous memory, mirrored by a thread that dies with the
-//! process. And a page of a file that somebody has cut short is a SIGBUS; a write that fails is only an end that is not recorded. The file is
-//! compared with the one that was meant first: some programs close descriptors that they do not own, and the number could be another file's.
-//! The word lies in a block that the mirror never writes.
+//! Why it uses `pwrite` and not a store into the mapped record: a record on a disk is anonymous memory, mirrored by a
+//! thread that dies with the process. And a store into a page of a truncated file is a SIGBUS, while a failed write
+//! only leaves the end unrecorded. The file is first compared with the intended one: some programs close descriptors
+//! that they do not own, and the number could be another file's. The word is in a block that the mirror never writes.
 //!
-//! Rejected: `signalfd` and a thread in `sigwait` (both need the signal blocked, in all threads, which children inherit), and listeners in
-//! JavaScript (they keep the process alive, and the app would see them).
+//! Rejected: `signalfd`, and a thread in `sigwait` (both need the signal blocked in all threads, which children
+//! inherit). Listeners in JavaScript (they keep the process alive, and the app would see them).
 
 #[cfg(unix)]
 mod handler;
@@ -25,7 +33,7 @@ mod handler;
 #[cfg(unix)]
 pub use handler::{arm, record_to};
 
-/// A process that shows life this long after the signal has not died of it.
+/// A process that is active this long after the signal has survived it.
 pub const SURVIVED_MS: u64 = 1_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +60,7 @@ impl Stop {
     }
 }
 
-/// What stands in the record: the signal, and when it came, epoch milliseconds.
+/// The recorded word: the signal, and its time, epoch milliseconds.
 pub fn word(signal: i32, at_ms: u64) -> u64 {
     at_ms << 8 | (signal & 0xff) as u64
 }
@@ -62,7 +70,7 @@ pub fn read(word: u64) -> Option<(Stop, u64)> {
     Some((stop, word >> 8))
 }
 
-/// Nothing is recorded here.
+/// Nothing is recorded on this platform.
 #[cfg(not(unix))]
 pub fn arm() {}
 

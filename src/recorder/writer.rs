@@ -1,4 +1,4 @@
-//! The writing side. Each table has one writer thread: `Writer` is the JS thread's, `SamplerWriter` the sampler's.
+//! The writing side. Each table has one writer thread: `Writer` is for the JS thread, `SamplerWriter` for the sampler.
 
 mod findings;
 mod pressure;
@@ -23,7 +23,7 @@ pub use sampler::{ProcessFigures, SamplerWriter};
 pub(super) use windows::row_of;
 pub use windows::{WARM_UP_COLLECTIONS, WARM_UP_REQUESTS};
 
-/// Upper bounds of the latency histogram, nanoseconds: 1 ms to 60 s, the steps that Prometheus users know.
+/// Upper bounds of the latency histogram, nanoseconds: 1 ms to 60 s, the steps that are usual with Prometheus.
 pub const LATENCY_BOUNDS_NS: [u64; route::LATENCY_LEN - 1] = [
     1_000_000,
     2_500_000,
@@ -41,11 +41,11 @@ pub const LATENCY_BOUNDS_NS: [u64; route::LATENCY_LEN - 1] = [
     60_000_000_000,
 ];
 
-/// Upper bounds of the histogram of collection pauses, nanoseconds; prom-client's default ones.
+/// Upper bounds of the histogram of collection pauses, nanoseconds. They are prom-client's defaults.
 pub const GC_PAUSE_BOUNDS_NS: [u64; gc_total::BUCKETS_LEN - 1] =
     [1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 2_000_000_000, 5_000_000_000];
 
-/// A word that says "unknown" or "none".
+/// A word for "unknown" or "none".
 pub const UNKNOWN: u64 = u64::MAX;
 
 pub fn epoch_ms() -> u64 {
@@ -68,7 +68,7 @@ impl Row<'_> {
     fn text(&self, text: Text, value: &str) {
         set_text(self.0, text, value);
     }
-    /// Prose: cut between words.
+    /// Writes prose, cut between words.
     fn prose(&self, text: Text, value: &str) {
         set_text(self.0, text, &shortened(value, text.max_bytes()));
     }
@@ -89,7 +89,7 @@ fn set_text(words: &[AtomicU64], text: Text, value: &str) {
 fn write_row(map: &Map, table: Table, index: usize, write: impl FnOnce(&Row)) {
     let first = table.row(index);
     let row = &map.words()[first..first + table.row_words];
-    // A row left odd (its writer panicked) becomes whole again with its next write.
+    // A row left odd (its writer panicked) becomes consistent again with its next write.
     let sequence = row[0].load(Relaxed) & !1;
     row[0].store(sequence + 1, Relaxed);
     fence(Release);
@@ -114,7 +114,7 @@ fn push_event(map: &Map, table: Table, next: usize, kind: EventKind, route: Opti
     set(map, next, at + 1);
 }
 
-/// Who a record belongs to; written before its file gets its final name.
+/// The identity of a record, written before its file gets its final name.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     pub name: String,
@@ -127,21 +127,22 @@ pub struct Identity {
     pub boot_id: u128,
     pub cgroup_oom_kills: Option<u64>,
     pub mirrored: bool,
-    /// Hash of what was started.
+    /// Hash of the started script.
     pub entry: u64,
     pub run: Run,
 }
 
-/// The process whose children belong together, or the process itself: its counters go on when one of them is replaced.
+/// The leader of processes that belong together, or the process itself. Counters of the run continue when a member is
+/// replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Run {
     pub pid: u32,
-    /// Clock ticks since boot; 0 where unknown.
+    /// Clock ticks since boot. 0 if unknown.
     pub ticks: u64,
     pub boot_id: u128,
 }
 
-/// How a process said that it ended.
+/// The kinds of a recorded end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitKind {
     Exit = 1,
@@ -175,7 +176,7 @@ pub struct Ended {
     pub spans: u64,
     pub aborted: bool,
     pub limited: bool,
-    /// All its spans were metered, those behind promises and callbacks included.
+    /// All its spans were metered, including those after promises and callbacks.
     pub whole: bool,
 }
 
@@ -184,13 +185,13 @@ pub struct Ended {
 pub struct NativeUse {
     /// Allocated and not freed.
     pub held: i64,
-    /// The most that was held where the request was left for another.
+    /// The most that was held when the request's span was closed.
     pub peak: i64,
-    /// Allocated in all.
+    /// Allocated in total.
     pub total: u64,
 }
 
-/// What one layer has used in one request, exclusive of what it called with `next()`.
+/// What one layer has used in one request, without what it called with `next()`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LayerUse {
     pub heap_bytes: i64,
@@ -234,7 +235,7 @@ impl Writer {
         set_text(words, header::SCRIPT, &identity.script);
         set_text(words, header::NODE_VERSION, &identity.node_version);
         set_text(words, header::PLATFORM, &identity.platform);
-        // Last: a file without it is no recorder yet.
+        // Written last: a file without it is not a complete record.
         words[header::MAGIC].store(MAGIC, Release);
         map.touch(0, gauge::SAMPLER_END);
         Self { map }
@@ -285,8 +286,8 @@ impl Writer {
         set(&self.map, gauge::EXACT, u64::from(exact));
     }
 
-    /// Total bytes allocated on the heap, and those charged to requests. What is published never falls, as readers expect of a
-    /// counter, while a single reading may (see `ledger/charge.rs`).
+    /// Total bytes allocated on the heap, and those charged to requests. The published values never fall, as readers
+    /// expect of a counter, while a single reading may (see `ledger/charge.rs`).
     pub fn allocation(&self, allocated: i64, attributed: i64) {
         for (word, value) in [(gauge::ALLOCATED, allocated), (gauge::ATTRIBUTED, attributed)] {
             if value > self.gauge(word) as i64 {
@@ -338,7 +339,7 @@ impl Writer {
         set(&self.map, gauge::REQUESTS_IN_FLIGHT, count as u64);
     }
 
-    /// Takes slot `index`: the request is in flight from here on.
+    /// Takes slot `index`. The request is in flight from now on.
     pub fn open_slot(&self, index: usize, handle: u32, method: usize, path: &str, at_ns: u64) {
         write_row(&self.map, SLOTS, index, |row| {
             row.set(slot::STARTED_AT, epoch_ms());
@@ -382,7 +383,7 @@ impl Writer {
         self.used(gauge::LABELS_USED, index);
     }
 
-    /// Gives row `index` its key.
+    /// Sets the key of row `index`.
     pub fn open_route(&self, index: usize, method: usize, label: usize, status: StatusClass) {
         write_row(&self.map, ROUTES, index, |row| {
             row.set(route::METHOD, method as u64);
@@ -424,8 +425,8 @@ impl Writer {
         self.add_gauge(gauge::HEAP_UNCERTAIN, u64::from(ended.heap_bytes.is_none()));
     }
 
-    /// Asynchronous spans: the share of time in which they are metered, 0 to 1, and what that adds to a request's CPU time, as a
-    /// part of that.
+    /// Asynchronous spans: the share of time in which they are metered, 0 to 1, and what that adds to a request's CPU
+    /// time, as a part of that.
     pub fn windows(&self, share: f64, cost: f64) {
         for (word, part) in [(gauge::WINDOW_SHARE_PPM, share), (gauge::WINDOW_COST_PPM, cost)] {
             set(&self.map, word, (part.max(0.0) * 1e6).round() as u64);
@@ -441,7 +442,7 @@ impl Writer {
         self.used(gauge::LAYERS_USED, index);
     }
 
-    /// Gives row `index` its key.
+    /// Sets the key of row `index`.
     pub fn open_layer_row(&self, index: usize, route: usize, layer: usize) {
         write_row(&self.map, LAYER_ROWS, index, |row| {
             row.set(layer_row::ROUTE, route as u64 + 1);
@@ -462,14 +463,14 @@ impl Writer {
         });
     }
 
-    /// Row `index` of a table is in use, so readers must look at least as far.
+    /// Row `index` of a table is in use, so readers must read at least up to it.
     fn used(&self, gauge: usize, index: usize) {
         if self.gauge(gauge) <= index as u64 {
             set(&self.map, gauge, index as u64 + 1);
         }
     }
 
-    /// One collection, from within V8's epilogue: no allocation, no lock.
+    /// Records one collection. Called within V8's epilogue: no allocation, no lock.
     pub fn collection(&self, kind: GcKind, pause_ns: u64, before: u64, after: u64, external: u64) {
         let next = self.gauge(gauge::GC_NEXT);
         let at = epoch_ms();
@@ -498,12 +499,12 @@ impl Writer {
         push_event(&self.map, EVENTS, gauge::EVENTS_NEXT, kind, route, detail);
     }
 
-    /// The process serves: its end will be a death.
+    /// The process serves, so its end will be a death.
     pub fn served(&self) {
         set(&self.map, header::SERVED, 1);
     }
 
-    /// The first end recorded stays: an uncaught exception is followed by an exit.
+    /// The first recorded end stays: an uncaught exception is followed by an exit.
     pub fn exit(&self, kind: ExitKind, code: i64, detail: &str) {
         if self.gauge(header::EXIT_KIND) != 0 {
             return;

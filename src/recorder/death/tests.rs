@@ -4,7 +4,7 @@ use super::*;
 const NOW: Surroundings = Surroundings { boot_id: 7, cgroup_oom_kills: Some(2) };
 const END: u64 = 1_000_000;
 
-/// A process in good health, killed at `END`.
+/// A healthy process, killed at `END`.
 fn healthy() -> Record {
     let mut record = Record {
         pid: 1,
@@ -28,7 +28,7 @@ fn healthy() -> Record {
 /// Milliseconds, MB before, MB after, pause in ms.
 type Sweep = (u64, f64, f64, f64);
 
-/// A process with these last mark-sweeps, of which the heap's last figures follow.
+/// A process with these last mark-sweeps. The heap's last figures follow from them.
 fn with_mark_sweeps(limit_mib: u64, node: &str, sweeps: &[Sweep]) -> Record {
     let mut record = healthy();
     let bytes = |mb: f64| (mb * MIB as f64) as u64;
@@ -189,7 +189,8 @@ fn the_throes_of_a_slow_leak_are_told_with_their_figures() {
 
 #[test]
 fn a_heap_that_grows_fast_below_its_limit_is_not_in_throes() {
-    // Each sweep frees little, but the heap grows by half from one to the next: the cgroup ended it at half of the limit.
+    // Each sweep frees little, but the heap grows by half from one to the next. The cgroup ended it at half of the
+    // limit.
     let sweeps =
         &[(363, 51.9, 50.6, 45.2), (620, 87.4, 83.6, 57.3), (984, 131.4, 128.0, 61.6), (1428, 240.9, 235.6, 141.6)];
     let mut record = with_mark_sweeps(448, "v22.23.3", sweeps);
@@ -244,7 +245,7 @@ fn v8s_own_announcement_shortly_before_the_end_is_the_heap_limit() {
 
 #[test]
 fn a_process_that_lived_long_where_the_old_generation_is_guessed_full_did_not_die_of_that() {
-    // Node 24 counts 192 MiB for the young generation by default, and far less on a small machine.
+    // Node 24 uses 192 MiB for the young generation by default, and far less on a small machine.
     let mut record = healthy();
     record.node_version = "v24.9.0".into();
     record.heap.limit_bytes = 259 * MIB;
@@ -358,7 +359,7 @@ fn figures_of_any_kind_make_no_panic() {
 #[test]
 fn a_death_tells_the_heaviest_and_the_oldest_requests_each_once() {
     let mut record = healthy();
-    // Of 40, those with high numbers are heavy and those with low ones old; 0 is both.
+    // Of 40 requests, those with high numbers are heavy and those with low ones old. Number 0 is both.
     record.in_flight = (0..40).map(|n| request(&format!("/{n}"), n + 1, n as i64 * 1_000, END - 1_000 + n)).collect();
     record.in_flight[0].heap_bytes = 1 << 30;
     record.process.rss_bytes = 5;

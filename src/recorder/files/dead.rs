@@ -1,7 +1,7 @@
-//! The records of the dead: telling each death once, and keeping them bounded.
+//! Records of dead processes: reporting each death once, and limiting their size.
 //!
-//! Both happen under the lock of the folder, not under the records' own: those are only ever held by the living, so that nobody who
-//! looks is taken for an owner.
+//! Both happen under the lock of the folder, not under the records' own locks. Only living owners hold those, so a
+//! process that reads a record never looks like its owner.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -20,19 +20,19 @@ use super::totals;
 use super::unix::{self, Folder};
 use super::{Options, Service};
 
-/// A file that nobody can read (of another version, cut short) may be someone's evidence for this long.
+/// A file that cannot be read (of another version, truncated) may be needed as evidence for this long.
 const UNREADABLE_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-/// A temporary file is without its lock for an instant after it is made.
+/// A new temporary file has no lock for an instant.
 const TEMPORARY_FOR: Duration = Duration::from_secs(60);
-/// Of a file system, the dead records of a folder take at most one part in this many.
+/// The dead records of a folder take at most one part in this many of its file system.
 const SHARE: u64 = 4;
 
-/// The newest death of `service` that has not been reported, in any folder that its processes may have written to. With `consume` it is marked
-/// as reported, together with all older ones: of all processes that ask, one gets it. An ordinary stop hides no death. Waits at most half a second
-/// for another that is asking.
+/// The newest unreported death of `service`, in any folder that its processes may have used. With `consume` it is
+/// marked as reported, together with all older ones: only one of several callers gets it. An ordinary stop hides no
+/// death. Waits at most half a second for another caller.
 pub fn last_death(bases: &[PathBuf], service: &Service, now: &Surroundings, consume: bool) -> Option<Death> {
     let folders: Vec<Folder> = bases.iter().filter_map(|base| Folder::private(&unix::private(base)).ok()).collect();
-    // In the same order in each process.
+    // In the same order in each process, which avoids a deadlock.
     let locks: Vec<_> = folders.iter().map(|folder| Some((folder, folder.lock()?))).collect();
     let locked = locks.iter().flatten().map(|(folder, _)| *folder);
     let mut unreported: Vec<(&Folder, Dead)> =
@@ -42,7 +42,8 @@ pub fn last_death(bases: &[PathBuf], service: &Service, now: &Surroundings, cons
     let mut newest = None;
     for (folder, dead) in unreported {
         let marked = !consume || dead.file.write_all_at(&1u64.to_le_bytes(), header::REPORTED as u64 * 8).is_ok();
-        // A worker thread that ended is not the process's end; and what cannot be marked would be told again and again.
+        // The end of a worker thread is not the process's end. A record that cannot be marked would be reported again
+        // and again.
         let ended_worker = dead.head.exit.as_ref().is_some_and(|exit| exit.kind == "worker-end");
         if marked && !ended_worker {
             newest = Some((folder, dead));
@@ -54,16 +55,18 @@ pub fn last_death(bases: &[PathBuf], service: &Service, now: &Surroundings, cons
     Some(Death::new(Box::new(record), now))
 }
 
-/// By which of several deaths is reported, the greatest: an ordinary stop hides no other death, and of one process the main thread's record tells more
-/// than its workers'.
+/// The order in which deaths are reported, the greatest first. An ordinary stop hides no other death. Of one process,
+/// the main thread's record says more than its workers'.
 fn rank(head: &Record) -> (bool, u64, Reverse<u64>) {
     (!is_ordinary(head), last_sign_of_life(head), Reverse(head.thread))
 }
 
-/// Removes dead records from the folders, ordinary stops first and the oldest of them, until those left in each take at most `options.max_dead_bytes` and a quarter of the file
-/// system; also what creators left behind unfinished, and files of a record's name that nobody could read for a day. The newest
-/// death of `service` that has not been reported stays whatever the bound: it is the next start's last death. What belongs to a run that goes on
-/// leaves its totals behind.
+/// Removes dead records from the folders, ordinary stops first, then the oldest. Those left in each take at most
+/// `options.max_dead_bytes` and a quarter of the file system. Also removed are unfinished files of earlier creators,
+/// and files with a record's name that could not be read for a day.
+///
+/// The newest unreported death of `service` always stays, because the next start reports it. Members of a run that
+/// continues leave their totals.
 pub fn prune(bases: &[PathBuf], service: &Service, options: &Options) {
     for base in bases {
         if let Ok(folder) = Folder::private(&unix::private(base)) {
@@ -95,14 +98,14 @@ pub(super) fn prune_in(folder: &Folder, service: &Service, options: &Options) {
             kept = kept.saturating_add(bytes);
         }
     }
-    // Nobody will ask of what a script died.
+    // A script's death is not reported.
     of_scripts.iter().for_each(|dead| drop(folder.remove(&dead.file_name)));
     totals::prune(folder, |run| runs.contains(run) || service.goes_on(run));
     remove_unfinished(folder, bound.saturating_sub(kept));
 }
 
-/// What is to be kept first: the death of the service that would be reported (true if there is one), that of each other service, then the
-/// others, ordinary stops last.
+/// Orders records by what must stay first: the death of the service that would be reported (true if there is one), that
+/// of each other service, then the others, ordinary stops last.
 fn order(dead: &mut [Dead], service: &Service) -> bool {
     dead.sort_by_key(|dead| Reverse(rank(&dead.head)));
     let mut services = HashSet::new();
@@ -122,7 +125,7 @@ fn same_process(one: &Record, other: &Record) -> bool {
     (one.pid, one.process_start_ticks, &one.boot_id) == (other.pid, other.process_start_ticks, &other.boot_id)
 }
 
-/// Runs of which a record lives here.
+/// Runs with a living record.
 fn living_runs(folder: &Folder) -> HashSet<Run> {
     let names = folder.names().unwrap_or_default();
     let records = names.into_iter().filter(|name| unix::is_ours(name, "plimsoll"));
@@ -133,8 +136,8 @@ fn living_runs(folder: &Folder) -> HashSet<Run> {
     living.map(|head| head.run).collect()
 }
 
-/// Temporary files of creators that are gone, and files of a record's name that cannot be read: those that are old, and the oldest that do not fit
-/// into `room` bytes together.
+/// Removes temporary files of creators that are gone, and unreadable files with a record's name. These are removed if
+/// they are old, and the oldest if together they exceed `room` bytes.
 fn remove_unfinished(folder: &Folder, room: u64) {
     let names = folder.names().unwrap_or_default();
     let mut unfinished: Vec<Unfinished> = names.into_iter().filter_map(|name| Unfinished::read(folder, name)).collect();
@@ -148,12 +151,12 @@ fn remove_unfinished(folder: &Folder, room: u64) {
     }
 }
 
-/// A file that is nobody's and no record.
+/// A file without an owner that is not a record.
 struct Unfinished {
     file_name: String,
     age: Duration,
     bytes: u64,
-    /// It has a record's name.
+    /// Whether it has a record's name.
     unreadable: bool,
 }
 
@@ -168,7 +171,7 @@ impl Unfinished {
             return None;
         }
         let metadata = file.metadata().ok()?;
-        // One from the future is new.
+        // A time in the future counts as new.
         let age = metadata.modified().ok()?.elapsed().unwrap_or_default();
         Some(Self { file_name, age, bytes: metadata.len(), unreadable })
     }

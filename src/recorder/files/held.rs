@@ -1,4 +1,4 @@
-//! The file of a recorder that is open: made, locked, mapped or mirrored, named.
+//! The file of an open recorder: created, locked, mapped or mirrored, named.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ use super::mirror::Mirror;
 use super::unix::{self, Folder, doing};
 use super::{Options, Service, dead, system, totals};
 
-/// Cleaners of temporary folders delete by age, of days at least.
+/// Cleaners of temporary folders delete files by age, from days on.
 const TOUCH_EVERY_S: u64 = 60;
 
 pub struct Held {
@@ -23,14 +23,14 @@ pub struct Held {
     file: Arc<File>,
     name: String,
     path: PathBuf,
-    /// None where the map is the file.
+    /// None if the file is mapped.
     mirror: Option<Mirror>,
     since: Instant,
     touched_s: AtomicU64,
 }
 
 impl Held {
-    /// A new record in the private folder inside `base`. What is dead there makes room first.
+    /// Creates a record in the private folder inside `base`. Dead records there are pruned first.
     pub fn create(base: &Path, options: &Options, identity: &Identity) -> io::Result<(Self, Arc<Map>, Writer)> {
         let folder = Folder::private_in(base)?;
         dead::prune_in(&folder, &Service::new(options, identity), options);
@@ -38,7 +38,7 @@ impl Held {
         let [temporary, name] = ["tmp", "plimsoll"].map(|extension| format!("{id:016x}.{extension}"));
         let file = Arc::new(folder.create(&temporary).map_err(doing("making a file"))?);
         let filled = fill(&file, identity).and_then(|filled| {
-            // Only now, so that whoever finds the name finds a whole record with a living owner.
+            // Renamed last, so that a process that finds the name finds a complete record with a living owner.
             folder.rename(&temporary, &name).map_err(doing("naming the file"))?;
             Ok(filled)
         });
@@ -79,7 +79,7 @@ impl Held {
         if now_s - last.min(now_s) >= TOUCH_EVERY_S
             && self.touched_s.compare_exchange(last, now_s, Relaxed, Relaxed).is_ok()
         {
-            // Futile on a file system that keeps no times; the record is none the worse.
+            // Fails on file systems that store no times, without harm.
             let _ = self.file.set_modified(SystemTime::now());
         }
     }
@@ -93,26 +93,27 @@ impl Held {
     }
 
     pub fn close(mut self, keep: bool) {
-        // With its last flush.
+        // Dropping it flushes a last time.
         drop(self.mirror.take());
         if !keep {
-            // Before the lock is gone, so that it is never seen as dead.
+            // Before the lock is released, so that it never looks dead.
             self.retire();
         }
         unix::release(&self.file);
     }
 
-    /// Removes the file of a thread that has ended; what it has counted stays in the totals of its run.
+    /// Removes the file of a thread that has ended. Its counts stay in the totals of its run.
     fn retire(&self) {
-        // Without it another process may write the same totals: then the file stays as a dead record, which the next one to prune adds.
+        // Without the lock another process may write the same totals. Then the file stays as a dead record, and the
+        // next process that prunes adds it.
         let Some(lock) = self.folder.lock() else { return };
-        // Not by what asks whether its lock is held: on this descriptor that would give the lock up.
+        // Not with the function that checks the lock: on this descriptor it would release the lock.
         let kept = match system::read(&self.file).ok().filter(|record| record.served) {
-            // Its process lives on, and counts its own CPU time.
+            // The process continues, and counts its own CPU time.
             Some(record) => totals::add(&self.folder, &record, false),
             None => Ok(()),
         };
-        // What could not be added stays as a dead record, until there is room.
+        // If it could not be added, it stays as a dead record until there is room.
         if kept.is_ok() {
             self.discard();
         }

@@ -1,6 +1,6 @@
-//! Mirrors anonymous memory to a file on a disk, on a thread of its own: there a mapped page that is being written back could
-//! stall whoever writes to it, and a disk that fills up under a sparse or copied-on-write page is a SIGBUS. A failed write
-//! here is counted and tried again.
+//! Mirrors anonymous memory to a file on a disk, on a thread of its own. A write to a mapped page that is being written
+//! back could block, and a disk that fills up under a sparse or copied-on-write page is a SIGBUS. A failed write here
+//! is counted and tried again.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +14,7 @@ use super::super::map::Map;
 
 /// The file is at most this much older than the memory.
 const PERIOD: Duration = Duration::from_millis(250);
-/// While writing fails, the pause doubles up to here.
+/// While writing fails, the pause doubles up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub struct Mirror {
@@ -25,7 +25,7 @@ pub struct Mirror {
 struct Shared {
     map: Arc<Map>,
     file: Arc<File>,
-    /// Held while blocks are copied, so that a flush returns after what another thread had begun.
+    /// Locked while blocks are copied, so that a flush waits for what another thread has begun.
     copying: Mutex<()>,
     stop: Mutex<bool>,
     wake: Condvar,
@@ -37,7 +37,7 @@ impl Mirror {
     /// Copies all of `map` that was written so far, and starts the thread.
     ///
     /// # Errors
-    /// The first copy failed, or there is no thread to be had.
+    /// The first copy failed, or the thread could not be started.
     pub fn start(map: Arc<Map>, file: Arc<File>) -> io::Result<Self> {
         write(&map, &file)?;
         let shared = Arc::new(Shared {
@@ -55,7 +55,7 @@ impl Mirror {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// On return all that was written before the call is in the file, or an error is counted.
+    /// On return, all that was written before the call is in the file, or an error is counted.
     pub fn flush(&self) {
         let _ = self.shared.copy();
     }
@@ -113,7 +113,7 @@ fn write(map: &Map, file: &File) -> io::Result<()> {
     map.take_dirty(|offset, bytes| file.write_all_at(bytes, offset))
 }
 
-/// A poisoned lock guards nothing that could be half done here.
+/// A poisoned lock is safe to use: it guards nothing that could be half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Finding and reading records, one's own and others'. Read-only, and of anyone's making: `reader` trusts nothing in them.
+//! Finds and reads records, of this and other users. Read-only. Their content is not trusted, see `reader`.
 
 use std::fmt;
 use std::fs::File;
@@ -19,8 +19,9 @@ use super::system::{self, Folder};
 
 const EXTENSION: &str = ".plimsoll";
 
-/// The record in the file at `path`, which may be a symbolic link. It is alive if its owner holds its lock, whatever process has its pid.
-/// Ages of requests in flight count up to now if it is alive, else to its recorded end or last sign of life.
+/// The record in the file at `path`, which may be a symbolic link. It is alive if its owner holds its lock,
+/// independently of its pid. Ages of requests in flight count up to now if it is alive, otherwise to its recorded end
+/// or last sign of life.
 ///
 /// # Errors
 /// It is not a regular file, not this user's (root may read all), or not a record of this version.
@@ -29,7 +30,7 @@ pub fn open(path: &Path) -> Result<Record, ReadError> {
 }
 
 pub(super) fn read_opened(file: &File, path: &Path) -> Result<Record, ReadError> {
-    // Before it is read: of one that dies meanwhile, not everything has been seen.
+    // Checked before the record is read: if the process dies in between, the record may be incomplete.
     let alive = system::is_held(file).unwrap_or(false);
     let mut record = system::read(file)?;
     record.alive = alive;
@@ -42,7 +43,7 @@ pub(super) fn read_opened(file: &File, path: &Path) -> Result<Record, ReadError>
     Ok(record)
 }
 
-/// A file of a record's name, and what is in it.
+/// A file with a record's name, and its content.
 #[derive(Debug)]
 pub struct Found {
     pub path: PathBuf,
@@ -78,12 +79,12 @@ impl fmt::Display for Names<'_> {
     }
 }
 
-/// What `target` means: a file; a folder (itself, and the private folders in it); else the name of recorders, looked up where
-/// they are by default (`PLIMSOLL_DIR`, else `/dev/shm` and the temporary folder). Without one: all that are there.
-/// The living come first, then the newest; what cannot be read comes last.
+/// Resolves `target`: a file, a folder (itself, and the private folders in it), or the name of records in the default
+/// folders (`PLIMSOLL_DIR`, otherwise `/dev/shm` and the temporary folder). Without a target: all records there. Living
+/// ones come first, then the newest. Unreadable files come last.
 ///
 /// # Errors
-/// Nothing was found; it says where that was looked for.
+/// Nothing was found. The error names the folders that were searched.
 pub fn find(target: Option<&str>) -> Result<Vec<Found>, FindError> {
     let folder = std::env::var_os("PLIMSOLL_DIR").filter(|folder| !folder.is_empty());
     find_in(target, &folder.map_or_else(readable_folders, |folder| vec![folder.into()]))
@@ -112,13 +113,13 @@ pub(super) fn find_in(target: Option<&str>, bases: &[PathBuf]) -> Result<Vec<Fou
     }
     let defaults: Vec<PathBuf> = bases.iter().flat_map(|base| system::private_folders(base)).collect();
     let mut found = records(&defaults);
-    // Where root finds no private folder, the folders it was looked for in say more than nothing.
+    // If root finds no private folder, the error names the folders that were searched.
     places.extend(if defaults.is_empty() { bases.to_vec() } else { defaults });
     if let Some(target) = target {
         let mut names: Vec<String> =
             found.iter().flat_map(|found| found.record.as_ref().ok()).map(|r| r.name.clone()).collect();
         found.retain(|found| found.record.as_ref().is_ok_and(|record| is_named(record, target)));
-        // Names of packages may have a slash in them.
+        // Names of packages may contain a slash.
         if let Some(unreadable) = unreadable.filter(|_| found.is_empty() && names_a_path(target)) {
             return Err(unreadable);
         }
@@ -152,24 +153,24 @@ fn records(places: &[PathBuf]) -> Vec<Found> {
     found
 }
 
-/// The records that metrics are made of.
+/// The records that metrics are computed from.
 #[derive(Debug, Default)]
 pub struct Members {
-    /// Of servers that live, newest first.
+    /// Of living servers, newest first.
     pub living: Vec<Record>,
-    /// Of ended members of the runs that go on: what they have counted stays in the sums.
+    /// Of ended members of runs that continue: their counts stay in the sums.
     pub past: Vec<Record>,
 }
 
-/// The records of `service` in all folders that its processes may have written to, but for the one at `except`.
+/// The records of `service` in all folders that its processes may have used, except the one at `except`.
 pub fn members(bases: &[PathBuf], service: &Service, except: Option<&Path>) -> Members {
-    // Another user's, under this one's name, is none.
+    // Another user's folder under this user's name is not used.
     let folders: Vec<Folder> = bases.iter().flat_map(|base| Folder::private(&system::private(base))).collect();
-    // So that no record becomes a part of totals between two looks.
+    // Locked, so that no record becomes a part of the totals between two readings.
     let locks: Vec<_> = folders.iter().map(Folder::lock).collect();
     let mut found = Members::default();
     let mut ended = Vec::new();
-    // Names are random: the last part of the path is enough, however the folder is written.
+    // Names are random, so the last part of the path is enough, however the folder is written.
     let except = except.and_then(Path::file_name);
     for folder in &folders {
         let names = folder.names().unwrap_or_default().into_iter();
@@ -193,7 +194,7 @@ pub fn members(bases: &[PathBuf], service: &Service, except: Option<&Path>) -> M
     found
 }
 
-/// Names are cut to their field when they are written, and cleared of control characters when they are read.
+/// Names are cut to their field when they are written, and control characters are replaced when they are read.
 pub(super) fn is_named(record: &Record, name: &str) -> bool {
     let fits = name.len().min(header::NAME.max_bytes());
     let end = (0..=fits).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);

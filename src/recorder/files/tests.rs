@@ -1,4 +1,4 @@
-//! What a user may rely on, tried on real folders, file systems and processes.
+//! Tests on real folders, file systems and processes.
 #![cfg(unix)]
 
 mod dead;
@@ -33,7 +33,7 @@ fn identity() -> Identity {
     Identity { pid: std::process::id(), script: "server.js".into(), boot_id: 7, run, ..Identity::default() }
 }
 
-/// As a process of this name asks.
+/// The service of a process with this name.
 fn service(name: &str) -> Service {
     Service::new(&Options { name: name.into(), ..Options::default() }, &identity())
 }
@@ -58,7 +58,7 @@ fn create(dir: &Path, name: &str) -> (Recorder, Writer) {
     (recorder, writer)
 }
 
-/// A folder on tmpfs where there is one, so that the record is mapped.
+/// A folder on tmpfs if there is one, so that the record is mapped.
 fn memory() -> TempDir {
     let shm = Path::new("/dev/shm");
     if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap()
@@ -87,7 +87,7 @@ fn set(recorder: &Recorder, word: usize, value: u64) {
     recorder.map().touch(word, 1);
 }
 
-/// A server's record whose process is gone, as its run is, with its last heartbeat at `at`.
+/// A server's record whose process and run are gone, with its last heartbeat at `at`.
 fn dead(dir: &Path, name: &str, at: u64) -> PathBuf {
     let (recorder, _) = create(dir, name);
     for word in [header::SERVED, header::RUN_PID, header::RUN_TICKS] {
@@ -101,7 +101,7 @@ fn dead(dir: &Path, name: &str, at: u64) -> PathBuf {
     path
 }
 
-/// Writes to every page, which is where a hole in a mapped file would be fatal.
+/// Writes to every page: a hole in a mapped file would be fatal there.
 fn write_everywhere(recorder: &Recorder) {
     let words = recorder.map().words();
     for word in (gauge::SAMPLER_END..words.len()).step_by(64) {
@@ -114,7 +114,7 @@ fn allocated(path: &Path) -> u64 {
     path.metadata().unwrap().blocks() * 512
 }
 
-/// Says on the terminal why something could not be tried here.
+/// Prints why a test is skipped.
 fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

@@ -1,6 +1,6 @@
-//! What the ended processes and threads of a run have counted, once their records are gone: so that no sum falls while the run goes on. One
-//! small file a service and run, replaced as a whole under the folder's lock. Sums are integers (nanoseconds, microseconds, bytes): a float would lose
-//! its last bit on the way, and a counter that falls by a bit has fallen.
+//! Counts of the ended processes and threads of a run whose records are gone. No sum may fall while the run continues.
+//! There is one small file for each service and run, replaced as a whole under the folder's lock. Sums are integers
+//! (nanoseconds, microseconds, bytes): a float would lose its last bit, and a counter that falls by a bit has fallen.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,9 +16,9 @@ use super::reading::read_opened;
 use super::unix::{self, Folder};
 
 const EXTENSION: &str = "totals";
-/// Of all versions of an app that a run has seen; further routes are counted as one.
+/// Routes of all versions of an app that a run has seen. Further routes are counted as one.
 const ROUTES_MAX: usize = 4_096;
-/// No file of ours is larger.
+/// None of these files is larger.
 const FILE_MAX: u64 = 64 << 20;
 
 #[derive(Default, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ struct Sum {
 /// Adds the record in `file` to the totals of its run. `with_cpu`: no other record has the CPU time of its process.
 ///
 /// # Errors
-/// The record cannot be read, or there is no room: then it has to stay.
+/// The record cannot be read, or there is no room. It has to stay then.
 pub fn keep(folder: &Folder, file: &File, with_cpu: bool) -> io::Result<()> {
     let record = read_opened(file, folder.path()).map_err(io::Error::other)?;
     add(folder, &record, with_cpu)
@@ -88,7 +88,7 @@ pub fn add(folder: &Folder, record: &Record, with_cpu: bool) -> io::Result<()> {
     written.inspect_err(|_| drop(folder.remove(&temporary)))
 }
 
-/// The totals of a service, of those of its runs that `goes_on` names.
+/// The totals of a service, for its runs that `goes_on` accepts.
 pub fn of(folder: &Folder, service: &Service, goes_on: impl Fn(&Run) -> bool) -> Vec<Record> {
     let names = folder.names().unwrap_or_default();
     let ours = names.into_iter().filter(|name| unix::is_ours(name, EXTENSION));
@@ -96,7 +96,7 @@ pub fn of(folder: &Folder, service: &Service, goes_on: impl Fn(&Run) -> bool) ->
     records.filter(|record| service.owns(record) && goes_on(&record.run)).collect()
 }
 
-/// What the files of all services take.
+/// Size of the files of all services.
 pub fn bytes(folder: &Folder) -> u64 {
     let names = folder.names().unwrap_or_default();
     let ours = names.into_iter().filter(|name| unix::is_ours(name, EXTENSION));
@@ -104,7 +104,7 @@ pub fn bytes(folder: &Folder) -> u64 {
     lengths.fold(0, u64::saturating_add)
 }
 
-/// Removes those of runs that are over, and what cannot be read.
+/// Removes the totals of runs that are over, and unreadable files.
 pub fn prune(folder: &Folder, goes_on: impl Fn(&Run) -> bool) {
     for name in folder.names().unwrap_or_default() {
         if unix::is_ours(&name, EXTENSION) && !read(folder, &name).is_some_and(|totals| goes_on(&totals.run())) {
@@ -206,7 +206,7 @@ impl Totals {
             ..Record::default()
         };
         record.boot_id = format!("{:032x}", run.boot_id);
-        // No process has this pid, so it is one of its own among processes.
+        // No process has this pid, so the totals count as a process of their own.
         (record.process.cpu_user_ms, record.process.cpu_system_ms) = (ms(self.cpu_us.0), ms(self.cpu_us.1));
         record.heap.allocated_bytes = self.allocated;
         record.heap.attributed_bytes = self.attributed as i64;

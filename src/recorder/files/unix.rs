@@ -1,4 +1,4 @@
-//! Folders, files and locks, by descriptors: what was checked is what is used.
+//! Folders, files and locks, by descriptors: what is used is what was checked.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
@@ -18,11 +18,11 @@ use super::super::writer::Run;
 use super::{Service, totals};
 
 const PREFIX: &str = "plimsoll-";
-/// Non-blocking, so that a FIFO of a recorder's name hangs nobody.
+/// Non-blocking, so that opening a FIFO with a record's name does not block.
 const ENTRY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Puts what was being done before what went wrong.
+/// Prefixes an error with what was being done.
 pub fn doing(what: impl std::fmt::Display) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
 }
@@ -31,7 +31,7 @@ fn private_name() -> String {
     format!("{PREFIX}{}", geteuid().as_raw())
 }
 
-/// Where the effective user's records are in `base`.
+/// The folder of the effective user's records in `base`.
 pub fn private(base: &Path) -> PathBuf {
     base.join(private_name())
 }
@@ -42,10 +42,11 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The private folder of the effective user inside `base`, made if it is not there.
+    /// The private folder of the effective user inside `base`, created if needed.
     ///
     /// # Errors
-    /// `base` is missing or read-only; or what has the private folder's name is a symbolic link, another user's, or open to others.
+    /// `base` is missing or read-only. Or the private folder's name belongs to a symbolic link, to another user, or to
+    /// a folder that is open to others.
     pub fn private_in(base: &Path) -> io::Result<Self> {
         let base_fd =
             open(base, FOLDER, Mode::empty()).map_err(io::Error::from).map_err(doing("opening the folder"))?;
@@ -58,24 +59,24 @@ impl Folder {
             Errno::LOOP | Errno::NOTDIR => refused(format!("{name} in it is a symbolic link or not a folder")),
             other => doing(format_args!("opening {name} in it"))(other.into()),
         })?;
-        // Absolute, for the process may change its working directory later.
+        // Absolute, because the process may change its working directory.
         let path = std::path::absolute(base)?.join(name);
         Self { fd, path }.checked()
     }
 
-    /// Size of the file system that it lies on; none where that is not told.
+    /// Size of its file system. None if unknown.
     pub fn file_system_bytes(&self) -> Option<u64> {
         let fs = rustix::fs::fstatvfs(&self.fd).ok()?;
         Some(fs.f_blocks.saturating_mul(fs.f_frsize)).filter(|bytes| *bytes > 0)
     }
 
-    /// A private folder whose files are to be changed.
+    /// Opens a private folder whose files are to be changed.
     pub fn private(path: &Path) -> io::Result<Self> {
         let fd = open(path, FOLDER | OFlags::NOFOLLOW, Mode::empty())?;
         Self { fd, path: path.to_owned() }.checked()
     }
 
-    /// Any folder, to read in.
+    /// Opens any folder for reading.
     pub fn any(path: &Path) -> io::Result<Self> {
         Ok(Self { fd: open(path, FOLDER, Mode::empty())?, path: path.to_owned() })
     }
@@ -99,7 +100,7 @@ impl Folder {
         &self.path
     }
 
-    /// Names of what is in it, in no order; those that are not UTF-8 are none of ours.
+    /// Names of its entries, in no order. Names that are not UTF-8 are not ours.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.fd)? {
@@ -108,7 +109,8 @@ impl Folder {
         Ok(names)
     }
 
-    /// A regular file of it that this user may read, and change with `write`; no symbolic link is followed.
+    /// Opens one of its regular files that this user may read, and change with `write`. Symbolic links are not
+    /// followed.
     pub fn open(&self, name: &str, write: bool) -> io::Result<File> {
         let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
         let file = openat(&self.fd, name, access | ENTRY, Mode::empty()).map_err(|error| match error {
@@ -118,7 +120,7 @@ impl Folder {
         checked_file(file.into())
     }
 
-    /// A new file of this user alone.
+    /// Creates a file that only this user can access.
     pub fn create(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?.into())
@@ -132,8 +134,9 @@ impl Folder {
         Ok(unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
-    /// One process at a time may judge and remove what lies here; none if another one takes longer than half a second. Where a folder
-    /// cannot be locked (NFS), nobody waits, and two starts at once may report the same death.
+    /// Only one process at a time may judge and remove the files of a folder. None if another one takes longer than
+    /// half a second. If a folder cannot be locked (NFS), there is no waiting, and two starts at once may report the
+    /// same death.
     pub fn lock(&self) -> Option<FolderLock<'_>> {
         for _ in 0..50 {
             match flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
@@ -149,7 +152,7 @@ pub struct FolderLock<'a>(&'a OwnedFd);
 
 impl Drop for FolderLock<'_> {
     fn drop(&mut self) {
-        // The descriptor may live on, in a forked child too: closing it would not be enough.
+        // The descriptor may also be open in a forked child, so closing it would not be enough.
         let _ = flock(self.0, FlockOperation::Unlock);
     }
 }
@@ -158,9 +161,9 @@ fn refused(why: String) -> io::Error {
     io::Error::new(ErrorKind::PermissionDenied, why)
 }
 
-/// A file that the user named: here symbolic links are followed.
+/// A file that the user named. Symbolic links are followed here.
 pub fn open_named(path: &Path) -> io::Result<File> {
-    // Before it is opened too: opening some devices does something.
+    // Checked before it is opened too: opening some devices has an effect.
     let before = path.metadata()?;
     checked(&before)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -193,7 +196,7 @@ fn checked(file: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// The private folders inside `base` that this user may read: its own, and root everyone's.
+/// The private folders inside `base` that this user may read: its own, and for root all.
 pub fn private_folders(base: &Path) -> Vec<PathBuf> {
     let user = geteuid();
     if !user.is_root() {
@@ -207,20 +210,20 @@ pub fn private_folders(base: &Path) -> Vec<PathBuf> {
     names.into_iter().filter(is_its_owners).map(|name| base.join(name)).collect()
 }
 
-/// Takes the lock by which everyone knows that the owner lives; it ends with the process, however that ends.
+/// Takes the lock that shows that the owner is alive. It ends with the process, in any case.
 pub fn hold(file: &File) -> io::Result<()> {
     Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
 }
 
-/// Explicitly, for the map keeps the open file, and with it the lock, alive.
+/// Explicit, because the map keeps the open file and its lock.
 pub fn release(file: &File) {
     let _ = flock(file, FlockOperation::Unlock);
 }
 
-/// Whether the owner lives. The asking lock is a shared one: those who ask do not take each other for an owner.
+/// Whether the owner is alive. This takes a shared lock, so that several readers do not look like an owner.
 ///
 /// # Errors
-/// The file system knows no locks.
+/// The file system has no locks.
 pub fn is_held(file: &File) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => {
@@ -235,14 +238,15 @@ pub fn is_held(file: &File) -> io::Result<bool> {
 /// Gives the file its full length with every block allocated.
 ///
 /// # Errors
-/// No space, or a file size limit below a record's; the file may then be of any length.
+/// No space, or a file size limit below a record's size. The file may then have any length.
 pub fn preallocate(file: &File) -> io::Result<()> {
-    // Beyond `ulimit -f` the kernel sends SIGXFSZ, which would be the end of the server.
+    // Beyond `ulimit -f` the kernel sends SIGXFSZ, which would end the server.
     if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < FILE_BYTES as u64) {
         return Err(io::Error::new(ErrorKind::FileTooLarge, "the file size limit (ulimit -f) is too low"));
     }
     #[cfg(target_os = "linux")]
-    // Interrupted by a signal, tmpfs gives back what it had allocated; a profiler's timer must not keep that up for ever.
+    // Interrupted by a signal, tmpfs releases what it had allocated. The number of tries is limited, because a
+    // profiler's timer could interrupt each.
     for _ in 0..100 {
         match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, FILE_BYTES as u64) {
             Ok(()) => return Ok(()),
@@ -261,13 +265,14 @@ pub fn preallocate(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the file's pages are memory anyway, so that mapping it can neither fault nor stall.
+/// Whether the file's pages are in memory anyway. Accessing its mapping then neither causes a SIGBUS nor waits for a
+/// disk.
 pub fn in_memory(file: &File) -> bool {
     #[cfg(target_os = "linux")]
     {
         const TMPFS: u32 = 0x0102_1994;
         const RAMFS: u32 = 0x8584_58f6;
-        // The field's type differs from one architecture to the next; the magic numbers have 32 bits on all.
+        // The field's type differs between architectures. The magic numbers have 32 bits on all.
         rustix::fs::fstatfs(file.as_fd()).is_ok_and(|fs| matches!(fs.f_type as u32, TMPFS | RAMFS))
     }
     #[cfg(not(target_os = "linux"))]
@@ -277,7 +282,7 @@ pub fn in_memory(file: &File) -> bool {
     }
 }
 
-/// Whether `name` was given by plimsoll: 16 hexadecimal digits and `extension`.
+/// Whether `name` was created by Plimsoll: 16 hexadecimal digits and `extension`.
 pub fn is_ours(name: &str, extension: &str) -> bool {
     let stem = name.strip_suffix(extension).and_then(|name| name.strip_suffix('.'));
     stem.is_some_and(|stem| stem.len() == 16 && stem.bytes().all(|byte| byte.is_ascii_hexdigit()))
@@ -290,7 +295,7 @@ pub fn random() -> u64 {
     let mut bytes = [0; 8];
     match File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)) {
         Ok(()) => u64::from_ne_bytes(bytes),
-        // No /dev in this root: the keys of std's hash maps are random as well.
+        // Without /dev, the keys of std's hash maps are random as well.
         Err(_) => std::hash::RandomState::new().build_hasher().finish(),
     }
 }
@@ -303,7 +308,7 @@ pub fn read_head(file: &File) -> Result<Record, ReadError> {
     reader::read_head(file)
 }
 
-/// What the ended members of runs that go on have left behind.
+/// Totals of the ended members of runs that continue.
 pub fn totals(folder: &Folder, service: &Service, goes_on: impl Fn(&Run) -> bool) -> Vec<Record> {
     totals::of(folder, service, goes_on)
 }

@@ -1,4 +1,4 @@
-//! Where there are no Unix files: records are read, none is kept in a file.
+//! Platforms without Unix files: records can be read, but not stored in a file.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -54,12 +54,12 @@ pub fn last_death(_: &[PathBuf], _: &Service, _: &Surroundings, _: bool) -> Opti
 /// There are no dead records here.
 pub fn prune(_: &[PathBuf], _: &Service, _: &Options) {}
 
-/// Nobody writes here.
+/// No process writes records on this platform.
 pub fn totals(_: &Folder, _: &Service, _: impl Fn(&Run) -> bool) -> Vec<Record> {
     Vec::new()
 }
 
-/// Where a record would be.
+/// The folder of records.
 pub fn private(base: &Path) -> PathBuf {
     base.to_owned()
 }
@@ -76,7 +76,7 @@ impl Folder {
     pub fn path(&self) -> &Path {
         &self.0
     }
-    /// Nobody changes what is here.
+    /// No process changes records on this platform.
     pub fn lock(&self) -> Option<()> {
         Some(())
     }
@@ -99,7 +99,7 @@ pub fn private_folders(_: &Path) -> Vec<PathBuf> {
     Vec::new()
 }
 
-/// No owner of a record lives here: it was brought from another machine.
+/// The owner of a record is on another machine.
 pub fn is_held(_: &File) -> io::Result<bool> {
     Ok(false)
 }

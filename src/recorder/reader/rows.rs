@@ -24,11 +24,11 @@ pub fn text(words: &[u64], text: Text) -> String {
     let bytes: Vec<u8> =
         words[text.offset + 1..text.offset + text.words].iter().flat_map(|word| word.to_le_bytes()).collect();
     let end = bytes[..length].iter().position(|byte| *byte == 0).unwrap_or(length);
-    // What goes to a terminal later must not steer it.
+    // Control characters are replaced, because the text may be printed on a terminal.
     String::from_utf8_lossy(&bytes[..end]).replace(|c: char| c.is_control(), "\u{fffd}")
 }
 
-/// Methods and labels are kept once and named by index.
+/// Methods and labels are stored once and referenced by index.
 pub struct Names {
     pub methods: Vec<String>,
     pub labels: Vec<String>,
@@ -74,7 +74,7 @@ pub fn exit_of(head: &[u64]) -> Option<Exit> {
     })
 }
 
-/// The end by a signal that its handler has written. A process that has shown life since has survived the signal.
+/// The end by a signal that the handler has recorded. A process that has been active since has survived the signal.
 pub fn stop_of(word: u64, head: &[u64]) -> Option<Exit> {
     let (signal, at) = stops::read(word)?;
     let seen = [gauge::HEARTBEAT_AT, gauge::LOOP_TICK_AT, gauge::PUBLISHED_AT].map(|gauge| head[gauge]);
@@ -159,7 +159,7 @@ pub fn live_of(row: &[u64]) -> Live {
     }
 }
 
-/// None where no verdict was ever given.
+/// None if there is no verdict yet.
 pub fn trend_of(row: &[u64]) -> Option<Trend> {
     let state = *TrendState::ALL.get((row[trend::STATE] as usize).checked_sub(1)?)?;
     let figure = |word: usize| Some(f64::from_bits(row[word])).filter(|value| value.is_finite());
@@ -195,7 +195,7 @@ pub fn finding_of(row: &[u64]) -> Finding {
     }
 }
 
-/// What a row of `LEAKS` adds to its finding.
+/// Adds a row of `LEAKS` to its finding.
 pub fn leak_of(row: &[u64], finding: Finding) -> Finding {
     let some = |field| Some(text(row, field)).filter(|text| !text.is_empty());
     let figure = |word: usize| Some(f64::from_bits(row[word])).filter(|value| value.is_finite());
@@ -221,7 +221,7 @@ pub fn event_of(row: &[u64]) -> Event {
     }
 }
 
-/// The middle one of the last requests: sweeping lowers some of them by what an earlier collection has freed.
+/// The median of the last requests: sweeping lowers some of them by what an earlier collection has freed.
 pub fn external_median(row: &[u64]) -> Option<i64> {
     let known = (row[route::EXTERNAL_COUNT] as usize).min(route::EXTERNAL_RECENT_LEN);
     let mut recent: Vec<i64> = row[route::EXTERNAL_RECENT..][..known].iter().map(|bytes| *bytes as i64).collect();

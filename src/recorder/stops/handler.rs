@@ -1,4 +1,4 @@
-//! The handler itself, and where it is installed. See the module above for why it is harmless.
+//! The signal handler and its installation. The module above explains why it has no other effect.
 
 use std::fs::File;
 use std::io;
@@ -14,13 +14,13 @@ use rustix::process::getpid;
 use super::super::layout::STOP;
 use super::{Stop, word};
 
-/// The record's file; -1: none. Never closed, so the number stays its own.
+/// The record's file, or -1. It is never closed, so the number is not reused.
 static FILE: AtomicI32 = AtomicI32::new(-1);
 static DEVICE: AtomicU64 = AtomicU64::new(0);
 static INODE: AtomicU64 = AtomicU64::new(0);
 static PID: AtomicI32 = AtomicI32::new(0);
 
-/// What the handler took the place of, by signal.
+/// The disposition that the handler has replaced, by signal.
 struct Former {
     handler: AtomicUsize,
     flags: AtomicI32,
@@ -29,7 +29,8 @@ struct Former {
 static FORMER: [Former; Stop::ALL.len()] =
     [const { Former { handler: AtomicUsize::new(SIG_DFL), flags: AtomicI32::new(0) } }; Stop::ALL.len()];
 
-/// From here on an ordinary stop of this process is written to `file`, a record. Of several files the first one stays.
+/// From now on an ordinary stop of this process is written to `file`, a record. The first file stays if there are
+/// several.
 ///
 /// # Errors
 /// No descriptor is left.
@@ -39,14 +40,15 @@ pub fn record_to(file: &File) -> io::Result<()> {
         DEVICE.store(meta.dev(), Relaxed);
         INODE.store(meta.ino(), Relaxed);
         PID.store(getpid().as_raw_nonzero().get(), Relaxed);
-        // A descriptor of its own: the record may be closed before the process ends.
+        // A descriptor of its own, because the record may be closed before the process ends.
         FILE.store(file.try_clone()?.into_raw_fd(), Release);
     }
     arm();
     Ok(())
 }
 
-/// Installs the handler where it is not, and where the process would die of the signal. To be called again when an app's handler has gone.
+/// Installs the handler if it is not installed and the process would die of the signal. Call this again when a handler
+/// of the app was removed.
 pub fn arm() {
     if FILE.load(Acquire) < 0 {
         return;
@@ -62,11 +64,11 @@ fn arm_for(signal: c_int, former: &Former) {
     if !dies || now.sa_sigaction == SIG_IGN || now.sa_sigaction == ours() {
         return;
     }
-    // Before the handler can run.
+    // Stored before the handler can run.
     former.handler.store(now.sa_sigaction, Relaxed);
     former.flags.store(now.sa_flags, Relaxed);
     let replaced = exchange(signal, Some(&action(ours(), SA_ONSTACK | SA_RESTART)));
-    // Between the two another thread has installed something: that stays.
+    // Another thread has installed a handler in between, which stays.
     if let Some(replaced) = replaced.filter(|replaced| replaced.sa_sigaction != now.sa_sigaction) {
         exchange(signal, Some(&replaced));
     }
@@ -78,8 +80,8 @@ fn ours() -> usize {
 
 /// All signals are blocked while such a handler runs.
 fn action(handler: usize, flags: c_int) -> sigaction {
-    // SAFETY: a `sigaction` is integers and, on some platforms, an optional function: all zeros is a value of it. `sigfillset` fills in a mask that
-    // is there.
+    // SAFETY: a `sigaction` consists of integers and, on some platforms, an optional function, so all zeros is a valid
+    // value. `sigfillset` fills in an existing mask.
     unsafe {
         let mut action: sigaction = MaybeUninit::zeroed().assume_init();
         action.sa_sigaction = handler;
@@ -89,16 +91,17 @@ fn action(handler: usize, flags: c_int) -> sigaction {
     }
 }
 
-/// The disposition of a signal up to now, replaced by `new` if there is one.
+/// The present disposition of a signal, replaced by `new` if there is one.
 fn exchange(signal: c_int, new: Option<&sigaction>) -> Option<sigaction> {
     let mut now = MaybeUninit::<sigaction>::zeroed();
     let new = new.map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: `new` is null or a valid action, whose handler is ours, which lives as long as the process (the addon is never unloaded), or what
-    // was installed before; `now` has room for one, and zeroed it is a valid value (see `action`).
+    // SAFETY: `new` is null or a valid action. Its handler is ours, which lives as long as the process (the addon is
+    // never unloaded), or the one that was installed before. `now` has room for an action, and zeroed it is a valid
+    // value (see `action`).
     unsafe { (libc::sigaction(signal, new, now.as_mut_ptr()) == 0).then(|| now.assume_init()) }
 }
 
-/// Async-signal-safe, and on any thread.
+/// Async-signal-safe, on any thread.
 extern "C" fn on_signal(signal: c_int) {
     record(signal);
     let Some(former) = Stop::ALL.iter().zip(&FORMER).find(|(stop, _)| stop.number() == signal).map(|found| found.1)
@@ -106,19 +109,20 @@ extern "C" fn on_signal(signal: c_int) {
         return;
     };
     exchange(signal, Some(&action(former.handler.load(Relaxed), former.flags.load(Relaxed))));
-    // SAFETY: the signal is blocked until this handler returns, and is then delivered to this thread, with the former disposition.
+    // SAFETY: the signal is blocked until this handler returns. Then it is delivered to this thread, with the former
+    // disposition.
     unsafe { libc::raise(signal) };
 }
 
-// Devices are signed on macOS.
+// Device numbers are signed on macOS.
 #[allow(clippy::unnecessary_cast)]
 fn record(signal: c_int) {
     let file = FILE.load(Acquire);
     if file < 0 || getpid().as_raw_nonzero().get() != PID.load(Relaxed) {
         return;
     }
-    // SAFETY: the descriptor was made by `record_to` and is never closed by us; if somebody else has closed it, the comparison below or the write
-    // fails.
+    // SAFETY: `record_to` made the descriptor, and we never close it. If other code has closed it, the comparison below
+    // or the write fails.
     let file = unsafe { BorrowedFd::borrow_raw(file) };
     let same = rustix::fs::fstat(file)
         .is_ok_and(|stat| stat.st_dev as u64 == DEVICE.load(Relaxed) && stat.st_ino as u64 == INODE.load(Relaxed));

@@ -1,40 +1,40 @@
-//! What there is evidence of.
+//! Writes findings.
 
 use super::{Writer, epoch_ms, gauge, write_row};
 use crate::recorder::Severity;
 use crate::recorder::layout::{FINDINGS, LEAKS, finding, leak};
 use crate::recorder::writer::UNKNOWN;
 
-/// A finding as it is now; kind, route and origin together name it.
+/// A finding as it is now. Kind, route and origin together identify it.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
     pub kind: &'a str,
     pub route: Option<&'a str>,
     pub origin: Option<&'a str>,
     pub severity: Severity,
-    /// Of a thousand requests of the route; none where it does not apply.
+    /// For a thousand requests of the route. None if it does not apply.
     pub per_thousand: Option<f64>,
-    /// At most 1,024 bytes, 2,048 of a leak; what is longer is cut between words.
+    /// At most 1,024 bytes, 2,048 for a leak. Longer text is cut between words.
     pub advice: &'a str,
-    /// None where it is no leak.
+    /// None for other findings than leaks.
     pub kept: Option<GrowthEvidence<'a>>,
 }
 
-/// Of a leak: what a request leaves behind.
+/// For a leak: what a request leaves behind.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrowthEvidence<'a> {
-    /// Bytes, and their interval of 95 %.
+    /// Bytes with their interval of 95 %.
     pub bytes: Option<[f64; 3]>,
-    /// How likely such growth is by chance.
+    /// Probability of such growth by chance.
     pub p: Option<f64>,
-    /// Of the objects.
+    /// Class of the objects.
     pub class: Option<&'a str>,
-    /// How they are held, root first; empty where that is not known.
+    /// What retains them, root first. Empty if unknown.
     pub path: &'a [String],
 }
 
 impl Writer {
-    /// Row `index` has been seen `times` more; its first sight gives it its name.
+    /// Row `index` was seen `times` more. The first time sets its identity.
     pub fn finding(&self, index: usize, evidence: &Evidence, times: u64) {
         let now = epoch_ms();
         let per_thousand = evidence.per_thousand.map_or(UNKNOWN, |value| (value.max(0.0) * 1e6) as u64);
@@ -55,7 +55,7 @@ impl Writer {
         self.used(gauge::FINDINGS_USED, index);
     }
 
-    /// Gives row `index` another route and origin.
+    /// Sets another route and origin for row `index`.
     pub fn locate_finding(&self, index: usize, evidence: &Evidence) {
         write_row(&self.map, FINDINGS, index, |row| {
             row.text(finding::ROUTE, evidence.route.unwrap_or(""));
@@ -65,7 +65,7 @@ impl Writer {
         });
     }
 
-    /// Row `index` tells of nothing, until it is written anew.
+    /// Empties row `index` until it is written again.
     pub fn clear_finding(&self, index: usize) {
         write_row(&self.map, FINDINGS, index, |row| {
             row.set(finding::COUNT, 0);
@@ -73,7 +73,7 @@ impl Writer {
         });
     }
 
-    /// What row `index` tells of has stopped; `advice` says what was wrong.
+    /// The cause of row `index` has stopped. `advice` describes what was wrong.
     pub fn withdraw_finding(&self, index: usize, advice: &str) {
         write_row(&self.map, FINDINGS, index, |row| {
             row.set(finding::SEVERITY, Severity::Info as u64);
@@ -82,7 +82,7 @@ impl Writer {
         });
     }
 
-    /// The finding in row `index` is the `leak`th: what is known of it.
+    /// Writes the data of the finding in row `index`, which is leak number `leak`.
     pub fn leak(&self, leak: usize, index: usize, advice: &str, kept: &GrowthEvidence) {
         write_row(&self.map, LEAKS, leak, |row| {
             let [mean, low, high] = kept.bytes.unwrap_or([f64::NAN; 3]);

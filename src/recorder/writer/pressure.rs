@@ -1,5 +1,5 @@
-//! What `shed()` and the reserve near V8's heap limit write and read. All but [`Writer::near_limit`]'s caller may be inside a
-//! collection; nothing here allocates or locks.
+//! What `shed()` and the reserve near V8's heap limit write and read. All callers but that of [`Writer::near_limit`]
+//! may be inside a collection. Nothing here allocates or locks.
 
 use std::fmt::{self, Write};
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{EventKind, SLOTS, Text, UNKNOWN, Writer, epoch_ms, gauge, set, slot};
 use crate::recorder::layout::{LABEL_TEXT, LABELS, METHOD_TEXT, METHODS};
 
-/// How many requests in flight a near-limit event names; its text has room for no more.
+/// Number of requests in flight that a near-limit event names. Its text has room for no more.
 const HEAVIEST: usize = 3;
 const PATH_BYTES: usize = 48;
 
-/// What the sampler thread saw last.
+/// The last figures of the sampler thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Surroundings {
     pub rss: u64,
@@ -29,7 +29,7 @@ impl Writer {
         }
     }
 
-    /// How hard `shed()` is pressed, parts per million.
+    /// The level of `shed()`, parts per million.
     pub fn shed_level(&self, ppm: u64) {
         set(&self.map, gauge::SHED_PPM, ppm);
     }
@@ -38,12 +38,12 @@ impl Writer {
         self.add_gauge(gauge::REQUESTS_SHED, 1);
     }
 
-    /// `shed()` would have refused a request, but was told to report only.
+    /// `shed()` would have refused a request, but only reports.
     pub fn shed_reported(&self) {
         self.add_gauge(gauge::SHED_REPORTED, 1);
     }
 
-    /// The same of `limit()`.
+    /// The same for `limit()`.
     pub fn limit_reported(&self) {
         self.add_gauge(gauge::LIMIT_REPORTED, 1);
     }
@@ -52,13 +52,13 @@ impl Writer {
         set(&self.map, gauge::SEMI_SPACE_MAX, bytes);
     }
 
-    /// V8 was granted `reserve` bytes over its `limit`: counts it, and records it with the heaviest requests in flight. Within V8's
-    /// allocator, so the text is put together on the stack.
+    /// V8 was granted `reserve` bytes over its `limit`. Counts it, and records it with the heaviest requests in flight.
+    /// This runs within V8's allocator, so the text is built on the stack.
     pub fn near_limit(&self, limit: u64, reserve: u64) {
         self.add_gauge(gauge::NEAR_LIMIT_GRANTS, 1);
         set(&self.map, gauge::NEAR_LIMIT_AT, epoch_ms());
         let mut detail = StackText::<272>::default();
-        // The stack's text takes what fits and never fails.
+        // The text on the stack takes what fits and never fails.
         let _ = write!(
             detail,
             "the old generation reached its limit of {} MiB, {:.1} MiB more granted; {} in flight",
@@ -107,7 +107,7 @@ impl Writer {
         let _ = out.write_str(text);
     }
 
-    /// As much of a text as `buffer` takes.
+    /// The part of a text that fits into `buffer`.
     fn read_text<'a>(&self, row: usize, text: Text, buffer: &'a mut [u8; PATH_BYTES]) -> &'a str {
         let words = self.map.words();
         let length = (words[row + text.offset].load(Relaxed) as usize).min(text.max_bytes()).min(PATH_BYTES);
@@ -116,13 +116,13 @@ impl Writer {
             bytes.copy_from_slice(&word.load(Relaxed).to_le_bytes());
         }
         let bytes = &buffer[..length];
-        // What was cut within a character ends before it.
+        // A character that was cut is left out.
         let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
         std::str::from_utf8(&bytes[..valid]).unwrap_or("")
     }
 }
 
-/// A text on the stack; what does not fit is left out.
+/// A text on the stack. What does not fit is left out.
 struct StackText<const BYTES: usize> {
     bytes: [u8; BYTES],
     length: usize,

@@ -11,7 +11,7 @@ use super::super::reader;
 use super::super::record::{InFlight, Trend};
 use super::{UNKNOWN, epoch_ms, push_event, set, write_row};
 
-/// What the sampler thread reads once a turn.
+/// What the sampler thread reads at each tick.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProcessFigures {
     pub rss: u64,
@@ -44,12 +44,12 @@ impl SamplerWriter {
         self.gauge(gauge::RUNNING)
     }
 
-    /// The request whose synchronous code is on the stack, as its slot names it.
+    /// The request whose synchronous code is on the stack, by its slot.
     pub fn running_request(&self) -> Option<InFlight> {
         reader::slot(&*self.map, self.running()).ok().flatten()
     }
 
-    /// The heartbeat, and one row of the ring of samples.
+    /// Writes the heartbeat, and one row of the ring of samples.
     pub fn sample(&self, figures: &ProcessFigures) {
         let at = epoch_ms();
         let [allocated, active, resident] = figures.native.unwrap_or([UNKNOWN; 3]);
@@ -101,7 +101,7 @@ impl SamplerWriter {
     pub fn event(&self, kind: EventKind, route: Option<&str>, detail: &str) {
         push_event(&self.map, SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, kind, route, detail);
     }
-    /// The verdict on one quantity, as it is now.
+    /// Writes the present verdict on one quantity.
     pub fn trend(&self, quantity: Quantity, verdict: &Trend) {
         write_row(&self.map, TRENDS, quantity as usize, |row| {
             row.set(trend::STATE, verdict.state as u64 + 1);

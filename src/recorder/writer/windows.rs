@@ -1,13 +1,14 @@
-//! What lives after major collections: the last ones each, and windows that reach further back with fewer points.
-//! Called within V8's epilogue: nothing here allocates or locks.
+//! The live heap after major collections: the last ones individually, and windows that reach further back with fewer
+//! points. Called within V8's epilogue: nothing here allocates or locks.
 
 use super::super::layout::{LIVES, SAMPLES, WINDOW_LIVES, WINDOW_ROWS, WINDOWS, gauge, header, live, sample};
 use super::{Row, UNKNOWN, Writer, set, write_row};
 
-/// What comes before is JIT and lazy code: so many requests, or so many collections where each request allocates much.
+/// The warm-up, in which JIT and lazy code grow: this many requests, or this many collections if each request allocates
+/// much.
 pub const WARM_UP_REQUESTS: u64 = 2_000;
 pub const WARM_UP_COLLECTIONS: u64 = 8;
-/// Collections with fewer requests between them are one point: an idle server's heap tells nothing about requests.
+/// Collections with fewer requests between them are one point: an idle server's heap says nothing about requests.
 const REQUESTS_APART: u64 = 10;
 
 /// The figures of one row, in its order.
@@ -15,7 +16,7 @@ const FIGURES: std::ops::RangeInclusive<usize> = live::AT..=live::NATIVE;
 type Figures = [u64; live::NATIVE + 1];
 
 impl Writer {
-    /// After a major collection.
+    /// Called after a major collection.
     pub(super) fn live(&self, at: u64, heap: u64, external: u64) {
         let mut figures: Figures = [0; live::NATIVE + 1];
         figures[live::AT] = at;
@@ -31,8 +32,8 @@ impl Writer {
         self.live_windows(&figures);
     }
 
-    /// RSS that is neither V8's heap nor external memory: all three of the last sample, since they must be of one moment. Unknown in a worker
-    /// thread: the rest of the process is not its own.
+    /// RSS that is neither V8's heap nor external memory. All three are from the last sample, since they must be of one
+    /// moment. Unknown in a worker thread, because the rest of the process is not its own.
     fn native(&self) -> u64 {
         let Some(last) = self.gauge(gauge::SAMPLES_NEXT).checked_sub(1) else { return UNKNOWN };
         let row = SAMPLES.row((last % SAMPLES.rows as u64) as usize);
@@ -45,7 +46,7 @@ impl Writer {
         }
     }
 
-    /// A point for the finest window; and for each next one, whenever the one before has got two.
+    /// Adds a point to the finest window, and one to each next window whenever the one before has got two.
     fn live_windows(&self, figures: &Figures) {
         let requests = figures[live::REQUESTS_TOTAL];
         if requests < self.gauge(gauge::WINDOWS_REQUESTS) + REQUESTS_APART {
@@ -71,7 +72,7 @@ impl Writer {
         set(&self.map, gauge::WINDOWS_NEXT, points);
     }
 
-    /// Of a row and the next: the least of each figure, since noise is always on top, in the middle between them.
+    /// Merges a row and the next: the minimum of each figure, since noise only adds, at the time in the middle.
     fn merged(&self, window: usize, index: u64) -> Figures {
         let [a, b] = [index, index + 1].map(|index| WINDOW_LIVES.row(row_of(window, index)));
         let mut merged: Figures = [0; live::NATIVE + 1];
@@ -90,7 +91,7 @@ fn fill(row: &Row, figures: &Figures) {
     FIGURES.for_each(|figure| row.set(figure, figures[figure]));
 }
 
-/// In `WINDOW_LIVES`, of the `index`th point that a window was ever given.
+/// Row in `WINDOW_LIVES` of the `index`th point that a window ever had.
 pub fn row_of(window: usize, index: u64) -> usize {
     window * WINDOW_ROWS + (index % WINDOW_ROWS as u64) as usize
 }
@@ -109,7 +110,7 @@ mod tests {
         Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity { thread, ..Identity::default() })
     }
 
-    /// So many requests, then a collection that leaves so many bytes.
+    /// Runs `requests` requests, then a collection that leaves `heap` bytes.
     fn collect(writer: &Writer, requests: u64, heap: u64) {
         writer.add_gauge(gauge::REQUESTS_TOTAL, requests);
         writer.live(heap, heap, 0);
@@ -129,7 +130,7 @@ mod tests {
         let windows = reader::windows(&**writer.map()).unwrap();
         assert_eq!(windows.iter().map(Vec::len).collect::<Vec<_>>(), [64, 64, 64, 32, 16, 8, 4, 2, 1]);
         assert_eq!(heaps(&windows[0])[..2], [192, 1193]);
-        // The first point of all is the 7 above, and fours begin there: (7, 1001, 2, 1003), (4, 1005, 6, 1007), …
+        // The first point is the 7 above. Groups of four begin there: (7, 1001, 2, 1003), (4, 1005, 6, 1007), …
         assert_eq!(heaps(&windows[2])[..3], [2, 4, 8]);
         assert_eq!(heaps(&windows[8]), [2], "the least of all");
         let (finest, next) = (&windows[0], &windows[1]);

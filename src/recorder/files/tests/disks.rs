@@ -1,4 +1,4 @@
-//! Full disks, on file systems mounted for the purpose: the process must go on, whatever page it writes to.
+//! Full disks, on file systems mounted for the test: the process must continue, whichever page it writes to.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ impl Drop for Mounted {
     }
 }
 
-/// None, with the reason on the terminal, where mounting is not possible.
+/// None, with the reason on the terminal, if mounting is not possible.
 fn mounted(arguments: &[&str]) -> Option<Mounted> {
     let dir = tempfile::tempdir().unwrap();
     let mount = Command::new("mount").args(arguments).arg(dir.path()).output();

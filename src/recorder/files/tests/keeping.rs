@@ -40,7 +40,7 @@ fn what_is_written_is_read_by_others_mapped_and_mirrored() {
         let record = open(recorder.path().unwrap()).unwrap();
         assert_eq!((record.alive, record.name.as_str(), record.script.as_str()), (true, "api", "server.js"));
         assert_eq!((record.in_flight[0].method.as_str(), record.in_flight[0].path.as_str()), ("GET", "/slow"));
-        // Where even the disk is tmpfs, nothing is mirrored.
+        // If even the disk is tmpfs, nothing is mirrored.
         let on_tmpfs = unix::in_memory(&fs::File::open(recorder.path().unwrap()).unwrap());
         assert_eq!(record.mirrored, mirrored && !on_tmpfs);
     }
@@ -119,7 +119,7 @@ fn a_worker_that_ended_leaves_no_file_and_a_process_does() {
         writer.request_untracked();
         process.close(true);
         let record = open(&path).unwrap();
-        // The writer and its map live on, and so does the process of that pid: the lock alone counts.
+        // The writer and its map still exist, and so does the process of that pid: only the lock counts.
         assert_eq!((record.alive, record.pid, record.requests.untracked), (false, std::process::id(), 1));
         writer.request_untracked();
     }

@@ -37,7 +37,7 @@ fn found(dir: &Path, except: Option<&Path>) -> Members {
     members(&bases(dir), &service("api"), except)
 }
 
-/// Requests, aborted ones, nanoseconds and heap bytes: of all that count.
+/// Requests, aborted ones, nanoseconds and heap bytes, summed over all members that count.
 fn sums(dir: &Path) -> (u64, u64, u64, u64) {
     let Members { living, past } = found(dir, None);
     let rows = living.iter().chain(&past).flat_map(|record| &record.routes);

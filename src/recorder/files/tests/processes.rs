@@ -1,4 +1,4 @@
-//! Across processes: this test binary runs itself, with the child's task in the environment.
+//! Tests across processes: this test binary runs itself, with the child's task in the environment.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -14,7 +14,7 @@ use super::*;
 
 const NOBODY: u32 = 65534;
 
-/// Not a test: what the children do.
+/// Not a test: the tasks of the children.
 #[test]
 fn child_process() {
     let Ok(task) = std::env::var("PLIMSOLL_TEST_TASK") else { return };
@@ -66,7 +66,7 @@ fn child(task: &str, dir: &Path) -> Command {
     command
 }
 
-/// Runs the task as a user who is not root, on a folder of its own; none where this user cannot.
+/// Runs the task as a user who is not root, in a folder of its own. None if that is not possible.
 fn as_nobody(task: &str, dir: &Path) -> Option<ExitStatus> {
     let mut command = child(task, dir);
     if geteuid().is_root() {
@@ -127,7 +127,7 @@ fn life_is_the_lock_and_nothing_else() {
     assert!(last_death(dir.path(), "api").is_none());
     prune(dir.path(), "api", 0);
     assert!(path.exists());
-    // The command that flock(1) became holds the lock too; both go.
+    // The command that flock(1) runs holds the lock too, so both are ended.
     let _ = Command::new("sh").args(["-c", &format!("kill $(ps -o pid= --ppid {})", flock.id())]).status();
     let _ = flock.kill();
     let _ = flock.wait();
