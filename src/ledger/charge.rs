@@ -1,18 +1,20 @@
-//! What a span is charged between two readings of the heap, and whether that figure can be trusted.
+//! What a span is charged between two readings of the heap, and whether that figure is certain.
 //!
-//! V8's used size moves for two reasons other than allocations of the running code (traced on Node 20 to 26):
+//! V8's used size changes for two reasons other than allocations of the running code (traced on Node 20 to 26):
 //!
-//! 1. An optimising compiler on a background thread takes whole allocation buffers from the old, code and trusted spaces, 10 to
-//!    900 KB at once, and returns what it did not use when its job ends. Its zones are part of `malloced_memory`, which therefore
-//!    changes when a job begins, grows or ends, and is constant while none runs.
-//! 2. V8 parks the rest of a young page (at most 128 KiB) that a larger object did not fit into. It counts as used until a later
-//!    allocation reuses it. The used size then falls.
+//! 1. An optimising compiler on a background thread takes whole allocation buffers from the old, code and trusted
+//!    spaces,
+//!    10 to 900 KB at once. It returns what it did not use when its job ends. Its zones are part of `malloced_memory`, which
+//!    therefore changes when a job begins, grows or ends, and is constant while none runs.
+//! 2. V8 parks the rest of a young page (at most 128 KiB) into which a larger object did not fit. It counts as used
+//!    until a
+//!    later allocation reuses it. The used size then falls.
 //!
-//! Sweeping is not among them: figures fall just the same with `--single-threaded-gc` and `--no-concurrent-sweeping`.
+//! Sweeping is not a reason: figures fall in the same way with `--single-threaded-gc` and `--no-concurrent-sweeping`.
 
 use super::Reading;
 
-/// A compiler's buffers are larger than this, and smaller than that: outside of these bounds they make no difference.
+/// The sizes of a compiler's buffers. A difference outside of these bounds has another cause.
 const BUFFERS_MIN: i64 = 16 << 10;
 const BUFFERS_MAX: i64 = 2 << 20;
 
@@ -20,7 +22,7 @@ const BUFFERS_MAX: i64 = 2 << 20;
 pub struct Charge {
     /// Never negative.
     pub bytes: i64,
-    /// False where V8's own work is, or may be, a large part of `bytes`.
+    /// False if V8's own work is, or may be, a large part of `bytes`.
     pub certain: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Which row a finding has: kind, route and origin, bounded.
+//! Assigns rows to findings, by kind, route and origin, up to a bound.
 
 use std::collections::HashMap;
 
@@ -14,12 +14,12 @@ pub struct Findings {
 struct Row {
     index: u16,
     withdrawn: bool,
-    /// Its row among the leaks; none for what is no leak, and beyond the bound.
+    /// Its row among the leaks. None for other findings, and beyond the bound.
     leak: Option<u16>,
 }
 
 impl Findings {
-    /// Something was seen `times` more. True when it is seen for the first time, or again after it was withdrawn.
+    /// Counts a finding `times` more. True when it is new, or seen again after it was withdrawn.
     pub fn see(&mut self, writer: &Writer, evidence: &Evidence, times: u64) -> bool {
         let key = key(evidence);
         if let Some(row) = self.rows.get_mut(key.as_str()) {
@@ -28,7 +28,7 @@ impl Findings {
             return std::mem::take(&mut row.withdrawn);
         }
         let row = self.rows.len();
-        // Some rows are for leaks alone: they are what all is here for, and come late.
+        // Some rows are reserved for leaks: they matter most, and are found late.
         let reserved = if evidence.kept.is_some() { 0 } else { LEAKS_MAX - usize::from(self.leaks) };
         if row >= FINDINGS_MAX - reserved {
             let advice = "the record has no room for more findings. Resolve the findings above first";
@@ -51,13 +51,13 @@ impl Findings {
         true
     }
 
-    /// More is known of what was found: its row has another route and origin from now on; or it is what was found there before, and goes on in
-    /// that row. False if it was never found, or is withdrawn.
+    /// More is known of a finding: its row has another route and origin from now on. If that finding exists already, it
+    /// continues in its own row. False if the finding does not exist, or is withdrawn.
     pub fn locate(&mut self, writer: &Writer, found: &Evidence, located: &Evidence) -> bool {
         let known = self.rows.contains_key(key(located).as_str());
         let Some(row) = self.rows.get_mut(key(found).as_str()).filter(|row| !row.withdrawn) else { return false };
         if known {
-            // Its own row is as if it had never been, until something is found nowhere again.
+            // Its own row is empty until the same is found without a call site again.
             row.withdrawn = true;
             writer.clear_finding(usize::from(row.index));
             self.see(writer, located, 1);
@@ -70,7 +70,8 @@ impl Findings {
         true
     }
 
-    /// What was found has stopped; the evidence's advice says what was wrong. False if it was never found, or is withdrawn already.
+    /// The cause of a finding has stopped. The evidence's advice describes what was wrong. False if it does not exist,
+    /// or is withdrawn already.
     pub fn withdraw(&mut self, writer: &Writer, evidence: &Evidence) -> bool {
         let Some(row) = self.rows.get_mut(key(evidence).as_str()).filter(|row| !row.withdrawn) else { return false };
         row.withdrawn = true;
@@ -241,7 +242,7 @@ mod tests {
         assert_eq!(rows().len(), FINDINGS_MAX - LEAKS_MAX + 1);
         let other = || rows().into_iter().next_back().map(|last| (last.kind, last.count)).unwrap();
         assert_eq!(other(), ("(other)".into(), 50 + LEAKS_MAX as u64));
-        // There is room for leaks.
+        // Leaks still have room.
         for route in 0..=LEAKS_MAX {
             assert!(!findings.see(&writer, &evidence("/no/more", "stream it"), 1), "others do not take it");
             let path = format!("/{route}");

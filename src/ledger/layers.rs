@@ -1,16 +1,17 @@
-//! What each function of the app's stack uses in a request: bytes and time, exclusive of the functions that it passes the request to.
+//! What each function of the app's stack uses in a request: bytes and time, without the functions that it passes the
+//! request to.
 
 use std::collections::HashMap;
 
 use crate::recorder::writer::{LayerUse, Writer};
 use crate::recorder::{LAYER_ROWS_MAX, LAYERS_MAX};
 
-/// Names a layer; 0 is none.
+/// The id of a layer. 0 is none.
 pub type LayerId = u16;
 
-/// Layers told apart in one request; what comes beyond is charged to the last.
+/// Layers that are distinguished in one request. Further ones are charged to the last.
 const PER_REQUEST: usize = 64;
-/// Stands for the layers beyond the bound.
+/// The row for layers beyond the bound.
 const OTHER: usize = LAYERS_MAX;
 
 #[derive(Default)]
@@ -18,12 +19,12 @@ pub struct Layers {
     ids: HashMap<Box<str>, LayerId>,
     /// (route row, layer) → row.
     rows: HashMap<(u16, LayerId), u16>,
-    /// By slot: what the layers of the request in it have used so far.
+    /// By slot: what the layers of its request have used so far.
     uses: Vec<Vec<(LayerId, LayerUse)>>,
 }
 
 impl Layers {
-    /// Interns a layer: its function's name, and where that is defined.
+    /// Returns the id of a layer, identified by its function's name and where that is defined.
     pub fn id(&mut self, writer: &Writer, name: &str, origin: &str) -> LayerId {
         let key = format!("{name}\0{origin}");
         if let Some(id) = self.ids.get(key.as_str()) {
@@ -58,7 +59,8 @@ impl Layers {
         uses[at].1.time_ns += time_ns;
     }
 
-    /// The request in `slot` is over: its layers' figures go to the rows of its route. Rows are bounded; what has none is not kept.
+    /// The request in `slot` is over: its layers' figures are added to the rows of its route. Rows are bounded, and
+    /// figures without a row are dropped.
     pub fn end(&mut self, writer: &Writer, slot: usize, route: usize, certain: bool) {
         let Some(uses) = self.uses.get_mut(slot) else { return };
         for (layer, used) in uses.drain(..) {

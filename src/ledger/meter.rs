@@ -1,4 +1,4 @@
-//! One reading of everything that is charged to spans.
+//! One reading of all quantities that are charged to spans.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use crate::recorder::writer::HeapFigures;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
-    /// Bytes allocated on the V8 heap since the start: exact with the probe, else the heap's used size.
+    /// Bytes allocated on the V8 heap since the start. With the probe it is exact, otherwise the heap's used size.
     pub allocated: i64,
     pub external: u64,
-    /// Bytes that this thread holds in the addon's allocator, and has ever allocated there.
+    /// Bytes that this thread holds in the addon's allocator, and all that it has ever allocated there.
     pub native: i64,
     pub native_total: u64,
-    /// Collections so far: a difference of `external` across one means nothing.
+    /// Collections so far. A difference of `external` across one has no meaning.
     pub collections: u64,
     pub heap: HeapFigures,
 }
 
-/// Where heap figures come from.
+/// The source of heap figures.
 pub enum Meter {
     Exact {
         probe: Probe,
         native: ThreadBytes,
     },
-    /// JS supplies what `v8.getHeapStatistics()` says before each switch.
+    /// JS supplies the result of `v8.getHeapStatistics()` before each switch.
     Supplied {
         figures: Cell<HeapFigures>,
         native: ThreadBytes,
@@ -46,7 +46,7 @@ impl Meter {
         matches!(self, Self::Exact { .. })
     }
 
-    /// Asks V8 for a collection that reduces memory. Not within a collection.
+    /// Asks V8 for a collection that reduces memory. Must not be called within a collection.
     pub fn reduce_memory(&self) -> bool {
         match self {
             Self::Exact { probe, .. } => probe.reduce_memory(),
@@ -54,7 +54,7 @@ impl Meter {
         }
     }
 
-    /// How long no major collection has been at work, as far as is known.
+    /// Time since a major collection was last running, if known.
     pub fn since_major(&self) -> Option<Duration> {
         match self {
             Self::Exact { probe, .. } => Some(probe.since_major()),
@@ -62,7 +62,7 @@ impl Meter {
         }
     }
 
-    /// Panics that the probe has swallowed inside collections.
+    /// Panics that the probe has caught inside collections.
     pub fn internal_errors(&self) -> u64 {
         match self {
             Self::Exact { probe, .. } => probe.internal_errors(),

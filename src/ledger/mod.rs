@@ -1,8 +1,8 @@
-//! Requests in flight, their spans and their routes: bookkeeping over the recorder.
+//! Requests in flight, their spans and their routes: bookkeeping on top of the recorder.
 //!
-//! A *span* is a stretch of synchronous code that belongs to one request, and perhaps to one layer of the app's stack. Spans form
-//! a stack and are exclusive: at each switch the meter is read once, and the difference goes to whom it belonged. A slot's handle
-//! carries a generation, so that a stale handle (a request that ended twice, a late settle) is ignored.
+//! A *span* is a stretch of synchronous code of one request, and possibly of one layer of the app's stack. Spans form a
+//! stack and are exclusive: at each switch the meter is read once, and the difference goes to the span that was open. A
+//! slot's handle contains a generation, so that a stale handle (a request that ended twice, a late settle) is ignored.
 
 mod charge;
 mod findings;
@@ -33,35 +33,36 @@ pub use sampling::Turn;
 use sampling::{Totals, Windows};
 use slots::{Slot, Slots};
 
-/// Names a request in flight: generation × `SLOTS_MAX` + index, never 0, below 2³¹ so that it is a small integer in JS.
+/// A request in flight: generation × `SLOTS_MAX` + index. It is never 0, and below 2³¹, so that it is a small integer
+/// in JS.
 pub type Handle = u32;
 
-/// Refusals are counted each; as events, at most one in this time is recorded.
+/// Each refusal is counted. Events are recorded at most once in this time.
 const LIMIT_EVENT_EVERY: Duration = Duration::from_secs(1);
-/// An overload lasts longer than a client that sends too much.
+/// Longer, because an overload lasts longer than one client's excess.
 const SHED_EVENT_EVERY: Duration = Duration::from_secs(10);
 
 /// One entry of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
     handle: Handle,
-    /// 0: none.
+    /// 0 is none.
     layer: LayerId,
 }
 
-/// Whose bytes asynchronous spans are charged to.
+/// How allocations of asynchronous code are charged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AsyncMode {
-    /// Nobody's.
+    /// To no request.
     #[default]
     Off,
-    /// The request's, in windows.
+    /// To the request, in windows.
     Sampled,
-    /// The request's, always.
+    /// To the request, always.
     Always,
 }
 
-/// Figures of a request in flight, as `plimsoll.usage(req)` gives them.
+/// Figures of a request in flight, as `plimsoll.usage(req)` returns them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
     pub heap_bytes: i64,
@@ -71,7 +72,7 @@ pub struct Usage {
     pub native_total_bytes: u64,
     pub body_bytes: u64,
     pub spans: u64,
-    /// All its spans have been metered so far, those behind promises and callbacks included.
+    /// Whether all its spans have been metered so far, including those after promises and callbacks.
     pub whole: bool,
 }
 
@@ -90,9 +91,9 @@ pub struct Ledger {
     started: Instant,
     last_tick: LastTick,
     slots: Slots,
-    /// What runs: innermost last.
+    /// The open spans, innermost last.
     stack: Vec<Span>,
-    /// The meter at the last switch, and when that was (kept only while a layer runs).
+    /// The meter at the last switch, and its time (only while a layer runs).
     mark: Reading,
     mark_at: Option<Instant>,
     layers: Layers,
@@ -146,7 +147,7 @@ impl Ledger {
         }
     }
 
-    /// Milliseconds since the start, by a clock that nobody sets.
+    /// Milliseconds since the start, monotonic clock.
     pub fn uptime_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
     }
@@ -164,7 +165,7 @@ impl Ledger {
         &self.writer
     }
 
-    /// A request enters: takes a slot and makes it the current span. `None` when all slots are taken; it is then
+    /// A request begins: it takes a slot and becomes the current span. `None` when all slots are taken. It is then
     /// counted as untracked.
     pub fn enter(&mut self, method: usize, url: &str) -> Option<Handle> {
         let now = Instant::now();
@@ -183,8 +184,8 @@ impl Ledger {
         Some(handle)
     }
 
-    /// Opens a span: from here on what is allocated is the request's (nobody's, if the handle is stale), and the layer's.
-    /// Returns what [`Ledger::close`] takes.
+    /// Opens a span: from now on allocations are charged to the request (to none if the handle is stale) and the layer.
+    /// Returns the argument for [`Ledger::close`].
     pub fn open(&mut self, handle: Handle, layer: LayerId) -> usize {
         self.switch();
         let depth = self.stack.len();
@@ -197,7 +198,8 @@ impl Ledger {
         depth
     }
 
-    /// Closes the span that was opened at this depth, and those left open inside it. One that is closed already is ignored.
+    /// Closes the span that was opened at this depth, and those left open inside it. A span that is closed already is
+    /// ignored.
     pub fn close(&mut self, depth: usize) {
         if depth >= self.stack.len() {
             return;
@@ -209,22 +211,22 @@ impl Ledger {
         self.writer.running(top.map_or(0, |span| span.handle));
     }
 
-    /// The synchronous part of `handle` has returned or thrown. Spans left open inside it are closed with it; a handle that is
-    /// not on the stack is ignored.
+    /// The synchronous part of `handle` has returned or thrown. Spans left open inside it are closed with it. A handle
+    /// that is not on the stack is ignored.
     pub fn settle(&mut self, handle: Handle) {
         if let Some(depth) = self.stack.iter().rposition(|span| span.handle == handle) {
             self.close(depth);
         }
     }
 
-    /// Charges what was allocated since the last switch to the span that was open.
+    /// Charges allocations since the last switch to the span that was open.
     fn switch(&mut self) {
         let now = self.meter.read();
         if let Some((span, index)) = self.stack.last().and_then(|span| Some((*span, self.slots.index(span.handle)?))) {
             let slot = &mut self.slots[index];
             let Charge { bytes, certain } = Charge::between(&self.mark, &now);
             slot.heap += bytes;
-            // Without the exact probe a collection shows as a negative difference: nothing is charged for that span.
+            // Without the exact probe, a collection appears as a negative difference. Nothing is charged for that span.
             slot.certain &= certain || !self.meter.exact();
             self.attributed += if self.meter.exact() { now.allocated - self.mark.allocated } else { bytes };
             self.in_flight_bytes += bytes;
@@ -250,7 +252,7 @@ impl Ledger {
         self.writer.allocation(reading.allocated, self.attributed);
     }
 
-    /// Interns a route's pattern; the index goes to [`Ledger::set_route`] and [`Ledger::end`].
+    /// Returns the index of a route's pattern, for [`Ledger::set_route`] and [`Ledger::end`].
     pub fn label(&mut self, label: &str) -> usize {
         self.routes.label(&self.writer, label)
     }
@@ -261,27 +263,27 @@ impl Ledger {
         }
     }
 
-    /// Interns a function of the app's stack; what it returns goes to [`Ledger::open`].
+    /// Returns the id of a function of the app's stack, for [`Ledger::open`].
     pub fn layer(&mut self, name: &str, origin: &str) -> LayerId {
         self.layers.id(&self.writer, name, origin)
     }
 
-    /// There is evidence of something, `times` more. True when it is new.
+    /// Counts a finding `times` more. True when it is new.
     pub fn find(&mut self, evidence: &Evidence, times: u64) -> bool {
         self.findings.see(&self.writer, evidence, times)
     }
 
-    /// More is known of what was found. False if it was never found.
+    /// More is known of a finding. False if it does not exist.
     pub fn locate(&mut self, found: &Evidence, located: &Evidence) -> bool {
         self.findings.locate(&self.writer, found, located)
     }
 
-    /// What was found has stopped. False if nobody was told of it.
+    /// The cause of a finding has stopped. False if it does not exist.
     pub fn withdraw(&mut self, evidence: &Evidence) -> bool {
         self.findings.withdraw(&self.writer, evidence)
     }
 
-    /// How asynchronous spans are metered from here on.
+    /// Sets how asynchronous spans are metered from now on.
     pub fn set_async(&mut self, mode: AsyncMode) {
         self.mode = mode;
         self.window = u32::from(mode == AsyncMode::Always);
@@ -290,8 +292,8 @@ impl Ledger {
         self.writer.windows(share, 0.0);
     }
 
-    /// To be called at each turn of a timer: whether a window opens or closes now. The caller has to follow suit, since a
-    /// request that is in flight from one end of a window to the other counts as metered whole.
+    /// Call this on each tick: returns whether a window opens or closes now. The caller must do so, since a request
+    /// that is in flight for a whole window counts as metered as a whole.
     pub fn turn_windows(&mut self) -> Turn {
         if self.mode != AsyncMode::Sampled {
             return Turn::Stay;
@@ -307,7 +309,7 @@ impl Ledger {
             }
             Turn::Close => {
                 self.window = 0;
-                // What is still open was opened by callbacks that will not be seen to return.
+                // The spans that are still open belong to callbacks whose return will not be reported.
                 self.close(0);
             }
         }
@@ -325,7 +327,7 @@ impl Ledger {
         self.add_slot_body(handle, bytes);
     }
 
-    /// Body bytes that came before the request had its slot: the process's total has them already.
+    /// Body bytes from before the request had its slot. The process's total includes them already.
     pub fn add_slot_body(&mut self, handle: Handle, bytes: u64) {
         if let Some(index) = self.slots.index(handle) {
             self.slots[index].body += bytes;
@@ -337,7 +339,7 @@ impl Ledger {
         self.stack.last().is_some_and(|span| span.handle == handle)
     }
 
-    /// `shed()` refused a request, or would have if it were not told to report only. True if an event is due.
+    /// `shed()` refused a request, or would have if it did not only report. True if an event is due.
     pub fn shed(&mut self, reported: bool) -> bool {
         if reported {
             self.writer.shed_reported();
@@ -347,7 +349,7 @@ impl Ledger {
         due(&mut self.shed_event, SHED_EVENT_EVERY)
     }
 
-    /// What the requests in flight have allocated, and what of the heap was used, as of the last switch; bytes.
+    /// Bytes that the requests in flight have allocated, and used bytes of the heap, at the last switch.
     pub fn in_flight_bytes(&self) -> (u64, u64) {
         (self.in_flight_bytes.max(0) as u64, self.mark.heap.used)
     }
@@ -364,7 +366,7 @@ impl Ledger {
             spans: slot.spans,
             whole: self.is_whole(slot),
         };
-        // What the span that asks has allocated so far is not charged yet.
+        // What the calling span has allocated so far is not charged yet.
         if self.runs(handle) {
             let now = self.meter.read();
             usage.heap_bytes += Charge::between(&self.mark, &now).bytes;
@@ -378,7 +380,7 @@ impl Ledger {
         Some(usage)
     }
 
-    /// The request is over: its figures go to its route's row and the slot is free. A stale handle is ignored.
+    /// The request is over: its figures are added to its route's row, and the slot is free. A stale handle is ignored.
     pub fn end(&mut self, handle: Handle, label: usize, end: End) -> bool {
         let Some(index) = self.slots.index(handle) else {
             return false;
@@ -413,7 +415,7 @@ impl Ledger {
         true
     }
 
-    /// The event loop has come round. Figures that nobody else publishes while no request runs are published here.
+    /// The event loop has ticked. Publishes figures that are otherwise published by requests only.
     pub fn tick(&mut self, lag_ns: u64, utilization: f64) {
         let reading = self.meter.read();
         self.publish(&reading);
@@ -422,7 +424,8 @@ impl Ledger {
         self.report_meter_errors();
     }
 
-    /// What was swallowed inside a collection could not be reported there. Each is counted, the first is an event.
+    /// Panics that were caught inside a collection could not be reported there. Each is counted, and the first is an
+    /// event.
     fn report_meter_errors(&mut self) {
         let internal_errors = self.meter.internal_errors();
         for error in self.meter_errors..internal_errors {
@@ -438,7 +441,7 @@ impl Ledger {
         self.meter_errors = internal_errors;
     }
 
-    /// The exact probe did not stand a test: goes on without it.
+    /// The exact probe failed a test. Continues without it.
     pub fn disable_exact_probe(&mut self, figures: HeapFigures) {
         self.report_meter_errors();
         self.meter = Meter::supplied();
@@ -448,13 +451,13 @@ impl Ledger {
         self.writer.exact(false);
     }
 
-    /// Without the exact probe: what `v8.getHeapStatistics()` says.
+    /// Without the exact probe: the result of `v8.getHeapStatistics()`.
     pub fn supply(&mut self, figures: HeapFigures) {
         self.meter.supply(figures);
     }
 }
 
-/// Whether the last event is long enough ago for another, which this notes.
+/// Whether enough time has passed since the last event. If so, now becomes the time of the last one.
 fn due(last: &mut Option<Instant>, every: Duration) -> bool {
     let due = last.is_none_or(|last| last.elapsed() >= every);
     if due {

@@ -1,7 +1,7 @@
-//! What of a URL may be recorded before its route is known.
+//! The part of a URL that may be recorded before its route is known.
 //!
-//! A segment stays only if it looks like a word of a route; everything else becomes `*`. A list of secrets to mask would miss the
-//! next kind of secret. `lib/express/route-word.js` has the same rule, for labels that come from a URL.
+//! A segment stays only if it looks like a word of a route. Any other becomes `*`. A list of secrets to mask would miss
+//! new kinds of secrets. `lib/express/route-word.js` has the same rule, for labels that come from a URL.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ const MOST_LETTERS: usize = 16;
 /// Digits of a segment: `oauth2`, `v1.12`, `sha256`. Codes and numbers of people have more.
 const MOST_DIGITS: usize = 3;
 
-/// The path as the recorder may hold it.
+/// The path in the form in which the record may contain it.
 pub fn shown_path(url: &str, mode: PathMode) -> Cow<'_, str> {
     if mode == PathMode::Full {
         return Cow::Borrowed(url);
@@ -33,7 +33,7 @@ pub fn shown_path(url: &str, mode: PathMode) -> Cow<'_, str> {
     Cow::Owned(masked.join("/"))
 }
 
-/// Words of lower-case ASCII letters, joined by `-`, `_` and `.`, each with digits at one end at most.
+/// Words of lower-case ASCII letters, joined by `-`, `_` and `.`. Each has digits at one end at most.
 fn is_route_word(segment: &str) -> bool {
     segment.len() <= LONGEST_SEGMENT
         && segment.bytes().filter(u8::is_ascii_digit).count() <= MOST_DIGITS
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(shown_path("/users/42?token=abc", PathMode::Full), "/users/42?token=abc");
     }
 
-    /// Each kind of secret, long enough that chance does not make a word of it.
+    /// Each kind of secret, long enough that it is not a word by chance.
     fn secret() -> impl Strategy<Value = String> {
         let separated = |digits: usize| {
             prop::collection::vec("[0-9]", digits).prop_flat_map(|digits| {

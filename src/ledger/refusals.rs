@@ -1,4 +1,4 @@
-//! What `limit()` refuses.
+//! Refusals of `limit()`.
 
 use super::{EventKind, Handle, LIMIT_EVENT_EVERY, Ledger, due};
 
@@ -6,13 +6,13 @@ use super::{EventKind, Handle, LIMIT_EVENT_EVERY, Ledger, due};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     TooLarge,
-    /// All bodies in flight would have been.
+    /// There was no room in addition to the other bodies in flight.
     OverBudget,
     TooSlow,
 }
 
 impl Refusal {
-    /// By the names that JavaScript has for them.
+    /// By the names in JavaScript.
     pub fn from_name(name: &str) -> Self {
         match name {
             "budget" => Self::OverBudget,
@@ -33,13 +33,13 @@ impl Ledger {
         if let Some(index) = self.slots.index(handle) {
             self.slots[index].limited = true;
         }
-        // A flood of refusals must not wash everything else out of the ring.
+        // Many refusals must not displace all other events from the ring.
         if due(&mut self.limit_event, LIMIT_EVENT_EVERY) {
             self.writer.event(EventKind::Limit, route, detail);
         }
     }
 
-    /// `limit()` would have refused a request, but was told to report only.
+    /// `limit()` would have refused a request, but only reports.
     pub fn limit_reported(&mut self, route: Option<&str>, detail: &str) {
         self.writer.limit_reported();
         if due(&mut self.limit_event, LIMIT_EVENT_EVERY) {

@@ -1,11 +1,11 @@
-//! Which row a request ends in: method × route × status class, bounded.
+//! Assigns rows to requests: method × route × status class, bounded.
 
 use std::collections::HashMap;
 
 use crate::recorder::writer::Writer;
 use crate::recorder::{METHODS_MAX, ROUTES_MAX, StatusClass};
 
-/// The last method's row stands for those that nobody named.
+/// The last method's row is for all other methods.
 const OTHER_METHOD: usize = METHODS_MAX - 1;
 const OTHER_LABEL: usize = ROUTES_MAX;
 

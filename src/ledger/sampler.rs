@@ -1,5 +1,5 @@
-//! The thread that keeps the heartbeat. It reads the operating system's figures and what the JS thread has published, so it goes
-//! on when the event loop is stuck, and says for how long it has been, and on which request.
+//! The sampler thread. It writes the heartbeat, the operating system's figures and what the JS thread has published. It
+//! continues while the event loop is blocked, and records for how long it has been, and on which request.
 
 use std::io;
 use std::sync::Arc;
@@ -13,31 +13,32 @@ use crate::recorder::EventKind;
 use crate::recorder::map::Map;
 use crate::recorder::writer::{ProcessFigures, SamplerWriter};
 
-/// Two samples a second, so that the last one before a death is at most a second old on a busy machine too.
+/// Two samples a second: even on a busy machine, the last one before a death is at most a second old.
 pub const INTERVAL: Duration = Duration::from_millis(500);
-/// The JS thread's timer ticks this often.
+/// Interval of the JS thread's timer.
 pub const LOOP_TICK: Duration = Duration::from_millis(250);
-/// A tick that is late by less is a busy loop, not a blocked one.
+/// With a smaller delay the loop is busy, not blocked.
 const BLOCKED_AFTER: Duration = Duration::from_millis(250);
-/// From here on being blocked is an event.
+/// From this duration on, a block is an event.
 const EVENT_AFTER: Duration = Duration::from_secs(1);
-/// A sampler that is late by more did not run because the process did not: SIGSTOP, a frozen container, a starved machine.
+/// With a larger delay of the sampler itself, the whole process was paused: SIGSTOP, a frozen container, a starved
+/// machine.
 const PAUSED_AFTER: Duration = Duration::from_secs(3);
-/// Counting descriptors lists a directory: not every turn.
+/// Counting descriptors lists a directory, so it is not done at every tick.
 const FDS_EVERY: u32 = 10;
 
-/// A block of the event loop that is over.
+/// A block of the event loop that has ended.
 #[derive(Clone, Debug)]
 pub struct Block {
     pub blocked: Duration,
-    /// The request whose synchronous code was on the stack; none where none was.
+    /// The request whose synchronous code was on the stack, if any.
     pub method: Option<String>,
     pub path: Option<String>,
     pub route: Option<String>,
 }
 
-/// When the event loop last ticked, by the monotonic clock: the JS thread sets it, the sampler reads it. The wall clock may be set at any
-/// time, by an hour and more; the record's `LOOP_TICK_AT` has it for readers in other processes.
+/// Time of the event loop's last tick, monotonic clock. The JS thread sets it, the sampler reads it. The wall clock may
+/// be changed at any time, by an hour and more. The record's `LOOP_TICK_AT` has it for readers in other processes.
 #[derive(Clone, Debug)]
 pub struct LastTick {
     origin: Instant,
@@ -65,15 +66,15 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// `each_turn` keeps the record's file looking alive, and does what else is cheap enough; `on_unblocked` is called when the loop turns again after
-    /// it was blocked for long.
+    /// `each_turn` is called at each tick. It keeps the record's file fresh, and does other cheap work. `on_unblocked`
+    /// is called when the loop ticks again after a long block.
     pub fn start(
         map: Arc<Map>,
         last_tick: LastTick,
         mut each_turn: impl FnMut() + Send + 'static,
         on_unblocked: impl Fn(Block) + Send + 'static,
     ) -> io::Result<Self> {
-        // The first sample is there before anybody asks.
+        // The first sample exists before the first reader.
         let mut turn = Turn::new(SamplerWriter::new(map), last_tick, Instant::now());
         turn.run(Instant::now());
         each_turn();
@@ -93,7 +94,7 @@ impl Drop for Sampler {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been printed by its hook; there is nothing to add.
+            // The panic hook has printed a panic of the thread. There is nothing to add.
             let _ = thread.join();
         }
     }
@@ -103,12 +104,12 @@ struct Turn {
     writer: SamplerWriter,
     last_tick: LastTick,
     last_run: Instant,
-    /// When the process last went on after a pause: nothing was blocked before.
+    /// When the process last continued after a pause. Nothing was blocked before that.
     resumed: Instant,
     cgroup: Option<process::Cgroup>,
     turns: u32,
     fds: (u64, u64),
-    /// Longest block of the one going on; zero while the loop turns.
+    /// Longest duration of the present block. Zero while the loop is not blocked.
     blocked: Duration,
     announced: Option<Block>,
 }
@@ -159,7 +160,7 @@ impl Turn {
         if late > BLOCKED_AFTER { late } else { Duration::ZERO }
     }
 
-    /// Records the beginning and the end of a long block; returns it at its end.
+    /// Records the beginning and the end of a long block. Returns the block at its end.
     fn announce(&mut self, blocked: Duration) -> Option<Block> {
         if blocked >= EVENT_AFTER && self.announced.is_none() {
             let (method, path, route) = match self.writer.running_request() {
@@ -195,7 +196,7 @@ mod tests {
     use crate::recorder::record::Record;
     use crate::recorder::writer::{Identity, Writer};
 
-    /// A sampler's turns by a clock of the test's own.
+    /// Runs a sampler's ticks with a clock of the test.
     struct Clocked {
         map: Arc<Map>,
         writer: Writer,
@@ -214,7 +215,7 @@ mod tests {
             Self { map, writer, tick, turn, start }
         }
 
-        /// The loop ticks; its wall clock says `wall_ms`.
+        /// The loop ticks. Its wall clock has `wall_ms`.
         fn tick(&self, at_ms: u64, wall_ms: u64) {
             self.tick.set(self.start + Duration::from_millis(at_ms));
             self.writer.loop_tick(wall_ms, 0, 0.0);
@@ -231,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_step_of_the_wall_clock_is_no_block() {
-        // Forward: the tick's wall clock is an hour behind. Backward: it is an hour ahead.
+        // Forward: the tick's wall clock is an hour late. Backward: it is an hour early.
         for wall_ms in [0, u64::MAX / 2] {
             let mut clocked = Clocked::new();
             for turn in 1..10 {
@@ -246,7 +247,7 @@ mod tests {
     #[test]
     fn a_block_lasts_from_the_tick_that_was_due_to_the_next_tick() {
         let mut clocked = Clocked::new();
-        // The wall clock steps back meanwhile, which hides nothing.
+        // The wall clock is set back in between, which hides nothing.
         clocked.tick(500, u64::MAX / 2);
         let blocked = [1000, 1500, 2000, 2500].map(|at| {
             assert!(clocked.run(at).is_none());
@@ -265,7 +266,7 @@ mod tests {
         let mut clocked = Clocked::new();
         clocked.tick(400, 0);
         assert!(clocked.run(500).is_none());
-        // SIGSTOP; the sampler goes on first, then the loop is blocked indeed.
+        // SIGSTOP. The sampler continues first, then the loop is really blocked.
         for (at, blocked) in [(HOUR, 0.0), (HOUR + 500, 0.0), (HOUR + 1000, 750.0)] {
             assert!(clocked.run(at).is_none());
             assert_eq!(clocked.record().blocked_ms, blocked, "{at}");

@@ -1,32 +1,34 @@
-//! When asynchronous spans are metered: in windows, so rarely that the whole stays under a share of the process's CPU time.
+//! Decides when asynchronous spans are metered: in windows, so rarely that the total cost stays under a share of the
+//! process's CPU time.
 //!
-//! To follow a request through promises and callbacks costs something at each of them. What it costs is measured: CPU a request in
-//! a window, beside the same just before it. The share of time follows from that; while nothing is known yet, metering is taken
-//! to double what a request costs, which is more than was ever seen (84 %: Node 24, a handler of ten awaits).
+//! Following a request through promises and callbacks has a cost at each of them. It is measured as CPU time for each
+//! request in a window, compared with the time just before. The share of time follows from that. Before the first
+//! measurement, the cost is assumed to be 100 % of a request's CPU time. The most that was measured is 84 % (Node 24, a
+//! handler of ten awaits).
 
 use std::time::{Duration, Instant};
 
-/// The whole may cost this share of the process's CPU time.
+/// The share of the process's CPU time that all windows may cost.
 pub const BOUND: f64 = 0.02;
-/// Bounds of the share of time: windows are not more frequent however little they seem to cost, since a mix of requests that
-/// changes looks like a gain as easily as like a cost.
+/// Bounds of the share of time. Windows are not more frequent even if they seem to cost nothing: a changing mix of
+/// requests can look like a gain or like a cost.
 const SHARES: (f64, f64) = (0.002, 0.2);
-/// What metering adds to a request's CPU time, as a part of that, where nothing is known.
+/// What metering adds to a request's CPU time, as a part of that, if nothing is known.
 const COST_UNKNOWN: f64 = 1.0;
-/// A window that most of its requests outlast is doubled, up to here; one that nearly all fit into is halved.
+/// A window that most of its requests outlast is doubled, up to the maximum. One into which nearly all fit is halved.
 const LENGTHS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
-/// Fewer requests say nothing of what one costs.
+/// Fewer requests do not show what one costs.
 const REQUESTS_MIN: u64 = 20;
-/// Comparisons that are remembered, and how many there must be.
+/// Comparisons that are stored, and the least number of them.
 const COSTS: usize = 15;
 const COSTS_MIN: usize = 5;
 
-/// Totals since the start, as the ledger has them.
+/// Totals since the start, from the ledger.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
     pub cpu: Duration,
     pub ended: u64,
-    /// Of the requests that entered in a window: all, and those that ended in it as well.
+    /// Requests that entered in a window: all, and those that also ended in it.
     pub entered: u64,
     pub whole: u64,
 }
@@ -41,17 +43,17 @@ pub enum Turn {
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Idle,
-    /// The stretch before a window, with which it is compared.
+    /// The time before a window, with which it is compared.
     Before(Instant, Totals),
-    /// The window, and CPU a request before it, where that is known.
+    /// The window, and CPU time for each request before it, if known.
     Open(Instant, Totals, Option<f64>),
 }
 
-/// Decides, at each turn of a timer, whether a window opens or closes.
+/// Decides at each tick whether a window opens or closes.
 #[derive(Debug)]
 pub struct Windows {
     phase: Phase,
-    /// When the next window is to open.
+    /// When the next window opens.
     due: Instant,
     length: Duration,
     /// The last comparisons: what metering added to a request's CPU time, as a part of that.
@@ -77,7 +79,7 @@ impl Windows {
             Phase::Open(since, opened, before) if now - since >= self.length => {
                 self.learn(opened, totals, before);
                 self.phase = Phase::Idle;
-                // The timer may have been late: what the window took is what counts.
+                // The timer may have been late, so the actual duration of the window counts.
                 self.due = since + (now - since).div_f64(self.share());
                 Turn::Close
             }
@@ -101,7 +103,8 @@ impl Windows {
         }
     }
 
-    /// What metering adds to a request's CPU time, as a part of that: rather too high (the third quartile of what was seen).
+    /// What metering adds to a request's CPU time, as a part of that. It is an estimate from above: the third quartile
+    /// of the comparisons.
     pub fn cost(&self) -> f64 {
         if self.costs.len() < COSTS_MIN {
             return COST_UNKNOWN;
@@ -131,8 +134,8 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(250);
 
-    /// Runs a process whose requests cost more by `cost` in a window; returns the share of its CPU time that metering took in the
-    /// last half of the run, and the windows that it had.
+    /// Runs a process whose requests cost more by `cost` in a window. Returns the share of its CPU time that metering
+    /// took in the last half of the run, and the number of windows.
     fn run(turns: u32, requests_a_tick: u64, cost: f64, noise: impl Fn(u32) -> f64) -> (f64, u32) {
         let start = Instant::now();
         let mut windows = Windows::new(start);
@@ -167,7 +170,7 @@ mod tests {
         assert!(spent <= BOUND, "{spent}");
         let (spent, few) = run(40_000, 300, 0.9, |_| 0.0);
         assert!(spent <= BOUND, "{spent}");
-        // The load swings by a fifth from tick to tick.
+        // The load varies by a fifth from tick to tick.
         let (spent, _) = run(40_000, 300, 0.9, |turn| f64::from(turn * 7919 % 41) / 100.0 - 0.2);
         assert!(spent <= BOUND, "{spent}");
         assert!(many > 4 * few, "{many} windows where it is cheap, {few} where it is dear");

@@ -1,4 +1,4 @@
-//! The slots of the requests in flight, and who has them: a handle carries a generation, so that a stale one finds nothing.
+//! The slots of the requests in flight. A handle contains a generation, so that a stale one finds nothing.
 
 use std::ops::{Index, IndexMut};
 use std::time::Instant;
@@ -9,24 +9,24 @@ use crate::recorder::writer::NativeUse;
 
 const GENERATIONS: u32 = (1 << 31) / SLOTS_MAX as u32;
 
-/// What is known of one request so far.
+/// The figures of one request so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
-    /// 0 while free.
+    /// 0 while the slot is free.
     pub handle: Handle,
     pub started: Instant,
     pub method: usize,
-    /// Bytes charged; never falls.
+    /// Bytes charged. It never falls.
     pub heap: i64,
-    /// False once V8's own work has blurred a span of it (see `charge`).
+    /// False once V8's own work has blurred one of its spans (see `charge`).
     pub certain: bool,
-    /// None once a collection fell into one of its spans.
+    /// None after a collection during one of its spans.
     pub external: Option<i64>,
     pub native: NativeUse,
     pub body: u64,
     pub spans: u64,
     pub limited: bool,
-    /// The window that it entered in; 0: none.
+    /// The window in which it entered, or 0.
     pub window: u32,
 }
 
@@ -37,7 +37,7 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Takes a free slot for a request that enters now, in this window; none if all are taken.
+    /// Takes a free slot for a request that enters now, in this window. None if all are taken.
     pub fn take(&mut self, now: Instant, window: u32) -> Option<usize> {
         let fresh = |handle| Slot {
             handle,
@@ -54,7 +54,7 @@ impl Slots {
         };
         if let Some(index) = self.free.pop() {
             let index = usize::from(index);
-            // Free slots keep their last generation in `spans`.
+            // A free slot stores its last generation in `spans`.
             let generation = self.slots[index].spans as u32 % (GENERATIONS - 1) + 1;
             self.slots[index] = fresh(generation * SLOTS_MAX as u32 + index as u32);
             return Some(index);
@@ -67,7 +67,7 @@ impl Slots {
         Some(index)
     }
 
-    /// Where a handle's slot is; none for a stale one.
+    /// The index of a handle's slot. None for a stale handle.
     pub fn index(&self, handle: Handle) -> Option<usize> {
         let index = handle as usize % SLOTS_MAX;
         (handle != 0 && self.slots.get(index)?.handle == handle).then_some(index)
@@ -80,7 +80,7 @@ impl Slots {
         self.free.push(index as u16);
     }
 
-    /// How many are taken.
+    /// Number of slots in use.
     pub fn taken(&self) -> usize {
         self.slots.len() - self.free.len()
     }

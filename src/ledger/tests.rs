@@ -149,7 +149,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever order requests enter, settle and end in, every byte allocated while a span was open belongs to one request.
+    /// In any order in which requests enter, settle and end, each byte allocated while a span was open belongs to one
+    /// request.
     #[test]
     fn no_byte_is_lost_or_counted_twice(steps in prop::collection::vec(step(), 1..200)) {
         let mut ledger = ledger();

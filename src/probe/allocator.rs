@@ -1,29 +1,31 @@
-//! Whose malloc this process has: the C library's, or one in its place, mostly preloaded (jemalloc, tcmalloc, mimalloc). glibc's figures
-//! are zeros then. The library that `malloc_usable_size` comes from is the one: each malloc brings its own, since it alone knows
-//! its blocks. `malloc` itself tells nothing: in a program that is linked at a fixed address, as Node's releases are, its address is
-//! one in the program.
+//! Which malloc this process uses: the C library's, or a replacement that is mostly preloaded (jemalloc, tcmalloc,
+//! mimalloc). With a replacement, glibc's figures are zeros.
+//!
+//! The malloc is identified by the library of `malloc_usable_size`: each malloc brings its own, since only it knows its
+//! blocks. The address of `malloc` is not usable: in a program that is linked at a fixed address, like Node's releases,
+//! it is an address in the program.
 
 use std::sync::OnceLock;
 
 use super::glibc;
 use super::memory::Foreign;
 
-/// Bytes, all threads together.
+/// Bytes of all threads together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     pub in_use: u64,
-    /// Resident and free, what the allocator needs for itself included.
+    /// Resident and free, including what the allocator needs for itself.
     pub free: u64,
 }
 
-/// The malloc in the C library's place; none where it is the C library's own.
+/// The malloc that replaces the C library's. None if it is the C library's own.
 pub fn foreign() -> Option<Foreign> {
     static NAME: OnceLock<Option<String>> = OnceLock::new();
     let name = NAME.get_or_init(|| library::of_malloc().and_then(|file| name_of(&file))).as_deref()?;
     Some(Foreign { name, figures: figures(name) })
 }
 
-/// Bytes that malloc has handed out, whosever it is; none where it does not tell. May hold its locks while it counts.
+/// Bytes that malloc has handed out to all code. None if malloc does not report it. It may lock malloc while it counts.
 pub fn in_use() -> Option<u64> {
     match foreign() {
         Some(foreign) => foreign.figures.map(|figures| figures.in_use),
@@ -31,7 +33,7 @@ pub fn in_use() -> Option<u64> {
     }
 }
 
-/// Gives free memory back to the system: whether that worked; none where malloc cannot.
+/// Returns free memory to the system, and whether that worked. None if malloc cannot.
 pub fn trim() -> Option<bool> {
     match foreign() {
         None => glibc::trim(),
@@ -41,7 +43,7 @@ pub fn trim() -> Option<bool> {
     }
 }
 
-/// How a library's malloc is called; none for a C library.
+/// The name of a library's malloc. None for a C library.
 pub fn name_of(file: &str) -> Option<String> {
     let name = file.rsplit('/').next().unwrap_or(file);
     let known = ["jemalloc", "tcmalloc", "mimalloc"].into_iter().find(|known| name.contains(known));
@@ -53,7 +55,7 @@ fn figures(name: &str) -> Option<Figures> {
     match name {
         "jemalloc" => library::jemalloc(),
         "tcmalloc" => library::tcmalloc(),
-        // mimalloc counts what it has from the system, not what it has handed out.
+        // mimalloc counts what it has got from the system, not what it has handed out.
         _ => None,
     }
 }
@@ -65,7 +67,7 @@ mod library {
 
     use super::Figures;
 
-    /// The file that malloc comes from.
+    /// The file that contains malloc.
     pub fn of_malloc() -> Option<String> {
         let found = symbol(c"malloc_usable_size")?;
         let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
@@ -76,9 +78,11 @@ mod library {
         if !known || file.is_null() {
             return None;
         }
-        // SAFETY: the loader's own NUL-terminated string, which lives as long as the object is loaded; malloc's is never unloaded.
+        // SAFETY: the loader's own NUL-terminated string, which is valid as long as the object is loaded. malloc's is
+        // never unloaded.
         let file = unsafe { CStr::from_ptr(file) }.to_string_lossy().into_owned();
-        // The program's own: what the linker has put there for the C library's, or a malloc that is linked in; which, its functions tell.
+        // In the program itself: a stub of the linker for the C library's, or a malloc that is linked in, which its
+        // functions identify.
         if std::fs::canonicalize(&file).ok() == std::env::current_exe().ok() { linked_in() } else { Some(file) }
     }
 

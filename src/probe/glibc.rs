@@ -1,19 +1,21 @@
-//! glibc's malloc, from which V8, Node, buffers and addons other than this one have their memory. Its functions are looked up at run
-//! time: musl, macOS, and glibc before 2.33 lack `mallinfo2`, and read `None`. Where another malloc is in its place (`allocator`), all is zero.
+//! glibc's malloc, which V8, Node, buffers and other addons use. Its functions are looked up at run time. On musl,
+//! macOS, and glibc before 2.33, `mallinfo2` is missing, and the result is `None`. If another malloc replaces it
+//! (`allocator`), all figures are zero.
 //!
-//! Both functions hold each arena's lock while they walk it, and who calls malloc meanwhile waits: over 100 ms at 700 MB of
-//! fragments. So they run when the user asks, never from a timer or a scrape.
+//! Both functions lock each arena while they walk it, and callers of malloc wait meanwhile: over 100 ms at 700 MB of
+//! fragments. So they run only on an explicit call, never from a timer or a scrape.
 
-/// Bytes, over all arenas. Addresses, not resident memory: what was never touched, or was given back, counts too.
+/// Bytes, over all arenas. It is address space, not resident memory: what was never touched or was given back counts
+/// too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Malloc {
     /// Taken from the system for arenas (`arena`).
     pub arenas: u64,
-    /// Of that in use, chunks in the threads' caches included (`uordblks`).
+    /// In use in arenas, including chunks in the threads' caches (`uordblks`).
     pub in_use: u64,
-    /// Of that held but free (`fordblks`).
+    /// Free in arenas (`fordblks`).
     pub free: u64,
-    /// Blocks that are mappings of their own, none of it free (`hblkhd`).
+    /// Blocks that are mappings of their own, without free parts (`hblkhd`).
     pub mapped: u64,
 }
 
@@ -33,11 +35,11 @@ struct Mallinfo2 {
     keepcost: usize,
 }
 
-/// None where malloc does not tell.
+/// None if malloc does not report it.
 pub fn malloc() -> Option<Malloc> {
     let found = symbol(c"mallinfo2")?;
-    // SAFETY: the symbol is the C library's, whose `mallinfo2` takes nothing and returns the struct above; it may be called from
-    // any thread.
+    // SAFETY: the symbol is the C library's, whose `mallinfo2` takes nothing and returns the struct above. It may be
+    // called from any thread.
     let info = unsafe { std::mem::transmute::<Symbol, unsafe extern "C" fn() -> Mallinfo2>(found)() };
     Some(Malloc {
         arenas: info.arena as u64,
@@ -47,7 +49,7 @@ pub fn malloc() -> Option<Malloc> {
     })
 }
 
-/// Gives free memory back to the system: whether there was any; none where malloc cannot.
+/// Returns free memory to the system, and whether there was any. None if malloc cannot.
 pub fn trim() -> Option<bool> {
     let found = symbol(c"malloc_trim")?;
     // SAFETY: the symbol is the C library's `int malloc_trim(size_t)`, which may be called from any thread.
@@ -74,7 +76,7 @@ mod tests {
     #[test]
     fn sees_what_malloc_holds_and_trims_it() {
         const BLOCK: usize = 4 << 20;
-        // SAFETY: any size may be asked for; the block is freed below, once.
+        // SAFETY: any size may be requested. The block is freed below, once.
         let block = unsafe { libc::malloc(BLOCK) };
         let malloc = malloc().unwrap();
         assert!(malloc.in_use + malloc.mapped >= BLOCK as u64, "{malloc:?}");

@@ -1,6 +1,7 @@
-//! The addon's own allocator. Its figures cover what Rust allocates: V8 and Node use the system's allocator.
+//! The addon's own allocator. Its figures cover what Rust allocates. V8 and Node use the system's allocator.
 
-/// Allocated, active and resident bytes of jemalloc; none where it is not in use. 9 to 21 µs: for timers, not for requests.
+/// Allocated, active and resident bytes of jemalloc. None if it is not in use. A call takes 9 to 21 µs: for timers, not
+/// for requests.
 #[cfg(not(target_env = "msvc"))]
 pub fn figures() -> Option<[u64; 3]> {
     use tikv_jemalloc_ctl::{epoch, stats};
@@ -14,7 +15,7 @@ pub fn figures() -> Option<[u64; 3]> {
     None
 }
 
-/// Address space that jemalloc keeps for later, without memory behind it; bytes.
+/// Address space that jemalloc has reserved without memory, bytes.
 #[cfg(not(target_env = "msvc"))]
 pub fn retained() -> Option<u64> {
     tikv_jemalloc_ctl::stats::retained::read().ok().map(|bytes| bytes as u64)
@@ -25,7 +26,7 @@ pub fn retained() -> Option<u64> {
     None
 }
 
-/// Gives the free pages of all arenas back to the system: whether that worked; none where jemalloc is not in use.
+/// Returns the free pages of all arenas to the system, and whether that worked. None if jemalloc is not in use.
 #[cfg(not(target_env = "msvc"))]
 pub fn purge() -> Option<bool> {
     use std::ptr::null_mut;
@@ -41,15 +42,15 @@ pub fn purge() -> Option<bool> {
     None
 }
 
-/// Reads what this thread has allocated less what it has freed: some nanoseconds.
+/// Reads what this thread has allocated less what it has freed. Takes some nanoseconds.
 pub struct ThreadBytes {
-    /// Where jemalloc counts what the thread has allocated, and what it has freed.
+    /// jemalloc's counters of what the thread has allocated and freed.
     #[cfg(not(target_env = "msvc"))]
     counters: Option<[tikv_jemalloc_ctl::thread::ThreadLocal<u64>; 2]>,
 }
 
 impl ThreadBytes {
-    /// For the calling thread; the value stays on it (it is not `Send`).
+    /// For the calling thread. The value stays on it (it is not `Send`).
     #[cfg(not(target_env = "msvc"))]
     pub fn of_this_thread() -> Self {
         use tikv_jemalloc_ctl::thread::{allocatedp, deallocatedp};

@@ -1,4 +1,4 @@
-//! Where numbers come from: V8's heap, malloc, jemalloc, the operating system. Nothing here knows the recorder.
+//! Sources of figures: V8's heap, malloc, jemalloc, the operating system. Nothing here depends on the recorder.
 
 pub mod allocator;
 pub mod function;

@@ -1,4 +1,5 @@
-//! What the operating system says of this process. Linux knows all of it; what a platform cannot tell reads `None` or 0.
+//! What the operating system reports of this process. Linux reports all of it. What a platform does not report is
+//! `None` or 0.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ pub fn cpu_us() -> (u64, u64) {
     #[cfg(unix)]
     {
         let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-        // SAFETY: `usage` is a valid place for one rusage; zeroed is a valid value of it, so it is initialised either way.
+        // SAFETY: `usage` is valid memory for one rusage. Zeroed is a valid value of it, so it is initialised in any
+        // case.
         let usage = unsafe {
             libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
             usage.assume_init()
@@ -22,7 +24,7 @@ pub fn cpu_us() -> (u64, u64) {
     (0, 0)
 }
 
-/// Resident set, bytes; 0 where unknown.
+/// Resident set, bytes. 0 if unknown.
 pub fn rss_bytes() -> u64 {
     #[cfg(target_os = "linux")]
     {
@@ -34,7 +36,7 @@ pub fn rss_bytes() -> u64 {
     0
 }
 
-/// Open descriptors and their limit; 0 where unknown. Costs a directory listing.
+/// Open descriptors and their limit. 0 if unknown. Costs a directory listing.
 pub fn fds() -> (u64, u64) {
     #[cfg(unix)]
     {
@@ -48,19 +50,19 @@ pub fn fds() -> (u64, u64) {
     (0, 0)
 }
 
-/// The kernel's boot id; 0 where unknown.
+/// The kernel's boot id. 0 if unknown.
 pub fn boot_id() -> u128 {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     u128::from_str_radix(&id.trim().replace('-', ""), 16).unwrap_or(0)
 }
 
-/// Start of this process in clock ticks since boot; 0 where unknown. With the boot id it names a process for ever, as a
-/// pid does not.
+/// Start of this process in clock ticks since boot. 0 if unknown. With the boot id it identifies a process forever,
+/// which a pid does not.
 pub fn start_ticks() -> u64 {
     start_ticks_in("/proc/self/stat")
 }
 
-/// The parent's pid: 0 where it is not seen; none where the platform does not tell.
+/// The parent's pid. 0 if it is not visible, none if the platform does not report it.
 pub fn parent_id() -> Option<u32> {
     #[cfg(unix)]
     return Some(std::os::unix::process::parent_id());
@@ -68,7 +70,7 @@ pub fn parent_id() -> Option<u32> {
     None
 }
 
-/// The same of another process; 0 where there is none of this pid.
+/// The same for another process. 0 if no process has this pid.
 pub fn start_ticks_of(pid: u32) -> u64 {
     start_ticks_in(&format!("/proc/{pid}/stat"))
 }
@@ -77,15 +79,16 @@ fn start_ticks_in(path: &str) -> u64 {
     stat_fields(path, 19, 1).sum()
 }
 
-/// CPU time that another process has had, user and system, in clock ticks; 0 where there is none of this pid.
+/// CPU time of another process, user and system, in clock ticks. 0 if no process has this pid.
 pub fn cpu_ticks_of(pid: u32) -> u64 {
     stat_fields(&format!("/proc/{pid}/stat"), 11, 2).sum()
 }
 
-/// `count` fields of `/proc/…/stat`, the `first` one counted from the process's state; none where they cannot be read.
+/// `count` fields of `/proc/…/stat`, from `first` on, counted from the process's state. None if they cannot be read.
 fn stat_fields(path: &str, first: usize, count: usize) -> impl Iterator<Item = u64> {
     let stat = fs::read_to_string(path).unwrap_or_default();
-    // The second field is the command in parentheses and may hold anything, spaces and parentheses included.
+    // The second field is the command in parentheses, which may contain any characters, including spaces and
+    // parentheses.
     let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
     let fields: Vec<_> = after.split(' ').skip(first).take(count).filter_map(|field| field.parse().ok()).collect();
     fields.into_iter()
@@ -100,7 +103,7 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// None outside Linux, or where no memory controller is visible.
+    /// None outside Linux, and if no memory controller is visible.
     pub fn of_self() -> Option<Self> {
         Self::parse(&fs::read_to_string("/proc/self/cgroup").ok()?, Path::new("/sys/fs/cgroup"))
     }
@@ -113,7 +116,7 @@ impl Cgroup {
                 matches(controllers).then(|| path.trim_start_matches('/').to_owned())
             })
         };
-        // Inside a container the path names the host's tree, while the container sees its own group at the root.
+        // In a container the path is that of the host's tree, while the container sees its own group at the root.
         let visible = |base: PathBuf, path: &str, file: &str| {
             [base.join(path), base].into_iter().find(|folder| folder.join(file).exists())
         };
@@ -135,31 +138,31 @@ impl Cgroup {
         })
     }
 
-    /// Bytes; none where there is no limit ("max", or v1's page-rounded maximum).
+    /// Bytes. None if there is no limit ("max", or v1's page-rounded maximum).
     pub fn limit_bytes(&self) -> Option<u64> {
         number(&self.limit).filter(|limit| *limit < 1 << 60)
     }
 
-    /// Page cache included, which the kernel drops before it kills: see [`Cgroup::inactive_file_bytes`].
+    /// Includes the page cache, which the kernel drops before it kills: see [`Cgroup::inactive_file_bytes`].
     pub fn used_bytes(&self) -> Option<u64> {
         number(&self.used)
     }
 
-    /// Page cache that was not used lately, of the group and those below it. Usage less this is what Kubernetes calls the
-    /// working set.
+    /// Page cache that was not used recently, of the group and those below it. Usage less this is what Kubernetes calls
+    /// the working set.
     pub fn inactive_file_bytes(&self) -> Option<u64> {
         let stat = fs::read_to_string(&self.stat).ok()?;
         let figure = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        // In v1 the plain figure leaves out the groups below.
+        // In v1 the plain figure excludes the groups below.
         figure("total_inactive_file ").or_else(|| figure("inactive_file "))
     }
 
-    /// What is used less what the kernel can drop at once: Kubernetes' working set. None where either is not known.
+    /// Usage less what the kernel can drop at once: Kubernetes' working set. None if either is unknown.
     pub fn working_set_bytes(&self) -> Option<u64> {
         Some(self.used_bytes()?.saturating_sub(self.inactive_file_bytes()?))
     }
 
-    /// How many processes of the group the kernel has killed for want of memory.
+    /// How many processes of the group the kernel has killed for lack of memory.
     pub fn oom_kills(&self) -> Option<u64> {
         let events = fs::read_to_string(&self.events).ok()?;
         events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())

@@ -1,4 +1,4 @@
-//! What each part means, and what to do where something is to be done.
+//! The meaning of each part, and advice if something can be done.
 
 use super::{Foreign, Name, Part, Readings, View};
 
@@ -13,7 +13,7 @@ pub fn part(readings: &Readings, name: Name, bytes: Option<u64>) -> Part {
     Part { name, bytes, meaning: meaning(readings, name), advice }
 }
 
-/// Less is not worth anybody's time, whatever it is.
+/// A smaller part is not worth any work.
 fn notable(bytes: u64, rss: u64) -> bool {
     bytes >= 32 * MIB && bytes >= rss / 10
 }
@@ -52,7 +52,7 @@ fn meaning(readings: &Readings, name: Name) -> String {
     meaning.to_owned()
 }
 
-/// Where malloc is not glibc's.
+/// If malloc is not glibc's.
 fn of_foreign(foreign: &Foreign, name: Name) -> Option<String> {
     let other = "other memory from malloc";
     let by = format!("{}, instead of glibc", foreign.name);

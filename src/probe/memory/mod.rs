@@ -1,9 +1,9 @@
 //! Where the resident set is: disjoint parts that add up to it.
 //!
-//! What V8, glibc and jemalloc say of themselves overlaps: buffers and V8's own tables lie in glibc's blocks, whose figures are
-//! addresses rather than resident memory. So the resident bytes come from the kernel alone, by kind of mapping (`process::smaps`), and each
-//! figure of an allocator *takes* from the kind of mapping that it lives in, never more than is there. What nobody takes is
-//! unexplained. Whatever the figures say, the parts add up.
+//! The figures of V8, glibc and jemalloc overlap: buffers and V8's own tables are in glibc's blocks, whose figures are
+//! addresses rather than resident memory. So the resident bytes come from the kernel alone, by kind of mapping
+//! (`process::smaps`). Each figure of an allocator *takes* from the kind of mapping that contains it, never more than
+//! is there. What no figure takes is unexplained. With any figures, the parts add up.
 //!
 //! ```text
 //! mappings of V8     = v8-heap (committed by this thread's heap) + v8-other
@@ -13,10 +13,10 @@
 //! glibc in use + large blocks = array-buffers + v8-malloc + malloc-in-use
 //! ```
 //!
-//! Where another malloc is in glibc's place (`probe::allocator`), its figures take from all anonymous memory that is left.
+//! If another malloc replaces glibc's (`probe::allocator`), its figures take from all remaining anonymous memory.
 //!
-//! Of a buffer that was never written to, nothing is resident. glibc's figures say how much of what is in use is not there; that
-//! is taken to be buffers, which is where large untouched blocks are.
+//! A buffer that was never written to is not resident. glibc's figures show how much of what is in use is not resident.
+//! That is attributed to buffers, because large untouched blocks are usually buffers.
 
 mod advice;
 #[cfg(test)]
@@ -28,19 +28,19 @@ use super::allocator::Figures;
 use super::glibc::Malloc;
 use super::process::smaps::Mappings;
 
-/// What is known; all in bytes.
+/// The input, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Readings {
     pub view: View,
-    /// The resident set, where there are no mappings to add up.
+    /// The resident set, if there are no mappings to add up.
     pub rss: u64,
     pub mappings: Option<Mappings>,
     pub heap: Option<Heap>,
-    /// Buffers and ArrayBuffers; from outside all external memory, which they are nearly all of.
+    /// Buffers and ArrayBuffers. From outside it is all external memory, which consists almost only of these.
     pub array_buffers: Option<u64>,
     /// glibc's figures.
     pub malloc: Option<Malloc>,
-    /// Another malloc in its place.
+    /// Another malloc that replaces it.
     pub foreign: Option<Foreign>,
     pub jemalloc: Option<Jemalloc>,
 }
@@ -49,11 +49,11 @@ pub struct Readings {
 #[derive(Clone, Copy, Debug)]
 pub struct Foreign {
     pub name: &'static str,
-    /// None where it does not tell.
+    /// None if it reports none.
     pub figures: Option<Figures>,
 }
 
-/// Who is asking: what there is to be advised depends on it.
+/// The point of view. The advice depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum View {
     #[default]
@@ -69,7 +69,7 @@ pub struct Heap {
     pub limit: u64,
     /// Committed and touched (`total_physical_size`).
     pub physical: u64,
-    /// What V8 has from malloc (`malloced_memory`).
+    /// Bytes that V8 has allocated with malloc (`malloced_memory`).
     pub malloced: u64,
 }
 
@@ -89,11 +89,11 @@ pub struct Jemalloc {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
     pub name: Name,
-    /// None where the platform cannot tell; then it counts under another part.
+    /// None if the platform does not report it. It then counts under another part.
     #[serde(serialize_with = "or_unsupported")]
     pub bytes: Option<u64>,
     pub meaning: String,
-    /// What to do, where something is to be done.
+    /// What to do, if anything.
     pub advice: Option<String>,
 }
 
@@ -114,10 +114,10 @@ pub enum Name {
     Unexplained,
 }
 
-/// Serialises nothing as what the interface promises for it.
+/// Serialises `None` as the interface promises.
 ///
 /// # Errors
-/// The serialiser's.
+/// Those of the serialiser.
 pub fn or_unsupported<S: Serializer, T: Serialize>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => value.serialize(serializer),
@@ -131,7 +131,8 @@ impl Readings {
         self.mappings.map_or(self.rss, |mappings| mappings.rss())
     }
 
-    /// Always the same parts in the same order, the unexplained rest last; their bytes add up to [`Readings::rss`].
+    /// Always the same parts in the same order, with the unexplained rest last. Their bytes add up to
+    /// [`Readings::rss`].
     pub fn parts(&self) -> Vec<Part> {
         let bytes = self.split();
         bytes.into_iter().map(|(name, bytes)| advice::part(self, name, bytes)).collect()
@@ -140,7 +141,7 @@ impl Readings {
     fn split(&self) -> [(Name, Option<u64>); 12] {
         let mappings = self.mappings;
         let unmapped = Mappings { unknown: self.rss, ..Mappings::default() };
-        // What of each kind of mapping nobody has taken yet.
+        // What no figure has taken yet, by kind of mapping.
         let mut left = mappings.unwrap_or(unmapped);
 
         let heap = self.heap.map(|heap| match left.v8 {
@@ -149,9 +150,9 @@ impl Readings {
             _ => take(heap.physical, [&mut left.v8]),
         });
         let v8_other = mappings.filter(|mappings| mappings.v8 > 0).map(|_| take(u64::MAX, [&mut left.v8]));
-        // What it calls resident includes pages that were never touched.
+        // What jemalloc calls resident includes pages that were never touched.
         let jemalloc = self.jemalloc.map(|jemalloc| match left.unreserved {
-            // Nor are they where the system allows no overcommitment.
+            // Without overcommitment there is no such mark.
             0 => take(jemalloc.resident, [&mut left.plain, &mut left.unknown]),
             _ => take(jemalloc.resident, [&mut left.unreserved]),
         });
@@ -187,23 +188,22 @@ impl Readings {
         all
     }
 
-    /// The malloc in glibc's place: from outside, by the libraries that are mapped.
+    /// The malloc that replaces glibc's. From outside it is identified by the mapped libraries.
     fn foreign(&self) -> Option<Foreign> {
         let mapped = || Some(Foreign { name: self.mappings?.allocator?, figures: None });
         if self.view == View::Outside { mapped() } else { self.foreign }
     }
 
-    /// What of the C library's malloc is resident and in use; how much of what it says is in use is not resident; and what
-    /// is resident and free.
+    /// Of the C library's malloc: resident bytes in use, bytes in use that are not resident, and resident free bytes.
     fn malloc(&self, left: &mut Mappings) -> (u64, u64, Option<u64>) {
         let Some(malloc) = self.malloc else {
-            // All of it together, as far as it can be told from the rest.
+            // All of it together, as far as the other figures show it.
             let all = take(u64::MAX, [&mut left.arenas, &mut left.plain]);
             return (all + self.buffers_elsewhere(all, left), 0, None);
         };
         let in_arenas = take(malloc.in_use, [&mut left.arenas, &mut left.unknown]);
         let mapped = take(malloc.mapped, [&mut left.plain, &mut left.unknown]);
-        // Where something lies behind the heap, brk is refused, and the main arena goes on in mappings.
+        // If another mapping follows the heap, brk fails, and the main arena continues in mappings.
         let in_use = in_arenas + take(malloc.in_use - in_arenas, [&mut left.plain]);
         let free = take(malloc.free, [&mut left.arenas, &mut left.plain, &mut left.unknown]);
         let said = malloc.in_use.saturating_add(malloc.mapped);
@@ -211,7 +211,8 @@ impl Readings {
         (in_use + mapped + elsewhere, said - (in_use + mapped), Some(free))
     }
 
-    /// Buffers and V8's tables that are more than malloc holds: they are in memory of another malloc then, which was not recognised.
+    /// Buffers and V8's tables beyond what malloc holds: they are in memory of another malloc, which was not
+    /// recognised.
     fn buffers_elsewhere(&self, held: u64, left: &mut Mappings) -> u64 {
         let malloced = self.heap.map_or(0, |heap| heap.malloced);
         let more = self.array_buffers.unwrap_or(0).saturating_add(malloced).saturating_sub(held);
@@ -220,7 +221,8 @@ impl Readings {
 }
 
 impl Foreign {
-    /// As [`Readings::malloc`]. What is left of anonymous memory may all be its: each maps its memory in its own way.
+    /// Like [`Readings::malloc`]. All remaining anonymous memory may belong to it, since each malloc maps memory
+    /// differently.
     fn split(&self, left: &mut Mappings) -> (u64, u64, Option<u64>) {
         let Mappings { arenas, unreserved, plain, unknown, .. } = left;
         let mut all = |wanted| take(wanted, [&mut *arenas, &mut *unreserved, &mut *plain, &mut *unknown]);
@@ -234,7 +236,7 @@ impl Foreign {
     }
 }
 
-/// Takes up to `wanted` bytes out of these, in turn, and says how many there were.
+/// Takes up to `wanted` bytes out of these, in order, and returns how many there were.
 fn take<const N: usize>(wanted: u64, from: [&mut u64; N]) -> u64 {
     let mut wanting = wanted;
     for left in from {

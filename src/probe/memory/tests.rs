@@ -4,7 +4,7 @@ use super::*;
 
 const MIB: u64 = 1 << 20;
 
-/// A process of 500 MiB: a heap, buffers of which some were never touched, a malloc full of holes.
+/// A process of 500 MiB: a heap, buffers of which some were never touched, and a fragmented malloc.
 fn readings() -> Readings {
     Readings {
         mappings: Some(Mappings {
@@ -40,7 +40,7 @@ fn each_figure_takes_from_the_mappings_that_it_lives_in() {
     let expected = [
         (Name::V8Heap, 50),
         (Name::V8Other, 10),
-        // 308 MiB are in use, 210 of them resident: the other 98 are buffers that nobody has written to.
+        // 308 MiB are in use, 210 of them resident. The other 98 are buffers that were never written to.
         (Name::ArrayBuffers, 152),
         (Name::V8Malloc, 1),
         (Name::MallocInUse, 57),

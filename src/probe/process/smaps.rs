@@ -1,19 +1,24 @@
-//! What of a process is resident, by kind of mapping: `/proc/<pid>/smaps`, whose `Rss` figures add up to the resident set.
+//! The resident memory of a process by kind of mapping, from `/proc/<pid>/smaps`, whose `Rss` figures add up to the
+//! resident set.
 //!
-//! Anonymous memory has no name, but its makers leave marks. V8 keeps its mappings from forked children (`dc` among the `VmFlags`; Node
-//! 20 to 26). glibc's arenas are 64 MiB, aligned to their size, and what they do not use yet is inaccessible. Its thread stacks have a
-//! guard page below and, since Linux 6.7, no huge pages (`nh`). jemalloc reserves no swap (`nr`); glibc's large blocks, each a
-//! mapping, do. Tried and dropped: `CommittedPhysicalMemory` of V8 alone, which misses pooled pages, WebAssembly and other
-//! threads' heaps; the stack pointers in `/proc/<pid>/task/*/syscall`, which running threads do not show.
+//! Anonymous memory has no name, but has marks of its origin:
+//!
+//! - V8 excludes its mappings from forked children (`dc` among the `VmFlags`, Node 20 to 26).
+//! - glibc's arenas are 64 MiB, aligned to their size, and their unused part is inaccessible. Its thread stacks have a
+//!   guard page below and, since Linux 6.7, no huge pages (`nh`).
+//! - jemalloc reserves no swap (`nr`). glibc's large blocks, each a mapping, do.
+//!
+//! Tried and dropped: V8's `CommittedPhysicalMemory` alone, which misses pooled pages, WebAssembly and other threads'
+//! heaps. Also the stack pointers in `/proc/<pid>/task/*/syscall`, which running threads do not show.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
-/// Resident bytes by kind of mapping; disjoint.
+/// Resident bytes by kind of mapping. The kinds are disjoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mappings {
-    /// Files of which some part is executable: the program and its libraries, their data included.
+    /// Files with an executable part: the program and its libraries, including their data.
     pub code: u64,
     /// Other mapped files.
     pub files: u64,
@@ -23,23 +28,23 @@ pub struct Mappings {
     pub stack_count: u64,
     /// The brk heap and glibc's other arenas.
     pub arenas: u64,
-    /// Anonymous, made as V8 makes its mappings.
+    /// Anonymous, with V8's mark.
     pub v8: u64,
     /// Other anonymous memory without reserved swap: jemalloc's.
     pub unreserved: u64,
-    /// Other anonymous memory: blocks so large that malloc maps each by itself.
+    /// Other anonymous memory: blocks so large that malloc maps each separately.
     pub plain: u64,
-    /// Anonymous memory of which the kernel shows no flags.
+    /// Anonymous memory for which the kernel shows no flags.
     pub unknown: u64,
-    /// Bytes in huge pages, and swapped out: of all of the above, not beside them.
+    /// Bytes in huge pages, and swapped bytes. They are included in the kinds above.
     pub huge: u64,
     pub swapped: u64,
-    /// A library among those that are mapped that is known to bring a malloc.
+    /// A mapped library that is known to contain a malloc.
     pub allocator: Option<&'static str>,
 }
 
 impl Mappings {
-    /// Of this process; none outside Linux, and where `/proc` does not show it.
+    /// Of this process. None outside Linux, and if `/proc` does not show it.
     pub fn of_self() -> Option<Self> {
         Self::open("/proc/self/smaps")
     }
@@ -51,7 +56,7 @@ impl Mappings {
 
     fn open(path: &str) -> Option<Self> {
         let mappings = Self::parse(BufReader::with_capacity(64 << 10, File::open(path).ok()?)).ok()?;
-        // A process that has ended, and kernels that leave the figures out.
+        // The process has ended, or the kernel omits the figures.
         (mappings.rss() > 0).then_some(mappings)
     }
 
@@ -71,7 +76,7 @@ impl Mappings {
         parts.into_iter().fold(0, u64::saturating_add)
     }
 
-    /// Line by line: a large heap has thousands of mappings. What cannot be understood is passed over.
+    /// Line by line, because a large heap has thousands of mappings. Unknown lines are skipped.
     pub fn parse(mut text: impl BufRead) -> io::Result<Self> {
         let mut walk = Walk::default();
         let mut line = Vec::new();
@@ -84,7 +89,8 @@ impl Mappings {
     }
 }
 
-/// Resident bytes of this process from `smaps_rollup`, exact where `statm` is rounded by processor; else `statm`; 0 where unknown.
+/// Resident bytes of this process from `smaps_rollup`, which is exact, while `statm` is rounded for each processor.
+/// Otherwise `statm`. 0 if unknown.
 pub fn exact_rss_bytes() -> u64 {
     let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
     let rss = rollup.lines().find_map(|line| kilobytes(line.strip_prefix("Rss:")?));
@@ -99,7 +105,7 @@ fn kilobytes(text: &str) -> Option<u64> {
 const ARENA: u64 = 64 << 20;
 /// Guards of thread stacks are a page by default, up to 64 KiB where pages are that large.
 const MAX_GUARD: u64 = 64 << 10;
-/// The usual `ulimit -s`. On kernels that do not mark stacks one may have grown together with a block of malloc above it.
+/// The usual `ulimit -s`. On kernels that do not mark stacks, a stack may be merged with a block of malloc above it.
 const MAX_UNMARKED_STACK: u64 = 8 << 20;
 
 #[derive(Default)]
@@ -116,7 +122,7 @@ struct Mapping {
 }
 
 impl Mapping {
-    /// None for lines that do not begin a mapping: `55d0c0a000-55d0c2b000 rw-p 00000000 00:00 0    [heap]`.
+    /// None for lines that do not begin a mapping: `55d0c0a000-55d0c2b000 rw-p 00000000 00:00 0 [heap]`.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.splitn(6, ' ');
         let (start, end) = fields.next()?.split_once('-')?;
@@ -140,14 +146,15 @@ impl Mapping {
         self.flags.as_deref().is_some_and(|flags| flags.split(' ').any(|each| each == flag))
     }
 
-    /// tmpfs of other places cannot be told from a disk.
+    /// tmpfs at other paths cannot be distinguished from a disk.
     fn is_shared_memory(&self) -> bool {
         let path = self.path.as_str();
         let named = ["/dev/shm/", "/memfd:", "/SYSV", "/dev/zero", "/anon_hugepage", "anon_inode:", "[anon_shmem:"];
         named.iter().any(|prefix| path.starts_with(prefix)) || (self.shared && !path.starts_with('/'))
     }
 
-    /// Whether this is (also) the part in use of an arena: the rest, up to the next multiple of the size, is inaccessible.
+    /// Whether this is (also) the used part of an arena: the rest, up to the next multiple of the size, is
+    /// inaccessible.
     fn is_arena(&self, next: Option<&Mapping>) -> bool {
         let rest = next.filter(|next| next.start == self.end && !next.readable && next.is_anonymous());
         let end = rest.map_or(self.end, |rest| rest.end);
@@ -161,7 +168,7 @@ struct Walk {
     /// Resident bytes of each mapped file, and whether any of it is executable.
     files: HashMap<String, (u64, bool)>,
     current: Option<Mapping>,
-    /// Where the guard ended that came just before.
+    /// End of the guard page directly before.
     guard_end: Option<u64>,
 }
 
@@ -204,7 +211,7 @@ impl Walk {
             return add(&mut sums.arenas, mapping.rss);
         }
         if !mapping.is_anonymous() {
-            // What is left is files, and what the kernel gives every process ([vdso] and such): code.
+            // The rest are files, and what the kernel maps into every process ([vdso], for example), which is code.
             let file = self.files.entry(mapping.path.clone()).or_default();
             add(&mut file.0, mapping.rss);
             file.1 |= mapping.executable || !mapping.path.starts_with('/');
