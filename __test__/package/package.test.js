@@ -11,7 +11,7 @@ const path = require('node:path')
 const { after, before, describe, test } = require('node:test')
 const { promisify } = require('node:util')
 const { missing, need } = require('../support/nodes')
-const { RESOLVERS, check, imports, programsOf } = require('../support/typescript')
+const { RESOLVERS, check, compile, imports, programsOf } = require('../support/typescript')
 
 const run = promisify(execFile)
 const root = path.join(__dirname, '..', '..')
@@ -208,7 +208,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
       test(`compiles in TypeScript under ${consumer} beside express@${major}, and runs`, async () => {
         const folder = path.join(apps[major], consumer)
         fs.cpSync(path.join(__dirname, '../types/consumers', consumer), folder, { recursive: true })
-        await compile(folder)
+        compile(folder)
         if (consumer === 'bundler') bundle(path.join(folder, 'app.js'), path.join(folder, 'bundle.mjs'), 'esm')
         for (const program of programs) assert.equal(await node(folder, [program]), '413 true 1 scoped\n')
       })
@@ -274,7 +274,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
       path.join(folder, 'fields.cts'),
       `import plimsoll = require('plimsoll')\n${declarations.join('\n')}\n`
     )
-    await compile(folder)
+    compile(folder)
   })
 
   for (const format of ['cjs', 'esm']) {
@@ -399,11 +399,6 @@ async function withoutBinary(app, work) {
   } finally {
     fs.renameSync(aside, binary)
   }
-}
-
-async function compile(folder) {
-  const tsc = path.join(root, 'node_modules/typescript/bin/tsc')
-  await run(process.execPath, [tsc, '-p', folder], { cwd: folder }).catch(tellOutput)
 }
 
 function bundle(entry, outfile, format) {

@@ -43,6 +43,25 @@ function check(folder, files, { options = {}, undeclared = false } = {}) {
   const { options: compiler, errors } = ts.convertCompilerOptionsFromJson({ ...STRICT, ...options }, folder)
   if (errors.length > 0) throw new Error(report(errors, folder).join('\n'))
   const texts = new Map(Object.entries(files).map(([name, text]) => [path.join(folder, name), text]))
+  const host = hostOf(folder, compiler, texts)
+  const program = ts.createProgram([...texts.keys()], compiler, host)
+  const found = ts.getPreEmitDiagnostics(program)
+  const told = undeclared ? found.filter(({ messageText }) => !UNDECLARED.test(plain(messageText))) : found
+  return report(told, folder)
+}
+
+/** Compiles a folder as `tsc -p` does, and writes the JavaScript. Throws what TypeScript reports. */
+function compile(folder) {
+  const { config, error } = ts.readConfigFile(path.join(folder, 'tsconfig.json'), ts.sys.readFile)
+  if (error) throw new Error(report([error], folder).join('\n'))
+  const { fileNames, options, errors } = ts.parseJsonConfigFileContent(config, ts.sys, folder)
+  const program = ts.createProgram(fileNames, options, hostOf(folder, options))
+  const { diagnostics } = program.emit()
+  const found = report([...errors, ...ts.getPreEmitDiagnostics(program), ...diagnostics], folder)
+  if (found.length > 0) throw new Error(found.join('\n'))
+}
+
+function hostOf(folder, compiler, texts = new Map()) {
   const host = ts.createCompilerHost(compiler)
   const { fileExists, readFile, getSourceFile } = host
   host.getCurrentDirectory = () => folder
@@ -56,10 +75,7 @@ function check(folder, files, { options = {}, undeclared = false } = {}) {
     if (!parsed.has(key)) parsed.set(key, getSourceFile(file, language, ...rest))
     return parsed.get(key)
   }
-  const program = ts.createProgram([...texts.keys()], compiler, host)
-  const found = ts.getPreEmitDiagnostics(program)
-  const told = undeclared ? found.filter(({ messageText }) => !UNDECLARED.test(plain(messageText))) : found
-  return report(told, folder)
+  return host
 }
 
 const plain = messageText => ts.flattenDiagnosticMessageText(messageText, ' ')
@@ -89,4 +105,4 @@ function programsOf(document) {
   return programs
 }
 
-module.exports = { RESOLVERS, check, imports, programsOf }
+module.exports = { RESOLVERS, check, compile, imports, programsOf }
