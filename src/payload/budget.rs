@@ -1,5 +1,5 @@
-//! Bounds on what all requests of the process hold together, in all threads. What a thread or a decoder holds is given back when it ends,
-//! however it ends.
+//! Limits on the memory of all requests of the process together, in all threads. The share of a thread or a decoder is
+//! released when it ends in any way.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,9 +9,9 @@ pub struct Pool {
     in_flight: AtomicU64,
 }
 
-/// Of the bodies. Worker threads load the same addon, so they share it.
+/// The pool of bodies. Worker threads load the same addon, so they share it.
 pub static POOL: Pool = Pool::new();
-/// Of the decoders of compressed bodies: windows, tables and buffers.
+/// The pool of decoders of compressed bodies: windows, tables and buffers.
 pub static DECODERS: Pool = Pool::new();
 
 impl Pool {
@@ -24,7 +24,7 @@ impl Pool {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// All or nothing: whoever is refused waits for nobody, so half-read bodies cannot block each other.
+    /// All or nothing: a refused body does not wait for others, so half-read bodies cannot block each other.
     fn take(&self, bytes: u64, budget: u64) -> bool {
         let more = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= budget);
         self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -35,7 +35,7 @@ impl Pool {
     }
 }
 
-/// What one thread holds of a pool.
+/// The share of one thread in a pool.
 #[derive(Debug)]
 pub struct Share<'a> {
     pool: &'a Pool,
@@ -51,7 +51,7 @@ impl<'a> Share<'a> {
         self.held
     }
 
-    /// False if all bodies together would then be over `budget`.
+    /// False if all bodies together would then exceed `budget`.
     pub fn reserve(&mut self, bytes: u64, budget: u64) -> bool {
         let taken = self.pool.take(bytes, budget);
         if taken {
@@ -73,11 +73,11 @@ impl Drop for Share<'_> {
     }
 }
 
-/// A decoder that holds no more is a small one: gzip, deflate, and others with little to inflate.
+/// A decoder with at most this is small: gzip, deflate, and others with little to inflate.
 const SMALL_DECODER: u64 = 256 << 10;
 
-/// What one decoder holds of a pool, which all of them together keep within `bound`. An eighth of it is for small ones: a few that declare large
-/// windows and then wait do not refuse those.
+/// The share of one decoder in a pool that is limited to `bound` for all decoders. An eighth of it is reserved for
+/// small ones: a few that declare large windows and then wait must not cause refusals of those.
 #[derive(Debug)]
 pub struct Charge<'a> {
     pool: &'a Pool,
@@ -90,17 +90,17 @@ impl<'a> Charge<'a> {
         Self { pool, bound, held: 0 }
     }
 
-    /// What all may hold together where one of them holds `bytes`.
+    /// The limit for all decoders together when one of them has `bytes`.
     fn bound_of(&self, bytes: u64) -> u64 {
         if bytes > SMALL_DECODER { self.bound - self.bound / 8 } else { self.bound }
     }
 
-    /// Whether it may hold `bytes` where there are no others.
+    /// Whether it could have `bytes` if there were no others.
     pub fn ever_holds(&self, bytes: u64) -> bool {
         bytes <= self.bound_of(bytes)
     }
 
-    /// Holds exactly `bytes` from here on; false if there is no room for more, and then what it held before.
+    /// Changes its share to `bytes`. False if there is no room for more. The share is then unchanged.
     pub fn hold(&mut self, bytes: u64) -> bool {
         if bytes > self.held && !self.pool.take(bytes - self.held, self.bound_of(bytes)) {
             return false;

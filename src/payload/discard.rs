@@ -1,16 +1,16 @@
-//! Throwing away what still comes on a connection whose body was refused: in the kernel, without a copy.
+//! Discards what still arrives on a connection whose body was refused: in the kernel, without a copy.
 //!
-//! Node reads a socket into buffers of 64 KiB each, which are garbage at once; fifty refused uploads cost 40 MiB so (measured). On Linux TCP
-//! can drop what has come instead: `MSG_TRUNC`, tcp(7).
+//! Node reads a socket into buffers of 64 KiB each, which become garbage at once. Fifty refused uploads cost 40 MiB in
+//! that way (measured). On Linux, TCP can drop the received data instead: `MSG_TRUNC`, tcp(7).
 
-/// What has become of a connection.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Discarded {
-    /// So many bytes were thrown away; more may come.
+    /// This many bytes were discarded. More may arrive.
     Bytes(u64),
-    /// The client has closed its half, or all of it.
+    /// The client has closed its half, or the whole connection.
     Ended,
-    /// Not a TCP socket, or not on this platform: it must be read.
+    /// Not a TCP socket, or an unsupported platform: it must be read.
     Unsupported,
 }
 
@@ -24,18 +24,19 @@ mod tcp {
 
     use super::Discarded;
 
-    /// At once; more waits for the next call.
+    /// Bytes for one call. More waits for the next call.
     const MOST: u64 = 8 << 20;
     const STEP: usize = 1 << 20;
 
-    /// Throws away what has come on `fd`, without waiting for more.
+    /// Discards what has arrived on `fd`, without waiting for more.
     pub fn discard(fd: i32) -> Discarded {
         if !is_tcp(fd) {
             return Discarded::Unsupported;
         }
         let mut bytes = 0;
         while bytes < MOST {
-            // SAFETY: with MSG_TRUNC a TCP socket (it is one, see above) writes nothing to the buffer, so there need not be one.
+            // SAFETY: with MSG_TRUNC a TCP socket (checked above) writes nothing to the buffer, so a null buffer is
+            // valid.
             let count = unsafe { libc::recv(fd, ptr::null_mut(), STEP, libc::MSG_TRUNC | libc::MSG_DONTWAIT) };
             if count > 0 {
                 bytes += count as u64;
@@ -54,7 +55,7 @@ mod tcp {
         let mut protocol: c_int = 0;
         let mut length = size_of::<c_int>() as socklen_t;
         let value = ptr::from_mut(&mut protocol).cast::<c_void>();
-        // SAFETY: `value` is a c_int, `length` its size; a descriptor that is none is an error, not undefined.
+        // SAFETY: `value` is a c_int, `length` its size. An invalid descriptor is an error, not undefined behaviour.
         let done = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL, value, &raw mut length) };
         done == 0 && protocol == libc::IPPROTO_TCP
     }
@@ -77,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// As `discard`, until something has come.
+    /// Like `discard`, repeated until something has arrived.
     fn soon(fd: i32) -> Discarded {
         loop {
             match discard(fd) {

@@ -1,4 +1,5 @@
-//! Counting body bytes as they come, in front of whoever reads them; inflating them; keeping them, in memory or on disk.
+//! Bodies: counting their bytes before any consumer receives them, inflating them, and storing them in memory or on
+//! disk.
 
 pub mod inflate;
 pub mod spool;
@@ -6,7 +7,7 @@ pub mod spool;
 pub mod budget;
 pub mod discard;
 
-/// Names an open tap: generation × 2¹⁶ + index, never 0, a small integer in JS.
+/// The handle of an open tap: generation × 2¹⁶ + index. It is never 0, and a small integer in JS.
 pub type Handle = u32;
 
 const INDEX_BITS: u32 = 16;
@@ -20,18 +21,18 @@ struct Tap {
     limit: u64,
 }
 
-/// What counting a chunk found.
+/// The result of counting a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Within,
-    /// More than the limit has come; nothing after this may reach the consumer.
+    /// More than the limit has arrived. Nothing after this may reach the consumer.
     Over,
     /// The handle is stale, or was never a tap.
     Unknown,
 }
 
-/// The taps of one environment. Their number is that of the bodies in flight: memory grows to the highest number at once and
-/// stays there.
+/// The taps of one environment. Their number is that of the bodies in flight. Memory grows to the highest number at a
+/// time and stays there.
 #[derive(Default)]
 pub struct Taps {
     taps: Vec<Tap>,
@@ -50,7 +51,7 @@ impl Taps {
             None => return None,
         };
         let tap = &mut self.taps[index as usize];
-        // A free tap keeps its last handle's generation in `received`.
+        // A free tap stores its last handle's generation in `received`.
         let generation = tap.received as u32 % (GENERATIONS - 1) + 1;
         *tap = Tap { handle: generation << INDEX_BITS | index, received: 0, limit };
         Some(tap.handle)
@@ -61,7 +62,7 @@ impl Taps {
         (handle != 0 && tap.handle == handle).then_some(tap)
     }
 
-    /// Counts a chunk. Exactly the limit is within it.
+    /// Counts a chunk. A size equal to the limit is within it.
     pub fn count(&mut self, handle: Handle, bytes: u64) -> Verdict {
         match self.get(handle) {
             None => Verdict::Unknown,
@@ -72,7 +73,7 @@ impl Taps {
         }
     }
 
-    /// A nearer limit can only lower it. Tells whether what has come is within it.
+    /// Lowers the limit, for a limit that is nearer to the consumer. Returns whether the received bytes are within it.
     pub fn lower(&mut self, handle: Handle, limit: u64) -> Verdict {
         match self.get(handle) {
             None => Verdict::Unknown,

@@ -1,29 +1,32 @@
-//! Whether the event loop is late for long: a late tick alone says only that one piece of code has blocked it.
+//! Whether the event loop is overloaded. A single late tick only shows that one piece of code has blocked it.
 //!
-//! The loop is overloaded while at least [`EPISODES`] ticks in a row are late, over at least [`SPAN_MS`]: each then waited for other
-//! work, again and again. The figure is a quantile of their delays in the window: two of three were at least so late. A punctual tick
-//! shows that nothing waits any more, and voids what came before it. So one block, however long, and the requests that waited behind
-//! it are no overload. While the loop is late it is asked to tick sooner ([`Delay::is_late`]): a tick each turn of a loaded loop tells
-//! an overload early and its end at once, and an idle loop has no more wake-ups than before.
+//! The loop is overloaded if at least [`EPISODES`] consecutive ticks are late, over at least [`SPAN_MS`]: then each has
+//! waited for other work. The figure is a quantile of their delays in the window: two of three were at least this late.
+//! A punctual tick shows that nothing is waiting any more, and resets the state. So one block of any length, with the
+//! requests that waited for it, is no overload.
 //!
-//! Rejected: the last tick's delay (one block refuses everything for up to 250 ms after it has ended), a finer timer all the time such
-//! as `monitorEventLoopDelay` (a wake-up each 10 ms of an idle process, and one block fills its histogram too).
+//! While the loop is late it is asked to tick sooner ([`Delay::is_late`]). With a tick in each iteration of a loaded
+//! loop, an overload is detected early and its end at once. An idle loop has no additional wake-ups.
+//!
+//! Rejected: the last tick's delay (after one block, everything would be refused for up to 250 ms), and a permanent
+//! finer timer such as `monitorEventLoopDelay` (it wakes an idle process every 10 ms, and one block fills its histogram
+//! too).
 
 use std::collections::VecDeque;
 
 use super::Millis;
 
-/// What is judged; longer where it takes longer for the loop to tick `EPISODES` times.
+/// The window that is judged. It is longer if the loop takes longer for `EPISODES` ticks.
 const WINDOW_MS: Millis = 2_000;
-/// Which quantile of the late ticks counts.
+/// The quantile of the late ticks.
 const QUANTILE: f64 = 1.0 / 3.0;
-/// The number of ticks in a row that must have been late: one block, and what waited behind it, are fewer.
+/// Consecutive ticks that must be late. One block, with what waited for it, causes fewer.
 const EPISODES: usize = 3;
-/// From when the first of them was due to the last one.
+/// Least time from when the first of them was due to the last one.
 const SPAN_MS: Millis = 1_000;
-/// After the first tick, while an app still loads and compiles.
+/// Time after the first tick in which an app is still loading and compiling.
 const GRACE_MS: Millis = 3_000;
-/// A tick that is less late than this is punctual. Ticks that are less far apart are of the same turn of the loop.
+/// A tick with a smaller delay is punctual. Ticks closer together than this are in the same iteration of the loop.
 const LATE_MS: f64 = 20.0;
 
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +35,7 @@ struct Tick {
     delay_ms: f64,
 }
 
-/// The last ticks, as long as they are late without a break: oldest first.
+/// The last ticks, oldest first, since the last punctual one.
 #[derive(Clone, Debug, Default)]
 pub struct Delay {
     first: Option<Millis>,
@@ -41,16 +44,16 @@ pub struct Delay {
 }
 
 impl Delay {
-    /// The loop has ticked, `delay_ms` after the tick was due.
+    /// The loop has ticked `delay_ms` after the tick was due.
     pub fn ticked(&mut self, delay_ms: f64, now: Millis) {
         let delay_ms = if delay_ms.is_finite() { delay_ms.max(0.0) } else { 0.0 };
         let first = *self.first.get_or_insert(now);
-        // What blocked the start is over, and says nothing of requests.
+        // A block at the start is over, and says nothing about requests.
         if now.saturating_sub(first) < GRACE_MS {
             return;
         }
         match self.late.back_mut() {
-            // Two timers of one turn: the one that was due first saw more of it.
+            // Two timers of one iteration: the one that was due first has the larger delay.
             Some(last) if (now.saturating_sub(last.at) as f64) < LATE_MS && delay_ms < last.delay_ms => (),
             Some(last) if (now.saturating_sub(last.at) as f64) < LATE_MS => last.delay_ms = delay_ms,
             _ if delay_ms < LATE_MS => self.late.clear(),
@@ -62,12 +65,12 @@ impl Delay {
         self.sustained_ms = self.judge(now);
     }
 
-    /// The delay that was sustained, milliseconds; 0 while the loop is healthy.
+    /// The sustained delay, milliseconds. 0 while the loop is healthy.
     pub fn sustained_ms(&self) -> f64 {
         self.sustained_ms
     }
 
-    /// Whether the last tick was late: another one soon tells whether that goes on.
+    /// Whether the last tick was late. Another tick soon shows whether that continues.
     pub fn is_late(&self) -> bool {
         !self.late.is_empty()
     }
@@ -92,7 +95,8 @@ mod tests {
     const TICK_MS: Millis = 250;
     const SOON_MS: Millis = 50;
 
-    /// An event loop with the two timers that measure it. Each entry is how long one turn takes; 0: it waits for the next timer.
+    /// An event loop with the two timers that measure it. Each entry is the duration of one iteration. 0 waits for the
+    /// next timer.
     #[derive(Default)]
     struct Loop {
         delay: Delay,
@@ -100,7 +104,7 @@ mod tests {
         due: Millis,
         soon: Option<Millis>,
         greatest: f64,
-        /// When it was overloaded first.
+        /// When it was first judged overloaded.
         told_at: Option<Millis>,
     }
 
@@ -110,7 +114,7 @@ mod tests {
                 0 => self.soon.map_or(self.due, |soon| soon.min(self.due)).max(self.now),
                 ms => self.now + ms,
             };
-            // The one that was due first fires first.
+            // The timer that was due first fires first.
             let mut timers = [(Some(self.due), false), (self.soon, true)];
             timers.sort_unstable();
             for (due, soon) in timers {
@@ -135,7 +139,7 @@ mod tests {
             self
         }
 
-        /// Past its start.
+        /// A loop after its start.
         fn warm() -> Self {
             Self::default().turns([0; 20])
         }
@@ -194,7 +198,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever came before, what is sustained is at most the longest turn, and nothing once the loop is punctual.
+        /// With any history, the sustained delay is at most the longest iteration, and 0 once the loop is punctual.
         #[test]
         fn is_bounded_by_what_was_seen(turns in prop::collection::vec(0..5_000u64, 1..100)) {
             let most = turns.iter().copied().max().unwrap_or(0);
@@ -212,7 +216,7 @@ mod tests {
             prop_assert_eq!(Loop::warm().turns(turns).greatest, 0.0);
         }
 
-        /// Any figures, also impossible ones.
+        /// Any figures, including impossible ones.
         #[test]
         fn takes_any_figures(figures in prop::collection::vec((any::<f64>(), any::<u32>()), 1..100)) {
             let mut delay = Delay::default();

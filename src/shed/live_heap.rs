@@ -1,33 +1,34 @@
-//! What lives on the heap, as far as collections tell.
+//! The live heap, as far as collections show it.
 //!
-//! Right after a major collection it is known. Until the next, what was used after the last collection of any kind is an upper
-//! bound: garbage of the old generation is in it. V8 begins the next major collection at the latest when the heap has grown
-//! half the way from what lived to what it may hold, so a heap at two thirds of that way grows faster than it is
-//! collected, and the bound is taken for the truth: a burst that holds its memory is seen before the limit is hit, and
-//! a healthy server never gets there (traced on Node 20 to 26).
+//! Right after a major collection it is known. Until the next one, the used size after the last collection of any kind
+//! is an upper bound, since it includes garbage of the old generation. V8 begins the next major collection at the latest
+//! when the heap has grown half of the way from the live size to its maximum. A heap that has grown two thirds of the
+//! way grows faster than it is collected, and the bound is used as the live size. So a burst that retains its memory is
+//! detected before the limit, and a healthy server never gets there (traced on Node 20 to 26).
 //!
-//! Besides, what the requests in flight have allocated since the last major collection may live as long as they do: it counts as
-//! living, up to what is used. On Node 24 no collection at all may run while half the heap fills up, and this is all
-//! that tells. It is more than what lives where many requests at once make much garbage, until the next collection says so.
+//! In addition, what the requests in flight have allocated since the last major collection may stay alive as long as
+//! they do. It counts as live, up to the used size. On Node 24 half the heap may fill up without any collection, and
+//! this is the only evidence. It is too high if many requests at once make much garbage, until the next collection.
 //!
-//! An old figure says little, since a heap that grows is collected. So [`Heap::wants_collection`] asks V8 to look again while
-//! there is pressure, and where no answer comes the figure fades.
+//! An old figure says little, since a growing heap is collected. So [`Heap::wants_collection`] asks V8 for a collection
+//! while there is pressure. Without an answer the figure fades.
 
 use super::Millis;
 
-/// How far from what lived to what may live the heap must have grown, for its growth to count.
+/// How far of the way from the live size to the maximum the heap must have grown for its growth to count.
 const OUTRUN: f64 = 0.65;
-/// Less than this part of what may live makes no difference.
+/// Changes of less than this part of the maximum are ignored.
 const MUCH: u64 = 128;
-/// A figure younger than this needs no other.
+/// A figure that is younger than this needs no renewal.
 const FRESH_MS: Millis = 500;
-/// From one question to the next, at least; and 20 times the last answer's pause, so that asking stays under 5 % of the time.
+/// Least time from one request for a collection to the next. It is at least 20 times the last one's pause, so that the
+/// cost stays under 5 % of the time.
 const ASK_EVERY_MS: Millis = 2_000;
 const ASK_PAUSES: u64 = 20;
-/// Without an answer a figure counts in full for this long, and for nothing after twice as long.
+/// Without an answer a figure has its full weight for this long, and none after twice as long.
 const FADES_AFTER_MS: Millis = 2_000;
 
-/// What lives, over what the old generation may hold; and how much the figure still counts, 1 to 0.
+/// The live heap over the old generation's maximum, and the weight of that figure, 1 to 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     pub share: f64,
@@ -36,19 +37,20 @@ pub struct Estimate {
 
 #[derive(Clone, Debug, Default)]
 pub struct Heap {
-    /// What the old generation may hold, bytes; 0 where unknown.
+    /// The old generation's maximum, bytes. 0 if unknown.
     capacity: u64,
-    /// Used after the last major collection, and when that was.
+    /// Used size after the last major collection, and its time.
     live: Option<(u64, Millis)>,
-    /// Used after the last collection of any kind.
+    /// Used size after the last collection of any kind.
     after: u64,
-    /// What the requests in flight have allocated; the same at the last major collection; what was used when it was told.
+    /// What the requests in flight have allocated, the same at the last major collection, and the used size at the last
+    /// update.
     in_flight: u64,
     in_flight_then: u64,
     used: u64,
     last_pause_ms: u64,
     asked_at: Option<Millis>,
-    /// Major collections that there were.
+    /// Number of major collections.
     majors: u64,
 }
 
@@ -68,10 +70,11 @@ impl Heap {
         }
     }
 
-    /// What the requests in flight have allocated, and what is used. True if that changes anything much.
+    /// Updates what the requests in flight have allocated, and the used size. Returns true if that is a significant
+    /// change.
     pub fn charged(&mut self, in_flight: u64, used: u64) -> bool {
         let much = self.in_flight.abs_diff(in_flight) > self.capacity / MUCH;
-        // Small changes add up.
+        // Small changes accumulate.
         if much {
             (self.in_flight, self.used) = (in_flight, used);
             self.in_flight_then = self.in_flight_then.min(in_flight);
@@ -79,7 +82,7 @@ impl Heap {
         much
     }
 
-    /// When the last major collection was.
+    /// Time of the last major collection.
     pub fn collected_at(&self) -> Option<Millis> {
         self.live.map(|(_, at)| at)
     }
@@ -99,7 +102,7 @@ impl Heap {
         let (live, at) = self.live.unwrap_or((0, now));
         let outrun = live as f64 + OUTRUN * self.capacity.saturating_sub(live) as f64;
         if self.after as f64 > outrun {
-            // A growing heap is news, however old the last major collection is.
+            // A growing heap is recent information, however old the last major collection is.
             return Some(Estimate { share: self.after as f64 / self.capacity as f64, freshness: 1.0 });
         }
         let held = live.saturating_add(self.in_flight - self.in_flight_then).min(self.used);
@@ -110,7 +113,7 @@ impl Heap {
         Some(Estimate { share: live as f64 / self.capacity as f64, freshness: 1.0 - faded.clamp(0.0, 1.0) })
     }
 
-    /// Whether to ask V8 what lives now, given that there is pressure; notes that it was asked.
+    /// Whether to ask V8 for a collection now, given that there is pressure. Notes that it was asked.
     pub fn wants_collection(&mut self, now: Millis) -> bool {
         let fresh = self.live.is_some_and(|(_, at)| now.saturating_sub(at) < FRESH_MS);
         let every = ASK_EVERY_MS.max(self.last_pause_ms.saturating_mul(ASK_PAUSES));

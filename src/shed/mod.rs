@@ -1,12 +1,16 @@
-//! Whether a new request may come in: the verdict of `shed()`, pure and without a clock of its own.
+//! Whether a new request is admitted: the verdict of `shed()`, as pure functions with the time as an argument.
 //!
-//! Each [`Signal`] compares one figure with two marks; the hardest pressed gives the level, 0 (admit all) to 1 (admit none).
-//! Garbage is no pressure, so of the heap what counts is what lives ([`heap`]), over what the old generation may really hold
-//! ([`semi_space`]). The levels are worked out by the timer and in V8's collection callbacks; a request reads one number.
+//! Each [`Signal`] compares one figure with two marks. The signal under the most pressure sets the level, from 0 (admit
+//! all) to 1 (admit none). Garbage is no pressure, so for the heap it is the live heap that counts ([`live_heap`]),
+//! over the old generation's real maximum ([`semi_space`]). The levels are computed by the timer and in V8's collection
+//! callbacks. A request reads one number.
 //!
-//! Tried and rejected: *used heap*, as others take it (it sheds a healthy server before each major collection); the last
-//! level held until the lower mark is passed (a cache that fills the heap to between the marks would never be let go); no way
-//! back from a figure that nobody renews (a server that refuses everything allocates too little for V8 to collect).
+//! Tried and rejected:
+//!
+//! - *Used heap*: it sheds requests of a healthy server before each major collection.
+//! - Holding the last level until the lower mark is passed: with a cache that fills the heap to between the marks it
+//!   would never end.
+//! - Relying on a figure that is not renewed: a server that refuses everything allocates too little for V8 to collect.
 
 pub mod delay;
 pub mod live_heap;
@@ -15,53 +19,54 @@ pub mod watch;
 
 pub const PPM: f64 = 1e6;
 
-/// Milliseconds since some moment; only differences count.
+/// Milliseconds from any start. Only differences matter.
 pub type Millis = u64;
 
-/// Below the upper mark again, a signal that was at it lets go within this time, at the lower mark at once.
+/// Below the upper mark again, a full signal falls to 0 within this time, and at the lower mark at once.
 const RELAX_MS: Millis = 10_000;
-/// At full for so long, some are let through: a server that refuses all would never learn that it could serve.
+/// After this time at full level some requests are admitted: a server that refuses all would never detect that it could
+/// serve.
 const TRICKLE_AFTER_MS: Millis = 10_000;
 const TRICKLE_LEVEL: f64 = 0.98;
-/// After V8 has granted its reserve, all are refused until a major collection shows room, or this long.
+/// After V8 has granted its reserve, all requests are refused until a major collection shows room, or for this long.
 const NEAR_LIMIT_MS: Millis = 10_000;
 
-/// Where refusing begins, and where it is complete.
+/// The figures at which refusing begins and is complete.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Marks {
     pub lower: f64,
     pub upper: f64,
 }
 
-/// Marks of each signal; none: not looked at.
+/// Marks of each signal. None if it is not used.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Policy {
-    /// Of what the old generation holds.
+    /// As a share of the old generation's maximum.
     pub heap: Option<Marks>,
-    /// Of the cgroup's memory limit.
+    /// As a share of the cgroup's memory limit.
     pub rss: Option<Marks>,
     pub delay_ms: Option<Marks>,
     pub native_bytes: Option<Marks>,
 }
 
-/// What is known now; none where a figure cannot be had.
+/// The present figures. None if a figure is not available.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Readings {
     pub heap: Option<live_heap::Estimate>,
     pub rss: Option<f64>,
-    /// The event loop's delay, where it is sustained.
+    /// The event loop's sustained delay.
     pub delay_ms: f64,
     pub native_bytes: Option<f64>,
-    /// V8's reserve has been granted, and nothing has shown since that there is room.
+    /// V8's reserve was granted, and nothing has shown since that there is room.
     pub near_limit: bool,
 }
 
-/// One figure against its marks. While it rises from the lower mark to the upper one, the level does so from 0 to 1. Once it
-/// was at the upper, the level falls from 1 with time, and to 0 below the lower.
+/// One figure against its marks. While it rises from the lower mark to the upper one, the level rises from 0 to 1.
+/// After it has reached the upper mark, the level falls from 1 with time, and to 0 below the lower mark.
 #[derive(Clone, Copy, Debug)]
 pub struct Signal {
     marks: Marks,
-    /// When it was last at the upper mark, until it is below the lower one.
+    /// When it was last at the upper mark. None once it is below the lower one.
     full_at: Option<Millis>,
 }
 
@@ -93,7 +98,7 @@ pub struct Guard {
     native_bytes: Option<Signal>,
     full_since: Option<Millis>,
     level: f64,
-    /// Of the signals that a collection may relieve.
+    /// The level of the signals that a collection may reduce.
     memory: f64,
 }
 
@@ -110,7 +115,7 @@ impl Guard {
         }
     }
 
-    /// Of the last judgement, 0 to 1: how short memory is. A late event loop is not part of it.
+    /// How short memory is, by the last judgement, 0 to 1. A late event loop does not count.
     pub fn memory(&self) -> f64 {
         self.memory
     }
@@ -120,12 +125,12 @@ impl Guard {
         self.level
     }
 
-    /// What `readings` call for.
+    /// The level for `readings`.
     pub fn judge(&mut self, readings: &Readings, now: Millis) -> f64 {
         fn of(signal: &mut Option<Signal>, value: Option<f64>, now: Millis) -> f64 {
             signal.as_mut().zip(value).map_or(0.0, |(signal, value)| signal.level(value, now))
         }
-        // All of them, each time: a signal that was not asked would not know when it was full.
+        // All signals are updated each time: one that is skipped would not record when it was full.
         let heap = of(&mut self.heap, readings.heap.map(|heap| heap.share), now)
             * readings.heap.map_or(0.0, |heap| heap.freshness);
         self.memory =
@@ -145,8 +150,8 @@ impl Guard {
     }
 }
 
-/// Whether V8's reserve still stands for danger: until a major collection after it shows what lives below `room`, a share of
-/// what the old generation may hold, or until it is long ago.
+/// Whether V8's reserve still counts as danger. That ends when a later major collection shows a live heap below `room`,
+/// a share of the old generation's maximum, or after some time.
 pub fn near_limit(
     granted_at: Option<Millis>,
     heap: Option<(live_heap::Estimate, Millis)>,

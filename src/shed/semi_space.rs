@@ -1,12 +1,12 @@
-//! How large one semi-space of the young generation may become. V8 does not tell; three of them are part of `heap_size_limit`, and
-//! what lives must fit into the rest.
+//! The maximum size of one semi-space of the young generation. V8 does not report it. Three of them are part of
+//! `heap_size_limit`, and the live heap must fit into the rest.
 
 const MIB: u64 = 1 << 20;
 
-/// Bytes, from the flags that Node was started with, its version and V8's `heap_size_limit`; 0 where unknown.
+/// Bytes, from the flags of Node's start, its version and V8's `heap_size_limit`. 0 if unknown.
 ///
-/// `flags`: of the command line after those of `NODE_OPTIONS`, since the last one counts. `young_generation`: what a worker's
-/// `resourceLimits` say of it, 0 where they say nothing.
+/// `flags`: those of the command line after those of `NODE_OPTIONS`, since the last one counts. `young_generation`: the
+/// value in a worker's `resourceLimits`, or 0.
 pub fn semi_space_max(flags: &[String], node_version: &str, heap_size_limit: u64, young_generation: u64) -> u64 {
     let third_below_limit = |bytes: u64| if bytes.saturating_mul(3) < heap_size_limit { bytes } else { 0 };
     if young_generation > 0 {
@@ -16,7 +16,7 @@ pub fn semi_space_max(flags: &[String], node_version: &str, heap_size_limit: u64
         // V8 rounds up to a power of two.
         return third_below_limit(bytes.checked_next_power_of_two().unwrap_or(0));
     }
-    // With the old generation's size given, the rest of the limit is the young one's.
+    // If the old generation's size is given, the rest of the limit is the young generation's.
     if let Some(young) =
         megabytes(flags, "max-old-space-size").filter(|old| *old > 0).and_then(|old| heap_size_limit.checked_sub(old))
     {

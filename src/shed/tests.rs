@@ -36,7 +36,7 @@ fn lets_go_at_once_below_the_lower_mark_and_slowly_between_them() {
 fn garbage_is_no_pressure() {
     let (mut heap, mut guard) = (Heap::new(200 * MIB), guard());
     heap.collected(true, 30 * MIB, 1, 0);
-    // Up to where V8 begins to collect, and on while it marks.
+    // Up to where V8 begins to collect, and while it marks.
     for used in [60, 90, 115, 130, 150] {
         heap.collected(false, used * MIB, 1, 100);
         assert_eq!(level(&heap, &mut guard, 100), 0.0, "{used} MiB");
@@ -158,7 +158,7 @@ fn near_the_limit_is_over_once_a_collection_shows_room() {
 }
 
 proptest! {
-    /// Whatever is read, in whatever order of times: a level is a probability, and the marks hold.
+    /// With any readings at any times, a level is a probability, and the marks hold.
     #[test]
     fn a_level_is_a_probability_and_the_marks_hold(
         lower in 0.0..1.0f64, width in 1e-6..1.0f64, values in prop::collection::vec((any::<f64>(), 0..30_000u64), 1..60)
@@ -175,7 +175,7 @@ proptest! {
         }
     }
 
-    /// Rising, the level rises; and a fuller heap is never less pressure than an emptier one.
+    /// The level rises with the figure, and a fuller heap never causes less pressure than an emptier one.
     #[test]
     fn fuller_is_never_less_pressed(a in 0..400u64, b in 0..400u64, after in 0..400u64, age in 0..6_000u64) {
         let level = |live: u64| {
@@ -185,7 +185,7 @@ proptest! {
             level(&heap, &mut guard(), age)
         };
         let (less, more) = (level(a.min(b)), level(a.max(b)));
-        // With what was used after the last collection given, a heap of which more lives has outrun less.
+        // With a given size after the last collection, a heap with more live bytes has outrun less.
         if after <= a.min(b) { prop_assert!(less <= more + 1e-9) }
         prop_assert!((0.0..=1.0).contains(&less) && (0.0..=1.0).contains(&more));
     }

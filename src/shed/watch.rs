@@ -1,4 +1,4 @@
-//! Keeps the verdicts up to date: fed by the timer, by V8's collection callbacks and near its limit; publishes to the record.
+//! Updates the verdicts: called by the timer, by V8's collection callbacks and near its limit. Publishes to the record.
 
 use std::time::Instant;
 
@@ -7,9 +7,10 @@ use super::live_heap::Heap;
 use super::{Guard, Millis, PPM, Policy, Readings, near_limit};
 use crate::recorder::writer::Writer;
 
-/// Verdicts with different marks that are kept; more `shed()`s than that share the last one's.
+/// Verdicts with different marks that are stored. Further `shed()`s share the last one's.
 const GUARDS_MAX: usize = 64;
-/// What lives must be below this share of the heap for V8's reserve to be taken back, and for `shed()` to let go.
+/// The live heap must be below this share of the maximum for V8's reserve to be withdrawn, and for `shed()` to stop
+/// refusing.
 const ROOM: f64 = 0.8;
 
 pub struct Watch {
@@ -19,14 +20,14 @@ pub struct Watch {
     guards: Vec<(Policy, Guard)>,
     delay: Delay,
     granted_at: Option<Millis>,
-    /// The same, until `shed()` may let go.
+    /// The same, until `shed()` may stop refusing.
     near_limit: Option<Millis>,
 }
 
 impl Watch {
-    /// `capacity`: what the old generation may hold, bytes.
+    /// `capacity`: the old generation's maximum, bytes.
     pub fn new(writer: Writer, capacity: u64) -> Self {
-        // Room for all from the start: nothing here allocates inside a collection.
+        // Allocated in full at the start, because nothing here may allocate inside a collection.
         let guards = Vec::with_capacity(GUARDS_MAX);
         Self {
             writer,
@@ -43,7 +44,7 @@ impl Watch {
         self.started.elapsed().as_millis() as Millis
     }
 
-    /// The verdict for these marks, by the number that [`Watch::level`] takes.
+    /// Returns the number of the verdict for these marks, for [`Watch::level`].
     pub fn guard(&mut self, policy: Policy) -> usize {
         if let Some(known) = self.guards.iter().position(|(known, _)| *known == policy) {
             return known;
@@ -55,12 +56,12 @@ impl Watch {
         self.guards.len() - 1
     }
 
-    /// How hard this guard is pressed, 0 to 1.
+    /// The level of this guard, 0 to 1.
     pub fn level(&self, guard: usize) -> f64 {
         self.guards.get(guard).map_or(0.0, |(_, guard)| guard.level())
     }
 
-    /// The hardest pressed guard's level.
+    /// The highest level of all guards.
     fn worst(&self) -> f64 {
         self.guards.iter().map(|(_, guard)| guard.level()).fold(0.0, f64::max)
     }
@@ -72,17 +73,17 @@ impl Watch {
         self.judge();
     }
 
-    /// What the last major collection found, bytes.
+    /// Live bytes after the last major collection.
     pub fn live(&self) -> Option<u64> {
         self.heap.live()
     }
 
-    /// How many major collections there were.
+    /// Number of major collections.
     pub fn majors(&self) -> u64 {
         self.heap.majors()
     }
 
-    /// What the requests in flight have allocated on the heap, and what of the heap is used.
+    /// Updates what the requests in flight have allocated on the heap, and its used size.
     pub fn charged(&mut self, in_flight: u64, used: u64) {
         if self.heap.charged(in_flight, used) {
             self.judge();
@@ -96,8 +97,8 @@ impl Watch {
         self.judge();
     }
 
-    /// To be called at each tick. True if V8 should be asked to reduce its memory, which also shows what lives. The program pays for that in scavenges,
-    /// so a late event loop alone is no reason.
+    /// Call this on each tick. True if V8 should be asked to reduce its memory, which also shows the live heap. That
+    /// costs the program scavenges, so a late event loop alone is no reason.
     pub fn ticked(&mut self, delay_ms: f64) -> bool {
         self.ticked_at(delay_ms, self.now())
     }
@@ -109,18 +110,18 @@ impl Watch {
         (short || self.near_limit.is_some()) && self.heap.wants_collection(now)
     }
 
-    /// To be called at each tick that [`Watch::looks_again`] has asked for.
+    /// Call this on each tick that [`Watch::looks_again`] has requested.
     pub fn late(&mut self, delay_ms: f64) {
         self.delay.ticked(delay_ms, self.now());
         self.judge();
     }
 
-    /// Whether the loop is late and some guard judges that: another tick soon tells whether it stays so.
+    /// Whether the loop is late and a guard uses that: another tick soon shows whether it continues.
     pub fn looks_again(&self) -> bool {
         self.delay.is_late() && self.guards.iter().any(|(policy, _)| policy.delay_ms.is_some())
     }
 
-    /// Whether a collection since the grant has shown that what lives has room again below `limit` bytes.
+    /// Whether a collection since the grant has shown that the live heap has room again below `limit` bytes.
     pub fn has_room(&self, limit: u64) -> bool {
         let after_grant = self.granted_at < self.heap.collected_at();
         after_grant && self.heap.live().is_some_and(|live| (live as f64) < ROOM * limit as f64)
@@ -140,7 +141,7 @@ impl Watch {
     fn judge(&mut self) {
         let now = self.now();
         let heap = self.heap.estimate(now).zip(self.heap.collected_at());
-        // Once it has let go, a heap that fills up again is a matter of its marks.
+        // Once it has stopped refusing, a heap that fills up again is handled by its marks.
         self.near_limit = self.near_limit.filter(|at| near_limit(Some(*at), heap, ROOM, now));
         let readings = self.readings(now);
         for (_, guard) in &mut self.guards {
@@ -149,7 +150,7 @@ impl Watch {
         self.writer.shed_level((self.worst() * PPM) as u64);
     }
 
-    /// The figures that press, in a few words.
+    /// The figures that cause pressure, in a few words.
     pub fn figures(&self, guard: usize) -> String {
         let readings = self.readings(self.now());
         let mut parts = vec![format!("shed level {:.0} %", self.level(guard) * 100.0)];

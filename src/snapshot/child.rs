@@ -1,4 +1,5 @@
-//! What the child does first. It is a copy of the server with one thread, and must touch nothing that is the server's.
+//! The first actions of the child. It is a copy of the server with one thread, and must not touch anything of the
+//! server.
 
 use std::ffi::CStr;
 use std::fs;
@@ -13,7 +14,7 @@ use rustix::process::{Pid, getppid};
 pub const NOT_PREPARED: i32 = 70;
 pub const NO_SNAPSHOT: i32 = 71;
 
-/// The child, with the pipe that it writes to, and whose it is.
+/// The child, with the pipe that it writes to, and the pid of the server.
 pub struct Guest {
     input: OwnedFd,
     server: Pid,
@@ -24,7 +25,8 @@ impl Guest {
         Self { input, server }
     }
 
-    /// Makes the child harmless; the path to which it may write then. On an error it must [`leave`] at once.
+    /// Isolates the child from the server. Returns the path to which it may write. On an error it must [`leave`] at
+    /// once.
     pub fn settle(&self) -> io::Result<String> {
         self.die_with_server()?;
         go_last();
@@ -33,9 +35,10 @@ impl Guest {
         Ok(format!("/proc/self/fd/{}", self.input.as_raw_fd()))
     }
 
-    /// A snapshot of a server that is gone is of no use, and its memory is wanted. It may be gone already: then nobody sends a signal any more.
+    /// A snapshot is useless without its server, and its memory is needed. If the server has ended already, no signal
+    /// is sent.
     fn die_with_server(&self) -> io::Result<()> {
-        // SAFETY: sets the signal that the parent's end sends.
+        // SAFETY: sets the signal that is sent when the parent ends.
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -45,8 +48,8 @@ impl Guest {
         Ok(())
     }
 
-    /// Puts `/dev/null` in the place of every descriptor but the pipe's. Open ones would keep the server's port and its connections
-    /// open; closed ones make libuv abort.
+    /// Replaces every descriptor but the pipe's by `/dev/null`. Open ones would keep the server's port and its
+    /// connections open. Closed ones make libuv abort.
     fn let_go_of_descriptors(&self) -> io::Result<()> {
         let null = fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
         let open: Vec<c_int> = fs::read_dir("/proc/self/fd")?
@@ -54,8 +57,8 @@ impl Guest {
             .filter(|fd| *fd != self.input.as_raw_fd() && *fd != null.as_raw_fd())
             .collect();
         for fd in open {
-            // SAFETY: whoever owns `fd` goes on owning a descriptor; this process does nothing with any of them. The listing's own is closed by
-            // now, and becomes one more that leads nowhere.
+            // SAFETY: the owner of `fd` still owns a descriptor, and this process uses none of them. The listing's own
+            // descriptor is closed by now, and becomes `/dev/null` too.
             unsafe { libc::dup2(null.as_raw_fd(), fd) };
         }
         Ok(())
@@ -68,7 +71,8 @@ pub fn leave(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Last in line for the processor, first for the kernel to take when memory runs short. Both may be denied, and it works all the same.
+/// Lowest priority for the processor, and the first to be killed when memory runs short. Both may be denied, without
+/// harm.
 fn go_last() {
     // SAFETY: changes this process's own priority.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
@@ -81,39 +85,40 @@ const RETURN_ZERO: &[u8] = &[0x31, 0xc0, 0xc3];
 #[cfg(target_arch = "aarch64")]
 const RETURN_ZERO: &[u8] = &[0x00, 0x00, 0x80, 0x52, 0xc0, 0x03, 0x5f, 0xd6];
 
-/// Makes `pthread_cond_signal` and `pthread_cond_broadcast` do nothing. V8 wakes worker threads that the child does not have; glibc
-/// then waits for waiters that will never confirm (Node 24 and 26, tried).
+/// Makes `pthread_cond_signal` and `pthread_cond_broadcast` do nothing. V8 wakes worker threads that the child does not
+/// have, and glibc then waits for them forever (tested with Node 24 and 26).
 fn silence_wakers() -> io::Result<()> {
     for name in [c"pthread_cond_signal", c"pthread_cond_broadcast"] {
         let code = find(name).ok_or_else(|| io::Error::other(format!("{} was not found", name.to_string_lossy())))?;
-        // SAFETY: `code` is a function of at least so many bytes, which nobody executes: this process has one thread, and it is here.
+        // SAFETY: `code` is a function of at least this many bytes, which is not executing: this process has one
+        // thread, which is here.
         unsafe { overwrite(code as usize, RETURN_ZERO)? };
     }
     Ok(())
 }
 
 fn find(name: &CStr) -> Option<*mut c_void> {
-    // The version that is linked against today; the older one of x86_64 is another function.
-    // SAFETY: both names end with a zero byte.
+    // The version that programs are linked with today. The older one of x86_64 is another function. SAFETY: both names
+    // end with a zero byte.
     let versioned = unsafe { libc::dlvsym(libc::RTLD_DEFAULT, name.as_ptr(), c"GLIBC_2.3.2".as_ptr()) };
     // SAFETY: likewise.
     let found = if versioned.is_null() { unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) } } else { versioned };
     (!found.is_null()).then_some(found)
 }
 
-/// Writes over code without a page that is ever writable and executable at once: a copy is written, made executable and
-/// put in the place of the original.
+/// Writes over code without a page that is ever writable and executable at the same time: a copy is written, made
+/// executable and mapped over the original.
 ///
 /// # Safety
 ///
-/// Nobody may execute those bytes meanwhile, and they must be code that may be replaced.
+/// No thread may execute those bytes meanwhile, and they must be code that may be replaced.
 unsafe fn overwrite(address: usize, bytes: &[u8]) -> io::Result<()> {
     let page = rustix::param::page_size();
     let start = address & !(page - 1);
     let length = (address + bytes.len()).next_multiple_of(page) - start;
     let check = |done: bool| if done { Ok(()) } else { Err(io::Error::last_os_error()) };
-    // SAFETY: new memory; then a copy of pages that are mapped and readable, since they hold a function; then both are ours
-    // to change, as the caller sees to it.
+    // SAFETY: new memory, then a copy of pages that are mapped and readable, since they contain a function. Then both
+    // may be changed, which the caller ensures.
     unsafe {
         let rights = libc::PROT_READ | libc::PROT_WRITE;
         let copy = libc::mmap(ptr::null_mut(), length, rights, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);

@@ -1,8 +1,8 @@
-//! Comparing two snapshots beside the server, in a process of its own: `plimsoll heap diff --json`, last in line for the processor.
+//! Compares two snapshots in a process of its own: `plimsoll heap diff --json`, at the lowest priority.
 //!
-//! Not on a thread: what an open heap takes (about the file's size) would be the server's RSS, by which `shed()`, process managers and autoscalers
-//! judge it, and if memory ran out, the server would be what the kernel takes. It is started by `posix_spawn`, which copies no page tables, by a
-//! thread, so the event loop does not notice.
+//! A thread is not used. The memory of an open snapshot (about the file's size) would count in the server's RSS, which
+//! `shed()`, process managers and autoscalers use, and if memory ran out, the kernel would kill the server. The process
+//! is started with `posix_spawn`, which copies no page tables, from a thread, so the event loop is not affected.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -18,20 +18,21 @@ use rustix::process::{Pid, setpriority_process};
 use super::memory_budget::Room;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// In all: a snapshot of a gigabyte takes some seconds where there is a processor for it.
+/// For the whole comparison. A snapshot of a gigabyte takes some seconds on a free processor.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10 * 60);
-/// What it takes at least, and in heaps: one snapshot at a time, of about two bytes a byte of heap.
+/// The memory that it needs: a minimum, and a multiple of the heap's size. It reads one snapshot at a time, of about
+/// two bytes for each byte of heap.
 const FLOOR: u64 = 96 << 20;
 const HEAPS: u64 = 3;
-/// What it gets on its standard input, by a name that can be opened twice.
+/// Its standard input, by a name that can be opened twice.
 const EARLIER: &str = "/dev/stdin";
-/// Where a process finds a file that it has inherited.
+/// Where a process finds its inherited files.
 const INHERITED: &str = "/proc/self/fd";
-/// Of its answer, and of what it complains about.
+/// Limits on its answer, and on its error output.
 const MOST_BYTES: u64 = 64 << 20;
 const MOST_COMPLAINT: u64 = 4096;
 
-/// Which program reads them.
+/// The program that reads snapshots.
 #[derive(Clone, Debug)]
 pub struct Reader {
     pub node: PathBuf,
@@ -39,17 +40,18 @@ pub struct Reader {
     pub script: PathBuf,
 }
 
-/// What `plimsoll heap diff --json` says of them; neither needs to have a name. `heap`: bytes that live, by which the memory that is needed is estimated.
+/// The output of `plimsoll heap diff --json`. The files need no names. `heap`: live bytes, from which the required
+/// memory is estimated.
 ///
 /// # Errors
-/// Why it says nothing.
+/// The reason why there is no output.
 pub fn compare(reader: &Reader, before: File, after: File, heap: u64) -> Result<Vec<u8>, String> {
     let needed = FLOOR + HEAPS * heap;
     if let Some(room) = Room::now().filter(|room| room.left < needed) {
         let [needed, left] = [needed, room.left].map(|bytes| bytes >> 20);
         return Err(format!("not enough memory: the comparison may need {needed} MiB, and {left} MiB are available"));
     }
-    // For the moment of the start alone: who starts something else meanwhile passes it on, which does no harm.
+    // Only during the start. Another process that is started meanwhile inherits it, which does no harm.
     let kept = fcntl_getfd(&after).and_then(|flags| fcntl_setfd(&after, flags - FdFlags::CLOEXEC));
     kept.map_err(|error| error.to_string())?;
     let child = Command::new(&reader.node)
@@ -57,7 +59,7 @@ pub fn compare(reader: &Reader, before: File, after: File, heap: u64) -> Result<
         .args(["heap", "diff", EARLIER])
         .arg(format!("{INHERITED}/{}", after.as_raw_fd()))
         .arg("--json")
-        // What the server is started with is no business of a program that reads files.
+        // The server's options must not affect a program that reads files.
         .env_remove("NODE_OPTIONS")
         .env_remove("NODE_V8_COVERAGE")
         .stdin(before)
@@ -69,12 +71,12 @@ pub fn compare(reader: &Reader, before: File, after: File, heap: u64) -> Result<
     watch(Ended(child), GIVE_UP_AFTER)
 }
 
-/// A child that does not outlive this.
+/// A child that ends with this value.
 struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // It has ended already, mostly.
+        // It has usually ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -110,7 +112,7 @@ fn watch(mut child: Ended, patience: Duration) -> Result<Vec<u8>, String> {
     Ok(answer)
 }
 
-/// All of it, so that the child never waits; of which so many bytes are kept.
+/// Reads all of it, so that the child never waits, but stores only `most` bytes.
 fn read(mut pipe: impl Read + Send + 'static, most: u64) -> io::Result<JoinHandle<Vec<u8>>> {
     let work = move || {
         let mut bytes = Vec::new();
@@ -121,7 +123,8 @@ fn read(mut pipe: impl Read + Send + 'static, most: u64) -> io::Result<JoinHandl
     std::thread::Builder::new().name("plimsoll-compare".into()).stack_size(256 << 10).spawn(work)
 }
 
-/// Last in line for the processor, first for the kernel to take when memory runs short. Both may be denied, and it works all the same.
+/// Lowest priority for the processor, and the first to be killed when memory runs short. Both may be denied, without
+/// harm.
 fn go_last(pid: u32) {
     let _ = setpriority_process(i32::try_from(pid).ok().and_then(Pid::from_raw), 19);
     let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "1000");
@@ -134,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// A program in the place of Node: `sh` with a script that has the arguments behind it. The files have no names any more.
+    /// A program instead of Node: `sh` with a script and its arguments. The files have no names any more.
     fn compared(script: &str) -> Result<Vec<u8>, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
@@ -156,14 +159,14 @@ mod tests {
     fn the_program_can_read_both_as_often_as_it_wants_and_its_answer_is_told() {
         let answer = compared(r#"cat "$3" "$4" "$3"; echo " $1 $2 $5""#).unwrap();
         assert_eq!(String::from_utf8(answer).unwrap(), "what was therewhat is therewhat was there heap diff --json\n");
-        // More than a pipe holds, on both of them.
+        // More than a pipe's buffer, on both of them.
         let answer = compared("head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2").unwrap();
         assert_eq!(answer.len(), 300_000);
     }
 
     #[test]
     fn it_comes_last() {
-        // It is put there a moment after it has begun.
+        // The priority is set a moment after its start.
         let answer = compared(
             "while [ $(nice) != 19 ]; do :; done; while [ $(cat /proc/self/oom_score_adj) != 1000 ]; do :; done",
         );

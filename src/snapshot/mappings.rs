@@ -1,10 +1,10 @@
-//! Which parts of memory V8 keeps out of children, and letting them in for one fork.
+//! The parts of memory that V8 excludes from children, and including them for one fork.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::ops::Range;
 
-/// What was read ahead: to read it takes 30 to 60 ms at 700 MB, so not on the thread that forks.
+/// What was read in advance: reading takes 30 to 60 ms at 700 MB, so it is not done on the thread that forks.
 #[derive(Debug, Default)]
 pub struct Ahead {
     /// Addresses that children do not get (`dc` in `VmFlags`), in ascending order.
@@ -12,12 +12,12 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Reads this process's; takes its time.
+    /// Reads those of this process, which takes time.
     pub fn read() -> io::Result<Self> {
         Ok(Self { kept_out: kept_out(BufReader::with_capacity(1 << 16, File::open("/proc/self/smaps")?))? })
     }
 
-    /// Lets all memory of this process's own into the next child.
+    /// Includes all memory of this process in the next child.
     pub fn let_in(&self) -> io::Result<LetIn<'_>> {
         let own = own(BufReader::with_capacity(1 << 16, File::open("/proc/self/maps")?))?;
         for range in &own {
@@ -34,8 +34,9 @@ pub struct LetIn<'a> {
 }
 
 impl LetIn<'_> {
-    /// Keeps out of later children what was kept out before, and nothing else: a stack that a program's start needs, say. What V8 has mapped
-    /// since it was read is let into them, which costs those a little time.
+    /// Excludes from later children what was excluded before, and nothing else (a stack that a program's start needs,
+    /// for example). What V8 has mapped since the reading is included in later children, which costs them a little
+    /// time.
     pub fn keep_out(self) {
         for range in intersection(&self.ahead.kept_out, &self.own) {
             advise(&range, libc::MADV_DONTFORK);
@@ -44,8 +45,8 @@ impl LetIn<'_> {
 }
 
 fn advise(range: &Range<usize>, advice: libc::c_int) {
-    // SAFETY: changes nothing but what a later fork copies; an address that is no longer mapped is an error, which leaves it
-    // as it is.
+    // SAFETY: changes only what a later fork copies. An address that is no longer mapped causes an error without an
+    // effect.
     unsafe { libc::madvise(range.start as *mut libc::c_void, range.len(), advice) };
 }
 
@@ -90,7 +91,7 @@ fn range(text: &str) -> Option<Range<usize>> {
     (range.start < range.end).then_some(range)
 }
 
-/// What is in both; each in ascending order and without overlaps.
+/// The common parts. Both are in ascending order and without overlaps.
 fn intersection(one: &[Range<usize>], other: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let (mut i, mut k) = (0, 0);

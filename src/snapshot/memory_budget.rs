@@ -1,19 +1,20 @@
-//! Whether there is memory for the child: before it is made, and while it grows.
+//! Whether there is memory for the child: before the fork, and while it grows.
 
 use std::fs;
 
 use crate::probe::process::Cgroup;
 
-/// What the child takes for itself, in heaps: the graph that V8 makes, and pages that the server changes meanwhile. Twelve where all objects are
-/// small (1.4 GiB for 129 MB on Node 20 to 26, measured), about one where the heap is long strings and arrays: the middle, and
-/// the watch for the rest.
+/// The child's own memory, as a multiple of the heap: the graph that V8 creates, and pages that the server changes
+/// meanwhile. It is twelve if all objects are small (1.4 GiB for 129 MB on Node 20 to 26, measured), and about one if
+/// the heap consists of long strings and arrays. This is the middle, and the watchdog handles the rest.
 const HEAPS: u64 = 6;
-/// What it takes at least, bytes.
+/// The least memory that it needs, bytes.
 const FLOOR: u64 = 64 << 20;
-/// Of the whole, this part is left alone: the kernel kills all of a container together (`memory.oom.group`).
+/// The part of the whole that stays free: the kernel may kill all processes of a container together
+/// (`memory.oom.group`).
 const RESERVE: f64 = 0.08;
 
-/// Bytes that can still be had, and of how many.
+/// Bytes that are available, and the whole.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Room {
     pub left: u64,
@@ -21,14 +22,14 @@ pub struct Room {
 }
 
 impl Room {
-    /// Of the container or of the machine, whichever is tighter; none where neither tells.
+    /// Of the container or of the machine, whichever has less. None if neither is known.
     pub fn now() -> Option<Self> {
         let container = Cgroup::of_self().and_then(|cgroup| Self::of_container(&cgroup));
         [container, Self::of_machine()].into_iter().flatten().min_by_key(|room| room.left)
     }
 
     fn of_container(cgroup: &Cgroup) -> Option<Self> {
-        // Without the part that can be dropped, all of it counts.
+        // If the part that can be dropped is unknown, all of it counts.
         let used = cgroup.working_set_bytes().or_else(|| cgroup.used_bytes())?;
         let whole = cgroup.limit_bytes()?;
         Some(Self { left: whole.saturating_sub(used), whole })
@@ -43,18 +44,18 @@ impl Room {
         Some(Self { left: figure("MemAvailable:")?, whole: figure("MemTotal:")? })
     }
 
-    /// Bytes that a child may still take before it is a danger to the server.
+    /// Bytes that a child may still use before it endangers the server.
     pub fn spare(&self) -> u64 {
         self.left.saturating_sub((self.whole as f64 * RESERVE) as u64)
     }
 
-    /// Whether a child that grows on is one.
+    /// Whether a child that continues to grow endangers the server.
     pub fn is_tight(&self) -> bool {
         self.spare() == 0
     }
 }
 
-/// What a snapshot of a heap of so many bytes needs.
+/// What a snapshot of a heap of this size needs.
 pub fn needed(heap: u64) -> u64 {
     FLOOR + heap * HEAPS
 }

@@ -1,4 +1,4 @@
-//! Where the snapshot is written: a file that gets its name when it is whole.
+//! The file of a snapshot, which gets its name when it is complete.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -14,10 +14,10 @@ use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer};
 
 const LEVEL: i32 = 3;
 
-/// A file that is gone when this is dropped, unless it was [`finished`](Sink::finish).
+/// A file that is removed when this is dropped, unless it was [`finished`](Sink::finish).
 pub struct Sink {
     file: File,
-    /// None for a file without a name, which a killed process does not leave behind.
+    /// None for a file without a name, which is removed even if the process is killed.
     partial: Option<Partial>,
     target: PathBuf,
     encoder: Option<Encoder>,
@@ -26,25 +26,25 @@ pub struct Sink {
 
 #[cfg(test)]
 impl Sink {
-    /// One that takes nothing.
+    /// A sink without any space.
     pub fn full() -> Self {
         let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
         Self { file, partial: None, target: PathBuf::new(), encoder: None, written: 0 }
     }
 }
 
-/// A name that a file has for the time being.
+/// A temporary name of a file.
 struct Partial(PathBuf);
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // It is gone where it was renamed.
+        // It does not exist any more after a rename.
         let _ = fs::remove_file(&self.0);
     }
 }
 
 impl Sink {
-    /// Begins a file beside `target`, for its owner alone: a snapshot holds secrets.
+    /// Creates a file next to `target` that only its owner can read: a snapshot contains secrets.
     pub fn create(target: &Path, compressed: bool) -> io::Result<Self> {
         let name =
             target.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file's name"))?;
@@ -53,7 +53,7 @@ impl Sink {
         let nameless = OpenOptions::new().write(true).custom_flags(libc::O_TMPFILE).mode(0o600).open(folder);
         let (file, partial) = match nameless {
             Ok(file) => (file, None),
-            // A file system that has none.
+            // The file system does not support files without a name.
             Err(_) => {
                 let path = target.with_file_name(partial_name(name));
                 (OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?, Some(Partial(path)))
@@ -73,7 +73,7 @@ impl Sink {
         Ok(())
     }
 
-    /// Gives the file its name; how many bytes it has.
+    /// Gives the file its name, and returns its size.
     pub fn finish(mut self) -> io::Result<u64> {
         if let Some(encoder) = &mut self.encoder {
             self.written += encoder.encode(&[], ZSTD_e_end, &mut self.file)?;
@@ -81,7 +81,7 @@ impl Sink {
         let partial = match self.partial {
             Some(partial) => partial,
             None => {
-                // To link does not replace, to rename does.
+                // A link does not replace an existing file, a rename does.
                 let name = self.target.file_name().unwrap_or_default();
                 let path = self.target.with_file_name(partial_name(name));
                 let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
@@ -94,7 +94,7 @@ impl Sink {
     }
 }
 
-/// Of this process and this moment: what is there already is another's.
+/// Contains the pid and the time, so an existing file belongs to another process.
 fn partial_name(name: &OsStr) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     format!(".{}.{}-{now:x}.partial", name.to_string_lossy(), std::process::id())
@@ -113,7 +113,7 @@ impl Encoder {
         Ok(Self { context, output: vec![0; CCtx::out_size()] })
     }
 
-    /// How many bytes went to `file`.
+    /// Returns the number of bytes written to `file`.
     fn encode(&mut self, bytes: &[u8], directive: ZSTD_EndDirective, file: &mut File) -> io::Result<u64> {
         let mut input = InBuffer::around(bytes);
         let mut written = 0;

@@ -1,5 +1,5 @@
-//! What the server does while the child works, on a thread of its own: takes over what it writes, and ends it if it gets stuck or memory
-//! runs short.
+//! Watches the child on a thread of the server: copies its output to the file, and kills it if it hangs or memory runs
+//! short.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,15 +12,15 @@ use super::sink::Sink;
 use super::{Child, child};
 use crate::probe::process;
 
-/// How often it is looked at, at least and at most: the less room there is, the sooner.
+/// The longest and the shortest interval between checks. The less memory is free, the shorter it is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
-/// Faster than any child grows, bytes a second: V8's graph took up to 2.4 GiB/s of new pages (measured over 5 ms), and all of 30 MiB between two looks
-/// 100 ms apart, so that the kernel was there first.
+/// Bytes a second, faster than any child grows. V8's graph took up to 2.4 GiB/s of new pages (measured over 5 ms). With
+/// checks 100 ms apart it took all of 30 MiB in between, and the kernel killed first.
 const FASTEST: f64 = 4.0 * (1 << 30) as f64;
-/// Without a byte and without any CPU time, although it is last in line: then it waits for a thread that is not there.
+/// Without output and without any CPU time, despite its low priority: it waits for a thread that does not exist.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
-/// In all. Ten times what the largest heap that was tried (888 MB) took.
+/// In total. Ten times the duration for the largest heap that was tested (888 MB).
 const GIVE_UP_AFTER: Duration = Duration::from_secs(30 * 60);
 const READ_BYTES: usize = 1 << 20;
 
@@ -55,7 +55,7 @@ impl Failure {
     }
 }
 
-/// Sees a child to its end; it is gone when this returns.
+/// Watches a child until its end. It does not exist any more when this returns.
 pub fn watch(child: Child, sink: &mut Sink) -> Result<(), Failure> {
     let Child { pid, output, .. } = child;
     let mut reaper = Reaper { pid: Some(pid) };
@@ -70,7 +70,7 @@ pub fn watch(child: Child, sink: &mut Sink) -> Result<(), Failure> {
     }
 }
 
-/// Until the child has closed its end; the last byte that is no space.
+/// Copies until the child has closed its end. Returns the last byte that is not a space.
 fn take_over(pid: i32, output: &OwnedFd, sink: &mut Sink) -> Result<Option<u8>, Failure> {
     let began = Instant::now();
     let (mut looked, mut moved, mut cpu, mut wait) = (began, began, 0, Duration::ZERO);
@@ -109,12 +109,12 @@ fn take_over(pid: i32, output: &OwnedFd, sink: &mut Sink) -> Result<Option<u8>, 
     }
 }
 
-/// So soon that the child cannot have taken all that may be taken.
+/// So soon that the child cannot have used all the spare memory before.
 fn until_next_look(room: Option<Room>) -> Duration {
     room.map_or(LOOK_EVERY, |room| Duration::from_secs_f64(room.spare() as f64 / FASTEST).clamp(LOOK_AGAIN, LOOK_EVERY))
 }
 
-/// Waits for something to read, but no longer than this.
+/// Waits until there is something to read, but at most for this time.
 fn readable(output: &OwnedFd, wait: Duration) -> io::Result<bool> {
     let mut poll = libc::pollfd { fd: output.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: `poll` is one pollfd.
@@ -130,7 +130,7 @@ enum Ended {
     Signal(i32),
 }
 
-/// Kills a child that nobody waits for, and takes it off the table of processes.
+/// Kills a child that is no longer waited for, and reaps it.
 struct Reaper {
     pid: Option<i32>,
 }
@@ -139,7 +139,8 @@ impl Reaper {
     fn wait(&mut self) -> io::Result<Ended> {
         let Some(pid) = self.pid.take() else { return Err(io::Error::other("there is no child process")) };
         let mut status = 0;
-        // SAFETY: `status` is an int; the pid is our child's, whom nobody else waits for (libuv waits for its own by their pids).
+        // SAFETY: `status` is an int. The pid is our child's, and no other code waits for it (libuv waits for its own
+        // by their pids).
         while unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0 {
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {
@@ -156,7 +157,7 @@ impl Reaper {
 impl Drop for Reaper {
     fn drop(&mut self) {
         if let Some(pid) = self.pid {
-            // SAFETY: our child, which was not waited for, so that the pid is still its own.
+            // SAFETY: our child, which was not waited for, so its pid is not reused.
             unsafe { libc::kill(pid, libc::SIGKILL) };
             let _ = self.wait();
         }
@@ -171,8 +172,8 @@ mod tests {
 
     use super::*;
 
-    /// A child of another kind: a shell that writes.
-    // It is `watch` that waits for it.
+    /// Another kind of child: a shell that writes.
+    // `watch` waits for it.
     #[allow(clippy::zombie_processes)]
     fn shell(script: &str) -> Child {
         let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
@@ -218,7 +219,7 @@ mod tests {
         let mut sink = Sink::full();
         let result = watch(child, &mut sink);
         assert!(matches!(result, Err(Failure::Output(_))), "{result:?}");
-        // SAFETY: asks whether there is such a process.
+        // SAFETY: only checks whether there is such a process.
         assert_eq!(unsafe { libc::kill(pid, 0) }, -1);
     }
 }

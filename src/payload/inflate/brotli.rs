@@ -1,8 +1,8 @@
 //! br (RFC 7932).
 //!
-//! The decoder writes to its window before it hands anything out, and may fill all of it in one call. So the window is mapped memory, which
-//! is committed as it is written and given back to the system at once (malloc would hand out, zeroed, what others have committed), and
-//! the whole window is charged for the time of a call.
+//! The decoder writes to its window before it returns output, and may fill the whole window in one call. So the window
+//! is mapped memory, which is committed as it is written and returned to the system at once. (malloc would zero and
+//! hand out memory that others have committed.) During a call the whole window is charged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,12 +27,12 @@ pub struct Brotli {
     ended: bool,
 }
 
-/// Bytes that a decoder has allocated, but for mapped memory.
+/// Bytes that a decoder has allocated, without mapped memory.
 #[derive(Clone, Default)]
 struct Allocated(Arc<AtomicUsize>);
 
 impl Allocated {
-    // Relaxed: one thread at a time runs the decoder.
+    // Relaxed: only one thread at a time runs the decoder.
     fn add<T>(&self, cells: &[T]) {
         self.0.fetch_add(size_of_val(cells), Ordering::Relaxed);
     }
@@ -78,7 +78,7 @@ impl<T> SliceWrapperMut<T> for Table<T> {
     }
 }
 
-/// The decoder's window, and small bytes.
+/// The decoder's window, and other bytes.
 struct Bytes(Allocated);
 
 enum Memory {
@@ -101,7 +101,7 @@ impl Allocator<u8> for Bytes {
             self.0.add(&bytes);
             return Memory::Allocated(bytes);
         }
-        // Of no bytes the decoder makes an error.
+        // The decoder reports an error if it gets no bytes.
         MmapMut::map_anon(length).map(Memory::Mapped).unwrap_or_default()
     }
 
@@ -139,7 +139,7 @@ fn committed(decoder: &Decoder) -> usize {
     }
 }
 
-/// The window's bits (RFC 7932, 9.1); none for the large windows that the RFC does not know.
+/// The window's bits (RFC 7932, 9.1). None for the large windows that the RFC does not define.
 fn window_bits(first: u8) -> Option<u32> {
     Some(match u32::from(first) {
         byte if byte & 1 == 0 => 16,
@@ -205,7 +205,7 @@ impl Inflater for Brotli {
         match (&self.decoder, input.first()) {
             (None, None) => 0,
             (None, Some(&first)) => window_bits(first).map_or(0, |bits| 1 << bits),
-            // Before its window is made, the decoder knows how large it may be.
+            // Before its window is created, the decoder knows how large it may be.
             (Some(decoder), _) if decoder.ringbuffer.slice().is_empty() => {
                 1 << MAX_WINDOW_BITS.min(decoder.window_bits)
             }
@@ -218,7 +218,7 @@ impl Inflater for Brotli {
 mod tests {
     use super::*;
 
-    /// As the reference encoder writes it (encode.c, EncodeWindowBits), whatever follows.
+    /// As the reference encoder writes it (encode.c, EncodeWindowBits), with any following bytes.
     #[test]
     fn reads_every_window() {
         for bits in 10u8..=24 {

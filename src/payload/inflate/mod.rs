@@ -1,15 +1,16 @@
-//! Inflating a body as it comes, under bounds.
+//! Inflates a body as it arrives, within limits.
 //!
-//! Each encoding is an [`Inflater`]: it turns input into output and knows when it has seen the whole of it. The bounds stand once
-//! around them, in [`Inflation`]: a step takes and makes a bounded number of bytes, so that whoever calls it decides where it runs and
-//! whether there is another one. What has been inflated is never more than one step ahead of who reads it, and
-//! never more than one byte beyond the limit.
+//! Each encoding is an [`Inflater`]: it turns input into output and detects its end. [`Inflation`] enforces the limits
+//! for all of them. A step takes and makes a bounded number of bytes, so that the caller decides where a step runs and
+//! whether there is another one. The output is at most one step ahead of its reader, and at most one byte over the
+//! limit.
 //!
-//! A decoder's memory is bounded too: 53 bytes of br make a window of 8 MiB. What a decoder has committed, and what its next call may
-//! commit, is charged to a bound that all decoders share ([`Charge`]); one that has no room fails.
+//! A decoder's memory is limited too, since 53 bytes of br create a window of 8 MiB. What a decoder has committed, and
+//! what its next call may commit, is charged to a limit that all decoders share ([`Charge`]). A decoder without room
+//! fails.
 //!
-//! Rejected: the crates' own `Read` and `Write` adapters. A writer pushes all that a chunk holds, a gigabyte if need be, before it
-//! returns; a reader blocks for input, or takes its lack for the end.
+//! Rejected: the crates' own `Read` and `Write` adapters. A writer outputs all that a chunk contains, possibly a
+//! gigabyte, before it returns. A reader blocks for input, or interprets missing input as the end.
 
 mod brotli;
 #[cfg(test)]
@@ -21,12 +22,13 @@ use thiserror::Error;
 
 use super::budget::Charge;
 
-/// Of br and zstd, as RFC 9659 has it for zstd. A window is allocated before much of a body has come.
+/// For br and zstd, as RFC 9659 requires for zstd. A window is allocated before much of a body has arrived.
 pub const MAX_WINDOW_BITS: u32 = 23;
-/// How often a step may begin anew: members of twenty bytes that hold nothing make no output that could end it.
+/// How often a step may continue with a new unit. Members of twenty bytes without content make no output that could end
+/// the step.
 const MAX_TURNS: usize = 64;
 
-/// What a call to an inflater did.
+/// The result of a call to an inflater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     pub read: usize,
@@ -35,17 +37,17 @@ pub struct Progress {
 
 /// One encoding's decoder.
 pub trait Inflater: Send {
-    /// Reads some of `input` and fills some of `output`. Neither the input is used up nor the output full only where a unit (a member, a
-    /// frame) has ended.
+    /// Reads some of `input` and fills some of `output`. If input and room are both left, a unit (a member, a frame)
+    /// has ended.
     fn feed(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, Fault>;
 
     /// Whether a body may end here.
     fn is_whole(&self) -> bool;
 
-    /// Bytes of memory that it has committed: windows as far as they have been written, tables, buffers.
+    /// Bytes of memory that it has committed: the written part of windows, tables, buffers.
     fn memory(&self) -> u64;
 
-    /// Bytes that the next call may commit beside those, whatever it makes.
+    /// Additional bytes that the next call may commit, independently of its output.
     fn ahead(&self, _input: &[u8]) -> u64 {
         0
     }
@@ -59,13 +61,13 @@ pub enum Fault {
     /// It ends too early.
     #[error("truncated")]
     Truncated,
-    /// It goes on after its end.
+    /// There is data after its end.
     #[error("trailing")]
     Trailing,
-    /// It wants a larger window than it may ever get.
+    /// It needs a larger window than the maximum.
     #[error("window")]
     Window,
-    /// All decoders together would hold too much memory.
+    /// All decoders together would use too much memory.
     #[error("memory")]
     Memory,
 }
@@ -91,7 +93,8 @@ impl Encoding {
         })
     }
 
-    /// Whether a call makes much more than it writes. A br decoder fills its window first: 4 MiB, and 15 ms, for the first byte of a bomb.
+    /// Whether a call makes much more than it returns. A br decoder fills its window first: 4 MiB, and 15 ms, for the
+    /// first byte of a bomb.
     pub fn works_ahead(self) -> bool {
         self == Self::Brotli
     }
@@ -109,20 +112,20 @@ impl Encoding {
 /// How much a body may grow.
 #[derive(Clone, Copy, Debug)]
 pub struct Ratio {
-    /// Bytes made for each that was read.
+    /// Bytes of output for each byte of input.
     pub max: f64,
-    /// Up to so many bytes it does not matter.
+    /// Output up to which the ratio is not checked.
     pub threshold: u64,
 }
 
-/// Where a step has ended.
+/// How a step has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// All input is used up.
     Hungry,
-    /// There is more to be made of what has come.
+    /// More output can be made from the present input.
     More,
-    /// More than the limit was made: by one byte.
+    /// The output exceeds the limit, by one byte.
     OverLimit,
     OverRatio,
 }
@@ -133,12 +136,12 @@ pub struct Inflation {
     /// Holds the decoder's memory.
     charge: Charge<'static>,
     ratio: Ratio,
-    /// The chunk that is being read, and how far.
+    /// The chunk that is being read, and the position in it.
     input: Vec<u8>,
     at: usize,
     taken: u64,
     made: u64,
-    /// The last step filled its output: the inflater may hold more.
+    /// The last step filled its output, so the inflater may have more.
     full: bool,
 }
 
@@ -163,25 +166,25 @@ impl Inflation {
         self.made
     }
 
-    /// Bytes that have come and are not read yet.
+    /// Bytes that have arrived and are not read yet.
     pub fn waiting(&self) -> usize {
         self.input.len() - self.at
     }
 
-    /// Takes a chunk of the body; the caller waits until the last one is used up.
+    /// Takes a chunk of the body. The caller waits until the last one is used up.
     pub fn take_in(&mut self, chunk: &[u8]) {
         self.input.drain(..self.at);
         self.at = 0;
         self.input.extend_from_slice(chunk);
     }
 
-    /// From here on the ratio does not matter.
+    /// From now on the ratio is not checked.
     pub fn lift_ratio(&mut self) {
         self.ratio.max = f64::INFINITY;
     }
 
-    /// Fills `output`, as far as `limit` (of the whole body) allows: how many bytes, and what comes next. Over a bound, the output has
-    /// what was made up to there.
+    /// Fills `output` within `limit` (for the whole body). Returns the number of bytes, and the state. Over a limit,
+    /// the output contains what was made up to it.
     pub fn step(&mut self, limit: u64, output: &mut [u8]) -> Result<(usize, State), Fault> {
         if self.made > limit {
             return Ok((0, State::OverLimit));
@@ -198,7 +201,7 @@ impl Inflation {
             written += progress.written;
             self.full = written == room;
             if progress == Progress::default() && self.waiting() > 0 {
-                // It has room and input and does nothing with them.
+                // It has room and input and makes no progress.
                 return Err(Fault::Corrupt);
             }
         }
@@ -235,7 +238,7 @@ impl Inflation {
         }
     }
 
-    /// To be asked once all input is used up and no more will come. A body of no bytes is an empty one.
+    /// Call this when all input is used up and no more will arrive. A body without any bytes is an empty one.
     pub fn finish(&self) -> Result<(), Fault> {
         if self.taken == 0 || self.inflater.is_whole() { Ok(()) } else { Err(Fault::Truncated) }
     }

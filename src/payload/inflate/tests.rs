@@ -81,7 +81,7 @@ enum End {
     Over(State),
 }
 
-/// All of a body, in pieces of these sizes (over and over), with outputs of one size.
+/// Inflates a whole body, in pieces of these sizes (repeated), with outputs of one size.
 fn inflate(encoding: Encoding, body: &[u8], sizes: &[usize], room: usize, limit: u64, ratio: Ratio) -> End {
     let mut inflation = Inflation::new(encoding, ratio, Charge::new(&DECODERS, u64::MAX));
     let mut output = vec![0; room];
@@ -118,7 +118,7 @@ fn unbounded(kind: Kind, body: &[u8]) -> End {
     inflate(kind.encoding(), body, &[usize::MAX], STEP, u64::MAX, NO_RATIO)
 }
 
-/// Bytes that are worth compressing: stretches of noise, of one byte, and of what was there before.
+/// Compressible bytes: stretches of noise, of one byte, and of earlier content.
 fn bodies() -> impl Strategy<Value = Vec<u8>> {
     let stretch = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..2000),
@@ -142,7 +142,7 @@ proptest! {
         sizes in prop::collection::vec(1usize..5000, 1..10),
         room in prop_oneof![1usize..40, 1000usize..STEP],
     ) {
-        // gzip and zstd may come in several members and frames.
+        // gzip and zstd may consist of several members and frames.
         let parts = if matches!(kind, Kind::Gzip | Kind::Zstd) { &parts[..] } else { &parts[..1] };
         let body: Vec<u8> = parts.concat();
         let sent: Vec<u8> = parts.iter().flat_map(|part| encode(kind, part)).collect();
@@ -169,7 +169,7 @@ proptest! {
         sent[at] ^= 1 << bit;
         let end = unbounded(kind, &sent);
         if matches!(kind, Kind::Gzip | Kind::Zlib | Kind::Zstd) {
-            // Some bits of the headers do not matter.
+            // Some bits of the headers have no effect.
             prop_assert!(matches!(end, End::Fault(_)) || end == End::Whole(body));
         }
     }
@@ -252,12 +252,12 @@ fn windows_of_8_mib_are_the_largest() {
             }
         }
     }
-    // One segment: the content is the window.
+    // A single segment: the content is the window.
     let mut single = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1110_0000];
     single.extend((1u64 << 40).to_le_bytes());
     single.extend([0; 100]);
     assert_eq!(unbounded(Kind::Zstd, &single), End::Fault(Fault::Window));
-    // A small one that says that it needs 16 MiB.
+    // A small frame that declares 16 MiB.
     let mut small = vec![0x28, 0xb5, 0x2f, 0xfd, 0x40, 14 << 3, 44, 0];
     small.extend((300u32 << 3 | 1).to_le_bytes()[..3].iter());
     small.extend([1; 300]);
@@ -330,7 +330,8 @@ fn a_limit_that_is_lowered_holds_at_once() {
     assert_eq!(inflation.step(99, &mut [0; 100]), Ok((0, State::OverLimit)));
 }
 
-/// What decoders of `count` bodies hold of a pool of `bound` bytes when each has made its first step, and how many were refused.
+/// Bytes that decoders of `count` bodies have of a pool of `bound` bytes after the first step of each, and the number
+/// of refused ones.
 fn held_by(encoding: Encoding, body: &[u8], count: usize, bound: u64) -> (u64, usize) {
     let pool: &'static Pool = Box::leak(Box::default());
     let mut output = vec![0; STEP];

@@ -1,4 +1,4 @@
-//! gzip (RFC 1952) and deflate (RFC 1950, and the raw RFC 1951 that many clients send under that name).
+//! gzip (RFC 1952) and deflate (RFC 1950, and raw RFC 1951, which many clients send under that name).
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -6,20 +6,21 @@ use super::{Fault, Inflater, Progress};
 
 const WINDOW_BITS: u8 = 15;
 const GZIP_MAGIC: u8 = 0x1f;
-/// A window of 32 KiB and what zlib-rs has beside it.
+/// A window of 32 KiB and zlib-rs's other memory.
 const DECODER_BYTES: u64 = 64 << 10;
 
-/// What `inner` did, and whether its stream has ended.
+/// Progress of `inner`, and whether its stream has ended.
 fn run(inner: &mut Decompress, input: &[u8], output: &mut [u8]) -> Result<(Progress, bool), Fault> {
     let (read, written) = (inner.total_in(), inner.total_out());
-    // A preset dictionary is an error here, too.
+    // A preset dictionary is an error too.
     let status = inner.decompress(input, output, FlushDecompress::None).map_err(|_| Fault::Corrupt)?;
     let progress =
         Progress { read: (inner.total_in() - read) as usize, written: (inner.total_out() - written) as usize };
     Ok((progress, status == Status::StreamEnd))
 }
 
-/// Members one after the other, and zeros after the last one, as Node's zlib takes them. Unlike there, what comes after zeros counts.
+/// Several members, and zeros after the last one, as Node's zlib accepts them. Unlike in Node, data after the zeros is
+/// an error.
 #[derive(Default)]
 pub struct Gzip {
     member: Option<Decompress>,
@@ -66,11 +67,11 @@ impl Inflater for Gzip {
     }
 }
 
-/// With zlib's header or without: two bytes tell. A raw stream that looks like zlib's would begin with a stored block whose
-/// padding is not zero, which no encoder writes.
+/// With or without zlib's header, which the first two bytes show. A raw stream with these bytes would begin with a
+/// stored block whose padding is not zero, which no encoder writes.
 #[derive(Default)]
 pub struct Deflate {
-    /// The first byte, when it came alone.
+    /// The first byte, if it arrived alone.
     first: Option<u8>,
     stream: Option<Decompress>,
     ended: bool,
@@ -99,7 +100,7 @@ impl Inflater for Deflate {
                     self.begin(first, second);
                 }
                 (Some(first), &[second, ..]) => {
-                    // One byte makes no output.
+                    // A single byte makes no output.
                     let (progress, ended) = run(self.begin(first, second), &[first], output)?;
                     if ended || progress != (Progress { read: 1, written: 0 }) {
                         return Err(Fault::Corrupt);
@@ -111,7 +112,7 @@ impl Inflater for Deflate {
         let (progress, ended) = run(stream, input, output)?;
         if ended {
             self.ended = true;
-            // Not to be asked again, but its window can go.
+            // It will not be called again, so its window is freed.
             self.stream = None;
         }
         Ok(progress)

@@ -1,28 +1,28 @@
-//! zstd (RFC 8878): frames one after the other, skippable ones too.
+//! zstd (RFC 8878): several frames, including skippable ones.
 
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
 use super::{Fault, Inflater, MAX_WINDOW_BITS, Progress};
 
-// zstd_errors.h; zstd returns an error as its negative.
+// From zstd_errors.h. zstd returns an error as the negative number.
 const PREFIX_UNKNOWN: usize = 10;
 const WINDOW_TOO_LARGE: usize = 16;
-/// Less than any frame. One that zstd is given whole, and room for all of it, is decoded without a window, and its size not looked at: whether
-/// a body passes would hang on how it was split.
+/// Fewer bytes than any frame has. zstd decodes a frame that it gets in one piece, with room for all output, without a
+/// window, and does not check the window's size. Whether a body is accepted would then depend on how it was split.
 const BEGINNING: usize = 6;
 
 #[derive(Default)]
 pub struct Zstd {
     decoder: Option<DCtx<'static>>,
     begun: bool,
-    /// A frame has ended, and what it held is written.
+    /// A frame has ended, and its content is written.
     between: bool,
     ended: bool,
 }
 
 impl Inflater for Zstd {
     fn feed(&mut self, input: &[u8], output: &mut [u8]) -> Result<Progress, Fault> {
-        // Asked after a frame, zstd would begin the next one.
+        // If called after a frame, zstd would begin the next one.
         if input.is_empty() && (self.between || self.decoder.is_none()) {
             return Ok(Progress::default());
         }
@@ -53,8 +53,8 @@ impl Inflater for Zstd {
         self.between
     }
 
-    /// All that zstd has allocated: it takes its window, as large as the frame declares it, from malloc, where memory that others have
-    /// written to may lie.
+    /// All that zstd has allocated. It takes its window, of the declared size, from malloc, whose memory may be
+    /// committed already.
     fn memory(&self) -> u64 {
         self.decoder.as_ref().map_or(0, |decoder| decoder.sizeof() as u64)
     }

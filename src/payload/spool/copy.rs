@@ -1,4 +1,5 @@
-//! Copying a body to a path, where it cannot be linked there. The file gets its name when it is whole, so nobody sees half of it.
+//! Copies a body to a path, if it cannot be linked there. The file gets its name when it is complete, so that no
+//! partial file is visible.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,7 +7,7 @@ use std::path::PathBuf;
 use super::file::Target;
 use super::{BLOCK, Content, Pool};
 
-/// Between two steps others have their turn: a large copy must not keep a thread from those who upload.
+/// Other jobs run between two steps: a large copy must not block a thread that uploads need.
 const STEP: u64 = 16 * BLOCK as u64;
 
 struct Copying<F> {
@@ -41,14 +42,14 @@ where
         }
         Err(error) => {
             let Copying { to, done, .. } = copying;
-            // What there is of it is gone before anybody hears of the failure.
+            // The partial file is removed before the failure is reported.
             drop(to);
             done(Err(error));
         }
     }
 }
 
-/// True if there is more to do.
+/// Returns true if there is more to do.
 fn advance<F>(copying: &mut Copying<F>) -> io::Result<bool> {
     let until = copying.size.min(copying.at + STEP);
     while copying.at < until {

@@ -1,9 +1,11 @@
 //! Files without a name on Unix, and how they get one.
 //!
-//! On Linux a file is made with `O_TMPFILE`: it never has a name, so nothing can leave it behind, and it can be linked into place. It is made with
-//! mode 0666 less the umask, which is what it is to have once it has a name; before that nobody else can open it. Where a file system knows no
-//! such files, one is made for this user alone, with a random name, and its name removed at once: there is a moment in which `SIGKILL`
-//! leaves an empty file behind, and it can only be copied into place.
+//! On Linux a file is created with `O_TMPFILE`: it never has a name, so it cannot be left over, and it can be linked
+//! into place. It is created with mode 0666 less the umask, the mode that it needs once it has a name. Before that no
+//! other process can open it.
+//!
+//! If the file system does not support that, a file for this user alone is created with a random name, which is removed
+//! at once. There is a moment in which `SIGKILL` leaves an empty file. Such a file can only be copied into place.
 
 use std::fs::{File, remove_file};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -19,13 +21,13 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{BodyFile, Disk};
 
-/// What is created with it has the mode that the umask leaves.
+/// A file that is created with this has the mode that the umask leaves.
 const EVERYBODY: Mode =
     Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP).union(Mode::ROTH).union(Mode::WOTH);
 const NEW: OFlags =
     OFlags::RDWR.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// A folder in which files without a name are made.
+/// A folder in which files without a name are created.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -33,10 +35,10 @@ impl Folder {
         Self(path)
     }
 
-    /// Makes a file to see that it can be done; tells whether it lies in memory.
+    /// Creates a file as a test. Returns whether the folder is in memory.
     ///
     /// # Errors
-    /// The folder is not there, or cannot be written.
+    /// The folder does not exist, or cannot be written.
     pub fn try_out(&self) -> io::Result<bool> {
         Ok(in_memory(&Nameless::create_in(&self.0)?.file))
     }
@@ -50,7 +52,7 @@ impl Disk for Folder {
 
 struct Nameless {
     file: File,
-    /// False where it has to be copied into place, and once it has a name: a second one would be the same file, not a second.
+    /// False if it must be copied into place, and once it has a name: a second name would be the same file, not a copy.
     linkable: AtomicBool,
 }
 
@@ -86,12 +88,12 @@ impl BodyFile for Nameless {
     }
 }
 
-/// None where the file system knows no files without a name.
+/// None if the file system does not support files without a name.
 #[cfg(target_os = "linux")]
 fn without_name(folder: &Path) -> io::Result<Option<File>> {
     match open(folder, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, EVERYBODY) {
         Ok(file) => Ok(Some(file.into())),
-        // A kernel that knows no such flag tries to open the folder itself.
+        // A kernel without this flag tries to open the folder itself.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -104,7 +106,7 @@ fn without_name(_: &Path) -> io::Result<Option<File>> {
 
 fn with_random_name(folder: &Path, mode: Mode) -> io::Result<(File, PathBuf)> {
     loop {
-        // The keys of std's hash maps are random. `EXCL` makes it safe, that it is not guessed only saves tries.
+        // The keys of std's hash maps are random. `EXCL` ensures safety, and a random name only saves retries.
         let path = folder.join(format!(".plimsoll-{:016x}", RandomState::new().build_hasher().finish()));
         match open(&path, NEW, mode) {
             Ok(file) => return Ok((file.into(), path)),
@@ -114,7 +116,7 @@ fn with_random_name(folder: &Path, mode: Mode) -> io::Result<(File, PathBuf)> {
     }
 }
 
-/// Beyond `ulimit -f` the kernel sends SIGXFSZ, which would be the end of the server.
+/// Beyond `ulimit -f` the kernel sends SIGXFSZ, which would end the server.
 fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     if getrlimit(Resource::Fsize).current.is_some_and(|most| offset + bytes.len() as u64 > most) {
         return Err(Errno::FBIG.into());
@@ -122,7 +124,7 @@ fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(bytes, offset)
 }
 
-/// Gives a file without a name one; false where it cannot have one there.
+/// Gives a name to a file without one. False if that is not possible there.
 #[cfg(target_os = "linux")]
 fn link(file: &File, path: &Path, overwrite: bool) -> io::Result<bool> {
     use std::os::fd::AsRawFd;
@@ -145,7 +147,7 @@ fn link(file: &File, path: &Path, overwrite: bool) -> io::Result<bool> {
             Ok(true)
         }
         Err(Errno::EXIST) => Err(Errno::EXIST.into()),
-        // Another file system, no /proc, a user who may not: whatever it is, a copy shows whether it can be helped.
+        // Another file system, no /proc, a missing permission: for any reason, a copy is tried next.
         Err(_) => Ok(false),
     }
 }
@@ -162,11 +164,11 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// What a body is copied to: a file in the target's folder, which gets the target's name when it is whole.
+/// The target of a copy: a file in the target's folder, which gets the target's name when it is complete.
 pub struct Target {
     file: File,
     path: PathBuf,
-    /// Where there are no files without a name; removed unless it is renamed.
+    /// The name, if there are no files without one. It is removed unless the file is renamed.
     named: Option<PathBuf>,
 }
 
@@ -182,7 +184,7 @@ impl Target {
         }
     }
 
-    /// After `place` could not: there is no /proc to link from.
+    /// Used after `place` has failed: there is no /proc to link from.
     pub fn restart_named(&mut self) -> io::Result<()> {
         let (file, named) = with_random_name(folder_of(&self.path), EVERYBODY)?;
         self.file = file;
@@ -194,7 +196,7 @@ impl Target {
         write_at(&self.file, bytes, offset)
     }
 
-    /// Gives the file its name; false if it cannot have one unless it is made anew with another.
+    /// Gives the file its name. False if it must be created again with another name.
     pub fn place(&mut self, overwrite: bool) -> io::Result<bool> {
         let Some(named) = &self.named else { return link(&self.file, &self.path, overwrite) };
         if overwrite {
@@ -215,7 +217,7 @@ impl Drop for Target {
     }
 }
 
-/// Renames, and fails if there is something already.
+/// Renames, and fails if the target exists.
 fn rename_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     match rustix::fs::renameat_with(CWD, from, CWD, to, rustix::fs::RenameFlags::NOREPLACE) {
@@ -226,13 +228,13 @@ fn rename_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
     remove_file(from)
 }
 
-/// Whether the file's pages are memory.
+/// Whether the file's pages are in memory.
 fn in_memory(file: &File) -> bool {
     #[cfg(target_os = "linux")]
     {
         const TMPFS: u32 = 0x0102_1994;
         const RAMFS: u32 = 0x8584_58f6;
-        // The field's type differs from one architecture to the next; the magic numbers have 32 bits on all.
+        // The field's type differs between architectures. The magic numbers have 32 bits on all.
         rustix::fs::fstatfs(file).is_ok_and(|fs| matches!(fs.f_type as u32, TMPFS | RAMFS))
     }
     #[cfg(not(target_os = "linux"))]
@@ -242,7 +244,7 @@ fn in_memory(file: &File) -> bool {
     }
 }
 
-/// Whether there is no room for a file any more, as opposed to a fault.
+/// Whether the reason is lack of space, not an I/O error.
 pub fn is_full(error: &io::Error) -> bool {
     let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
     full.contains(&error.kind())
@@ -254,7 +256,7 @@ mod tests {
     use std::fs::{read, read_dir, write};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-    /// A file as it is made where there is no `O_TMPFILE`.
+    /// A file as it is created without `O_TMPFILE`.
     fn unlinked(folder: &Path) -> Nameless {
         let (file, path) = with_random_name(folder, Mode::RUSR | Mode::WUSR).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);

@@ -1,12 +1,16 @@
 //! Bodies that are read whatever their size: small ones stay in native memory, larger ones go to a file without a name.
 //!
-//! A body is kept in blocks of 64 KiB. Once there are more of them than may stay in memory, each full block goes to the threads of
-//! [`pool`], which write it at its place; so blocks need no order, and several threads may write one file. The thread that brings the
-//! body never waits: it is told to [`Flow::Wait`] while 256 KiB of its body, or 8 MiB of all, are not written yet, and is woken when
-//! there is room. What one body holds is thus bounded by `memory` and then by some 320 KiB, whatever its size and however slow the disk.
+//! A body is stored in blocks of 64 KiB. Once there are more of them than may stay in memory, each full block goes to
+//! the threads of [`pool`], which write it at its offset. So blocks need no order, and several threads may write one
+//! file.
 //!
-//! Rejected: one queue of bounded length on which the thread waits (it is the event loop); the kernel's own asynchronous writes
-//! (io_uring is switched off in many containers); `sendfile` from the socket (the bytes are in JavaScript's hands by then).
+//! The thread that brings the body never waits. It gets [`Flow::Wait`] while 256 KiB of its body, or 8 MiB of all
+//! bodies, are not written yet, and is woken when there is room. So the memory of one body is limited by `memory` and
+//! then by some 320 KiB, for any size and any speed of the disk.
+//!
+//! Rejected: one bounded queue on which the thread waits (it is the event loop), the kernel's own asynchronous writes
+//! (io_uring is switched off in many containers), and `sendfile` from the socket (the bytes are in JavaScript's memory
+//! by then).
 
 mod copy;
 #[cfg(not(unix))]
@@ -26,72 +30,72 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub use file::{Folder, is_full};
 pub use pool::Pool;
 
-/// Large enough that a write is worth its system call, small enough that thousands of bodies may have one each.
+/// Large enough for an efficient system call, small enough for thousands of bodies to have one each.
 const BLOCK: usize = 64 << 10;
-/// A body whose blocks wait for the disk stops here…
+/// A body with this many queued bytes pauses…
 const HIGH_WATER: u64 = 4 * BLOCK as u64;
-/// …and goes on here.
+/// …and continues from here.
 const LOW_WATER: u64 = 2 * BLOCK as u64;
-/// Blocks of all bodies that may wait: beyond, each body goes on when it has none.
+/// Queued bytes of all bodies. Above this, each body continues only when it has none.
 const QUEUED_IN_ALL: u64 = 8 << 20;
-/// Bytes of all bodies together that stay in memory: beyond, a body goes to its file however small it is.
+/// Bytes of all bodies that stay in memory. Above this, a body of any size goes to its file.
 const HELD_IN_ALL: u64 = 64 << 20;
 
-/// Where files without a name come from.
+/// Creates files without a name.
 pub trait Disk: Send + Sync {
     /// # Errors
     /// The folder is gone or cannot be written, no descriptor, no space.
     fn create(&self) -> io::Result<Arc<dyn BodyFile>>;
 }
 
-/// A file that is gone when nobody holds it any more.
+/// A file that is deleted when the last reference is dropped.
 pub trait BodyFile: Send + Sync {
     /// # Errors
-    /// No space, quota or size limit reached, a fault of the disk.
+    /// No space, quota or size limit reached, an I/O error.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Fills `bytes`.
     ///
     /// # Errors
-    /// A fault of the disk, or fewer bytes than that.
+    /// An I/O error, or fewer bytes in the file.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
-    /// Gives the file a name; false where it has to be copied instead (another file system, or it has a name already).
+    /// Gives the file a name. False if it must be copied instead (another file system, or it has a name already).
     ///
     /// # Errors
-    /// There is something at `path` and it is not to be overwritten, or cannot be.
+    /// `path` exists and must not be overwritten, or cannot be.
     fn link(&self, _path: &Path, _overwrite: bool) -> io::Result<bool> {
         Ok(false)
     }
 }
 
-/// What whoever brings the body does next.
+/// What the producer of the body must do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// Bring more; after `finish`: the body is whole.
+    /// Bring more. After `finish`: the body is complete.
     Go,
-    /// Bring nothing more until woken; then ask [`Spool::poll`].
+    /// Bring nothing more until woken, then call [`Spool::poll`].
     Wait,
     /// Writing failed, see [`Spool::failure`].
     Failed,
 }
 
-/// A body while it comes, and then until its request ends. Dropping it frees its memory at once, and its descriptor as soon as the
-/// threads are done with it.
+/// A body while it arrives, and then until its request ends. Dropping it frees its memory at once, and its descriptor
+/// when the threads have finished with it.
 pub struct Spool {
     shared: Arc<Shared>,
     memory: u64,
-    /// What has not been handed over: the whole body while it is in memory, else the last block.
+    /// What has not been passed to the threads: the whole body while it is in memory, otherwise the last block.
     blocks: Vec<Vec<u8>>,
     size: u64,
-    /// Bytes that this body has in `Pool::held`.
+    /// Bytes of this body in `Pool::held`.
     held: u64,
     spilled: bool,
     content: Option<Content>,
 }
 
-/// A whole body.
+/// A complete body.
 #[derive(Clone)]
 pub enum Content {
-    /// Full blocks but for the last.
+    /// Blocks, all full but the last.
     Memory(Arc<Vec<Vec<u8>>>),
     File(Arc<dyn BodyFile>),
 }
@@ -99,13 +103,13 @@ pub enum Content {
 struct Shared {
     disk: Arc<dyn Disk>,
     pool: &'static Pool,
-    /// Opened by the first block that is written.
+    /// Created for the first block that is written.
     file: Mutex<Option<Arc<dyn BodyFile>>>,
-    /// Bytes that were handed over and are not written yet.
+    /// Bytes that were passed to the threads and are not written yet.
     queued: AtomicU64,
     waiting: AtomicBool,
     finishing: AtomicBool,
-    /// Nobody wants the body any more: what is not written need not be.
+    /// The body is not needed any more: queued blocks need not be written.
     over: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<io::Error>>,
@@ -127,7 +131,7 @@ impl Shared {
         Ok(opened)
     }
 
-    /// Writes a block on one of the threads, frees it, and wakes whoever waits for that.
+    /// Writes a block on one of the threads, frees it, and wakes a waiting producer.
     fn write(&self, block: Vec<u8>, offset: u64) {
         let wanted = !self.over.load(Ordering::SeqCst) && !self.failed.load(Ordering::SeqCst);
         if wanted && let Err(error) = self.file().and_then(|file| file.write_at(&block, offset)) {
@@ -143,7 +147,8 @@ impl Shared {
         }
     }
 
-    /// Whether one who waits may go on. One that has nothing queued always may: nothing of its own would wake it.
+    /// Whether a waiting producer may continue. One without queued blocks always may: no block of its own would wake
+    /// it.
     fn has_room(&self) -> bool {
         let queued = self.queued.load(Ordering::SeqCst);
         self.failed.load(Ordering::SeqCst)
@@ -153,7 +158,7 @@ impl Shared {
 }
 
 impl Spool {
-    /// `wake` is called, on any thread, once after each [`Flow::Wait`]; now and then also when there is nothing new.
+    /// `wake` is called, on any thread, once after each [`Flow::Wait`], and sometimes without a change.
     pub fn new(disk: Arc<dyn Disk>, memory: u64, pool: &'static Pool, wake: impl Fn() + Send + Sync + 'static) -> Self {
         let shared = Shared {
             disk,
@@ -170,14 +175,14 @@ impl Spool {
         Self { shared: Arc::new(shared), memory, blocks: Vec::new(), size: 0, held: 0, spilled: false, content: None }
     }
 
-    /// Takes a copy of the next bytes, whatever it then says.
+    /// Takes a copy of the next bytes, with any result.
     pub fn write(&mut self, mut chunk: &[u8]) -> Flow {
         self.size += chunk.len() as u64;
         if !self.spilled {
             let bytes = chunk.len() as u64;
             self.held += bytes;
             let held = self.shared.pool.held.fetch_add(bytes, Ordering::SeqCst) + bytes;
-            // Who allows one body more than that means it.
+            // A user who allows one body more than that has done so on purpose.
             if self.size > self.memory || held > HELD_IN_ALL.max(self.memory) {
                 self.release_held();
                 self.spilled = true;
@@ -202,7 +207,7 @@ impl Spool {
         }
     }
 
-    /// The block that the next bytes go to: the first grows with a small body, later ones are made whole.
+    /// The block for the next bytes. The first one grows with a small body. Later ones are allocated in full.
     fn block_for(&mut self, bytes: usize) -> &mut Vec<u8> {
         if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
             let small = self.blocks.is_empty() && !self.spilled;
@@ -217,7 +222,7 @@ impl Spool {
         block
     }
 
-    /// Hands full blocks to the threads, with `all` the last one too.
+    /// Passes full blocks to the threads, and with `all` the last one too.
     fn hand_over(&mut self, all: bool) {
         let waiting: usize = self.blocks.iter().map(Vec::len).sum();
         let mut offset = self.size - waiting as u64;
@@ -232,7 +237,7 @@ impl Spool {
         }
     }
 
-    /// The body has come to its end: once this, or [`Spool::poll`] after a wait, says [`Flow::Go`], it has a content.
+    /// The body has ended. When this, or [`Spool::poll`] after a wait, returns [`Flow::Go`], it has a content.
     pub fn finish(&mut self) -> Flow {
         if self.spilled {
             self.hand_over(true);
@@ -247,7 +252,7 @@ impl Spool {
     pub fn poll(&mut self) -> Flow {
         if !self.shared.has_room() {
             self.shared.waiting.store(true, Ordering::SeqCst);
-            // The last block may have been written before anybody was known to wait.
+            // The last block may have been written before the waiting flag was set.
             if !self.shared.has_room() {
                 return Flow::Wait;
             }
@@ -265,17 +270,17 @@ impl Spool {
         Flow::Go
     }
 
-    /// Why it failed; taken once.
+    /// The reason of the failure. It can be taken once.
     pub fn failure(&self) -> Option<io::Error> {
         locked(&self.shared.failure).take()
     }
 
-    /// Bytes that have come.
+    /// Bytes that have arrived.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The whole body; none before it is whole.
+    /// The complete body. None before that.
     pub fn content(&self) -> Option<&Content> {
         self.content.as_ref()
     }
@@ -292,7 +297,7 @@ impl Drop for Spool {
         self.shared.over.store(true, Ordering::SeqCst);
         if self.spilled {
             self.content = None;
-            // To close a large file without a name is to delete it, which takes the file system its time.
+            // Closing a large file without a name deletes it, which takes time.
             let shared = Arc::clone(&self.shared);
             self.shared.pool.run(move || drop(locked(&shared.file).take()));
         }
@@ -300,7 +305,8 @@ impl Drop for Spool {
 }
 
 impl Content {
-    /// Fills `into` from a body in memory; false if the body is in a file, see [`Content::read`]. What is beyond the body's end is zero.
+    /// Fills `into` from a body in memory. False if the body is in a file, see [`Content::read`]. Bytes after the
+    /// body's end are zero.
     pub fn copy_at_hand(&self, offset: u64, into: &mut [u8]) -> bool {
         let Self::Memory(blocks) = self else { return false };
         let mut filled = 0;
@@ -322,7 +328,7 @@ impl Content {
     /// Reads a part of the body, on the calling thread.
     ///
     /// # Errors
-    /// A fault of the disk, more than there is in the file, or more than there is memory for.
+    /// An I/O error, a part that exceeds the file, or not enough memory.
     pub fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut part = Vec::new();
         part.try_reserve_exact(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
@@ -336,8 +342,8 @@ impl Content {
         Ok(part)
     }
 
-    /// Puts the body at `path`: by a link where that is possible, else by a copy, a step at a time on the pool's threads. `done` is
-    /// called there; what has begun goes to its end whatever becomes of the spool.
+    /// Moves the body to `path`: by a link if possible, otherwise by a copy, a step at a time on the pool's threads.
+    /// `done` is called there. A move that has begun is completed, even if the spool is dropped.
     pub fn move_to(
         self,
         size: u64,

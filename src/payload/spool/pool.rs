@@ -1,7 +1,8 @@
-//! The threads that touch the disk for all spools of the process. They are started when they are needed, and then wait for work until
-//! the process ends: no body is worth waiting for at its exit.
+//! The threads that access the disk for all spools of the process. They are started when they are needed, and then wait
+//! for work until the process ends: no body delays the exit.
 //!
-//! Not libuv's pool: its four threads are the application's (`fs`, `dns`, `crypto`), and a disk that stalls would stall those.
+//! libuv's pool is not used: its four threads are for the application (`fs`, `dns`, `crypto`), and a slow disk would
+//! block those.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,19 +14,19 @@ use crate::probe::jemalloc;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// One disk is busy with one; a few keep another disk, or a read, from waiting behind a slow write.
+/// One thread keeps one disk busy. A few more prevent another disk, or a read, from waiting for a slow write.
 const THREADS: usize = 4;
-/// Bytes in the queue at once that make a burst.
+/// Queued bytes that count as a burst.
 const BURST: u64 = 4 << 20;
 
 pub struct Pool {
     queue: Mutex<Queue>,
     ready: Condvar,
     most: usize,
-    /// Bytes that were handed over and are not written yet, of all spools; and the most since their memory was last given back.
+    /// Queued bytes of all spools that are not written yet, and their maximum since memory was last returned.
     queued: AtomicU64,
     most_queued: AtomicU64,
-    /// Bytes of the bodies that are in memory for good, of all spools.
+    /// Bytes of the bodies that stay in memory, of all spools.
     pub held: AtomicU64,
 }
 
@@ -53,17 +54,17 @@ impl Pool {
         &POOL
     }
 
-    /// Runs `job` on one of the threads, in the order of the calls but beside others. Its length is bounded by whoever hands over
-    /// bytes and stops when there are too many.
+    /// Runs `job` on one of the threads, in the order of the calls but concurrently with others. Callers limit the
+    /// queue's length: they pass bytes, and stop when there are too many.
     pub fn run(&'static self, job: impl FnOnce() + Send + 'static) {
         let mut queue = self.lock();
         queue.jobs.push_back(Box::new(job));
         if queue.jobs.len() > queue.idle && queue.threads < self.most {
-            // What a job needs of the stack is a path or two.
+            // A job needs stack for a path or two.
             let thread = Builder::new().name("plimsoll-spool".into()).stack_size(256 << 10);
             match thread.spawn(move || self.work()) {
                 Ok(_) => queue.threads += 1,
-                // No thread to be had, now or ever: the disk is waited for here.
+                // There is no thread, and none can be started, so the caller waits for the disk.
                 Err(_) if queue.threads == 0 => {
                     let job = queue.jobs.pop_back();
                     drop(queue);
@@ -92,18 +93,18 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // No job runs under the lock: there is nothing that a panic could have broken.
+        // No job runs under the lock, so a panic cannot leave the queue inconsistent.
         self.queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// `bytes` were handed over.
+    /// `bytes` were queued.
     pub fn queue(&self, bytes: u64) {
         let queued = self.queued.fetch_add(bytes, Ordering::SeqCst) + bytes;
         self.most_queued.fetch_max(queued, Ordering::SeqCst);
     }
 
-    /// `bytes` are written, or dropped, and their memory is free. Behind a burst the allocator would retain it for seconds: it goes back to
-    /// the system now, on this thread of ours. True if so.
+    /// `bytes` are written or dropped, and their memory is free. After a burst the allocator would retain it for
+    /// seconds. It is returned to the system now, on this thread. Returns true if so.
     pub fn wrote(&self, bytes: u64) -> bool {
         let left = self.queued.fetch_sub(bytes, Ordering::SeqCst) - bytes;
         let most = || self.most_queued.load(Ordering::SeqCst);
@@ -119,7 +120,7 @@ impl Pool {
     }
 }
 
-/// A job that panics must not take a thread with it.
+/// A panic of a job must not end the thread.
 fn perform(job: Job) {
     let _ = catch_unwind(AssertUnwindSafe(job));
 }

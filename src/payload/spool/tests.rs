@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A disk that writes only as much as it is let, and keeps what it has written.
+/// A disk that writes only as much as the test allows, and stores what it has written.
 #[derive(Default)]
 struct Slow {
     state: Mutex<SlowState>,
@@ -112,7 +112,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Does what whoever brings the body does: stops when told, goes on when woken.
+/// Acts as the producer: stops on `Wait`, continues when woken.
 fn settle(spool: &mut Spool, mut flow: Flow, woken: &Receiver<()>) -> Flow {
     while flow == Flow::Wait {
         woken.recv_timeout(Duration::from_secs(10)).expect("woken");

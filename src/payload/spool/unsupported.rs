@@ -1,4 +1,4 @@
-//! Where there are no Unix files: bodies stay in memory as long as they may, and are copied to where they are wanted.
+//! Platforms without Unix files: bodies stay in memory within their limits, and are copied to their target.
 
 use std::fs::{File, OpenOptions, remove_file, rename};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
