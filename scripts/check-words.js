@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * The words, sentences, links and file names of what a user reads: README.md, docs/ and the comments of the public types.
+ * The words, sentences, links and file names of what a user reads: README.md, docs/, the READMEs of crates/ and the comments of the public types.
  *
  *   npm run lint:words
  *
@@ -21,7 +21,7 @@ const GENERATED = ['docs/corpus.md', 'docs/soak.md']
 const TYPES = ['index.d.ts', 'express.d.ts']
 const THREATS = 'docs/threat-model.md'
 /** A file or folder of this repository in a code span. With a line it is a call site in an app. */
-const FILE = /(?<![\w@./-])(?:__test__|bench|bin|corpus|examples|fuzz|lib|scripts|src)\/[\w./-]*(?![\w./-]|:\d)/g
+const FILE = /(?<![\w@./-])(?:__test__|bench|bin|corpus|crates|examples|fuzz|lib|scripts|src)\/[\w./-]*(?![\w./-]|:\d)/g
 
 /** What is wrong, and what to write. */
 const WORDS = [
@@ -66,7 +66,7 @@ const WORDS = [
 ]
 
 function main() {
-  const documents = ['README.md', ...markdown('docs')]
+  const documents = ['README.md', ...markdown('docs'), ...markdown('crates')]
   const problems = []
   const total = { words: 0, sentences: 0 }
   for (const file of [...documents, ...TYPES]) {
@@ -91,7 +91,7 @@ function main() {
     }
   }
   const mean = total.words / total.sentences
-  console.log(`${mean.toFixed(1).padStart(5)} words a sentence in README.md and docs/; at most ${MEAN_WORDS}`)
+  console.log(`${mean.toFixed(1).padStart(5)} words a sentence in all documents; at most ${MEAN_WORDS}`)
   if (mean > MEAN_WORDS) problems.push(`sentences have ${mean.toFixed(1)} words on average, more than ${MEAN_WORDS}`)
   for (const problem of problems) console.error(problem)
   process.exitCode = problems.length > 0 ? 1 : 0

@@ -11,7 +11,6 @@ static ALLOCATOR: jemallocator::Jemalloc = jemallocator::Jemalloc;
 
 pub mod cli;
 pub mod export;
-pub mod heap;
 pub mod leak;
 pub mod ledger;
 pub mod payload;

@@ -153,6 +153,8 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
       'bin/plimsoll.js',
       'lib/core/build-addon.js',
       'src/lib.rs',
+      'crates/heap-snapshot/Cargo.toml',
+      'crates/heap-snapshot/src/lib.rs',
       'Cargo.toml',
       'Cargo.lock',
       'build.rs',

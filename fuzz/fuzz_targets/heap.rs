@@ -6,17 +6,11 @@
 use std::io::Cursor;
 
 use arbitrary::Arbitrary;
+use heap_snapshot::sample::{Graph, Style};
+use heap_snapshot::source::Source;
+use heap_snapshot::tree::Cut;
+use heap_snapshot::{Heap, Roots};
 use libfuzzer_sys::fuzz_target;
-use plimsoll::heap::source::Source;
-use plimsoll::heap::tree::Cut;
-use plimsoll::heap::{Heap, Roots};
-
-// The fixture has more than is needed here.
-#[allow(dead_code)]
-#[path = "../../src/heap/sample.rs"]
-mod sample;
-
-use sample::{Graph, Style};
 
 #[derive(Arbitrary, Debug)]
 struct Node {

@@ -9,10 +9,10 @@ use napi_derive::napi;
 use serde::Serialize;
 
 use super::beside::beside;
-use crate::heap::source::Source;
-use crate::heap::tree::Cut;
-use crate::heap::{Heap, Roots};
 use crate::probe::jemalloc;
+use heap_snapshot::source::Source;
+use heap_snapshot::tree::Cut;
+use heap_snapshot::{Heap, Roots};
 
 /// Of the dominator tree: a list that JavaScript can hold.
 const MOST_ROWS: usize = 100_000;

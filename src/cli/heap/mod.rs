@@ -16,10 +16,10 @@ use serde::Serialize;
 use super::look::Look;
 use super::units::{self, plain};
 use super::{NOTHING, OK, Terminal, show::escape};
-use crate::heap::diff::{Baseline, Ids};
-use crate::heap::source::Source;
-use crate::heap::tree::Cut;
-use crate::heap::{self, Error, Heap, Roots};
+use heap_snapshot::diff::{Baseline, Ids};
+use heap_snapshot::source::Source;
+use heap_snapshot::tree::Cut;
+use heap_snapshot::{Error, Heap, Roots};
 
 #[derive(Subcommand)]
 pub enum Task {
@@ -250,7 +250,7 @@ fn advice(error: &Error) -> String {
 fn read<T>(
     file: &str,
     progress: bool,
-    make: impl FnOnce(&mut Source) -> heap::Result<T>,
+    make: impl FnOnce(&mut Source) -> heap_snapshot::Result<T>,
 ) -> Result<(T, Reading), Failure> {
     let failed = Failure::of(file);
     let began = Instant::now();

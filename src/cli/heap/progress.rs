@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::units::plain;
-use crate::heap::source::Progress;
+use heap_snapshot::source::Progress;
 
 const EVERY: Duration = Duration::from_millis(100);
 /// What is done sooner needs no bar.

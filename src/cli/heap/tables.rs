@@ -7,17 +7,17 @@ use comfy_table::{ColumnConstraint, ContentArrangement, LineStyle, Table, TableS
 
 use super::super::units::{count, cut, size};
 use super::{Page, Reading};
-use crate::heap::diff::{ClassDiff, Diff};
-use crate::heap::object::{Detail, HeapObject, Reference};
-use crate::heap::path::{RetainingPath, Step};
-use crate::heap::summary::{Duplicates, Summary};
-use crate::heap::tree::Branch;
+use heap_snapshot::diff::{ClassDiff, Diff};
+use heap_snapshot::object::{Detail, HeapObject, Reference};
+use heap_snapshot::path::{RetainingPath, Step};
+use heap_snapshot::summary::{Duplicates, Summary};
+use heap_snapshot::tree::Branch;
 
 const INDENT: &str = "  ";
 /// Of names in tables.
 const NAME_CHARS: usize = 100;
 /// From here on distances are V8's own, counted from its roots.
-const SYSTEM: i32 = crate::heap::graph::distances::SYSTEM;
+const SYSTEM: i32 = heap_snapshot::graph::distances::SYSTEM;
 
 /// Figures on the right, and one column that takes what the terminal has left.
 fn table(header: &[(&str, CellAlignment)], page: &Page) -> Table {

@@ -1,5 +1,5 @@
 use super::super::{Terminal, run};
-use crate::heap::sample::{Graph, OBJECT, PROPERTY, Style, leak};
+use heap_snapshot::sample::{Graph, OBJECT, PROPERTY, Style, leak};
 
 fn call(args: &[&str]) -> (i32, String, String) {
     let args: Vec<String> = args.iter().map(ToString::to_string).collect();

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use super::Roots;
 use super::ephemerons::Ephemerons;
-use crate::heap::bits::Bits;
-use crate::heap::memory;
-use crate::heap::snapshot::{NONE, Ordinal, Snapshot};
+use crate::bits::Bits;
+use crate::memory;
+use crate::snapshot::{NONE, Ordinal, Snapshot};
 
 /// Of what only V8's own roots reach. JavaScript's globals are at 1.
 pub const SYSTEM: i32 = 100_000_000;

@@ -3,9 +3,9 @@
 
 use super::Roots;
 use super::ephemerons::Ephemerons;
-use crate::heap::bits::Bits;
-use crate::heap::snapshot::{Edges, Ordinal, Snapshot};
-use crate::heap::threads;
+use crate::bits::Bits;
+use crate::snapshot::{Edges, Ordinal, Snapshot};
+use crate::threads;
 
 /// What the program can reach, from its global objects and documents: the page, in a browser.
 pub fn page(snapshot: &Snapshot) -> Bits {

@@ -7,8 +7,8 @@ use std::thread;
 
 use super::cursor::{CHUNK_BYTES, Chunk, Cursor};
 use super::number::{Numbers, Unexpected};
-use crate::heap::error::{Error, Result};
-use crate::heap::threads;
+use crate::error::{Error, Result};
+use crate::threads;
 
 /// A stretch of columns to be filled.
 pub trait Part: Sized + Send {

@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
-use crate::heap::bits::Bits;
-use crate::heap::strings::Strings;
+use crate::bits::Bits;
+use crate::strings::Strings;
 
 #[derive(Default)]
 pub struct Ephemerons {

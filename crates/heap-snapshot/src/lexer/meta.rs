@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::heap::error::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Real headers have 2 to 3 KiB.
 pub const HEADER_BYTES: usize = 1 << 20;

@@ -97,7 +97,7 @@ impl Heap {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "sample"))]
 pub mod sample;
 #[cfg(test)]
 mod tests;

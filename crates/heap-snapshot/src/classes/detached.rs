@@ -1,6 +1,6 @@
 //! What of a page's elements no document holds any more. V8 says it of some nodes, and what is native takes it from them.
 
-use crate::heap::snapshot::{Ordinal, Snapshot};
+use crate::snapshot::{Ordinal, Snapshot};
 
 const ATTACHED: u8 = 1;
 pub const DETACHED: u8 = 2;

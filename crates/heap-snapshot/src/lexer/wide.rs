@@ -28,7 +28,7 @@ mod avx2 {
         _mm256_testz_si256,
     };
 
-    use crate::heap::lexer::number::{BLOCK_BYTES, BLOCKS, UNASKED};
+    use crate::lexer::number::{BLOCK_BYTES, BLOCKS, UNASKED};
 
     /// Of a number, and what is looked at of each.
     const MOST_DIGITS: usize = 16;

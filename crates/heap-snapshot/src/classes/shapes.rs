@@ -3,7 +3,7 @@
 
 use foldhash::{HashMap, HashMapExt};
 
-use crate::heap::snapshot::{Ordinal, Snapshot};
+use crate::snapshot::{Ordinal, Snapshot};
 
 /// A name ends before it would get longer than this, once it has a property.
 const NAME_UNITS: usize = 120;

@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::heap::lexer;
-use crate::heap::sample::{
+use crate::lexer;
+use crate::sample::{
     ARRAY, ELEMENT, Graph, HIDDEN, INTERNAL, NATIVE, OBJECT, PROPERTY, SHORTCUT, STRING, SYNTHETIC, Style, WEAK,
 };
-use crate::heap::source::Source;
+use crate::source::Source;
 
 fn parse(graph: &Graph) -> Snapshot {
     let text = graph.write(Style::Dense).into_bytes();
@@ -123,7 +123,7 @@ proptest! {
         let (distances, ways) = (retained.distance, distances::ways(&snapshot, Roots::DevTools));
         for node in snapshot.ordinals() {
             let (distance, via) = (distances[node as usize], ways[node as usize]);
-            if via == crate::heap::snapshot::NONE {
+            if via == crate::snapshot::NONE {
                 prop_assert!([0, 1, distances::SYSTEM, distances::UNREACHED].contains(&distance));
                 continue;
             }

@@ -1,7 +1,7 @@
 //! JSON by bytes, with at most a chunk of it in memory. Nothing here recurses: how deep a file nests is its author's choice.
 
-use crate::heap::error::{Error, Result};
-use crate::heap::source::Source;
+use crate::error::{Error, Result};
+use crate::source::Source;
 
 /// What is read at once: it should fit into a core's cache beside the columns it becomes.
 pub const CHUNK_BYTES: usize = 512 << 10;

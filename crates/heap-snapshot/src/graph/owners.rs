@@ -2,9 +2,9 @@
 //! takes is shown as its owner's, where it has exactly one.
 
 use super::Roots;
-use crate::heap::bits::Bits;
-use crate::heap::memory;
-use crate::heap::snapshot::{NONE, Ordinal, Sizes, Snapshot};
+use crate::bits::Bits;
+use crate::memory;
+use crate::snapshot::{NONE, Ordinal, Sizes, Snapshot};
 
 /// More than one.
 const SHARED: u32 = u32::MAX - 1;

@@ -10,8 +10,8 @@
 //! first: the search knows it, and none of them is kept. What is kept are the *late* edges, to nodes that were entered before: a
 //! half of all, and nearly all of those lead to few nodes (hidden classes, shared strings), whose memory is in the cache.
 
-use crate::heap::memory;
-use crate::heap::snapshot::{NONE, Ordinal, Snapshot};
+use crate::memory;
+use crate::snapshot::{NONE, Ordinal, Snapshot};
 
 /// The tree as columns, in the order of a depth-first search: dominators come before what they dominate.
 pub struct Tree {
@@ -96,7 +96,7 @@ fn search(snapshot: &Snapshot, root: Ordinal) -> Search<'_> {
 
 /// Nodes not yet entered that no edge retains.
 fn orphans(snapshot: &Snapshot, states: &[u32]) -> Vec<Ordinal> {
-    let mut retained = crate::heap::bits::Bits::new(states.len());
+    let mut retained = crate::bits::Bits::new(states.len());
     for (retains, to) in snapshot.edges.targets(0..snapshot.edges.count()) {
         if retains {
             retained.set(to);

@@ -5,9 +5,9 @@ use super::cursor::Cursor;
 use super::meta::{LocationFields, Meta};
 use super::number::{Numbers, Unexpected};
 use super::rows::{self, Part};
-use crate::heap::error::Result;
-use crate::heap::memory;
-use crate::heap::snapshot::{Location, Ordinal};
+use crate::error::Result;
+use crate::memory;
+use crate::snapshot::{Location, Ordinal};
 
 type Row = (Ordinal, Location);
 

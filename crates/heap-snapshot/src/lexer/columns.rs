@@ -4,9 +4,9 @@ use super::cursor::Cursor;
 use super::meta::{EdgeFields, MOST_FIELDS, Meta, NodeFields};
 use super::number::{Numbers, Unexpected};
 use super::rows::{self, Part};
-use crate::heap::error::{Error, Result};
-use crate::heap::memory;
-use crate::heap::snapshot::{Edges, Nodes, Sizes};
+use crate::error::{Error, Result};
+use crate::memory;
+use crate::snapshot::{Edges, Nodes, Sizes};
 
 /// Rows that columns are made longer by where the length of the content is not known: a header may promise any number, and of a compressed
 /// file or a stream nobody knows whether it keeps that.
