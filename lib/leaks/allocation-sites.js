@@ -83,12 +83,13 @@ function profile(ofCallers) {
     return false
   }
   native.profilingProfile(
-    tree.names,
-    tree.places,
-    tree.shown,
-    Uint32Array.from(tree.parents),
-    Int32Array.from(tree.of),
-    Float64Array.from(tree.bytes),
+    {
+      ...tree,
+      parents: Uint32Array.from(tree.parents),
+      of: Int32Array.from(tree.of),
+      bytes: Float64Array.from(tree.bytes),
+      samples: Float64Array.from(ofCallers ? [] : tree.samples)
+    },
     ofCallers
   )
   return true

@@ -11,6 +11,7 @@ use crate::leak::monitor::Monitor;
 use crate::leak::quantities::TrendEvent;
 use crate::ledger::Ledger;
 use crate::ledger::sampler::{Block, Sampler};
+use crate::probe::v8::sample_counter::CounterSearch;
 use crate::recorder::death::{Death, Surroundings};
 use crate::recorder::files::{self, Recorder, Service};
 use crate::recorder::writer::ExitKind;
@@ -36,6 +37,8 @@ pub struct Environment {
     /// Changes of a trend, as it saw them.
     pub trends: Receiver<(Quantity, TrendEvent)>,
     pub monitor: Monitor,
+    /// Where V8 counts the samples of its heap profiler.
+    pub samples: CounterSearch,
     pub main_thread: bool,
     /// Both threads end when these are dropped.
     pub sampler: Option<Sampler>,

@@ -1,4 +1,4 @@
-//! Profiling sessions: the next step of one, and the profiles that JavaScript takes in it.
+//! Profiling sessions: the next step of a session, and the profiles that JavaScript takes in it.
 
 use napi::bindgen_prelude::{Float64Array, Int32Array, Uint32Array};
 use napi_derive::napi;
@@ -6,7 +6,7 @@ use napi_derive::napi;
 use super::environment::{Environment, trusts_v8, with};
 use crate::leak::sites::schedule::Step;
 use crate::leak::sites::{Function, Node, Profile};
-use crate::probe::v8::sampling;
+use crate::probe::v8::sampling::{self, Start};
 use crate::recorder::EventKind;
 
 /// What JavaScript must do with the sampling heap profiler now.
@@ -31,7 +31,10 @@ pub fn profiling_step() -> ProfilingStep {
             Step::Start => ProfilingStep::Start,
             Step::Callers => ProfilingStep::Callers,
             Step::Profile => ProfilingStep::Profile,
-            Step::Stop => ProfilingStep::Stop,
+            Step::Stop => {
+                ledger.end_session();
+                ProfilingStep::Stop
+            }
         }
     })
     .unwrap_or(ProfilingStep::None)
@@ -41,9 +44,35 @@ pub fn profiling_step() -> ProfilingStep {
 /// allocations. Reading a profile then collects no garbage. False if the profiler is on already, none if it cannot be
 /// started in this way.
 #[napi(catch_unwind)]
-pub fn profiling_start(interval: u32, all: bool) -> Option<bool> {
+pub fn profiling_start(interval: u32, all: bool, purpose: ProfilingPurpose) -> Option<bool> {
     // Not within the environment, because this calls V8.
-    if trusts_v8() { sampling::start(u64::from(interval), all) } else { None }
+    let Start { started, before } = if trusts_v8() { sampling::start(u64::from(interval), all)? } else { return None };
+    with(|environment| match purpose {
+        ProfilingPurpose::Trial => environment.samples.begin(before),
+        ProfilingPurpose::Live if started => environment.ledger.begin_session(environment.samples.counter(before)),
+        _ => {}
+    });
+    Some(started)
+}
+
+/// What the profiler is started for.
+#[napi(string_enum = "kebab-case")]
+pub enum ProfilingPurpose {
+    /// The self-test, in which the counter of samples is searched too.
+    Trial,
+    /// A profile of all allocations: which functions call which.
+    Callers,
+    /// Profiles of the live heap, whose samples have an owner.
+    Live,
+}
+
+/// A round of the self-test: before a profile is read, and after it with the number of its newest sample.
+#[napi(catch_unwind)]
+pub fn profiling_trial(greatest: Option<f64>) {
+    with(|environment| match greatest {
+        None => environment.samples.begin_round(),
+        Some(greatest) => environment.samples.end_round(greatest as u64),
+    });
 }
 
 /// The profiler cannot be started, or another profiler has stopped it. `reason` goes into the record.
@@ -51,6 +80,7 @@ pub fn profiling_start(interval: u32, all: bool) -> Option<bool> {
 pub fn profiling_failed(reason: String) {
     with(|environment| {
         environment.ledger.writer().event(EventKind::Sites, None, &reason);
+        environment.ledger.end_session();
         environment.monitor.search.fail(environment.ledger.uptime_ms(), reason);
     });
 }
@@ -67,19 +97,26 @@ pub fn profiling_took(ms: f64) {
     with(|environment| environment.monitor.search.took(ms));
 }
 
-/// A profile. Functions have a name, a place, and the place as it is shown. Nodes of the call tree come after their
-/// parent. Each has the parent's index, the function's index (-1 for code that is not the app's) and bytes: live ones,
-/// or for `callers` all that were allocated.
+/// A profile.
+#[napi(object, object_to_js = false)]
+pub struct CallTree {
+    /// Functions by name, place, and the place as it is shown.
+    pub names: Vec<String>,
+    pub places: Vec<String>,
+    pub shown: Vec<String>,
+    /// Nodes, each after its parent: the parent's index, the function's index (-1 for code that is not the app's) and bytes. Those are live
+    /// ones, or for a profile of callers all that were allocated.
+    pub parents: Uint32Array,
+    pub of: Int32Array,
+    pub bytes: Float64Array,
+    /// Number, node and bytes of each sample, one after the other.
+    pub samples: Float64Array,
+}
+
+/// A profile of the live heap, or of `callers`.
 #[napi(catch_unwind)]
-pub fn profiling_profile(
-    names: Vec<String>,
-    places: Vec<String>,
-    shown: Vec<String>,
-    parents: Uint32Array,
-    of: Int32Array,
-    bytes: Float64Array,
-    callers: bool,
-) {
+pub fn profiling_profile(tree: CallTree, callers: bool) {
+    let CallTree { names, places, shown, parents, of, bytes, samples } = tree;
     let nodes = parents.iter().zip(of.iter()).zip(bytes.iter()).map(|((parent, function), bytes)| Node {
         parent: *parent,
         function: u32::try_from(*function).ok(),
@@ -93,7 +130,9 @@ pub fn profiling_profile(
         if callers {
             monitor.search.callers(&profile);
         } else {
-            monitor.on_profile(ledger.writer().map(), &profile);
+            let samples: Vec<(u64, f64)> =
+                samples.chunks_exact(3).map(|sample| (sample[0] as u64, sample[2])).collect();
+            monitor.on_profile(ledger, &profile, &samples);
         }
     });
 }

@@ -19,6 +19,7 @@ use crate::leak::trend_sampler::TrendSampler;
 use crate::ledger::sampler::{Block, Sampler};
 use crate::ledger::{Ledger, Meter, PathMode};
 use crate::probe::process::{self, Cgroup};
+use crate::probe::v8::sample_counter::CounterSearch;
 use crate::probe::v8::{Collection, Probe, Round};
 use crate::recorder::death::Surroundings;
 use crate::recorder::files::{self, Recorder, Service};
@@ -145,6 +146,7 @@ fn create(options: StartOptions) -> Environment {
         pressure,
         blocks,
         trends,
+        samples: CounterSearch::default(),
         monitor: Monitor::new(monitor::Options { trend: options.trend, snapshots: options.snapshots }),
         main_thread,
         sampler,

@@ -2,6 +2,7 @@
 //! do.
 
 use super::detector::Verdict;
+use super::owners::{MOST_NAMED, Owners, RouteShare};
 use super::quantities::TrendEvent;
 use super::suspect::LeakSuspect;
 use crate::recorder::Quantity;
@@ -16,10 +17,8 @@ pub struct Place {
     pub function: String,
     /// File and line.
     pub origin: String,
-    /// Routes such as `GET /users/:id`. Several if they cannot be distinguished, the likeliest first.
-    pub routes: Vec<String>,
-    /// All requests for each request of these routes.
-    pub requests_per: f64,
+    /// Whose requests allocate it.
+    pub owners: Owners,
     /// Share of the heap's sampled growth, and the relative error of the call site's own sampled growth (half of its
     /// interval of 95 %).
     pub share: f64,
@@ -27,11 +26,22 @@ pub struct Place {
 }
 
 impl Place {
-    /// Bytes that a request of these routes retains, with the interval of 95 %. It is the trend's interval, which is
-    /// based on counted bytes, scaled by this site's share. Sampling is random, but if nothing else grows the share is
-    /// 1 in any case. So the interval is widened only by the part that other sites may have.
+    /// The route that is named first.
+    pub fn route(&self) -> Option<&str> {
+        self.owners.first()
+    }
+
+    /// Bytes that a request of the first route retains, with the interval of 95 %. It is the trend's interval, which is based on counted
+    /// bytes, scaled by the share of the route, or of the site if the owner is not known. Sampling is random, but if nothing else grows
+    /// the share is 1 in any case. So the interval is widened only by the part that others may have.
     pub fn bytes(&self, verdict: &Verdict) -> Option<[f64; 3]> {
-        let [mean, low, high] = bytes_of(verdict)?.map(|bytes| bytes * self.share * self.requests_per);
+        let trend = bytes_of(verdict)?;
+        let requests_per = match &self.owners {
+            Owners::Routes(routes) => return routes.first().map(|route| route.bytes(trend)),
+            Owners::Likely { requests_per, .. } => *requests_per,
+            Owners::Alike(_) | Owners::Nobody | Owners::Unknown => 1.0,
+        };
+        let [mean, low, high] = trend.map(|bytes| bytes * self.share * requests_per);
         let loose = mean * (1.0 - self.share) * self.looseness;
         Some([mean, mean - (mean - low).hypot(loose), mean + (high - mean).hypot(loose)])
     }
@@ -79,17 +89,51 @@ pub fn advice(quantity: Quantity, event: &TrendEvent, known: &Known) -> String {
 }
 
 fn located(place: &Place, verdict: &Verdict, stands: bool) -> String {
-    let bytes = place.bytes(verdict);
-    let bytes = bytes.map_or(String::new(), |[mean, low, high]| format!(" {mean:.0} B ({low:.0} to {high:.0})"));
-    let or = match &place.routes[..] {
-        [] | [_] => String::new(),
-        [_, other] => format!(" (or {other})"),
-        [_, others @ ..] => format!(" (or one of {} others)", others.len()),
-    };
-    let route = place.routes.first().map_or("the app", String::as_str);
+    let bytes = place.bytes(verdict).map_or(String::new(), |bytes| format!(" {}", bytes_in_words(bytes)));
+    let Place { function, origin, owners, .. } = place;
     let retains = if stands { "retains" } else { "retained" };
-    let Place { function, origin, .. } = place;
-    format!("{route}{or} {retains}{bytes} per request, allocated at {origin} ({function})")
+    let what = match owners {
+        Owners::Routes(routes) => owned(routes, verdict, stands),
+        Owners::Alike(_) => format!("all routes alike: a request {retains}{bytes}"),
+        Owners::Nobody => {
+            let (grows, mean) = (if stands { "grows" } else { "grew" }, bytes);
+            format!("the heap {grows} with time, not with requests:{mean} per request")
+        }
+        Owners::Likely { routes, .. } => {
+            let route = match &routes[..] {
+                [] => "the app".to_owned(),
+                [route] => route.clone(),
+                [route, other] => format!("{route} or {other}"),
+                routes => format!("one of {} routes", routes.len()),
+            };
+            format!("{route} {retains}{bytes} per request")
+        }
+        Owners::Unknown => format!("the app {retains}{bytes} per request"),
+    };
+    format!("{what}, allocated at {origin} ({function})")
+}
+
+/// `POST /orders retains 2,409 B (2,300 to 2,500) per request, GET /reports/:id 2,380 B (…)`.
+fn owned(routes: &[RouteShare], verdict: &Verdict, stands: bool) -> String {
+    let trend = bytes_of(verdict);
+    let bytes =
+        |route: &RouteShare| trend.map(|trend| format!(" {}", bytes_in_words(route.bytes(trend)))).unwrap_or_default();
+    let mut text = String::new();
+    for (at, route) in routes.iter().take(MOST_NAMED).enumerate() {
+        text += &match at {
+            0 => format!("{} {}{} per request", route.route, if stands { "retains" } else { "retained" }, bytes(route)),
+            _ => format!(", {}{}", route.route, bytes(route)),
+        };
+    }
+    match routes.len().saturating_sub(MOST_NAMED) {
+        0 => text,
+        1 => text + ", and another route less",
+        more => text + &format!(", and {more} other routes less"),
+    }
+}
+
+fn bytes_in_words([mean, low, high]: [f64; 3]) -> String {
+    format!("{mean:.0} B ({low:.0} to {high:.0})")
 }
 
 fn grows(quantity: Quantity, verdict: &Verdict, stands: bool) -> String {
@@ -98,8 +142,7 @@ fn grows(quantity: Quantity, verdict: &Verdict, stands: bool) -> String {
         Quantity::External => "memory of Buffers and ArrayBuffers",
         Quantity::Native => "memory outside V8",
     };
-    let figures = bytes_of(verdict)
-        .map_or(String::new(), |[mean, low, high]| format!(" by {mean:.0} B ({low:.0} to {high:.0}) per request"));
+    let figures = bytes_of(verdict).map_or(String::new(), |bytes| format!(" by {} per request", bytes_in_words(bytes)));
     format!("{what} {}{figures}", if stands { "grows" } else { "grew" })
 }
 
@@ -144,11 +187,16 @@ fn what_is_short(known: &Known) -> String {
     if let Some(files) = known.files {
         text += &format!(". Snapshots: {}", cut(files));
     }
+    if let Some(Owners::Likely { why: Some(why), .. }) = known.place.map(|place| &place.owners) {
+        text += &format!(". Whose requests they are is not counted: {}", cut(why));
+    }
     // Last, because there may be many.
-    if let Some([_, others @ ..]) = known.place.map(|place| &place.routes[..])
-        && others.len() > 1
-    {
-        text += &format!(". The other routes: {}", others.join(", "));
+    if let Some(owners) = known.place.map(|place| &place.owners) {
+        let named = owners.named();
+        let others: Vec<&str> = owners.names().skip(named).collect();
+        if !others.is_empty() {
+            text += &format!(". {}: {}", if named == 0 { "The routes" } else { "The other routes" }, others.join(", "));
+        }
     }
     text
 }

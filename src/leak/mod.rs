@@ -24,6 +24,7 @@ pub mod detector;
 pub mod gc_schedule;
 pub mod message;
 pub mod monitor;
+pub mod owners;
 pub mod quantities;
 pub mod series;
 pub mod sites;

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::gc_schedule::{self, GcSchedule};
 use super::message::{Known, Place, advice, bytes_of};
+use super::owners::OwnedProfile;
 use super::quantities::TrendEvent;
 use super::sites::schedule::{Situation as SearchSituation, Step};
-use super::sites::search::Search;
+use super::sites::search::{Reported, Search};
 use super::sites::{Moment, Profile};
 use super::suspect::comparison::{Comparison, Taking};
 use super::suspect::schedule::Situation as SnapshotSituation;
@@ -149,7 +150,8 @@ impl Monitor {
     /// All that is known of the heap's leak with the allocation site `place`.
     fn draft<'a>(&'a self, place: Option<&'a Place>, event: &TrendEvent) -> Draft<'a> {
         let (TrendEvent::Leaks(verdict) | TrendEvent::Stopped(verdict, _)) = event;
-        let suspect = self.comparison.suspect(place.map_or(&[], |place| &place.routes));
+        let routes: Vec<&str> = place.map_or(Vec::new(), |place| place.owners.names().collect());
+        let suspect = self.comparison.suspect(&routes);
         let known = Known {
             place,
             suspect,
@@ -159,7 +161,7 @@ impl Monitor {
             snapshots: self.snapshots,
         };
         Draft {
-            route: place.and_then(|place| place.routes.first()).map(String::as_str),
+            route: place.and_then(|place| place.owners.first()),
             origin: place.map(|place| place.origin.as_str()),
             per_thousand: suspect.map(|(_, per_thousand)| per_thousand),
             advice: advice(Quantity::Heap, event, &known),
@@ -183,9 +185,22 @@ impl Monitor {
     }
 
     /// A profile of the live heap, taken now.
-    pub fn on_profile(&mut self, map: &Map, profile: &Profile) {
-        let reported = self.leak.event.as_ref().and(self.leak.place.as_ref());
-        self.search.profile(Moment::now(map), profile, reported);
+    /// `samples`: by number and bytes.
+    pub fn on_profile(&mut self, ledger: &mut Ledger, profile: &Profile, samples: &[(u64, f64)]) {
+        let owned = match OwnedProfile::of(ledger, samples) {
+            Some(Err(why)) => {
+                self.search.lose_owners(why);
+                None
+            }
+            owned => owned.and_then(Result::ok),
+        };
+        let map = ledger.writer().map();
+        let bytes_per_thousand = reader::trend(&**map, Quantity::Heap).and_then(|trend| trend.bytes_per_thousand);
+        let reported = Reported {
+            place: self.leak.event.as_ref().and(self.leak.place.as_ref()),
+            bytes_per_request: bytes_per_thousand.map(|bytes| bytes / 1e3),
+        };
+        self.search.profile(Moment::now(map), profile, owned, reported);
     }
 
     /// Whether a heap snapshot must be taken now.
@@ -246,7 +261,7 @@ pub fn is_suspicious(map: &Map, quantity: Quantity) -> bool {
 }
 
 fn is_same(known: &Place, place: &Place) -> bool {
-    known.origin == place.origin && known.routes.first() == place.routes.first()
+    known.origin == place.origin && known.owners.first() == place.owners.first()
 }
 
 fn report(ledger: &mut Ledger, draft: &Draft, event: &TrendEvent) -> Option<Announcement> {

@@ -11,6 +11,7 @@ mod meter;
 mod path;
 pub mod refusals;
 mod routes;
+pub mod sample_owners;
 pub mod sampler;
 mod sampling;
 mod slots;
@@ -18,6 +19,7 @@ mod slots;
 use std::time::{Duration, Instant};
 
 use crate::probe::process;
+use crate::probe::v8::sample_counter::SampleCounter;
 use crate::recorder::writer::{Ended, Evidence, HeapFigures, Writer, epoch_ms};
 use crate::recorder::{EventKind, StatusClass};
 
@@ -28,6 +30,7 @@ use layers::Layers;
 pub use meter::{Meter, Reading, figures};
 pub use path::{PathMode, shown_path};
 use routes::Routes;
+use sample_owners::{Owner, RouteId, SampleOwners};
 use sampler::LastTick;
 pub use sampling::Turn;
 use sampling::{Totals, Windows};
@@ -104,6 +107,11 @@ pub struct Ledger {
     window: u32,
     last_window: u32,
     totals: Totals,
+    /// Who allocated the samples of the profiling session that is on.
+    samples: Option<SampleOwners>,
+    /// The requests that were in flight when the window opened are over, or it has been open for long: code that runs without a span is no request's.
+    settled_in: bool,
+    opened: Instant,
     /// Bytes charged to requests since the start.
     attributed: i64,
     /// Bytes charged to the requests in flight.
@@ -137,6 +145,9 @@ impl Ledger {
             window: 0,
             last_window: 0,
             totals: Totals::default(),
+            samples: None,
+            settled_in: false,
+            opened: Instant::now(),
             attributed: 0,
             in_flight_bytes: 0,
             routes,
@@ -221,6 +232,7 @@ impl Ledger {
 
     /// Charges allocations since the last switch to the span that was open.
     fn switch(&mut self) {
+        self.pass_samples();
         let now = self.meter.read();
         if let Some((span, index)) = self.stack.last().and_then(|span| Some((*span, self.slots.index(span.handle)?))) {
             let slot = &mut self.slots[index];
@@ -304,6 +316,7 @@ impl Ledger {
         match turn {
             Turn::Stay => return turn,
             Turn::Open => {
+                (self.settled_in, self.opened) = (false, Instant::now());
                 self.last_window = self.last_window.wrapping_add(1).max(1);
                 self.window = self.last_window;
             }
@@ -315,6 +328,52 @@ impl Ledger {
         }
         self.writer.windows(self.windows.share(), self.windows.cost());
         turn
+    }
+
+    /// A profiling session begins: asynchronous spans are metered as often as a session may, and samples have an owner, if the counter of
+    /// V8's samples is known.
+    pub fn begin_session(&mut self, counter: Option<SampleCounter>) {
+        self.samples = counter.filter(|_| self.mode != AsyncMode::Off).map(SampleOwners::new);
+        if self.samples.is_some() && self.mode == AsyncMode::Sampled {
+            let (user, system) = process::cpu_us();
+            self.windows.begin_session(Instant::now(), Duration::from_micros(user + system));
+        }
+    }
+
+    pub fn end_session(&mut self) {
+        self.samples = None;
+        self.windows.end_session();
+    }
+
+    /// Whether asynchronous spans are metered at all.
+    pub fn meters_async(&self) -> bool {
+        self.mode != AsyncMode::Off
+    }
+
+    /// The samples since the last switch are of the span that was open.
+    fn pass_samples(&mut self) {
+        let Some(samples) = &mut self.samples else { return };
+        let handle = self.stack.last().map_or(0, |span| span.handle);
+        self.settled_in =
+            self.settled_in || self.mode == AsyncMode::Always || self.opened.elapsed() >= self.windows.length() / 2;
+        // What code of a request allocates behind a promise is not seen outside of a window: nor would the share of routes be right if that
+        // of others were.
+        let metered = self.window != 0 && (handle != 0 || self.settled_in);
+        samples.pass(handle, metered);
+    }
+
+    /// The owner of each sample of a profile that was read just now; none where owners are not followed.
+    ///
+    /// # Errors
+    /// The counter of V8's samples does not fit the profile.
+    pub fn sample_owners(&mut self, samples: &[u64]) -> Option<Result<Vec<Owner>, &'static str>> {
+        self.pass_samples();
+        Some(self.samples.as_mut()?.of_profile(samples))
+    }
+
+    /// `GET /users/:id`.
+    pub fn route_name(&self, route: RouteId) -> String {
+        self.routes.name(route)
     }
 
     fn is_whole(&self, slot: &Slot) -> bool {
@@ -407,6 +466,9 @@ impl Ledger {
             limited: slot.limited,
             whole,
         };
+        if let Some(samples) = &mut self.samples {
+            samples.end(handle, RouteId { method: slot.method as u8, label: label.min(usize::from(u16::MAX)) as u16 });
+        }
         self.writer.end_request(row, status, &ended);
         self.layers.end(&self.writer, index, row, slot.certain);
         self.writer.free_slot(index);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::sample_owners::RouteId;
 use crate::recorder::writer::Writer;
 use crate::recorder::{METHODS_MAX, ROUTES_MAX, StatusClass};
 
@@ -10,7 +11,7 @@ const OTHER_METHOD: usize = METHODS_MAX - 1;
 const OTHER_LABEL: usize = ROUTES_MAX;
 
 pub struct Routes {
-    methods: usize,
+    methods: Vec<Box<str>>,
     labels: HashMap<Box<str>, u16>,
     rows: HashMap<(u8, u16, u64), u16>,
 }
@@ -20,11 +21,22 @@ impl Routes {
         let methods = &methods[..methods.len().min(OTHER_METHOD)];
         let padding = std::iter::repeat_n("", OTHER_METHOD - methods.len());
         writer.methods(methods.iter().map(String::as_str).chain(padding).chain(["*"]));
-        Self { methods: methods.len(), labels: HashMap::new(), rows: HashMap::new() }
+        Self {
+            methods: methods.iter().map(|method| method.as_str().into()).collect(),
+            labels: HashMap::new(),
+            rows: HashMap::new(),
+        }
     }
 
     pub fn method(&self, index: usize) -> usize {
-        if index < self.methods { index } else { OTHER_METHOD }
+        if index < self.methods.len() { index } else { OTHER_METHOD }
+    }
+
+    /// `GET /users/:id`, as the record's rows have it.
+    pub fn name(&self, RouteId { method, label }: RouteId) -> String {
+        let method = self.methods.get(usize::from(method)).map_or("*", |method| method);
+        let known = self.labels.iter().find(|(_, index)| **index == label);
+        format!("{method} {}", known.map_or("(other)", |(label, _)| label))
     }
 
     pub fn label(&mut self, writer: &Writer, label: &str) -> usize {

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// The share of the process's CPU time that all windows may cost.
 pub const BOUND: f64 = 0.02;
+/// In a profiling session, it may cost this share of one core.
+pub const SESSION_BOUND: f64 = 0.05;
 /// Bounds of the share of time. Windows are not more frequent even if they seem to cost nothing: a changing mix of
 /// requests can look like a gain or like a cost.
 const SHARES: (f64, f64) = (0.002, 0.2);
@@ -22,6 +24,11 @@ const REQUESTS_MIN: u64 = 20;
 /// Comparisons that are stored, and the least number of them.
 const COSTS: usize = 15;
 const COSTS_MIN: usize = 5;
+/// Of a session, its utilization is measured over at least this.
+const SESSION_STRETCH: Duration = Duration::from_secs(1);
+
+/// In a session there must be enough to see, and there is no reason to close a window that is cheap.
+const SESSION_SHARES: (f64, f64) = (0.05, 1.0);
 
 /// Totals since the start, from the ledger.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,15 +65,43 @@ pub struct Windows {
     length: Duration,
     /// The last comparisons: what metering added to a request's CPU time, as a part of that.
     costs: Vec<f64>,
+    /// A profiling session: what it bounds.
+    session: Option<Session>,
+}
+
+/// What the share of a session goes by: CPU time over time, since it began.
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    since: Instant,
+    from: Duration,
+    utilization: f64,
 }
 
 impl Windows {
     pub fn new(now: Instant) -> Self {
         let length = LENGTHS.0;
-        Self { phase: Phase::Idle, due: now + 2 * length, length, costs: Vec::new() }
+        Self { phase: Phase::Idle, due: now + 2 * length, length, costs: Vec::new(), session: None }
+    }
+
+    /// A profiling session begins: more is metered, and soon. It is known that `cpu` was used up to now.
+    pub fn begin_session(&mut self, now: Instant, cpu: Duration) {
+        // Until there is a measurement, as if a core were taken.
+        self.session = Some(Session { since: now, from: cpu, utilization: 1.0 });
+        self.due = self.due.min(now + self.length);
+    }
+
+    pub fn end_session(&mut self) {
+        self.session = None;
     }
 
     pub fn turn(&mut self, now: Instant, totals: Totals) -> Turn {
+        if let Some(session) = &mut self.session
+            && now - session.since >= SESSION_STRETCH
+        {
+            let cpu = totals.cpu.saturating_sub(session.from);
+            let utilization = cpu.as_secs_f64() / (now - session.since).as_secs_f64();
+            *session = Session { since: now, from: totals.cpu, utilization };
+        }
         match self.phase {
             Phase::Idle if now + self.length >= self.due => {
                 self.phase = Phase::Before(now, totals);
@@ -76,7 +111,7 @@ impl Windows {
                 self.phase = Phase::Open(now, totals, cpu_a_request(before, totals));
                 Turn::Open
             }
-            Phase::Open(since, opened, before) if now - since >= self.length => {
+            Phase::Open(since, opened, before) if now - since >= self.length && self.share() < 1.0 => {
                 self.learn(opened, totals, before);
                 self.phase = Phase::Idle;
                 // The timer may have been late, so the actual duration of the window counts.
@@ -103,6 +138,11 @@ impl Windows {
         }
     }
 
+    /// The length of a window.
+    pub fn length(&self) -> Duration {
+        self.length
+    }
+
     /// What metering adds to a request's CPU time, as a part of that. It is an estimate from above: the third quartile
     /// of the comparisons.
     pub fn cost(&self) -> f64 {
@@ -116,8 +156,14 @@ impl Windows {
 
     /// The share of time that windows take.
     pub fn share(&self) -> f64 {
-        let (least, most) = SHARES;
-        (BOUND / self.cost().max(BOUND)).clamp(least, most)
+        let cost = self.cost().max(BOUND);
+        match self.session {
+            Some(Session { utilization, .. }) => {
+                let (least, most) = SESSION_SHARES;
+                (SESSION_BOUND / (cost * utilization.max(0.01))).clamp(least, most)
+            }
+            None => (BOUND / cost).clamp(SHARES.0, SHARES.1),
+        }
     }
 }
 
@@ -217,6 +263,47 @@ mod tests {
         }
         assert_eq!(lengths[0], LENGTHS.0);
         assert!(*lengths.last().unwrap() >= Duration::from_secs(2), "{lengths:?}");
+    }
+
+    #[test]
+    fn a_session_meters_as_much_as_a_twentieth_of_a_core_pays_for() {
+        /// Share of the time that windows took, and of a core that metering cost, of a server that is busy for this share of the time.
+        fn session(utilization: f64, cost: f64) -> (f64, f64) {
+            let start = Instant::now();
+            let mut windows = Windows::new(start);
+            let (mut totals, mut open, mut opened, mut spent) = (Totals::default(), false, 0u32, 0.0);
+            let turns = 4000;
+            for turn in 1..=2 * turns {
+                if turn == turns {
+                    windows.begin_session(start + TICK * turn, totals.cpu);
+                }
+                let bare = TICK.as_secs_f64() * utilization;
+                let metering = if open { bare * cost } else { 0.0 };
+                totals.cpu += Duration::from_secs_f64(bare + metering);
+                totals.ended += 100;
+                (totals.entered, totals.whole) = (totals.entered + 100, totals.whole + 100);
+                if turn > turns {
+                    opened += u32::from(open);
+                    spent += metering;
+                }
+                match windows.turn(start + TICK * turn, totals) {
+                    Turn::Open => open = true,
+                    Turn::Close => open = false,
+                    Turn::Stay => {}
+                }
+            }
+            let time = TICK.as_secs_f64() * f64::from(turns);
+            (f64::from(opened) / f64::from(turns), spent / time)
+        }
+        for utilization in [0.02, 0.1, 0.5, 0.9] {
+            for cost in [0.05, 0.3, 0.84] {
+                let (share, spent) = session(utilization, cost);
+                assert!(spent <= SESSION_BOUND * 1.15, "{utilization} busy, {cost}: {spent}");
+                assert!(share > 0.03, "{utilization} busy, {cost}: {share}");
+            }
+        }
+        let (share, _) = session(0.1, 0.3);
+        assert!(share > 0.95, "{share}: nothing is saved by closing");
     }
 
     proptest! {

@@ -6,7 +6,8 @@ use super::hysteresis::Hysteresis;
 use super::schedule::{ProfilingSchedule, Situation, Step};
 use super::{Moment, Profile, Site, Sites, file_of, names_called};
 use crate::leak::message::Place;
-use crate::leak::series::growth::Figures;
+use crate::leak::owners::{OwnedProfile, OwnerGrowth, Owners};
+use crate::leak::series::growth::{Figures, Thresholds};
 
 /// Handlers that are remembered. An app has some hundreds.
 const MOST_HANDLERS: usize = 1024;
@@ -15,6 +16,17 @@ const MOST_ROUTES: usize = 16;
 const MOST_CALLS: usize = 256;
 /// Places whose source positions are remembered.
 const MOST_PLACES: usize = 4096;
+
+/// By how much the live samples of a route must have grown, bytes.
+const LEAST_OWNED: f64 = 128.0 * 1024.0;
+
+/// The leak that was reported last, while it continues.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reported<'a> {
+    pub place: Option<&'a Place>,
+    /// By the trend.
+    pub bytes_per_request: Option<f64>,
+}
 
 /// A function that handles requests.
 #[derive(Default)]
@@ -39,6 +51,9 @@ pub struct Search {
     hysteresis: [Hysteresis; 2],
     /// Whether the growth that this session samples has stopped.
     over: bool,
+    /// Whose requests own the growth, where samples have an owner; and why they have none.
+    owners: Option<OwnerGrowth>,
+    no_owners: Option<String>,
     /// Why the last session failed.
     pub failure: Option<String>,
 }
@@ -60,7 +75,8 @@ impl Search {
         if !now.suspicious && !self.schedule.is_on() {
             return Step::None;
         }
-        let step = self.schedule.step(now, self.found.is_some());
+        let found = self.found.as_ref().is_some_and(|place| place.owners != Owners::Unknown);
+        let step = self.schedule.step(now, found);
         if step == Step::Start {
             let schedule = std::mem::take(&mut self.schedule);
             *self = Self { schedule, ..Self::default() };
@@ -93,6 +109,11 @@ impl Search {
         }
     }
 
+    /// From here on samples have no owner in this session.
+    pub fn lose_owners(&mut self, why: &str) {
+        self.no_owners.get_or_insert_with(|| why.to_owned());
+    }
+
     /// How places are shown.
     pub fn show(&mut self, places: impl IntoIterator<Item = (String, String)>) {
         if self.shown.len() < MOST_PLACES {
@@ -106,30 +127,47 @@ impl Search {
         sites.callers(profile, |function| handlers.contains_key(&function.place));
     }
 
-    /// A profile of the live heap, after the requests of `moment`. `reported`: where the leak was reported last.
-    pub fn profile(&mut self, moment: Moment, profile: &Profile, reported: Option<&Place>) {
+    /// A profile of the live heap, after the requests of `moment`. `owned`: its samples by owner, if they have one.
+    pub fn profile(&mut self, moment: Moment, profile: &Profile, owned: Option<OwnedProfile>, leak: Reported) {
+        match owned {
+            Some(owned) if self.no_owners.is_none() => self.owners.get_or_insert_default().see(moment.clone(), &owned),
+            Some(_) => {}
+            None => self.lose_owners("V8's counter of samples could not be verified"),
+        }
         let Self { sites, handlers, .. } = self;
         sites.see(moment, profile, |function| handlers.contains_key(&function.place));
-        self.find(reported);
+        self.find(leak);
     }
 
     /// Chooses the likeliest allocation site that grows, or the known one while it is about as likely.
-    fn find(&mut self, reported: Option<&Place>) {
-        let Self { sites, handlers, shown, found, hysteresis: [of_place, of_route], .. } = self;
+    fn find(&mut self, leak: Reported) {
+        let Self { sites, handlers, shown, found, hysteresis: [of_place, of_route], owners, no_owners, .. } = self;
         let mut growing = sites.verdict();
         if growing.is_empty() || self.over {
             return;
         }
-        let known = found.as_ref().or(reported);
+        let known = found.as_ref().or(leak.place);
         let origins: Vec<&str> = growing.iter().map(|site| shown_of(site, shown)).collect();
         let chosen = of_place.choose(&origins, known.map(|known| known.origin.as_str()));
         let mut place = place_of(growing.swap_remove(chosen), sites, handlers, shown);
-        if !place.routes.is_empty() {
-            let known = known.filter(|known| known.origin == place.origin);
-            let first = known.and_then(|known| known.routes.first()).map(String::as_str);
-            let routes: Vec<&str> = place.routes.iter().map(String::as_str).collect();
-            let chosen = of_route.choose(&routes, first);
-            place.routes[..=chosen].rotate_right(1);
+        let known = known.filter(|known| known.origin == place.origin);
+        let mut of_route = |routes: &[&str]| of_route.choose(routes, known.and_then(|known| known.route()));
+        match (owners.as_ref().filter(|_| no_owners.is_none()), &mut place.owners) {
+            (Some(owners), counted) => {
+                *counted = owners.verdict(&Thresholds::of_bytes(LEAST_OWNED), leak.bytes_per_request);
+                if let Owners::Routes(routes) = counted {
+                    let names: Vec<&str> = routes.iter().map(|share| share.route.as_str()).collect();
+                    let chosen = of_route(&names);
+                    routes[..=chosen].rotate_right(1);
+                }
+            }
+            (None, Owners::Likely { routes, why, .. }) if !routes.is_empty() => {
+                let names: Vec<&str> = routes.iter().map(String::as_str).collect();
+                let chosen = of_route(&names);
+                routes[..=chosen].rotate_right(1);
+                why.clone_from(no_owners);
+            }
+            _ => {}
         }
         *found = Some(place);
     }
@@ -165,8 +203,7 @@ fn place_of(site: Site, sites: &Sites, handlers: &HashMap<String, Handler>, show
     Place {
         origin: shown_of(&site, shown).to_owned(),
         function: site.function.name,
-        requests_per: sites.requests_per(&routes),
-        routes,
+        owners: Owners::Likely { requests_per: sites.requests_per(&routes), routes, why: None },
         share: site.share,
         looseness: (high - low) / 2.0 / per_thousand,
     }

@@ -59,9 +59,10 @@ impl Comparison {
 
     /// The suspect, and how many of it 1,000 requests of these routes leave behind. Without routes, 1,000 of all
     /// requests.
-    pub fn suspect(&self, routes: &[String]) -> Option<(&LeakSuspect, f64)> {
+    pub fn suspect(&self, routes: &[&str]) -> Option<(&LeakSuspect, f64)> {
         let Found { suspect, served } = self.found.as_ref()?;
-        let own: f64 = served.routes.iter().filter(|(route, _)| routes.contains(route)).map(|(_, count)| count).sum();
+        let own: f64 =
+            served.routes.iter().filter(|(route, _)| routes.contains(&route.as_str())).map(|(_, count)| count).sum();
         let requests = if own > 0.0 { own } else { served.requests };
         Some((suspect, suspect.instances / requests.max(1.0) * 1e3))
     }

@@ -101,7 +101,7 @@ impl Server {
             Step::Callers => self.monitor.search.callers(&self.profile()),
             Step::Profile => {
                 let profile = self.profile();
-                self.monitor.on_profile(self.ledger.writer().map(), &profile);
+                self.monitor.on_profile(&mut self.ledger, &profile, &[]);
             }
             Step::Stop => {}
         }

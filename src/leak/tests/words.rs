@@ -1,6 +1,7 @@
 //! From the points of the record to the message.
 
 use crate::leak::message::{Known, Place, advice};
+use crate::leak::owners::{Owners, RouteShare};
 use crate::leak::quantities::{Quantities, Seen, TrendEvent};
 use crate::leak::suspect::LeakSuspect;
 use crate::recorder::record::{Live, Trend};
@@ -119,10 +120,14 @@ fn kept() -> LeakSuspect {
     }
 }
 
+fn likely(routes: &[&str]) -> Owners {
+    let routes = routes.iter().map(|route| (*route).to_owned()).collect();
+    Owners::Likely { routes, requests_per: 2.0, why: None }
+}
+
 fn place() -> Place {
-    let routes = vec!["GET /users/:id".to_owned()];
     let (function, origin) = ("getUser".to_owned(), "src/users.js:12".to_owned());
-    Place { function, origin, routes, requests_per: 2.0, share: 0.9, looseness: 0.2 }
+    Place { function, origin, owners: likely(&["GET /users/:id"]), share: 0.9, looseness: 0.2 }
 }
 
 #[test]
@@ -185,19 +190,53 @@ fn advice_has_room_in_the_record() {
 fn what_to_do_comes_before_a_list_of_routes() {
     let seen = run(40, |n| [n * 800 * KIB, 0, 0]);
     let leaks = *news(&seen, Quantity::Heap).last().unwrap();
-    let of = |many: usize| {
-        let routes: Vec<String> = (0..many).map(|n| format!("GET /a/rather/long/route/{n}/of/{{many}}/:id")).collect();
-        let place = Place { routes, ..place() };
+    let name = |n: usize| format!("GET /a/rather/long/route/{n}/of/{{many}}/:id");
+    let of = |owners: Owners| {
+        let place = Place { owners, ..place() };
         advice(Quantity::Heap, leaks, &Known { place: Some(&place), suspect: Some((&kept(), 9.0)), ..Known::default() })
     };
-    let many = of(150);
-    assert!(many.starts_with("GET /a/rather/long/route/0/of/{many}/:id (or one of 149 others) retains "), "{many}");
-    let to_do = many.find(". Delete entries when they are done").unwrap();
-    assert!(to_do < 512 && to_do < many.find(". The other routes: GET /a/rather/long/route/1/").unwrap(), "{many}");
+    let many = |many: usize| Owners::Likely {
+        routes: (0..many).map(name).collect(),
+        requests_per: 2.0,
+        why: Some("no counter".to_owned()),
+    };
+    let text = of(many(150));
+    assert!(text.starts_with("one of 150 routes retains "), "{text}");
+    let to_do = text.find(". Delete entries when they are done").unwrap();
+    assert!(to_do < 512 && to_do < text.find(". The routes: GET /a/rather/long/route/0/").unwrap(), "{text}");
+    assert!(text.contains(". Whose requests they are is not counted: no counter"), "{text}");
+    let text = of(many(2));
     assert!(
-        of(2).contains(" (or GET /a/rather/long/route/1/of/{many}/:id) retains ")
-            && !of(2).contains("The other routes")
+        text.starts_with(&format!("{} or {} retains ", name(0), name(1))) && !text.contains("The routes"),
+        "{text}"
     );
+    let share = |n: usize| RouteShare { route: name(n), share: 0.1, low: 0.05, high: 0.15, requests_per: 10.0 };
+    let text = of(Owners::Routes((0..20).map(share).collect()));
+    assert!(
+        text.starts_with(&format!("{} retains 8192 B (4096 to 12288) per request, {} 8192 B (", name(0), name(1))),
+        "{text}"
+    );
+    assert!(text.contains(", and 17 other routes less, allocated at src/users.js:12 (getUser)"), "{text}");
+    assert!(text.contains(". The other routes: GET /a/rather/long/route/3/of/"), "{text}");
+}
+
+#[test]
+fn growth_of_all_routes_and_of_none_is_said() {
+    let seen = run(40, |n| [n * 800 * KIB, 0, 0]);
+    let leaks = *news(&seen, Quantity::Heap).last().unwrap();
+    let of = |owners: Owners| {
+        let place = Place { owners, share: 1.0, ..place() };
+        advice(Quantity::Heap, leaks, &Known { place: Some(&place), ..Known::default() })
+    };
+    let alike = of(Owners::Alike(Vec::new()));
+    assert!(alike.starts_with("all routes alike: a request retains 8192 B (8192 to 8192), allocated at "), "{alike}");
+    let nobody = of(Owners::Nobody);
+    assert!(
+        nobody.starts_with("the heap grows with time, not with requests: 8192 B (8192 to 8192) per request"),
+        "{nobody}"
+    );
+    let unknown = of(Owners::Unknown);
+    assert!(unknown.starts_with("the app retains 8192 B (8192 to 8192) per request, allocated at "), "{unknown}");
 }
 
 /// `cargo test --release -- --ignored --nocapture a_look_takes`.

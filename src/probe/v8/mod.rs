@@ -11,6 +11,7 @@
 pub mod layout;
 pub mod marking;
 mod near_limit;
+pub mod sample_counter;
 pub mod sampling;
 pub(super) mod symbols;
 pub mod versions;

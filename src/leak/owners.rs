@@ -1,0 +1,458 @@
+//! Whose requests own what survives: growth by route, from the samples of V8's sampling heap profiler whose owner is known
+//! ([`crate::ledger::sample_owners`]).
+//!
+//! Each profile after a major collection has the samples that are alive. A route leaks if its samples grow with its own requests, by the same
+//! tests as the heap as a whole. Samples are taken in windows and come by chance, so they give a route's *part* of the growth; its size comes
+//! from the trend, which is counted.
+
+use std::collections::HashMap;
+
+use crate::ledger::Ledger;
+use crate::ledger::sample_owners::Owner;
+
+use super::series::growth::{self, Growth, Point, Thresholds};
+use super::series::theil_sen::median;
+use super::sites::Moment;
+
+/// The growth of a route must be this part of all growth with an owner.
+const LEAST_SHARE: f64 = 0.05;
+/// Growth that no request owns is reported if it is this part of all.
+const NOBODY_SHARE: f64 = 0.5;
+/// The routes that grow for certain must have this part of all growth with an owner: another one that grows too may not be certain yet.
+const EXPLAINED: f64 = 0.8;
+/// All samples may have grown by this times what the heap has. Where they have grown by more, new objects replace older ones, which a cache at
+/// its bound does as well, until all of it is new.
+const TURNOVER: f64 = 1.5;
+/// Samples that a route's growth must be made of.
+const LEAST_SAMPLES: f64 = 12.0;
+/// Routes are alike if one retains at least this part of what another one does, and if they are at least so many.
+const ALIKE: f64 = 0.4;
+const LEAST_ALIKE: usize = 3;
+/// Routes that are followed.
+const MOST_ROUTES: usize = 1024;
+/// Of a normal distribution, 95 %.
+const Z: f64 = 1.96;
+
+/// The live samples of one owner in a profile.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Alive {
+    pub bytes: f64,
+    pub samples: u32,
+}
+
+impl std::ops::Add for Alive {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { bytes: self.bytes + other.bytes, samples: self.samples + other.samples }
+    }
+}
+
+/// The live samples of one profile, by owner.
+#[derive(Clone, Debug, Default)]
+pub struct OwnedProfile {
+    /// `GET /users/:id` → its live samples.
+    pub routes: HashMap<String, Alive>,
+    /// Of requests in flight.
+    pub in_flight: Alive,
+    /// Of code that runs for no request.
+    pub nobody: Alive,
+    /// Allocated while owners were not followed.
+    pub unknown: Alive,
+}
+
+impl OwnedProfile {
+    /// The samples of a profile that was read just now, by number and bytes. None if samples have no owner in this session.
+    ///
+    /// # Errors
+    /// V8's counter of samples does not fit the profile.
+    pub fn of(ledger: &mut Ledger, samples: &[(u64, f64)]) -> Option<Result<Self, &'static str>> {
+        let numbers: Vec<u64> = samples.iter().map(|(number, _)| *number).collect();
+        let owners = match ledger.sample_owners(&numbers)? {
+            Ok(owners) => owners,
+            Err(why) => return Some(Err(why)),
+        };
+        let mut profile = Self::default();
+        let mut routes = HashMap::new();
+        for (owner, (_, bytes)) in owners.into_iter().zip(samples) {
+            let alive: &mut Alive = match owner {
+                Owner::Route(route) => routes.entry(route).or_default(),
+                Owner::Request(_) => &mut profile.in_flight,
+                Owner::Nobody => &mut profile.nobody,
+                Owner::Unknown => &mut profile.unknown,
+            };
+            alive.bytes += bytes;
+            alive.samples += 1;
+        }
+        profile.routes = routes.into_iter().map(|(route, alive)| (ledger.route_name(route), alive)).collect();
+        Some(Ok(profile))
+    }
+}
+
+/// Routes that a message names with their bytes. The others are listed at its end.
+pub const MOST_NAMED: usize = 3;
+
+/// A route whose requests own a part of the growth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteShare {
+    pub route: String,
+    /// Of all growth that has an owner, with its interval of 95 %.
+    pub share: f64,
+    pub low: f64,
+    pub high: f64,
+    /// All requests for each one of the route.
+    pub requests_per: f64,
+}
+
+impl RouteShare {
+    /// Bytes that a request of the route retains, of what the trend says of all requests, with the interval of 95 %.
+    pub fn bytes(&self, [mean, low, high]: [f64; 3]) -> [f64; 3] {
+        [mean * self.share, low * self.low, high * self.high].map(|bytes| bytes * self.requests_per)
+    }
+}
+
+/// Who owns the growth.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Owners {
+    /// Not certain yet.
+    #[default]
+    Unknown,
+    /// The requests of these routes, the largest share first.
+    Routes(Vec<RouteShare>),
+    /// The requests of all routes, each about as much: what they share retains it.
+    Alike(Vec<RouteShare>),
+    /// No request: it grows with time. A timer, a queue.
+    Nobody,
+    /// Estimated from callers, names and traffic, where samples have no owner. Several routes if these cannot be distinguished.
+    Likely {
+        routes: Vec<String>,
+        /// All requests for each request of these routes.
+        requests_per: f64,
+        /// Why samples have no owner.
+        why: Option<String>,
+    },
+}
+
+impl Owners {
+    /// The routes, such as `GET /users/:id`, the most important first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let (shares, likely) = match self {
+            Self::Routes(routes) => (&routes[..], &[][..]),
+            Self::Likely { routes, .. } => (&[][..], &routes[..]),
+            Self::Alike(_) | Self::Nobody | Self::Unknown => (&[][..], &[][..]),
+        };
+        shares.iter().map(|share| share.route.as_str()).chain(likely.iter().map(String::as_str))
+    }
+
+    /// The route that the finding belongs to. None if it is one of several, and which is not known.
+    pub fn first(&self) -> Option<&str> {
+        match self {
+            Self::Likely { routes, .. } if routes.len() > 1 => None,
+            _ => self.names().next(),
+        }
+    }
+
+    /// How many routes the first part of a message names.
+    pub fn named(&self) -> usize {
+        match self {
+            Self::Likely { routes, .. } if routes.len() > 2 => 0,
+            _ => MOST_NAMED,
+        }
+    }
+
+    /// The routes with their shares.
+    pub fn shares(&self) -> &[RouteShare] {
+        match self {
+            Self::Routes(routes) | Self::Alike(routes) => routes,
+            _ => &[],
+        }
+    }
+}
+
+/// The profiles of a session, by owner.
+#[derive(Debug, Default)]
+pub struct OwnerGrowth {
+    moments: Vec<Moment>,
+    routes: HashMap<String, Vec<Alive>>,
+    nobody: Vec<Alive>,
+    /// All samples whose owner is known, and those whose owner is not.
+    owned: Vec<Alive>,
+    unknown: Vec<Alive>,
+}
+
+impl OwnerGrowth {
+    /// Takes a profile of `moment`.
+    pub fn see(&mut self, moment: Moment, profile: &OwnedProfile) {
+        let at = self.moments.len();
+        self.moments.push(moment);
+        self.nobody.push(profile.nobody);
+        self.unknown.push(profile.unknown);
+        self.owned.push(profile.routes.values().fold(profile.nobody, |sum, alive| sum + *alive));
+        for (route, alive) in &profile.routes {
+            if self.routes.len() < MOST_ROUTES || self.routes.contains_key(route) {
+                let series = self.routes.entry(route.clone()).or_default();
+                series.resize(at, Alive::default());
+                series.push(*alive);
+            }
+        }
+        self.routes.values_mut().for_each(|series| series.resize(at + 1, Alive::default()));
+    }
+
+    /// Who owns the growth. `bytes_per_request`: the trend's.
+    pub fn verdict(&self, gate: &Thresholds, bytes_per_request: Option<f64>) -> Owners {
+        self.certain(gate, bytes_per_request).unwrap_or_default()
+    }
+
+    fn certain(&self, gate: &Thresholds, bytes_per_request: Option<f64>) -> Option<Owners> {
+        let (first, last) = (self.moments.first()?, self.moments.last()?);
+        let requests = last.requests - first.requests;
+        let own = |route: &str| served(last, route) - served(first, route);
+        let total = self.part(None, &self.owned, gate)?;
+        if let Some(expected) = bytes_per_request.map(|bytes| bytes * requests)
+            && expected > 0.0
+            && total.bytes + self.growth_of(&self.unknown) > TURNOVER * expected
+        {
+            return None;
+        }
+        let mut owned: Vec<(Option<&str>, Part)> = self
+            .routes
+            .iter()
+            .filter_map(|(route, series)| Some((Some(route.as_str()), self.part(Some(route), series, gate)?)))
+            .collect();
+        owned.extend(self.part(None, &self.nobody, gate).map(|part| (None, part)));
+        let certain: f64 = owned.iter().map(|(_, part)| part.bytes).sum();
+        if certain < EXPLAINED * total.bytes {
+            return None;
+        }
+        let all = certain.max(total.bytes);
+        // Of many routes alike, each has a small part.
+        let counts = |route: Option<&str>, part: &Part| {
+            let usual = route.map_or(f64::INFINITY, |route| all / requests.max(1.0) * own(route));
+            part.bytes >= LEAST_SHARE * all || part.bytes >= ALIKE * usual
+        };
+        owned.retain(|(route, part)| counts(*route, part));
+        owned.sort_by(|a, b| b.1.bytes.total_cmp(&a.1.bytes).then(a.0.cmp(&b.0)));
+        if owned.iter().any(|(route, part)| route.is_none() && part.bytes >= NOBODY_SHARE * all) {
+            return Some(Owners::Nobody);
+        }
+        let routes: Vec<RouteShare> = owned
+            .iter()
+            .filter_map(|(route, part)| {
+                let route = (*route)?;
+                let own = own(route);
+                let share = part.bytes / all;
+                // Of a part of independent samples.
+                let loose = Z * (share * (1.0 - share) / total.samples.max(1.0)).sqrt();
+                Some(RouteShare {
+                    route: route.to_owned(),
+                    share,
+                    low: (share - loose).max(0.0),
+                    high: (share + loose).min(1.0),
+                    requests_per: if own > 0.0 { requests / own } else { 1.0 },
+                })
+            })
+            .collect();
+        if self.are_all(&routes, total.samples) {
+            return Some(Owners::Alike(routes));
+        }
+        (!routes.is_empty()).then_some(Owners::Routes(routes))
+    }
+
+    /// Whether these are all the routes in which it would show, each with about the same bytes for each request.
+    fn are_all(&self, owned: &[RouteShare], samples: f64) -> bool {
+        let (Some(first), Some(last)) = (self.moments.first(), self.moments.last()) else { return false };
+        let each = |route: &RouteShare| route.share * route.requests_per;
+        let (least, most) =
+            owned.iter().map(each).fold((f64::INFINITY, 0.0), |(least, most), each| (each.min(least), each.max(most)));
+        let requests = (last.requests - first.requests).max(1.0);
+        let would_show = |route: &str| {
+            let part = (served(last, route) - served(first, route)) / requests;
+            // Half of what would be there if it were alike may be missing by chance.
+            part * samples >= 2.0 * LEAST_SAMPLES
+        };
+        let shows = |route: &str| owned.iter().any(|share| share.route == route);
+        owned.len() >= LEAST_ALIKE
+            && least >= ALIKE * most
+            && last.routes.iter().all(|(route, _)| shows(route) || !would_show(route))
+    }
+
+    /// Bytes by which a series has grown, certain or not.
+    fn growth_of(&self, series: &[Alive]) -> f64 {
+        let third = series.len() / 3;
+        let level = |part: &[Alive]| median(&part.iter().map(|alive| alive.bytes).collect::<Vec<_>>());
+        if third == 0 { 0.0 } else { 1.5 * (level(&series[series.len() - third..]) - level(&series[..third])).max(0.0) }
+    }
+
+    /// By how much an owner's live samples have grown, if they grow for certain.
+    fn part(&self, route: Option<&str>, series: &[Alive], gate: &Thresholds) -> Option<Part> {
+        let points: Vec<Point> = self
+            .moments
+            .iter()
+            .zip(series)
+            .map(|(moment, alive)| Point {
+                at: moment.at,
+                requests: route.map_or(moment.requests, |route| served(moment, route)),
+                bytes: alive.bytes,
+                in_flight: 0.0,
+            })
+            .collect();
+        let samples = f64::from(series.last()?.samples);
+        if samples < LEAST_SAMPLES || !growth::may_grow(&points, gate) {
+            return None;
+        }
+        let (growth, figures) = growth::judge(&points, gate);
+        let figures = figures.filter(|_| growth == Growth::Sure)?;
+        let served = points.last()?.requests - points.first()?.requests;
+        Some(Part { bytes: figures.per_thousand / 1e3 * served, samples })
+    }
+}
+
+/// The growth of one owner.
+struct Part {
+    bytes: f64,
+    samples: f64,
+}
+
+fn served(moment: &Moment, route: &str) -> f64 {
+    moment.routes.iter().find(|(name, _)| name == route).map_or(0.0, |(_, count)| *count)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KIB: f64 = 1024.0;
+    const SAMPLE: f64 = 64.0 * KIB;
+    const GATE: Thresholds = Thresholds::of_bytes(128.0 * KIB);
+
+    /// A route of a simulated server: its share of the traffic, what a request retains for good, and how many bytes of it a cache retains,
+    /// which is full at the start already.
+    #[derive(Clone, Copy, Default)]
+    struct Route {
+        share: f64,
+        leaks: f64,
+        caches: f64,
+        bound: f64,
+    }
+
+    /// A session of `profiles`, 500 requests apart, of which a part (`metered`) has an owner. Samples come by chance.
+    fn session(routes: &[(&str, Route)], nobody: f64, metered: f64, profiles: usize, seed: u64) -> (OwnerGrowth, f64) {
+        let mut growth = OwnerGrowth::default();
+        let mut random = seed;
+        let mut chance = move || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) as f64 / f64::from(1u32 << 31)
+        };
+        let mut sampled = |bytes: f64| {
+            // Poisson's distribution, by Knuth.
+            let (limit, mut product, mut samples) = ((-bytes / SAMPLE).exp(), chance(), 0);
+            while product > limit {
+                (product, samples) = (product * chance(), samples + 1);
+            }
+            Alive { bytes: f64::from(samples) * SAMPLE, samples }
+        };
+        let mut sums: HashMap<&str, Alive> = HashMap::new();
+        let (mut all, mut nobodys, mut unknown) = (0.0, Alive::default(), Alive::default());
+        for at in 0..profiles {
+            let requests = 500.0 * (at as f64 + 1.0);
+            all = requests;
+            let mut profile = OwnedProfile::default();
+            for (name, route) in routes {
+                let served = 500.0 * route.share;
+                // What a full cache takes in is sampled until all of it is new.
+                let new = if requests * route.share * route.caches < route.bound { route.caches } else { 0.0 };
+                let sum = sums.entry(name).or_default();
+                *sum = *sum + sampled(served * (route.leaks + new) * metered);
+                unknown = unknown + sampled(served * (route.leaks + new) * (1.0 - metered));
+                profile.routes.insert((*name).to_owned(), *sum);
+            }
+            nobodys = nobodys + sampled(500.0 * nobody * metered);
+            (profile.nobody, profile.unknown) = (nobodys, unknown);
+            let served = routes.iter().map(|(name, route)| ((*name).to_owned(), requests * route.share)).collect();
+            growth.see(Moment { at: at as u64 * 1000, requests, in_flight: 0.0, routes: served }, &profile);
+        }
+        let leaks: f64 = routes.iter().map(|(_, route)| route.share * route.leaks).sum();
+        assert!(all > 0.0);
+        (growth, leaks + nobody)
+    }
+
+    fn leaking(share: f64, leaks: f64) -> Route {
+        Route { share, leaks, ..Route::default() }
+    }
+
+    #[test]
+    fn the_routes_that_leak_are_named_with_their_bytes_and_no_other() {
+        let routes = [
+            ("POST /orders", leaking(0.05, 3000.0)),
+            ("GET /reports/:id", leaking(0.1, 1000.0)),
+            ("GET /users", leaking(0.5, 0.0)),
+            ("GET /", leaking(0.35, 0.0)),
+        ];
+        let (growth, trend) = session(&routes, 0.0, 0.5, 60, 1);
+        let Owners::Routes(shares) = growth.verdict(&GATE, Some(trend)) else { panic!("not certain") };
+        let names: Vec<&str> = shares.iter().map(|share| share.route.as_str()).collect();
+        assert_eq!(names, ["POST /orders", "GET /reports/:id"]);
+        for (share, (_, route)) in shares.iter().zip(&routes) {
+            let [bytes, low, high] = share.bytes([trend, trend, trend]);
+            assert!(low <= route.leaks && route.leaks <= high, "{} of {low} to {high}", route.leaks);
+            assert!((0.7..1.4).contains(&(bytes / route.leaks)), "{bytes} of {}", route.leaks);
+        }
+    }
+
+    #[test]
+    fn a_route_that_may_leak_too_is_waited_for() {
+        // Ten samples of the second route are not enough to be certain of it; but they are too many to leave it out.
+        let routes = [("GET /a", leaking(0.5, 1000.0)), ("GET /b", leaking(0.5, 600.0))];
+        let (growth, trend) = session(&routes, 0.0, 0.25, 17, 3);
+        assert_eq!(growth.verdict(&GATE, Some(trend)), Owners::Unknown);
+    }
+
+    #[test]
+    fn a_full_cache_that_takes_in_new_objects_is_not_a_leak() {
+        let cache = Route { share: 0.5, caches: 2000.0, bound: 30e6, ..Route::default() };
+        let routes = [("GET /leaks", leaking(0.5, 1000.0)), ("GET /cached", cache)];
+        let (growth, trend) = session(&routes, 0.0, 0.5, 40, 5);
+        assert_eq!(growth.verdict(&GATE, Some(trend)), Owners::Unknown, "more is new than the heap has grown by");
+        let full = Route { bound: 4e6, ..cache };
+        let (growth, trend) = session(&[routes[0], ("GET /cached", full)], 0.0, 0.5, 64, 5);
+        let Owners::Routes(shares) = growth.verdict(&GATE, Some(trend)) else { panic!("not certain") };
+        assert_eq!(shares.len(), 1);
+        assert_eq!(shares[0].route, "GET /leaks");
+    }
+
+    #[test]
+    fn what_all_routes_share_and_what_no_request_owns_is_said() {
+        let alike = ["GET /a", "GET /b", "GET /c", "GET /d"].map(|route| (route, leaking(0.25, 800.0)));
+        let (growth, trend) = session(&alike, 0.0, 0.5, 60, 7);
+        assert!(matches!(growth.verdict(&GATE, Some(trend)), Owners::Alike(routes) if routes.len() == 4));
+        let (growth, trend) = session(&[("GET /", leaking(1.0, 0.0))], 600.0, 0.5, 60, 9);
+        assert_eq!(growth.verdict(&GATE, Some(trend)), Owners::Nobody);
+    }
+
+    #[test]
+    fn nothing_is_named_without_growth() {
+        let cache = Route { share: 0.5, caches: 3000.0, bound: 1e6, ..Route::default() };
+        let (growth, _) = session(&[("GET /", leaking(0.5, 0.0)), ("GET /cached", cache)], 0.0, 1.0, 64, 11);
+        assert_eq!(growth.verdict(&GATE, None), Owners::Unknown);
+        assert_eq!(OwnerGrowth::default().verdict(&GATE, Some(1.0)), Owners::Unknown);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+        /// A healthy route is never named, whatever leaks beside it and however few samples have an owner.
+        #[test]
+        fn a_healthy_route_is_never_named(
+            seed in any::<u64>(), leaks in 100.0..5000.0, share in 0.02..0.6, metered in 0.05..1.0, profiles in 10usize..64
+        ) {
+            let healthy = Route { share: (1.0 - share) / 2.0, caches: 500.0, bound: 200e3, ..Route::default() };
+            let routes = [("GET /leaks", leaking(share, leaks)), ("GET /cached", healthy), ("GET /", leaking((1.0 - share) / 2.0, 0.0))];
+            let (growth, trend) = session(&routes, 0.0, metered, profiles, seed);
+            match growth.verdict(&GATE, Some(trend)) {
+                Owners::Routes(shares) => prop_assert!(shares.iter().all(|share| share.route == "GET /leaks"), "{shares:?}"),
+                other => prop_assert_eq!(other, Owners::Unknown),
+            }
+        }
+    }
+}
