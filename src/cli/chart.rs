@@ -1,26 +1,26 @@
-//! A series over time as rows of blocks, with a scale on the left and times below.
+//! Draws a series over time as rows of blocks, with a scale on the left and times below.
 
 use jiff::tz::TimeZone;
 
 use super::units;
 
 const ROWS: usize = 6;
-/// Eighths of a cell; without Unicode, thirds.
+/// Eighths of a cell, or thirds without Unicode.
 const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const ASCII: [char; 4] = [' ', '.', ':', '#'];
-/// The scale and the axis: `1023 MiB ┤`.
+/// Columns for the scale and the axis: `1023 MiB ┤`.
 const MARGIN: usize = 11;
-/// Samples that are no farther apart are one stretch; between others the chart has a gap.
+/// Samples closer together than this form one stretch. Between stretches the chart has a gap.
 const STRETCH_MS: u64 = 3_000;
 
-/// The lines of a chart `width` columns wide of (time in epoch milliseconds, bytes), which need not be in order. Each column is
-/// the highest value of its span of time; a span without a sample stays empty. None if there is nothing to draw.
+/// The lines of a chart `width` columns wide of (time in epoch milliseconds, bytes), in any order. Each column shows
+/// the highest value of its time span. A span without a sample stays empty. None if there is nothing to draw.
 pub fn lines(series: &[(u64, u64)], width: usize, unicode: bool, zone: &TimeZone) -> Option<Vec<String>> {
     let mut series = series.to_vec();
     series.sort_unstable();
     let ((first, _), (last, _)) = (*series.first()?, *series.last()?);
     let top = series.iter().map(|(_, bytes)| *bytes).max().filter(|top| *top > 0)? as f64;
-    // Fewer than 30 have no room for the times.
+    // Fewer than 30 columns have no room for the times.
     let columns = width.saturating_sub(MARGIN).clamp(30, 120).min(series.len().max(30));
     let column = |at: u64| {
         let place = (at - first) as f64 / ((last - first).max(1) as f64) * (columns - 1) as f64;
@@ -51,7 +51,7 @@ pub fn lines(series: &[(u64, u64)], width: usize, unicode: bool, zone: &TimeZone
     Some(out)
 }
 
-/// The part of a column that lies in `row`, counted from below. A value that is there shows, however small it is.
+/// The part of a column that is in `row`, counted from below. Every existing value is visible, however small.
 fn cell(height: Option<f64>, top: f64, row: usize, steps: &[char]) -> char {
     let Some(height) = height else { return ' ' };
     let full = (steps.len() - 1) as f64;

@@ -1,17 +1,20 @@
-//! Lines that fit the terminal: a line that is too long is broken between words, and in a word only if that alone is too long.
+//! Fits lines to the terminal: a line that is too long is broken between words. A word is broken only if it alone is
+//! too long.
 
 use std::io::{self, Write};
 
 use textwrap::core::{Word, display_width};
 use textwrap::{Options, WordSeparator, WordSplitter};
 
-/// A word of more columns may be broken behind a `/`.
+/// A longer word may be broken after a `/`.
 const LONG_WORD: usize = 30;
 
-/// Marks where the continuation lines of a line begin. No text from outside has one: [`super::units::plain`] makes it visible.
+/// Marks where the continuation lines of a line begin. Text from outside never contains it: [`super::units::plain`]
+/// makes it visible.
 pub const HANG: char = '\t';
 
-/// `line` without its mark, in lines of at most `width` columns. Without a mark, continuation lines are indented by two more.
+/// `line` without its mark, in lines of at most `width` columns. Without a mark, continuation lines are indented by two
+/// more columns.
 pub fn fit(line: &str, width: usize) -> String {
     let width = width.max(10);
     let (head, text) = match line.split_once(HANG) {
@@ -44,15 +47,15 @@ fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
     Box::new(parts.map(Word::from))
 }
 
-/// The same of several lines.
+/// The same for several lines.
 pub fn fit_all(text: &str, width: usize) -> String {
     text.split('\n').map(|line| fit(line, width)).collect::<Vec<_>>().join("\n")
 }
 
-/// Passes whole lines on, made to fit.
+/// Passes on whole lines, fitted to the width.
 pub struct Fitting<'a> {
     out: &'a mut dyn Write,
-    /// None: lines are passed on as they are.
+    /// None: lines are passed on unchanged.
     width: Option<usize>,
     line: Vec<u8>,
 }

@@ -1,14 +1,14 @@
-//! How text is shown: what the terminal, or the file that it goes to, can take.
+//! How text is displayed: what the terminal, or the output file, supports.
 
 use super::units::plain;
 
-/// Of where the text goes.
+/// Properties of the output.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     /// In columns.
     pub width: usize,
     pub color: bool,
-    /// Whether it takes UTF-8.
+    /// Whether it supports UTF-8.
     pub unicode: bool,
 }
 
@@ -33,7 +33,7 @@ impl Look {
         if self.unicode { "→" } else { "->" }
     }
 
-    /// Where something was left out.
+    /// A mark for omitted text.
     pub fn ellipsis(self) -> &'static str {
         if self.unicode { "…" } else { "..." }
     }
@@ -42,7 +42,7 @@ impl Look {
         if self.unicode { '─' } else { '-' }
     }
 
-    /// Text from a file, harmless and in characters that can be shown.
+    /// Text from a file, made harmless and limited to characters that can be displayed.
     pub fn plain(self, text: &str) -> String {
         let text = plain(text);
         if self.unicode {
@@ -53,8 +53,8 @@ impl Look {
     }
 }
 
-/// Whether the terminal takes UTF-8, by the locale's rules. Without a locale, as in most containers, it is taken to: the
-/// terminal that looks into one is not the container's.
+/// Whether the terminal supports UTF-8, by the locale's rules. Without a locale, as in most containers, it is assumed:
+/// the terminal is usually outside of the container.
 pub fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(variable).find(|value| !value.is_empty());
     locale.is_none_or(|locale| {

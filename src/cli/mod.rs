@@ -1,11 +1,11 @@
-//! The `plimsoll` command. `bin/plimsoll.js` hands its arguments over and exits with what comes back.
+//! The `plimsoll` command. `bin/plimsoll.js` passes its arguments and exits with the returned code.
 //!
-//! * `heap`: what is in heap snapshots.
+//! * `heap`: the content of heap snapshots.
 //! * `show`: records as text for a person, or as JSON for a program.
 //! * `soak`: the arguments of a load test, and its result.
-//! * `look`: what the terminal can take.
-//! * `fit`: lines that fit the terminal.
-//! * `units`: sizes, durations and times as people read them.
+//! * `look`: what the terminal supports.
+//! * `fit`: fits lines to the terminal.
+//! * `units`: sizes, durations and times in a readable form.
 //! * `chart`: a series as rows of blocks.
 
 mod chart;
@@ -28,10 +28,10 @@ use crate::recorder::files;
 use crate::recorder::record::Record;
 use crate::recorder::writer::epoch_ms;
 
-/// What standard output is.
+/// Properties of standard output.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal {
-    /// In columns: `COLUMNS`, else the terminal's; 80 where there is neither.
+    /// Columns: `COLUMNS`, otherwise the terminal's width, otherwise 80.
     pub width: usize,
     pub color: bool,
     /// Whether standard error is a terminal, on which progress can be shown.
@@ -39,18 +39,18 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// For what goes there, by this process's locale.
+    /// For standard output, by this process's locale.
     pub fn look(self) -> Look {
         let unicode = look::is_unicode(|name| std::env::var(name).ok());
         Look { width: self.width.clamp(MIN_WIDTH, MAX_WIDTH), color: self.color, unicode }
     }
 }
 
-/// Columns in which tables still have room, and beyond which lines are hard to read.
+/// The least width for tables, and the greatest width for readable lines.
 const MIN_WIDTH: usize = 40;
 const MAX_WIDTH: usize = 120;
 
-/// Records that cannot be read, by name, at most: after an update there may be many of the version before.
+/// The most unreadable records that are listed: after an update there may be many of the previous version.
 const UNREADABLE_SHOWN: usize = 3;
 /// Found, and done.
 const OK: i32 = 0;
@@ -126,8 +126,8 @@ Exit codes: 0 if a record was shown, 1 if there is none or none can be read, 2 f
     Build,
 }
 
-/// Runs the command with `args`, which do not include its name, and returns its exit code: 0, 1 if nothing was found or could
-/// be read, 2 if it was called wrongly.
+/// Runs the command with `args` (without its name) and returns its exit code: 0, 1 if nothing was found or could be
+/// read, 2 for wrong arguments.
 pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write, terminal: Terminal) -> i32 {
     let task = match parse(args, terminal) {
         Ok(command) => command.task,
@@ -151,7 +151,7 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write, terminal: 
     };
     match done.and_then(|code| out.flush().and(err.flush()).map(|()| code)) {
         Ok(code) => code,
-        // `plimsoll show | head` has seen enough.
+        // For example with `plimsoll show | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => OK,
         Err(error) => {
             let _ = writeln!(err, "plimsoll: {}", units::plain(&error.to_string()));
@@ -160,7 +160,7 @@ pub fn run(args: &[String], out: &mut dyn Write, err: &mut dyn Write, terminal: 
     }
 }
 
-/// The options of `plimsoll soak` as JSON, for lib/soak/; or, where help was asked for or the call is wrong, the exit code.
+/// The options of `plimsoll soak` as JSON, for lib/soak/. If help was requested or the call is wrong, the exit code.
 pub fn soak_options(
     args: &[String],
     out: &mut dyn Write,
@@ -190,7 +190,7 @@ impl Task {
     }
 }
 
-/// Help and version are answers; the rest is said on standard error.
+/// Help and version go to standard output, errors to standard error.
 fn usage(error: &clap::Error, args: &[String], out: &mut dyn Write, err: &mut dyn Write, terminal: Terminal) -> i32 {
     let text = error.render();
     let text = match terminal.color && !args.iter().any(|arg| arg.contains(units::steers)) {
@@ -257,10 +257,10 @@ impl Show<'_> {
     }
 }
 
-/// The cause of a death as far as the record and this machine tell.
+/// The cause of a death, from the record and this machine.
 fn judge(record: &Record) -> show::Judgement {
-    // The count of OOM kills is the cgroup's. That this is the one that the process was in is likely only if both have
-    // the same limit: inside of its container, but not in a login shell beside a service.
+    // The count of OOM kills is that of this process's cgroup. It is only likely to be the dead process's if both have
+    // the same limit. That holds inside of its container, but not in a login shell on the host of a service.
     let cgroup = process::Cgroup::of_self();
     let same =
         cgroup.as_ref().filter(|own| own.limit_bytes().is_some() && own.limit_bytes() == record.cgroup.limit_bytes);
@@ -269,7 +269,8 @@ fn judge(record: &Record) -> show::Judgement {
     show::Judgement { cause: cause.to_string(), evidence, at: death::last_sign_of_life(record) }
 }
 
-/// What is resident of a process that lives here. In another container it is not seen, and another may have its pid.
+/// The resident memory of a process on this machine. A process in another container is not visible, and another process
+/// may have its pid.
 fn mappings(record: &Record) -> Option<Mappings> {
     let here = format!("{:032x}", process::boot_id()) == record.boot_id && record.process_start_ticks != 0;
     let same = || process::start_ticks_of(record.pid) == record.process_start_ticks;

@@ -84,7 +84,7 @@ fn help_fits_eighty_columns_and_calls_the_command_by_its_name() {
 #[test]
 fn errors_fit_eighty_columns_and_show_escapes() {
     let long = format!("{}\u{1b}[2J", "/a path".repeat(30));
-    // clap leaves escapes out.
+    // clap removes escapes.
     for (args, shown) in [
         (&["show", &long][..], true),
         (&["heap", "summary", &long], true),

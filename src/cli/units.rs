@@ -1,12 +1,12 @@
-//! Sizes, durations and times as people read them. Everything takes whatever an odd record holds.
+//! Sizes, durations and times in a readable form. All functions accept any values.
 
 use jiff::Timestamp;
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Text from outside on one line, with everything visible: what steers a terminal or turns the direction of writing is
-/// shown as JavaScript escapes it.
+/// Text from outside on one line, with all characters visible. Characters that control a terminal or change the
+/// direction of writing are shown as JavaScript escapes.
 pub fn plain(text: &str) -> String {
     if !text.contains(steers) {
         return text.to_owned();
@@ -25,7 +25,7 @@ pub fn plain(text: &str) -> String {
     out
 }
 
-/// Control characters, and those that reorder, hide or break what stands around them.
+/// Control characters, and those that reorder, hide or break the text around them.
 pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
@@ -35,7 +35,7 @@ pub fn steers(c: char) -> bool {
 pub fn size(bytes: f64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let (mut value, mut unit) = (bytes.abs(), 0);
-    // What would round to 1,024 of a unit is one of the next.
+    // A value that would round to 1,024 of a unit is one of the next.
     while value >= 1023.5 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
@@ -70,7 +70,7 @@ pub fn duration(ms: f64) -> String {
     }
 }
 
-/// From one time to another; nothing is before nothing.
+/// From one time to another. Negative differences count as 0.
 pub fn between(from_ms: u64, to_ms: u64) -> String {
     duration(to_ms.saturating_sub(from_ms) as f64)
 }
@@ -103,12 +103,12 @@ pub fn bare_clock(epoch_ms: u64, zone: &TimeZone) -> String {
     format(epoch_ms, zone, "%H:%M:%S")
 }
 
-/// What the zone is called at that time.
+/// The zone's name at that time.
 pub fn zone_name(epoch_ms: u64, zone: &TimeZone) -> String {
     format(epoch_ms, zone, "%Z")
 }
 
-/// The zone of `TZ` or of the system; UTC where neither says.
+/// The zone of `TZ` or of the system. UTC if neither is set.
 pub fn local_zone() -> TimeZone {
     TimeZone::try_system().unwrap_or(TimeZone::UTC)
 }
@@ -116,11 +116,11 @@ pub fn local_zone() -> TimeZone {
 fn format(epoch_ms: u64, zone: &TimeZone, how: &str) -> String {
     let at = i64::try_from(epoch_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let text = at.and_then(|at| strtime::format(how, &at.to_zoned_datetime(zone.clone())).ok());
-    // No record is right about a time beyond the year 9999.
+    // A time beyond the year 9999 is certainly wrong.
     text.map_or_else(|| format!("{epoch_ms} ms after 1970"), |text| plain(&text))
 }
 
-/// Cut to `width` columns, the cut marked.
+/// Cut to `width` columns, with a mark.
 pub fn cut(text: &str, width: usize, unicode: bool) -> String {
     if text.width() <= width {
         return text.to_owned();

@@ -1,9 +1,9 @@
-//! From records to bytes: what other programs read.
+//! From records to the formats that other programs read.
 //!
 //! * `prometheus`: `plimsoll.metrics()`, Prometheus text and OpenMetrics.
 //! * `stats`: the object of `plimsoll.stats()`.
-//! * `findings`: what in them calls for action.
 //! * `ndjson`: the heap statistics file, written by a thread of its own.
+//! * `sample`: a record for tests.
 
 pub mod ndjson;
 pub mod prometheus;

@@ -1,5 +1,5 @@
-//! A record as a server under load leaves it, made through the recorder's own writers. For tests, and (by path) for the
-//! fuzz target.
+//! A record in the state of a server under load, created through the recorder's own writers. For tests, and (by path)
+//! for the fuzz target.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -122,7 +122,7 @@ fn samples(sampler: &SamplerWriter) {
     sampler.event(EventKind::Blocked, Some("/api/report"), "for 4.5 s");
 }
 
-/// The heap leaks, external memory is not known yet, and nobody looks at the rest.
+/// The heap leaks, external memory has no verdict yet, and the rest is not sampled.
 fn trends(sampler: &SamplerWriter) {
     let leaking = Trend {
         state: TrendState::Leaking,
@@ -139,8 +139,8 @@ fn trends(sampler: &SamplerWriter) {
     sampler.trend(Quantity::External, &Trend::default());
 }
 
-/// The record of [`map`] as a post-mortem finds it: its samples two a second up to the last heartbeat, its requests up
-/// to 30 s old.
+/// The record of [`map`] in a post-mortem: its samples two a second up to the last heartbeat, its requests up to 30 s
+/// old.
 #[allow(dead_code)]
 pub fn record() -> Record {
     let mut record = reader::read(&*map()).expect("a record just written can be read");
@@ -167,7 +167,7 @@ pub fn image() -> Vec<u8> {
     bytes
 }
 
-/// A record that could say how it ended.
+/// A record whose end was recorded.
 #[allow(dead_code)]
 pub fn ended() -> Record {
     let map = Arc::new(Map::anonymous(false).expect("anonymous memory"));

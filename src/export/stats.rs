@@ -1,4 +1,4 @@
-//! The object of `plimsoll.stats()`: the `Stats` of the design, and some figures beside it.
+//! The object of `plimsoll.stats()`: the public `Stats`, and some additional figures.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +61,7 @@ struct Heap<'a> {
     unattributed_bytes: i64,
     uncertain_requests: u64,
     exact: bool,
-    /// Why the exact probe is off; absent while it is on.
+    /// Why the exact probe is off. Absent while it is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -107,7 +107,7 @@ struct Requests<'a> {
     too_slow: u64,
     body_held_bytes: u64,
     body_bytes: u64,
-    /// The one in flight that started first.
+    /// The request in flight that started first.
     oldest: Option<Oldest<'a>>,
 }
 
@@ -132,12 +132,12 @@ struct NearLimit<'a> {
     at: Option<u64>,
 }
 
-/// What this environment knows beside its record.
+/// What this environment knows in addition to its record.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Own<'a> {
-    /// Why allocation is not counted exactly, where it is not.
+    /// Why allocation is not counted exactly, or none.
     pub exact_reason: Option<&'a str>,
-    /// What V8 would be granted near its limit; none where nothing would, and why not.
+    /// The reserve that V8 would be granted near its limit. If none, the reason.
     pub reserve: Option<u64>,
     pub no_reserve: Option<&'a str>,
 }

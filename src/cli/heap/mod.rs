@@ -1,4 +1,4 @@
-//! `plimsoll heap`: what is in heap snapshots, for a person or for a program.
+//! `plimsoll heap`: the content of heap snapshots, for a person or for a program.
 
 mod progress;
 mod tables;
@@ -128,7 +128,7 @@ fn id(text: &str) -> Result<u32, String> {
     digits.parse().map_err(|_| "an id is a number, as @48213".to_owned())
 }
 
-/// Whom it is shown to.
+/// The form of the output.
 struct Page {
     json: bool,
     limit: usize,
@@ -141,7 +141,7 @@ impl Page {
     }
 }
 
-/// What was read, for the line that says how long it took.
+/// What was read, for the line with the duration.
 struct Reading {
     bytes: u64,
     seconds: f64,
@@ -163,15 +163,16 @@ impl Task {
     }
 }
 
-/// Runs a task and returns the exit code: 1 if a file cannot be read or has not what was asked for.
+/// Runs a task and returns the exit code: 1 if a file cannot be read or does not contain what was requested.
 ///
 /// # Errors
-/// What `out` and `err` answer.
+/// Those of `out` and `err`.
 pub fn run(task: &Task, terminal: Terminal, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<i32> {
     let options = task.options();
     let page = Page { json: options.json, limit: options.limit, look: terminal.look() };
     let (roots, progress) = (Roots::from(options.roots), terminal.progress);
-    // The command ends with it, and the system takes the memory back at once: to give back each column before takes a while.
+    // Not dropped: the command ends after it, and the system frees the memory at once. Freeing each column would take
+    // time.
     let read = |file: &str| read(file, progress, |source| Heap::read(source, roots).map(ManuallyDrop::new));
     let done = match task {
         Task::Summary { file } => read(&file.file).and_then(|(heap, reading)| {
@@ -246,7 +247,7 @@ fn advice(error: &Error) -> String {
     }
 }
 
-/// Reads a file and makes of it what `make` does.
+/// Reads a file and passes it to `make`.
 fn read<T>(
     file: &str,
     progress: bool,
@@ -270,7 +271,7 @@ fn diff(
     page: &Page,
     out: &mut dyn Write,
 ) -> Result<i32, Failure> {
-    // One heap at a time: of the others only what is compared is kept.
+    // One heap at a time: only what is compared is retained of the others.
     let (baseline, first) = read(before, progress, |source| Baseline::read(source, roots))?;
     let (between, second) = match last {
         Some(_) => read(after, progress, Ids::read).map(|(ids, reading)| (Some(ids), Some(reading)))?,
@@ -281,7 +282,7 @@ fn diff(
     let diff = if heap.has_ids_of(&baseline) {
         heap.diff(&baseline, between.as_ref()).map_err(Failure::of(newest))?
     } else {
-        // Still one heap at a time; of what it was, more is wanted than was kept.
+        // Still one heap at a time. This one is needed again, in full.
         let groups = heap.groups();
         drop((heap, baseline));
         if before == "-" {

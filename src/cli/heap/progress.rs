@@ -1,4 +1,4 @@
-//! How far the reading is, on a terminal.
+//! Progress of reading, on a terminal.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -10,10 +10,11 @@ use crate::cli::units::plain;
 use heap_snapshot::source::Progress;
 
 const EVERY: Duration = Duration::from_millis(100);
-/// What is done sooner needs no bar.
+/// Work that is done sooner needs no bar.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Does `work`, with a bar on standard error if that is wanted. Analysing takes about as long as reading, and has no measure.
+/// Runs `work`, with a bar on standard error if `wanted`. Analysing takes about as long as reading, and its progress
+/// cannot be measured.
 pub fn during<T>(wanted: bool, file: &str, read: &Progress, length: Option<u64>, work: impl FnOnce() -> T) -> T {
     if !wanted {
         return work();

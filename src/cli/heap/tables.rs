@@ -14,12 +14,12 @@ use heap_snapshot::summary::{Duplicates, Summary};
 use heap_snapshot::tree::Branch;
 
 const INDENT: &str = "  ";
-/// Of names in tables.
+/// Characters of names in tables.
 const NAME_CHARS: usize = 100;
-/// From here on distances are V8's own, counted from its roots.
+/// From this value on, distances are V8's own, counted from its roots.
 const SYSTEM: i32 = heap_snapshot::graph::distances::SYSTEM;
 
-/// Figures on the right, and one column that takes what the terminal has left.
+/// A table with figures on the right, and one column that takes the rest of the terminal's width.
 fn table(header: &[(&str, CellAlignment)], page: &Page) -> Table {
     let mut table = Table::new();
     let rule = page.look.rule();
@@ -57,7 +57,7 @@ impl Page {
         cut(&self.look.plain(name), NAME_CHARS, self.look.unicode)
     }
 
-    /// `Session @4711`, with what it is where its class does not say that.
+    /// `Session @4711`, with its kind if its class does not show that.
     fn object(&self, object: &HeapObject) -> String {
         let shown = match object.kind.as_str() {
             kind if kind.contains("string") => format!("{:?}", cut(&object.name, 60, self.look.unicode)),
@@ -160,7 +160,7 @@ pub fn diff(diff: &Diff, reading: &Reading, page: &Page, out: &mut dyn Write) ->
     Ok(())
 }
 
-/// The class with its figures, and below it how the one that retains most is kept.
+/// The class with its figures, and below it the path to the one that retains most.
 fn changed(class: &ClassDiff, page: &Page, out: &mut dyn Write) -> io::Result<()> {
     let minus = if page.look.unicode { '−' } else { '-' };
     let retained = bytes(class.retained_bytes);

@@ -8,7 +8,7 @@ fn call(args: &[&str]) -> (i32, String, String) {
     (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }
 
-/// Snapshots with so many sessions, and their paths.
+/// Snapshots with these numbers of sessions, and their paths.
 fn files(sessions: &[usize]) -> (tempfile::TempDir, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let paths = sessions.iter().enumerate().map(|(n, sessions)| {
@@ -105,7 +105,7 @@ fn objects_and_dominators_are_shown() {
     assert!(out.contains("Referred to by (1)") && out.contains("cache"), "{out}");
     let (_, json, _) = call(&["heap", "object", &files[0], &map["id"].to_string(), "--json", "--roots", "gc"]);
     let object: serde_json::Value = serde_json::from_str(&json).unwrap();
-    // With V8's own roots the table keeps its size.
+    // With V8's own roots, the table is not counted with the map.
     assert_eq!((object["selfBytes"].as_u64(), map["selfBytes"].as_u64()), (Some(32), Some(48)));
 }
 
@@ -127,7 +127,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
     ] {
         let (code, out, err) = call(&["heap", "summary", &path]);
         assert_eq!((code, out.as_str()), (1, ""));
-        // However it is broken into lines.
+        // Independent of line breaks.
         let err = err.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(err.starts_with("plimsoll: ") && err.contains(&path) && err.contains(expected), "{err}");
     }

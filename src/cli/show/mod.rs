@@ -1,4 +1,4 @@
-//! `plimsoll show`: records for a person at three in the morning, or for a program.
+//! `plimsoll show`: records for a person in an emergency, or for a program.
 
 mod page;
 mod rss;
@@ -17,20 +17,20 @@ use super::units::{self, between};
 use crate::probe::process::smaps::Mappings;
 use crate::recorder::record::Record;
 
-/// What to show, and to whom.
+/// What to show, and how.
 pub struct Options<'a> {
-    /// Every record, not only the first; only for text.
+    /// Every record, not only the first. For text only.
     pub all: bool,
-    /// Rows of a list, and records, at most; only for text.
+    /// The most rows of a list, and the most records. For text only.
     pub limit: usize,
     /// Epoch milliseconds.
     pub now: u64,
-    /// Of the times in the text.
+    /// Time zone of the text.
     pub zone: TimeZone,
     pub look: Look,
-    /// Says what a record died of; asked for dead ones only.
+    /// Judges what a record died of. Called for dead ones only.
     pub judge: &'a dyn Fn(&Record) -> Judgement,
-    /// The mappings of a living process, where they can be read.
+    /// The mappings of a living process, if they can be read.
     pub mappings: &'a dyn Fn(&Record) -> Option<Mappings>,
 }
 
@@ -38,7 +38,7 @@ pub struct Options<'a> {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Judgement {
     pub cause: String,
-    /// One sentence with the figures that the cause was judged by.
+    /// One sentence with the figures on which the cause is based.
     pub evidence: String,
     /// Epoch milliseconds.
     pub at: u64,
@@ -48,15 +48,15 @@ pub struct Judgement {
 struct Line<'a> {
     #[serde(flatten)]
     record: &'a Record,
-    /// Of dead ones only.
+    /// For dead records only.
     #[serde(skip_serializing_if = "Option::is_none")]
     death: Option<Judgement>,
 }
 
-/// One object a record, one a line.
+/// One object for each record, one on each line.
 ///
 /// # Errors
-/// What `out` answers.
+/// Those of `out`.
 pub fn json(records: &[Record], options: &Options, out: &mut dyn Write) -> io::Result<()> {
     for record in records {
         let death = judgement(record, options);
@@ -66,7 +66,7 @@ pub fn json(records: &[Record], options: &Options, out: &mut dyn Write) -> io::R
     Ok(())
 }
 
-/// JSON lets characters stand that steer a terminal; as `\u` escapes they mean the same and do nothing.
+/// JSON may contain characters that control a terminal. As `\u` escapes they mean the same and have no effect.
 pub(super) fn escape(json: String) -> String {
     if !json.contains(units::steers) {
         return json;
@@ -81,10 +81,10 @@ pub(super) fn escape(json: String) -> String {
     out
 }
 
-/// The page of the first record, and how many more there are; with `all` an overview, then a page for each.
+/// The page of the first record, and the number of others. With `all`, an overview and a page for each.
 ///
 /// # Errors
-/// What `out` answers.
+/// Those of `out`.
 pub fn text(records: &[Record], options: &Options, out: &mut dyn Write) -> io::Result<()> {
     if options.all && records.len() > 1 {
         return every(records, options, out);
@@ -108,7 +108,7 @@ fn every(records: &[Record], options: &Options, out: &mut dyn Write) -> io::Resu
     left_out(records.len(), options, "records", out)
 }
 
-/// Of those that are not shown, the newest death is what somebody may look for.
+/// Of those that are not shown, the newest death is the most relevant.
 fn more(others: &[Record], options: &Options, out: &mut dyn Write) -> io::Result<()> {
     if others.is_empty() {
         return Ok(());
@@ -127,7 +127,7 @@ fn judgement(record: &Record, options: &Options) -> Option<Judgement> {
     (!record.alive).then(|| (options.judge)(record))
 }
 
-/// Says how many rows of a list are not shown.
+/// Prints how many rows of a list are not shown.
 fn left_out(rows: usize, options: &Options, what: &str, out: &mut dyn Write) -> io::Result<()> {
     match rows.checked_sub(options.limit) {
         None | Some(0) => Ok(()),

@@ -1,4 +1,4 @@
-//! One record on one page: who, what of, memory, where the RSS is, the event loop, collections, requests, routes, events.
+//! One record on one page: process, verdict, memory, resident set, event loop, collections, requests, routes, events.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use crate::recorder::findings::findings;
 use crate::recorder::record::{InFlight, Record, Sample, Trend};
 use crate::recorder::{Quantity, TrendState};
 
-/// A heartbeat comes twice a second: without one for so long something holds the process.
+/// Heartbeats come twice a second. Without one for this long, the process is stopped or starved.
 const HEARTBEAT_LATE_MS: u64 = 5_000;
 /// The chart's span; the ring of samples holds ten minutes.
 const CHART_MS: u64 = 10 * 60_000;
@@ -180,7 +180,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// The figures behind a state, as far as there are any.
+    /// The figures of a state, if there are any.
     fn growth(&self, trend: &Trend) -> String {
         let (Some(mean), Some(low), Some(high), Some(p)) = (trend.bytes_per_thousand, trend.low, trend.high, trend.p)
         else {
@@ -294,7 +294,7 @@ impl Page<'_> {
         if requests.untracked > 0 {
             self.fact("untracked", &format!("{}, because all slots were in use", count(requests.untracked)))?;
         }
-        // The table is the evidence; the gauge may be a moment older.
+        // The table is used, since the gauge may be a moment older.
         let in_flight = &record.in_flight;
         let heading = match (in_flight.len(), record.alive) {
             (0, true) => "No request is in flight.".to_owned(),

@@ -1,4 +1,4 @@
-//! Where the resident set is, seen from outside: the record's figures and, of a process that lives on this machine, its mappings.
+//! Where the resident set is, from outside: the record's figures and, for a process on this machine, its mappings.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use crate::probe::memory::{Heap, Jemalloc, Name, Part, Readings, View};
 use crate::probe::process::smaps::Mappings;
 use crate::recorder::record::Record;
 
-/// Parts from the largest on, those without weight left out.
+/// Parts from the largest on, without negligible ones.
 pub fn write(record: &Record, options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let mappings = if record.alive { (options.mappings)(record) } else { None };
     let readings = readings(record, mappings);
@@ -34,7 +34,7 @@ pub fn write(record: &Record, options: &Options, out: &mut dyn Write) -> io::Res
     for advice in parts.iter().filter_map(|(part, _)| part.advice.as_ref()) {
         writeln!(out, "  {} {HANG}{advice}", options.look.arrow())?;
     }
-    // The advice on malloc says it already.
+    // The advice on malloc includes it.
     let said = parts.iter().any(|(part, _)| part.name == Name::MallocInUse && part.advice.is_some());
     match record.alive && !said {
         true => writeln!(out, "  Only the process itself can report malloc's free memory: plimsoll.memory()."),

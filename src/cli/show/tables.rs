@@ -1,4 +1,5 @@
-//! The tables of `show`. One column takes what the terminal has left, and wraps; the others hold numbers, which do not.
+//! The tables of `show`. One column takes the rest of the terminal's width, and wraps. The others contain numbers,
+//! which do not wrap.
 
 use std::io::{self, Write};
 
@@ -9,10 +10,10 @@ use super::{Judgement, Options};
 use crate::recorder::record::{Distribution, InFlight, Record, RouteStats};
 
 const INDENT: &str = "  ";
-/// From here on quantiles have columns of their own; in less they stand one above the other.
+/// From this width on, quantiles have columns of their own. Below, they are stacked.
 const WIDE: usize = 110;
 
-/// Columns with their alignment; those in `wide` wrap.
+/// Columns with their alignment. Those in `wide` wrap.
 fn table(header: &[(&str, CellAlignment)], wide: &[usize], options: &Options) -> Table {
     let mut table = Table::new();
     let rule = options.look.rule();
@@ -75,7 +76,7 @@ pub fn overview(
     write(&table, out)
 }
 
-/// Oldest first. The one whose code was running is shown whatever the limit.
+/// Oldest first. The one whose code was running is shown at any limit.
 pub fn in_flight(requests: &[InFlight], options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let header = [("Age", Right), ("", Left), ("Request", Left), ("Route", Left), ("Heap", Right), ("Body", Right)];
     let mut table = table(&header, &[2, 3], options);
@@ -96,7 +97,7 @@ pub fn in_flight(requests: &[InFlight], options: &Options, out: &mut dyn Write) 
             if request.body_bytes == 0 { String::new() } else { size(request.body_bytes as f64) },
         ]);
     }
-    // A table has no colours of its own: they would count as characters.
+    // A table has no colours of its own, because they would count as characters.
     table.lines().try_for_each(|line| {
         let line = line.trim_end();
         let line =
@@ -107,7 +108,7 @@ pub fn in_flight(requests: &[InFlight], options: &Options, out: &mut dyn Write) 
 
 type Field = (&'static str, fn(&RouteStats) -> String);
 
-/// The heaviest first: by all that the route has allocated. Columns that would hold nothing but zeros are left out.
+/// The heaviest first, by all that the route has allocated. Columns with only zeros are left out.
 pub fn routes(routes: &[RouteStats], options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let mut routes: Vec<&RouteStats> = routes.iter().collect();
     routes.sort_by(|a, b| b.heap_bytes.sum.total_cmp(&a.heap_bytes.sum).then(b.count.cmp(&a.count)));
@@ -152,7 +153,7 @@ pub fn routes(routes: &[RouteStats], options: &Options, out: &mut dyn Write) -> 
     write(&table, out)
 }
 
-/// What each function of the app's stack has used, by route; the heaviest first.
+/// What each function of the app's stack has used, by route, the heaviest first.
 pub fn layers(routes: &[RouteStats], options: &Options, out: &mut dyn Write) -> io::Result<()> {
     let mut layers: Vec<_> =
         routes.iter().flat_map(|route| route.layers.iter().map(move |layer| (route, layer))).collect();
@@ -173,7 +174,7 @@ pub fn layers(routes: &[RouteStats], options: &Options, out: &mut dyn Write) -> 
     write(&table, out)
 }
 
-/// The mean of those that were metered whole, promises and callbacks included.
+/// The mean of requests that were metered as a whole, including promises and callbacks.
 fn whole(route: &RouteStats) -> String {
     route.whole_heap_mean_bytes.map_or(String::new(), size)
 }

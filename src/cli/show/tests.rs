@@ -34,7 +34,7 @@ fn shown(records: &[Record], options: &Options) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// What was said, however it is broken into lines.
+/// The text, independent of line breaks.
 fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -264,7 +264,7 @@ fn fits_the_width_of_the_terminal() {
         if width < 80 {
             continue;
         }
-        // Tables fit by themselves: one that is broken into lines cannot be read.
+        // Tables fit by themselves: a table with broken lines is unreadable.
         let mut raw = Vec::new();
         super::text(&[dead(), dead()], &Options { all: true, look, ..options() }, &mut raw).unwrap();
         let raw = String::from_utf8(raw).unwrap();
@@ -275,11 +275,11 @@ fn fits_the_width_of_the_terminal() {
     }
 }
 
-/// Of a user's choosing, a client's, or the app's author's.
+/// Text from a user, a client, or the app's author.
 const TEXT: &str = "([a-z/:.-]{0,50}|[日本語é🚢]{0,30}|[\\x00-\\x1f\\x7f-\\x9f\u{202e}\u{200b}]{0,6}| ){0,12}";
 
 proptest! {
-    // A page takes tens of milliseconds unoptimised.
+    // Without optimisation, a page takes tens of milliseconds.
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 
     #[test]
@@ -323,7 +323,7 @@ proptest! {
         let (widest, line) = widest(&page);
         prop_assert!(widest <= width, "{} of {}: {:?}", widest, width, line);
         prop_assert_eq!(steering(&page), []);
-        // Every word of the advice is whole, and in order.
+        // Every word of the advice is complete, in order.
         let mut shown = page.split_whitespace();
         for word in advice.iter().map(|word| look.plain(word)) {
             prop_assert!(shown.any(|shown| shown == word), "{} is missing or broken in\n{}", word, page);
@@ -331,7 +331,7 @@ proptest! {
     }
 }
 
-/// A record as nobody but an attacker would write it.
+/// A record that only an attacker would write.
 fn hostile() -> Record {
     let steering = "\u{1b}]0;owned\u{7}\u{9b}2J\r\n\u{202e}".to_owned();
     let mut record = dead();
@@ -387,7 +387,7 @@ fn json_is_one_object_a_record_one_a_line_with_what_was_promised() {
     assert_eq!(dead["events"][1]["type"], "limit");
 }
 
-/// Everything that is made of a record, from any bytes.
+/// Everything that is rendered from a record, for any bytes.
 fn everything(bytes: &[u8]) -> Result<usize, reader::ReadError> {
     let record = reader::read(bytes)?;
     let records = [record.clone(), Record { alive: true, ..record }];
@@ -404,7 +404,7 @@ fn everything(bytes: &[u8]) -> Result<usize, reader::ReadError> {
     Ok(out.len())
 }
 
-/// Bytes that `work` takes from the allocator in all, freed or not: no less than it ever holds at once.
+/// Bytes that `work` allocates in total, freed or not: at least as many as it ever holds at once.
 fn allocated(work: impl FnOnce()) -> u64 {
     #[cfg(not(target_env = "msvc"))]
     let total = || tikv_jemalloc_ctl::thread::allocatedp::read().map_or(0, |total| total.get());
@@ -417,7 +417,7 @@ fn allocated(work: impl FnOnce()) -> u64 {
 
 static IMAGE: LazyLock<Vec<u8>> = LazyLock::new(sample::image);
 
-/// Where a change does the most: anywhere, in the header and the gauges, or at the start of a row.
+/// Where changes have the most effect: anywhere, in the header and the gauges, or at the start of a row.
 fn place() -> impl Strategy<Value = usize> {
     prop_oneof![0..FILE_BYTES, 0..0x1000usize, (0..FILE_BYTES / 8).prop_map(|word| word * 8)]
 }
@@ -428,7 +428,7 @@ fn patch() -> impl Strategy<Value = (usize, u64)> {
 }
 
 proptest! {
-    // Rendering six megabytes of record unoptimised takes a while; the fuzz target does the long runs.
+    // Without optimisation, rendering six megabytes takes a while. The fuzz target does the long runs.
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..Default::default() })]
 
     #[test]
@@ -455,12 +455,12 @@ proptest! {
     }
 }
 
-/// Every counter and count at its most: what the tables hold is the most that can be read.
+/// Every counter and count at its maximum: the tables' size limits what is read.
 #[test]
 fn memory_is_bounded_whatever_the_file_claims() {
     let mut image = sample::image();
     let head = 8 * 128;
-    // From the gauges on, everything; sequence numbers even, so that rows are whole.
+    // All words from the gauges on. Sequence numbers are even, so that rows are consistent.
     image[head..].fill(0xfe);
     let taken = allocated(|| assert!(everything(&image).unwrap() > 1 << 20));
     assert!(taken < 1 << 30, "{taken} bytes");

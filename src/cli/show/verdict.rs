@@ -1,4 +1,4 @@
-//! The first line of a page: does it leak, is it steady, is it too early to say, or how did it die?
+//! The first line of a page: does it leak, is it steady, is it too early to know, or how did it die?
 
 use super::super::units::duration;
 use super::{Judgement, Options};
@@ -7,7 +7,7 @@ use crate::recorder::death::is_ordinary;
 use crate::recorder::findings::findings;
 use crate::recorder::record::{Finding, Record};
 
-/// From here on a blocked loop is part of the verdict.
+/// From this duration on, a blocked loop is part of the verdict.
 const BLOCKED_MS: f64 = 1000.0;
 
 pub fn verdict(record: &Record, judgement: Option<&Judgement>, options: &Options) -> String {
@@ -21,7 +21,7 @@ pub fn verdict(record: &Record, judgement: Option<&Judgement>, options: &Options
         return parts.join("; ");
     };
     let cause = format!("dead, {}", look.plain(&judgement.cause));
-    // A process that ended by itself is no alarm.
+    // An intended end is no alarm.
     let cause = if is_ordinary(record) { cause } else { look.alarm(&cause) };
     match leak(record, options, "leaked") {
         Some(leak) => format!("{cause}; {leak}"),
@@ -59,7 +59,7 @@ fn leak(record: &Record, options: &Options, leaks: &str) -> Option<String> {
     Some(format!("{leaks}{bytes}{}{}", place("in", route), place("at", origin)))
 }
 
-/// What is worth reading beside the leak.
+/// Other findings worth reporting.
 fn others(record: &Record) -> Option<String> {
     let many = standing(record).filter(|finding| finding.kind != "leak" && finding.severity != "info").count();
     match many {

@@ -1,5 +1,5 @@
-//! The result for a CI server: JUnit's XML, as Jenkins, GitLab and GitHub's reporters read it. A test case a route; a leak is a failure, no verdict
-//! an error.
+//! The result for a CI server: JUnit's XML, as Jenkins, GitLab and GitHub's reporters read it. A route is a test case,
+//! a leak is a failure, and a missing verdict is an error.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use super::{Outcome, Route, more, reasons};
 
 pub fn junit(outcome: &Outcome) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    // A String takes everything.
+    // Writing to a String does not fail.
     let _ = write(outcome, &mut out);
     out
 }
@@ -59,7 +59,7 @@ fn case(route: &Route, out: &mut String) -> std::fmt::Result {
     )
 }
 
-/// For text and attributes alike. What XML 1.0 has no place for is replaced.
+/// For text and attributes. Characters that XML 1.0 does not allow are replaced.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,5 @@
-//! `plimsoll soak`: its arguments, and its result as text and for a CI server. The load test itself is JavaScript's (lib/soak/), since the app is.
+//! `plimsoll soak`: its arguments, and its result as text and for a CI server. The load test itself is in JavaScript
+//! (lib/soak/), because the app is.
 
 mod junit;
 mod text;
@@ -100,13 +101,13 @@ pub struct Arguments {
     pub args: Vec<String>,
 }
 
-/// What lib/soak/ came to, as far as it is shown.
+/// The result of lib/soak/, as far as it is shown.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Outcome {
     app: String,
     node: String,
-    /// `passed`, `failed` or `undecided`; of no verdict `error`.
+    /// `passed`, `failed` or `undecided`. Without a verdict `error`.
     verdict: String,
     seconds: f64,
     notes: Vec<String>,
@@ -178,7 +179,7 @@ struct File {
     per_thousand: f64,
 }
 
-/// What is wrong with each quantity of a route, a line each.
+/// What is wrong with each quantity of a route, one line each.
 fn reasons(route: &Route) -> Vec<String> {
     let verdict = if route.verdict == "undecided" { "open" } else { "over" };
     route.quantities.values().filter(|quantity| quantity.verdict == verdict).map(told).collect()
@@ -197,14 +198,14 @@ fn told(quantity: &Quantity) -> String {
     format!("{title}: {rate}; {} is allowed", show(*bound))
 }
 
-/// Whole bytes, since that is how exact they are.
+/// Whole bytes, because they are not more exact.
 fn bytes(value: f64) -> String {
     let whole = super::units::count(value.abs().round() as u64);
     let sign = if value <= -0.5 { "-" } else { "" };
     format!("{sign}{whole} B")
 }
 
-/// Three digits at most, none that say nothing.
+/// At most three decimals, without trailing zeros.
 fn number(value: f64) -> String {
     let text = format!("{value:.3}");
     let text = text.trim_end_matches('0').trim_end_matches('.');

@@ -1,4 +1,4 @@
-//! The result as a person reads it.
+//! The result as text.
 
 use std::fmt::Write;
 
@@ -10,21 +10,21 @@ use super::super::look::Look;
 use super::super::units::{count, cut, duration};
 use super::{Outcome, Rate, Route, bytes, more, reasons};
 
-/// Of a path that is longer, the end tells who holds the object.
+/// The end of a longer path is shown, because it contains what retains the object.
 const PATH_CHARS: usize = 400;
 
-/// What lib/soak/app-process.js puts in front of the app's output.
+/// The prefix of the app's output in lib/soak/app-process.js.
 const OUTPUT: &str = "  | ";
 
-/// The page for a result.
+/// The text of a result.
 pub fn text(outcome: &Outcome, look: Look) -> String {
     let mut out = String::new();
-    // A String takes everything.
+    // Writing to a String does not fail.
     let _ = write(outcome, look, &mut out);
     fit_all(&out, look.width)
 }
 
-/// Why there is no verdict: several lines where the app's last output is among them.
+/// Why there is no verdict. It has several lines if it includes the app's last output.
 pub fn error(text: &str, look: Look) -> String {
     let line = |line: &str| match line.strip_prefix(OUTPUT) {
         Some(output) => format!("{OUTPUT}{HANG}{}", look.plain(output)),

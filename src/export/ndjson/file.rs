@@ -1,9 +1,9 @@
-//! A file that lines are appended to, with rotation by size. Several processes may write to the same one: lines stay
-//! whole, and one of them rotates.
+//! A file to which lines are appended, with rotation by size. Several processes may write to the same file: lines stay
+//! complete, and one of the processes rotates.
 //!
-//! Each append takes the file's lock and then looks whether the path still names the file that is open: another process
-//! may have rotated it away, somebody may have deleted it, the folder may have come back. Whoever holds the lock of the
-//! file at the path may rename; so the chain of renames is one process's at a time.
+//! Each append locks the file and then checks whether the path still names the open file. Another process may have
+//! rotated it, or it may have been deleted, with its folder or alone. Only the process that has locked the file at the
+//! path may rename. So only one process at a time does the chain of renames.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 
 use super::{Sink, StatsFile};
 
-/// How often the file may turn out to have been replaced, or to be full, while one line is being written.
+/// How often the file may turn out to be replaced or full while one line is being written.
 const ATTEMPTS: usize = 16;
 
 pub struct Appender {
     path: PathBuf,
     max_bytes: u64,
     keep: u32,
-    /// Kept open: a look at the path tells whether it is still the one.
+    /// Kept open. A check of the path shows whether it is still the same file.
     file: Option<File>,
 }
 
@@ -39,7 +39,7 @@ impl Appender {
                 continue;
             }
             let size = locked.file.metadata()?.len();
-            // Somebody who was killed while writing leaves half a line: ours must not become its other half.
+            // A process that was killed during a write leaves half a line. This line must not be appended to it.
             let mend: &[u8] = if size > 0 && last_byte(&locked.file, size)? != b'\n' { b"\n" } else { b"" };
             let bytes = [mend, line].concat();
             if size > 0 && size.saturating_add(bytes.len() as u64) > self.max_bytes {
@@ -47,7 +47,7 @@ impl Appender {
                 continue;
             }
             if let Err(error) = (&locked.file).write_all(&bytes) {
-                // A full disk may have taken a part. Without a lock, what follows it may be another's.
+                // A full disk may have taken a part. Without a lock, what follows it may belong to another process.
                 if locked.held {
                     locked.file.set_len(size)?;
                 }
@@ -87,7 +87,7 @@ impl Sink for Appender {
 
 fn last_byte(mut file: &File, size: u64) -> io::Result<u8> {
     let mut byte = [0];
-    // The position means nothing to a file that is open for appending.
+    // A file that is open for appending ignores the position when it writes.
     file.seek(SeekFrom::Start(size - 1))?;
     file.read_exact(&mut byte)?;
     Ok(byte[0])
@@ -99,11 +99,12 @@ fn open(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
-        // No link that somebody else has laid is followed, and a pipe without a reader does not hold the thread.
+        // Symbolic links are not followed, because another user may have created them. A pipe without a reader does not
+        // block the thread.
         options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     }
     let file = options.open(path)?;
-    // Rotation renames what is at the path; a device or a pipe must not be.
+    // Rotation renames what is at the path, which must not be a device or a pipe.
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file")),
@@ -121,13 +122,13 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Elsewhere an open file can be neither renamed nor removed by others.
+/// On other platforms, other processes can neither rename nor remove an open file.
 #[cfg(not(unix))]
 fn is_at(_: &File, path: &Path) -> io::Result<bool> {
     path.try_exists()
 }
 
-/// A file with its lock. Where a file system has no locks it is without one: appending alone keeps lines whole there.
+/// A file with its lock. On a file system without locks it has none: there, appending alone keeps lines complete.
 struct Locked {
     file: File,
     held: bool,
@@ -138,7 +139,7 @@ impl Locked {
     fn new(file: File) -> io::Result<Self> {
         use rustix::fs::{FlockOperation::NonBlockingLockExclusive, flock};
         use rustix::io::Errno;
-        // Others hold it for the time of one write; who holds it longer must not hold this thread.
+        // Other processes lock it for one write. One that locks it for longer must not block this thread.
         for _ in 0..100 {
             match flock(&file, NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self { file, held: true }),
@@ -153,7 +154,7 @@ impl Locked {
     }
 
     fn release(self) -> File {
-        // What cannot be unlocked is not locked, or is when it is closed.
+        // If it cannot be unlocked, it is not locked, or closing unlocks it.
         let _ = rustix::fs::flock(&self.file, rustix::fs::FlockOperation::Unlock);
         self.file
     }

@@ -1,8 +1,8 @@
-//! The heap statistics file: one JSON object a line, appended at an interval by a thread of its own. The event loop does
-//! no I/O for it, and whatever happens to the disk happens to that thread alone.
+//! The heap statistics file: one JSON object on each line, appended at an interval by a thread of its own. The event
+//! loop does no I/O for it, and trouble with the disk affects that thread only.
 //!
-//! A line that cannot be written is dropped, not kept: memory stays constant, and the next line that can be written says
-//! in `dropped` how many are missing before it. Tries are spaced out, up to a minute apart, while the file does not work.
+//! A line that cannot be written is dropped, so that memory stays constant. The next line that can be written has the
+//! number of missing lines in `dropped`. While the file does not work, the time between tries grows to a minute.
 
 mod file;
 #[cfg(test)]
@@ -25,23 +25,23 @@ use crate::recorder::writer::epoch_ms;
 
 /// Longest time between two tries of a file that does not work.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// A process that exits waits no longer than this for its last line: the disk may be stuck.
+/// The most that an exiting process waits for its last line, since the disk may hang.
 const EXIT_WAIT: Duration = Duration::from_secs(1);
-/// What the thread needs is a line of some 700 bytes and the calls that write it.
+/// The thread needs room for a line of some 700 bytes and the calls that write it.
 const STACK_BYTES: usize = 256 << 10;
 
-/// Where to write, and how much to keep.
+/// Where to write, and how many files to keep.
 #[derive(Clone, Debug)]
 pub struct StatsFile {
     pub file: PathBuf,
     pub interval: Duration,
-    /// A line that would make the file larger goes to a new one. A file holds at least one line.
+    /// A line that would exceed this goes to a new file. A file has at least one line.
     pub max_bytes: u64,
-    /// How many full files are kept, as `file.1` (the newest) to `file.<keep>`; with 0 a full file is removed.
+    /// Number of full files that are kept, as `file.1` (the newest) to `file.<keep>`. With 0 a full file is removed.
     pub keep: u32,
 }
 
-/// One line. Sizes are bytes, `*Ms` milliseconds, times epoch milliseconds; counts and pauses are since the start.
+/// One line. Sizes are bytes, `*Ms` milliseconds, times epoch milliseconds. Counts and pauses are since the start.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
@@ -52,24 +52,24 @@ struct Line<'a> {
     name: &'a str,
     rss_bytes: u64,
     heap: Heap,
-    /// The addon's own allocator; null where it is not in use.
+    /// The addon's own allocator. Null if it is not in use.
     native: Option<&'a Native>,
     /// By kind of collection.
     gc: BTreeMap<&'static str, Gc>,
     event_loop: EventLoop,
     requests: Requests,
-    /// Lines that could not be written since the one before.
+    /// Lines that could not be written since the previous one.
     dropped: u64,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Heap {
-    /// When the JS thread published these figures: older than the line's time while the event loop is blocked.
+    /// When the JS thread published these figures. It is older than the line's time while the event loop is blocked.
     at: u64,
     used_bytes: u64,
     total_bytes: u64,
-    /// After the last major collection; null before the first.
+    /// After the last major collection. Null before the first.
     live_bytes: Option<u64>,
     limit_bytes: u64,
     external_bytes: u64,
@@ -90,7 +90,7 @@ struct EventLoop {
     lag_ms: f64,
     /// 0 to 1.
     utilization: f64,
-    /// For how long the loop has been blocked; 0 while it turns.
+    /// How long the loop has been blocked. 0 if it is not.
     blocked_ms: f64,
 }
 
@@ -141,20 +141,20 @@ fn line(record: &Record, at: u64, dropped: u64) -> Vec<u8> {
     bytes
 }
 
-/// What takes lines; a file, but for tests.
+/// The target of lines: a file, except in tests.
 trait Sink: Send {
-    /// Appends `line`, its newline included, whole or not at all.
+    /// Appends `line` with its newline, completely or not at all.
     fn append(&mut self, line: &[u8]) -> io::Result<()>;
 }
 
 enum Command {
-    /// Write a line now, and say when that is over.
+    /// Write a line now, and report when that is done.
     Flush(SyncSender<()>),
-    /// The same, and end.
+    /// The same, and then end.
     Stop(SyncSender<()>),
 }
 
-/// The thread that writes. Dropping it ends the thread, with a last line, without waiting.
+/// The thread that writes. Dropping it ends the thread after a last line, without waiting.
 pub struct StatsWriter {
     commands: SyncSender<Command>,
     thread: Option<JoinHandle<()>>,
@@ -162,10 +162,10 @@ pub struct StatsWriter {
 
 impl StatsWriter {
     /// Starts the thread, which writes a first line at once. `report` is called on that thread, once for each kind of
-    /// error until a line can be written again; it must not block.
+    /// error until a line can be written again. It must not block.
     ///
     /// # Errors
-    /// If the thread cannot be started. What is wrong with the file is reported, never returned.
+    /// If the thread cannot be started. Problems of the file are reported, not returned.
     pub fn start(map: Arc<Map>, options: StatsFile, report: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
         let name = options.file.display().to_string();
         let interval = options.interval;
@@ -184,7 +184,7 @@ impl StatsWriter {
         report: impl Fn(&io::Error) + Send + 'static,
     ) -> io::Result<Self> {
         let (commands, inbox) = sync_channel(8);
-        // A caller's mistake should cost neither a core nor a clock that overflows.
+        // A wrong value must cause neither a busy loop nor an overflow.
         let interval = interval.clamp(Duration::from_millis(1), Duration::from_secs(365 * 86_400));
         let mut lines =
             Lines { map, sink, interval, report, dropped: 0, failures: 0, retry_at: None, reported: vec![] };
@@ -195,16 +195,16 @@ impl StatsWriter {
         Ok(Self { commands, thread: Some(thread) })
     }
 
-    /// Writes a line now. False if that took longer than a second: it may yet be written, but nobody should wait for it.
+    /// Writes a line now. False if that took longer than a second: it may be written later, but is not waited for.
     pub fn flush(&self) -> bool {
         self.send(Command::Flush)
     }
 
-    /// Writes a last line and ends the thread. False if that took longer than a second: the thread is left behind.
+    /// Writes a last line and ends the thread. False if that took longer than a second: the thread is then abandoned.
     pub fn stop(mut self) -> bool {
         let done = self.send(Command::Stop);
         if done && let Some(thread) = self.thread.take() {
-            // It has said that it is done: what is left is its return.
+            // It has reported that it is done, so it is about to return.
             let _ = thread.join();
         }
         done
@@ -212,7 +212,7 @@ impl StatsWriter {
 
     fn send(&self, command: impl FnOnce(SyncSender<()>) -> Command) -> bool {
         let (done, wait) = sync_channel(1);
-        // try_send: an inbox that is full has a stuck thread behind it.
+        // try_send, because a full inbox means that the thread hangs.
         self.commands.try_send(command(done)).is_ok() && wait.recv_timeout(EXIT_WAIT).is_ok()
     }
 }
@@ -222,12 +222,12 @@ struct Lines<S, R> {
     sink: S,
     interval: Duration,
     report: R,
-    /// Lines not written since the last that was.
+    /// Lines that were not written since the last one that was.
     dropped: u64,
     failures: u32,
-    /// Not before this, after a failure.
+    /// After a failure, the earliest time of the next try.
     retry_at: Option<Instant>,
-    /// Kinds of error told since the file last worked.
+    /// Kinds of error that were reported since the file last worked.
     reported: Vec<(io::ErrorKind, Option<i32>)>,
 }
 
@@ -238,7 +238,7 @@ impl<S: Sink, R: Fn(&io::Error)> Lines<S, R> {
             match inbox.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Err(RecvTimeoutError::Timeout) => {
                     self.tick();
-                    // Of several intervals that a slow disk took, one is made up for, not all.
+                    // If a slow disk took several intervals, only one missed line is written afterwards.
                     due = (due + self.interval).max(Instant::now());
                 }
                 Ok(Command::Flush(done)) => {
@@ -285,8 +285,8 @@ impl<S: Sink, R: Fn(&io::Error)> Lines<S, R> {
     }
 }
 
-/// How long to leave a file alone that has failed `failures` times before: twice as long each time, up to a minute (or
-/// to the interval, if that is longer).
+/// The pause after a file has failed `failures` times. It doubles each time, up to a minute (or to the interval, if
+/// that is longer).
 fn retry_after(interval: Duration, failures: u32) -> Duration {
     interval.saturating_mul(2u32.saturating_pow(failures)).min(RETRY_MAX.max(interval))
 }

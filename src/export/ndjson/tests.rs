@@ -19,7 +19,7 @@ fn options(file: &Path, max_bytes: u64, keep: u32) -> StatsFile {
     StatsFile { file: file.into(), interval: Duration::from_millis(10), max_bytes, keep }
 }
 
-/// The lines of a file, of which the last may be being written.
+/// The lines of a file. The last one may be incomplete.
 fn lines(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -41,7 +41,7 @@ fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     }
 }
 
-/// Not a macro of std: those are captured, and a test that was skipped should say so.
+/// Not a macro of std: its output is captured, but a skipped test must be visible.
 fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
@@ -101,7 +101,7 @@ fn rotates_before_a_line_would_exceed_the_size_and_keeps_so_many_files() {
         assert!(fs::metadata(&file).unwrap().len() <= 20);
         lines(&file).iter().map(|line| line["n"].as_u64().unwrap()).collect()
     };
-    // Eight bytes a line: the third would be over twenty.
+    // Eight bytes for each line: the third would exceed twenty.
     assert_eq!((numbers("s"), numbers("s.1"), numbers("s.2")), (vec![8], vec![6, 7], vec![4, 5]));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
 }
@@ -155,8 +155,7 @@ fn a_line_after_one_that_was_cut_off_begins_a_new_one() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "{\"n\":1}\n{\"n\":\n{\"n\":2}\n");
 }
 
-/// Locks and appending belong to the open file, not to the process: writers with a file each are to one another what
-/// processes are.
+/// Locks and appending belong to the open file, not to the process. So writers with a file each behave like processes.
 #[test]
 fn several_writers_of_one_file_keep_lines_whole_and_lose_none() {
     const WRITERS: usize = 4;
@@ -169,7 +168,7 @@ fn several_writers_of_one_file_keep_lines_whole_and_lose_none() {
             scope.spawn(move || {
                 for n in 0..EACH {
                     let line = format!("{{\"writer\":{writer},\"n\":{n},\"pad\":\"{}\"}}\n", "x".repeat(n % 90));
-                    // Under such a throng a lock may be refused for longer than a writer waits.
+                    // With so many writers, a lock may be refused for longer than a writer waits.
                     while let Err(error) = appender.append(line.as_bytes()) {
                         assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
                     }
@@ -263,7 +262,7 @@ fn a_full_disk_leaves_whole_lines_and_is_made_up_for_by_a_count() {
     while other.write_all(&[0; 4096]).is_ok() {}
     wait_for("a report", || said.lock().unwrap().iter().any(|what| what.contains("No space left")).then_some(()));
     let before = lines(&file).len();
-    // The part that went into the last page is gone again, unless another try is just under way.
+    // The part that went into the last page is removed, unless another try is in progress.
     wait_for("a whole last line", || ends_with_a_whole_line(&file).then_some(()));
     fs::remove_file(&filler).unwrap();
     drop(other);
@@ -273,7 +272,7 @@ fn a_full_disk_leaves_whole_lines_and_is_made_up_for_by_a_count() {
     assert_eq!(said.lock().unwrap().len(), 1);
 }
 
-/// Hangs from the second line on, as a dead network disk does, until the test is over.
+/// Hangs from the second line on until the end of the test, like a dead network disk.
 struct Stuck(AtomicUsize, Sender<()>, Mutex<std::sync::mpsc::Receiver<()>>);
 
 impl Sink for Stuck {

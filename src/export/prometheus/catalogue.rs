@@ -1,4 +1,5 @@
-//! The list of metrics. Names without `plimsoll_` are those of prom-client and express-prom-bundle, with their meaning.
+//! The list of metrics. Those without `plimsoll_` have the names and the meaning of prom-client's and
+//! express-prom-bundle's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +27,7 @@ pub fn fill(families: &mut Families, records: &[Record], options: &Options) {
     if records.is_empty() {
         return;
     }
-    // What counts, counts on.
+    // Counters continue after the end of a member.
     let counted: Vec<&Record> = records.iter().chain(&options.past).collect();
     internal_errors(families, &counted);
     cpu_time(families, &counted);
@@ -70,7 +71,7 @@ fn internal_errors(families: &mut Families, counted: &[&Record]) {
     families.counter("plimsoll_faults_total", internal_errors, "Internal errors of Plimsoll that were caught.");
 }
 
-/// Of each process once; in microseconds.
+/// Once for each process, in microseconds.
 fn cpu_time(families: &mut Families, counted: &[&Record]) {
     let processes = merged::processes(counted.iter().copied());
     let us = |figure: fn(&Record) -> f64| total(&processes, |record| merged::units(figure(record), 1e3));
@@ -95,7 +96,7 @@ fn process(families: &mut Families, processes: &[&Record]) {
     families.known("process_start_time_seconds", start, "Start of Plimsoll in the oldest process, Unix time.");
     let rss = sum(each(), |record| record.process.rss_bytes);
     families.gauge("process_resident_memory_bytes", rss, "Resident memory, sum of all processes.");
-    // A platform that does not tell leaves zero.
+    // Zero on a platform that does not report it.
     let open = Some(sum(each(), |record| record.process.open_fds)).filter(|fds| *fds > 0);
     families.known("process_open_fds", open, "Open file descriptors, sum of all processes.");
     let limit = Some(sum(each(), |record| record.process.max_fds)).filter(|fds| *fds > 0);
@@ -221,7 +222,7 @@ fn allocation(families: &mut Families, records: &[Record], counted: &[&Record]) 
         total(counted, attributed),
         "Bytes allocated on V8's heaps by code that ran for a request.",
     );
-    // No counter: what a running request allocates counts here until its span ends, and then no longer.
+    // Not a counter: allocations of a running request count here only until its span ends.
     families.gauge(
         "plimsoll_heap_unattributed_bytes",
         sum(records, allocated).saturating_sub(sum(records, attributed)),
@@ -241,7 +242,7 @@ fn allocation(families: &mut Families, records: &[Record], counted: &[&Record]) 
 }
 
 fn collections(families: &mut Families, counted: &[&Record]) {
-    // prom-client's names of the kinds; a scavenge and a minor mark-sweep both collect the young generation.
+    // prom-client's names of the kinds. A scavenge and a minor mark-sweep both collect the young generation.
     let mut kinds: BTreeMap<&str, (u64, Vec<u64>)> = BTreeMap::new();
     for total in counted.iter().flat_map(|record| &record.gc) {
         let kind = match total.kind {
@@ -287,7 +288,7 @@ fn findings_by_kind(families: &mut Families, records: &[Record]) {
     families.push("plimsoll_finding_info", help, MetricType::Info, rows.collect());
 }
 
-/// Each isolate leaks by itself: the worst is told, and its figures.
+/// Each isolate leaks separately. The worst trend is reported, with its figures.
 fn trend(families: &mut Families, records: &[Record]) {
     let mut worst: BTreeMap<&str, &Trend> = BTreeMap::new();
     let slope = |trend: &Trend| trend.bytes_per_thousand.unwrap_or(f64::MIN);

@@ -1,10 +1,10 @@
-//! Prometheus text 0.0.4 out of OpenMetrics text.
+//! Converts OpenMetrics text to Prometheus text 0.0.4.
 //!
-//! The two differ in little: the older format names a counter's family with its `_total`, knows neither info metrics
-//! nor units nor an end marker, and its clients write whole bucket bounds without a fraction (`le="1"`), which is what
-//! queries that name a bound expect.
+//! The formats differ in a few points. The older one names a counter's family with its `_total`, and has no info
+//! metrics, units or end marker. Its clients write whole bucket bounds without a fraction (`le="1"`), which queries
+//! with a bound expect.
 
-/// `openmetrics` is what the encoder wrote: each family's `# HELP` is followed by its `# TYPE`.
+/// `openmetrics` is the encoder's output: each family's `# HELP` is followed by its `# TYPE`.
 pub fn from_openmetrics(openmetrics: &str) -> String {
     let mut out = String::with_capacity(openmetrics.len());
     let mut lines = openmetrics.lines().peekable();
@@ -36,7 +36,7 @@ fn push(out: &mut String, parts: &[&str]) {
     out.push('\n');
 }
 
-/// The encoder writes `le` as the first label, so a label value that looks like one is out of reach.
+/// The encoder writes `le` as the first label, so a label value that looks like one is not matched.
 fn push_sample(out: &mut String, line: &str) {
     if let Some((name, rest)) = line.split_once('{')
         && name.ends_with("_bucket")

@@ -1,13 +1,14 @@
-//! Several records as one.
+//! Merges several records into one.
 //!
-//! * Counters and histograms add up, over those that have ended too, while others of their run live: a sum that falls is a restart to Prometheus.
-//!   Sums are of integers (nanoseconds, microseconds, bytes), since floats that are added in another order may be less by a bit.
-//! * What each isolate has for itself (heap, requests, collections) adds up over all records; what a process has once
-//!   (RSS, CPU time, descriptors, the addon's own allocator) counts once a process, from the record whose sampler wrote
-//!   last: threads of one process each keep a record, and each sees the whole process.
-//! * A cgroup usually holds all the processes asked about: its figures are those of the process nearest its limit, not a
-//!   sum.
-//! * Lag, utilisation and blocking are the worst of all event loops; an average would hide the one that is stuck.
+//! * Counters and histograms are summed, including those of ended members while others of their run are alive:
+//!   Prometheus
+//!   interprets a falling sum as a restart. Sums are integers (nanoseconds, microseconds, bytes), since floats that are added
+//!   in another order may differ by a bit.
+//! * Figures of an isolate (heap, requests, collections) are summed over all records.
+//! * Figures of a process (RSS, CPU time, descriptors, the addon's own allocator) count once for each process, from the
+//!   record that was sampled last: each thread of a process has a record, and each samples the whole process.
+//! * A cgroup usually contains all the processes. Its figures are those of the process nearest its limit, not a sum.
+//! * Lag, utilisation and blocking are the worst of all event loops: an average would hide a blocked one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -41,7 +42,7 @@ pub fn routes<'a>(records: impl IntoIterator<Item = &'a Record>) -> BTreeMap<(&'
     routes
 }
 
-/// A figure in the whole units that it was recorded in.
+/// A figure in the whole units in which it was recorded.
 pub fn units(figure: f64, per_unit: f64) -> u64 {
     (figure * per_unit).round() as u64
 }
@@ -51,7 +52,8 @@ pub fn add_counts(into: &mut Vec<u64>, counts: &[u64]) {
     into.iter_mut().zip(counts).for_each(|(sum, count)| *sum = sum.saturating_add(*count));
 }
 
-/// One record a process: that of the thread whose sampler wrote last. Totals of ended processes, which have no pid, each stand for themselves.
+/// One record for each process: that of the thread whose sampler wrote last. Totals of ended processes, which have no
+/// pid, each count separately.
 pub fn processes<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<&'a Record> {
     let mut newest: HashMap<_, &Record> = HashMap::new();
     let (totals, records): (Vec<&Record>, Vec<&Record>) = records.into_iter().partition(|record| record.pid == 0);
@@ -65,12 +67,12 @@ pub fn processes<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<&'a R
     newest.into_values().chain(totals).collect()
 }
 
-/// Adds up one figure of each.
+/// Sums one figure of all.
 pub fn sum<'a>(records: impl IntoIterator<Item = &'a Record>, figure: impl Fn(&Record) -> u64) -> u64 {
     records.into_iter().fold(0, |sum, record| sum.saturating_add(figure(record)))
 }
 
-/// Adds up what is known; none if no record knows.
+/// Sums the known values. None if no record has the figure.
 pub fn sum_known<'a>(
     records: impl IntoIterator<Item = &'a Record>,
     figure: impl Fn(&Record) -> Option<u64>,
@@ -82,7 +84,7 @@ pub fn max(records: &[Record], figure: impl Fn(&Record) -> f64) -> Option<f64> {
     records.iter().map(figure).max_by(f64::total_cmp)
 }
 
-/// (used, limit) of the process nearest its cgroup's limit; where there is no limit, of the largest.
+/// (used, limit) of the process nearest its cgroup's limit. Without a limit, of the largest.
 pub fn cgroup(processes: &[&Record]) -> (Option<u64>, Option<u64>) {
     let fullness = |record: &Record| match (record.cgroup.used_bytes, record.cgroup.limit_bytes) {
         (Some(used), Some(limit)) => (used as f64 / limit.max(1) as f64, used),
@@ -95,8 +97,8 @@ pub fn cgroup(processes: &[&Record]) -> (Option<u64>, Option<u64>) {
     nearest.map_or((None, None), |record| (record.cgroup.used_bytes, record.cgroup.limit_bytes))
 }
 
-/// Quantiles of the loop's delay in seconds over the last minute's samples of one record; a loop that is blocked counts
-/// with the time it has been. None without samples.
+/// Quantiles of the loop's delay in seconds over the last minute's samples of one record. A blocked loop counts with
+/// the time for which it has been blocked. None without samples.
 pub fn lag_quantiles(record: &Record, quantiles: [f64; 3]) -> Option<[f64; 3]> {
     let since = record.last_heartbeat.saturating_sub(60_000);
     let recent = record.samples.iter().filter(|sample| sample.at >= since);
@@ -106,15 +108,15 @@ pub fn lag_quantiles(record: &Record, quantiles: [f64; 3]) -> Option<[f64; 3]> {
     (!lags.is_empty()).then(|| quantiles.map(|q| lags[rank(q)]))
 }
 
-/// Counts of a distribution by coarser bounds, and one more for what exceeds them: exact where each bound is one of the
-/// distribution's own (powers of two are).
+/// Counts of a distribution by coarser bounds, and one more for larger values. They are exact if each bound is one of
+/// the distribution's own (powers of two are).
 pub fn counts_by(distribution: &Distribution, bounds: &[f64]) -> Vec<u64> {
     let mut counts = vec![0u64; bounds.len() + 1];
     for bucket in &distribution.buckets {
         let at = &mut counts[bounds.partition_point(|bound| *bound < bucket.up_to)];
         *at = at.saturating_add(bucket.count);
     }
-    // A bucket's own count stops at 2^32 − 1 (fifty days at a thousand a second); what it missed is known from the total.
+    // A bucket's own count stops at 2^32 − 1 (fifty days at a thousand a second). The total shows what it missed.
     let counted = counts.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
     if let Some(missed) = distribution.count.checked_sub(counted)
         && let Some(fullest) = counts.iter_mut().max()

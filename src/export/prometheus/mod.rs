@@ -1,8 +1,8 @@
 //! Metrics of one record, or of several as one (the workers of a cluster, the worker threads of a process).
 //!
-//! `prometheus-client` encodes OpenMetrics; the classic text format (0.0.4) is derived from that in `classic`, so that
-//! there is one list of metrics and one encoder. Which metrics there are is in `catalogue`, how those of several
-//! records become one in `merged`.
+//! `prometheus-client` encodes OpenMetrics. The classic text format (0.0.4) is derived from that in `classic`, so that
+//! there is one list of metrics and one encoder. `catalogue` lists the metrics, and `merged` combines those of several
+//! records.
 
 mod catalogue;
 mod classic;
@@ -44,23 +44,24 @@ impl Histograms {
     }
 }
 
-/// What the caller wants to see.
+/// Options of the caller.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub histograms: Histograms,
-    /// Upper bounds of the latency histogram in seconds, ascending, each one that the record counts by. None: the default ones.
+    /// Upper bounds of the latency histogram in seconds, ascending, each one in which the record counts. None: the
+    /// default ones.
     pub buckets: Option<Vec<f64>>,
     /// OpenMetrics 1.0 instead of Prometheus text 0.0.4.
     pub openmetrics: bool,
-    /// Leaves out every name that does not begin with `plimsoll_`: for processes where prom-client exports the others.
+    /// Omits names without the prefix `plimsoll_`, for processes in which prom-client exports the others.
     pub only_plimsoll: bool,
     /// Cause and time (epoch milliseconds) of the last death that a start has found.
     pub last_death: Option<(String, u64)>,
-    /// Records of ended members of a run that goes on: they count in counters and histograms, in nothing else.
+    /// Records of ended members of a run that continues. They count in counters and histograms only.
     pub past: Vec<Record>,
 }
 
-/// All metrics of `records`, taken together. Without a record what remains is that there are none.
+/// All metrics of `records`, merged. Without a record, they show that there is none.
 pub fn render(records: &[Record], options: &Options) -> Vec<u8> {
     let mut families = Families { only_plimsoll: options.only_plimsoll, list: Vec::new() };
     catalogue::fill(&mut families, records, options);
@@ -68,7 +69,7 @@ pub fn render(records: &[Record], options: &Options) -> Vec<u8> {
     registry.register_collector(Box::new(families));
     let mut out = String::new();
     text::encode(&mut out, &registry).expect("writing to a String cannot fail");
-    // The encoder has no summaries. No other line ends so: help ends in a full stop, a sample in a number.
+    // The encoder has no summaries. No other line ends like this: help ends with a full stop, a sample with a number.
     let out = out.replace(" unknown\n", " summary\n");
     match options.openmetrics {
         true => out.into_bytes(),
@@ -82,7 +83,7 @@ fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
     Arc::new(pairs.map(|(key, value)| (key, value.to_owned())).to_vec())
 }
 
-/// Integers stay integers in the text: `73000000000.0` is hard to read, and to compare.
+/// Integers stay integers in the text: `73000000000.0` is hard to read and to compare.
 #[derive(Clone, Copy, Debug)]
 enum Number {
     Integer(u64),
@@ -119,7 +120,7 @@ impl EncodeCounterValue for Number {
     }
 }
 
-/// Counts by bucket, not cumulative. There is no count beside them that could contradict: it is their sum.
+/// Counts by bucket, not cumulative. The total is their sum, so it cannot contradict them.
 #[derive(Debug)]
 struct Histogram {
     sum: f64,
@@ -127,8 +128,8 @@ struct Histogram {
 }
 
 impl Histogram {
-    /// `bounds` are inclusive and ascend; `counts` has one more, what exceeds them all. Both formats forbid a negative
-    /// sum, and the encoder adds the counts up, so what an odd file holds is cut to what that addition can bear.
+    /// `bounds` are inclusive and ascend. `counts` has one more, for larger values. Both formats forbid a negative sum,
+    /// and the encoder adds the counts up, so invalid values are limited to avoid an overflow.
     fn new(sum: f64, bounds: impl IntoIterator<Item = f64>, counts: &[u64]) -> Self {
         let mut left = u64::MAX;
         let buckets = bounds.into_iter().chain([f64::INFINITY]).enumerate().map(|(index, bound)| {
@@ -169,7 +170,7 @@ struct Family {
 }
 
 impl Family {
-    /// `name` as dashboards know it, with its unit and the suffix of its kind.
+    /// `name` is the full name, with its unit and the suffix of its kind.
     fn new(name: &'static str, help: &'static str, kind: MetricType, rows: Vec<(Labels, Value)>) -> Self {
         let suffix = match kind {
             MetricType::Counter => "_total",
@@ -208,7 +209,7 @@ impl Families {
         self.push(name, help, MetricType::Gauge, vec![(Labels::default(), Value::Gauge(value.into()))]);
     }
 
-    /// A gauge that is left out where its value is not known.
+    /// A gauge that is omitted if its value is unknown.
     fn known(&mut self, name: &'static str, value: Option<impl Into<Number>>, help: &'static str) {
         if let Some(value) = value {
             self.gauge(name, value, help);

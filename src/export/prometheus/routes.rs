@@ -1,8 +1,8 @@
-//! What is known by route. These rows are nearly all of a scrape: 300 of them are 19,000 lines if each has every histogram.
+//! Metrics by route. These rows are most of a scrape: 300 of them are 19,000 lines if each has every histogram.
 //!
-//! So latency alone is a histogram by default, with few bounds. Sizes have no label for the status: nobody asks which status
-//! had large bodies, and it doubles the rows. A route without a body has no row for bodies, as in clients that make a row with
-//! the first observation.
+//! So only latency is a histogram by default, with few bounds. Sizes have no label for the status: it is hardly useful
+//! for large bodies, and it doubles the rows. A route without a body has no row for bodies, as in clients that create a
+//! row with the first observation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::recorder::distribution;
 use crate::recorder::record::{Distribution, Record};
 use crate::recorder::writer::LATENCY_BOUNDS_NS;
 
-/// Upper bounds that the record counts latencies by, seconds.
+/// Upper bounds of the record's latency counts, seconds.
 pub const LATENCY_BOUNDS: [f64; LATENCY_BOUNDS_NS.len()] = {
     let mut bounds = [0.0; LATENCY_BOUNDS_NS.len()];
     let mut index = 0;
@@ -26,10 +26,10 @@ pub const LATENCY_BOUNDS: [f64; LATENCY_BOUNDS_NS.len()] = {
     bounds
 };
 
-/// Those of them that a scrape has by default: 300 rows with more would be over 300 KB.
+/// The bounds of a scrape by default: 300 rows with more would exceed 300 KB.
 const FEW_BOUNDS: [f64; 4] = [0.01, 0.1, 0.5, 2.5];
 
-/// Powers of four, 256 B to 1 GiB: bounds that the recorder's own buckets share, so that nothing is interpolated.
+/// Powers of four, 256 B to 1 GiB. The recorder's own buckets have these bounds, so that nothing is interpolated.
 const SIZE_BOUNDS: [f64; 12] = {
     let mut bounds = [256.0; 12];
     let mut index = 1;
@@ -40,7 +40,7 @@ const SIZE_BOUNDS: [f64; 12] = {
     bounds
 };
 
-/// `counted`: the records that live, and those of ended members of their run.
+/// `counted`: the living records, and those of ended members of their run.
 pub fn fill(families: &mut Families, counted: &[&Record], options: &Options) {
     let routes = merged::routes(counted.iter().copied());
     latency(families, &routes, options);
@@ -66,7 +66,7 @@ fn latency(families: &mut Families, routes: &BTreeMap<(&str, &str, &str), Route>
     }
 }
 
-/// Counts by some of the record's bounds, and one more for what exceeds them.
+/// Counts by some of the record's bounds, and one more for larger values.
 fn coarser(counts: &[u64], bounds: &[f64]) -> Vec<u64> {
     let mut coarse = vec![0u64; bounds.len() + 1];
     let finer = LATENCY_BOUNDS.into_iter().chain([f64::INFINITY]);
@@ -77,7 +77,7 @@ fn coarser(counts: &[u64], bounds: &[f64]) -> Vec<u64> {
     coarse
 }
 
-/// Sizes of a route, whatever the status.
+/// Sizes of a route, for all statuses.
 #[derive(Default)]
 struct Sizes {
     aborted: u64,

@@ -17,7 +17,7 @@ fn value(text: &str, sample: &str) -> f64 {
     value.parse().expect("a number")
 }
 
-/// A process, another of the same cluster, and a worker thread of the first.
+/// A process, another one of the same cluster, and a worker thread of the first.
 fn three() -> Vec<Record> {
     let first = sample::record();
     let other = Record { pid: 4712, process_start_ticks: 123_999, ..first.clone() };
@@ -44,7 +44,7 @@ fn hostile() -> Vec<Record> {
     vec![record, sample::record()]
 }
 
-/// Feeds `input` to a checker; None if the checker is not there.
+/// Passes `input` to a checker. None if the checker is not installed.
 fn check(command: &mut Command, input: &str) -> Option<(bool, String)> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().ok()?;
     // A checker that cannot start does not read.
@@ -71,8 +71,8 @@ fn promtool_has_no_complaint() {
     }
 }
 
-/// The reference parser for OpenMetrics is Python's; `PLIMSOLL_TEST_PYTHON` names an interpreter that has the package
-/// `prometheus_client`. Without one the test says nothing: promtool's, and the encoder's own, stand in.
+/// The reference parser for OpenMetrics is Python's. `PLIMSOLL_TEST_PYTHON` names an interpreter with the package
+/// `prometheus_client`. Without one the test checks nothing, and promtool's and the encoder's own tests remain.
 #[test]
 fn the_openmetrics_reference_parser_takes_it() {
     let python = std::env::var("PLIMSOLL_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
@@ -206,7 +206,7 @@ fn the_trend_is_that_of_the_worst_isolate() {
     assert!(!text.contains("plimsoll_trend_p_ratio{quantity=\"external\"}"), "not known yet");
 }
 
-/// As a service with `routes` routes has them: two classes of status each.
+/// A service with `routes` routes, with two classes of status each.
 fn large(routes: usize) -> Record {
     let mut record = sample::record();
     let row = record.routes[0].clone();
@@ -229,7 +229,7 @@ fn a_scrape_is_small_by_default_and_all_that_there_is_on_demand() {
     assert!(latency < 300_000, "{latency}");
     assert!(none < 200_000, "{none}");
     assert!(all > 2 * latency, "{all}");
-    // The most rows that a record has.
+    // The maximum number of a record's rows.
     assert!(bytes(&large(512), Latency) < 1_000_000);
 }
 
