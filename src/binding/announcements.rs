@@ -7,10 +7,10 @@ use super::environment::{Environment, with};
 use crate::probe::v8::Grant;
 use crate::recorder::reader;
 
-/// How many requests in flight the announcement of a grant names.
+/// Number of requests in flight that the announcement of a grant names.
 const NAMED_REQUESTS: usize = 10;
 
-/// What has happened since the last call: a JSON array of messages for the listeners; none most of the time.
+/// Events since the last call: a JSON array of messages for the listeners. None most of the time.
 #[napi(catch_unwind)]
 pub fn announcements() -> Option<String> {
     with(|environment| {

@@ -1,4 +1,4 @@
-//! Work that takes long, on a thread of its own: libuv's pool is the application's.
+//! Runs long work on a thread of its own: libuv's pool is for the application.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::channel;
@@ -7,8 +7,8 @@ use std::thread::Builder;
 use napi::bindgen_prelude::{Object, ToNapiValue};
 use napi::{Env, Error, JsDeferred, Result};
 
-/// Runs `work` on a thread of its own, and returns a promise of what it makes. The promise keeps the event loop alive, and is forgotten
-/// when the environment ends first.
+/// Runs `work` on a thread of its own, and returns a promise of its result. The promise keeps the event loop alive. It
+/// is dropped if the environment ends first.
 pub fn beside<'env, T: ToNapiValue + Send + 'static>(
     env: &'env Env,
     name: &str,
@@ -16,7 +16,7 @@ pub fn beside<'env, T: ToNapiValue + Send + 'static>(
 ) -> Result<Object<'env>> {
     type Resolver<T> = Box<dyn FnOnce(Env) -> Result<T> + Send>;
     let (hand_over, promised) = channel::<JsDeferred<T, Resolver<T>>>();
-    // First the thread, then the promise: one that nobody could keep would hold the event loop for ever.
+    // The thread is started first: a promise without a thread would keep the event loop alive forever.
     let thread = move || {
         let Ok(deferred) = promised.recv() else { return };
         match catch_unwind(AssertUnwindSafe(work)) {

@@ -1,5 +1,5 @@
-//! The tap: each chunk of a body is counted here before anybody sees it. Works without a started environment, so that
-//! `limit()` can stand alone.
+//! The tap: counts each chunk of a body before any consumer receives it. Works without a started environment, so that
+//! `limit()` can be used alone.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ use crate::payload::{Taps, Verdict};
 
 thread_local! {
     static TAPS: RefCell<Taps> = RefCell::default();
-    /// Given back when the thread ends, with whatever requests are then in flight.
+    /// Released when the thread ends, with any requests still in flight.
     static SHARE: RefCell<Share<'static>> = const { RefCell::new(Share::new(&POOL)) };
 }
 
@@ -21,29 +21,29 @@ pub fn limit_of(limit: f64) -> u64 {
     limit.max(0.0) as u64
 }
 
-/// Opens a tap; 0 if there are too many.
+/// Opens a tap. Returns 0 if there are too many.
 #[napi(catch_unwind)]
 pub fn tap_open(limit: f64) -> u32 {
     TAPS.with_borrow_mut(|taps| taps.open(limit_of(limit))).unwrap_or(0)
 }
 
-/// Counts a chunk, and adds it to the request's slot (0: none). True when more than the limit has come.
+/// Counts a chunk, and adds it to the request's slot (0: none). True when more than the limit has arrived.
 #[napi(catch_unwind)]
 pub fn tap_count(tap: u32, handle: u32, bytes: f64) -> bool {
     let bytes = bytes.max(0.0) as u64;
     with(|environment| environment.ledger.add_body(handle, bytes));
-    // A tap that is not there cannot vouch for a body: fail to the safe side.
+    // An unknown tap counts as over the limit, which is the safe side.
     TAPS.with_borrow_mut(|taps| taps.count(tap, bytes)) != Verdict::Within
 }
 
-/// From here on chunks are added to a slot; what has come before goes to it now.
+/// From now on chunks are added to a slot. What has arrived before is added to it now.
 #[napi(catch_unwind)]
 pub fn tap_attach(tap: u32, handle: u32) {
     let received = TAPS.with_borrow_mut(|taps| taps.received(tap));
     with(|environment| environment.ledger.add_slot_body(handle, received));
 }
 
-/// A nearer limit lowers a tap's. True when what has come is over it.
+/// A limit that is nearer to the consumer lowers a tap's. True if more has arrived already.
 #[napi(catch_unwind)]
 pub fn tap_lower(tap: u32, limit: f64) -> bool {
     TAPS.with_borrow_mut(|taps| taps.lower(tap, limit_of(limit))) != Verdict::Within
@@ -60,7 +60,7 @@ pub fn tap_close(tap: u32) {
     TAPS.with_borrow_mut(|taps| taps.close(tap));
 }
 
-/// Reserves bytes of a budget for a body in flight; false if all bodies of the process would then be over it.
+/// Reserves bytes of a budget for a body in flight. False if all bodies of the process would then exceed it.
 #[napi(catch_unwind)]
 pub fn budget_reserve(bytes: f64, budget: f64) -> bool {
     let (reserved, held) =
@@ -78,13 +78,14 @@ pub fn budget_release(bytes: f64) {
     with(|environment| environment.ledger.writer().body_held(held));
 }
 
-/// Bytes that the bodies in flight of all threads hold.
+/// Bytes of the bodies in flight, in all threads.
 #[napi(catch_unwind)]
 pub fn budget_in_flight() -> f64 {
     POOL.in_flight() as f64
 }
 
-/// Throws away what has come on a socket that nobody reads: how many bytes, -1 where it has ended, -2 where it must be read instead.
+/// Discards what has arrived on a socket. Returns the number of bytes, -1 if it has ended, -2 if it must be read
+/// instead.
 #[napi(catch_unwind)]
 pub fn discard(fd: i32) -> f64 {
     match discard::discard(fd) {

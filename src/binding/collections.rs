@@ -1,4 +1,4 @@
-//! When V8 is asked for a collection.
+//! Asks V8 for collections.
 
 use napi::{Env, Result};
 use napi_derive::napi;
@@ -10,10 +10,10 @@ use crate::leak::monitor::is_suspicious;
 use crate::probe::v8::marking;
 use crate::recorder::{Quantity, reader};
 
-/// Call this at each tick: asks V8 for a collection, where it makes none by itself. Not within a collection.
+/// Call this at each tick: asks V8 for a collection, if it makes none by itself. Not within a collection.
 pub fn tick(environment: &mut Environment, env: &Env) {
     let Environment { ledger, monitor, pressure, .. } = environment;
-    // No other meter sees collections.
+    // Other meters do not count collections.
     if !ledger.meter().exact() {
         return;
     }
@@ -31,27 +31,27 @@ pub fn tick(environment: &mut Environment, env: &Env) {
     if !monitor.is_collection_due(now) {
         return;
     }
-    // If V8 cannot be asked there is no collection, and the next question comes in time.
+    // If V8 cannot be asked there is no collection, and the next request comes in time.
     let _asked = match bytes {
         Some(bytes) => announce(env, bytes).is_ok(),
         None => ledger.meter().reduce_memory(),
     };
 }
 
-/// The external memory to announce for a concurrent marking; none if there is no room for that.
+/// The external memory to announce for a concurrent marking. None if there is no room for that.
 fn external_bytes(env: &Env, pressure: &Pressure) -> Option<u64> {
     let external = env.adjust_external_memory(0).ok()?;
     marking::external_bytes(external.max(0) as u64, pressure.old_generation)
 }
 
-/// Announces external memory and takes it back. Returns V8's count of it afterwards, bytes.
+/// Announces external memory and withdraws it. Returns V8's count of it afterwards, bytes.
 fn announce(env: &Env, bytes: u64) -> Result<i64> {
     env.adjust_external_memory(bytes as i64)?;
     env.adjust_external_memory(-(bytes as i64))
 }
 
-/// Asks V8 for a concurrent marking at once. Returns V8's count of external memory afterwards, bytes; none if there is no room for the
-/// question.
+/// Asks V8 for a concurrent marking at once. Returns V8's count of external memory afterwards, bytes. None if there is
+/// no room for the announcement.
 #[napi(catch_unwind)]
 pub fn start_marking(env: Env) -> Option<f64> {
     with(|environment| {

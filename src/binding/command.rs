@@ -10,7 +10,7 @@ use crate::cli::{self, Terminal};
 /// process's own standard output.
 #[napi(catch_unwind)]
 pub fn cli(arguments: Vec<String>, width: u32, color: bool) -> i32 {
-    // Standard error is not locked as a whole: a progress bar writes to it as well.
+    // Standard error is not locked as a whole, because a progress bar writes to it too.
     let terminal = Terminal { width: width as usize, color, progress: stderr().is_terminal() };
     cli::run(&arguments, &mut stdout().lock(), &mut stderr(), terminal)
 }

@@ -1,4 +1,4 @@
-//! The state of one environment (the main thread, each worker), and the only way to it.
+//! The state of one environment (the main thread, each worker). It is accessed only through this module.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::recorder::{EventKind, Quantity, reader};
 pub struct Environment {
     pub ledger: Ledger,
     pub recorder: Arc<Recorder>,
-    /// Whose records are read with this one, and where they are.
+    /// The service whose records are read together with this one, and their folders.
     pub service: Service,
     pub bases: Vec<PathBuf>,
     /// Why the exact probe is off.
@@ -32,9 +32,9 @@ pub struct Environment {
     pub places: files::Options,
     pub served: bool,
     pub pressure: Pressure,
-    /// Blocks of the event loop that are over, as the sampler thread saw them.
+    /// Blocks of the event loop that have ended, from the sampler thread.
     pub blocks: Receiver<Block>,
-    /// Changes of a trend, as it saw them.
+    /// Changes of a trend, from the sampler thread.
     pub trends: Receiver<(Quantity, TrendEvent)>,
     pub monitor: Monitor,
     /// Where V8 counts the samples of its heap profiler.
@@ -43,7 +43,7 @@ pub struct Environment {
     /// Both threads end when these are dropped.
     pub sampler: Option<Sampler>,
     pub stats: Option<StatsWriter>,
-    /// Troubles of the statistics file: each ring of events has one writer, and that of these is the JS thread.
+    /// Problems of the statistics file. Each ring of events has one writer, which is the JS thread here.
     pub reports: Receiver<String>,
 }
 
@@ -51,8 +51,8 @@ thread_local! {
     static ENVIRONMENT: RefCell<Option<Environment>> = const { RefCell::new(None) };
 }
 
-/// Runs `work` on this thread's environment, if it has been started. Nothing in `work` may call into JS: a collection may
-/// run, whose callback does not touch the environment, but no other function of the binding.
+/// Runs `work` on this thread's environment, if it was started. `work` must not call into JS. A collection may run,
+/// whose callback does not access the environment, but no other function of the binding may.
 pub fn with<T>(work: impl FnOnce(&mut Environment) -> T) -> Option<T> {
     ENVIRONMENT.with_borrow_mut(|environment| environment.as_mut().map(work))
 }
@@ -64,20 +64,20 @@ pub fn set(environment: Environment) {
 
 /// Ends the thread's environment, if there is one.
 pub fn close() {
-    // The thread's own storage may be gone when a thread is terminated.
+    // The thread's local storage may be gone when a thread is terminated.
     let environment = ENVIRONMENT.try_with(|environment| environment.try_borrow_mut().ok()?.take());
     if let Ok(Some(environment)) = environment {
         environment.close();
     }
 }
 
-/// Whether V8's functions may be called in this environment: it has begun, and the probe has stood its tests.
+/// Whether V8's functions may be called in this environment: it was started, and the probe has passed its tests.
 pub fn trusts_v8() -> bool {
     with(|environment| environment.reason.is_none()).unwrap_or(false)
 }
 
 impl Environment {
-    /// The process serves: from here on its end is a death, and that of the one before is its to report.
+    /// The process serves: from now on its end is a death, and it reports that of the previous process.
     pub fn serve(&mut self) {
         if std::mem::replace(&mut self.served, true) {
             return;
@@ -91,11 +91,12 @@ impl Environment {
         if let Some(death) = &self.last_death {
             writer.event(EventKind::LastDeath, None, &death.evidence);
         }
-        // A copy on a disk that does not say so yet would be taken for a script's.
+        // Flushed, because without this flag the copy on a disk would look like a script's record.
         self.recorder.flush();
     }
 
-    /// That which is this process's to report; of one that does not serve what a server would find, which is left to it.
+    /// The death for this process to report. In a process that does not serve, it is what a server would find, and
+    /// remains unreported.
     pub fn death(&self) -> Option<String> {
         let unserved = !self.served && self.main_thread;
         let found =
@@ -103,7 +104,7 @@ impl Environment {
         serde_json::to_string(self.last_death.as_ref().or(found.as_ref())?).ok()
     }
 
-    /// The next trouble that a thread of ours has reported.
+    /// The next problem that one of our threads has reported.
     pub fn trouble(&self) -> Option<String> {
         let (kind, trouble) = match self.reports.try_recv() {
             Ok(trouble) => (EventKind::StatsFile, trouble),
@@ -113,7 +114,7 @@ impl Environment {
         Some(trouble)
     }
 
-    /// The last words: what is known is on file when this returns.
+    /// Records the end. What is known is in the file when this returns.
     pub fn finish(&mut self, kind: ExitKind, code: i64, detail: &str) {
         self.ledger.tick(0, 0.0);
         self.ledger.writer().exit(kind, code, detail);
@@ -132,7 +133,7 @@ impl Environment {
         let keep = self.main_thread;
         self.finish(if keep { ExitKind::Exit } else { ExitKind::WorkerEnd }, 0, "");
         let Self { ledger, pressure, recorder, .. } = self;
-        // Removes V8's callbacks while the isolate still lives.
+        // Removes V8's callbacks while the isolate is alive.
         drop((ledger, pressure));
         if let Ok(recorder) = Arc::try_unwrap(recorder) {
             recorder.close(keep);

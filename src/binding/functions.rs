@@ -20,8 +20,8 @@ pub struct FunctionOrigin {
     pub line: u32,
 }
 
-/// The function that a bound one calls, `undefined` for one that is not bound; none where V8 does not export what it takes. To be
-/// believed as `functionOrigin`.
+/// The function that a bound one calls, or `undefined` for one that is not bound. None if V8 does not export the
+/// function for that. Use it under the same condition as `functionOrigin`.
 #[napi(catch_unwind)]
 pub fn bound_function<'env>(of: Function<'env, Unknown<'env>, Unknown<'env>>) -> Option<Unknown<'env>> {
     if !trusts_v8() {
@@ -34,18 +34,18 @@ pub fn bound_function<'env>(of: Function<'env, Unknown<'env>, Unknown<'env>>) ->
     unsafe { Unknown::from_napi_value(of.value().env, target.cast_mut().cast()) }.ok()
 }
 
-/// None for functions that are not written in JavaScript, for bound ones, where V8 does not export what it takes, and where the
-/// probe is off. To be believed after it has found a function whose place is known.
+/// None in these cases: functions that are not written in JavaScript, bound ones, a V8 that does not export the
+/// functions for that, and a probe that is off. Use it only after it was right for a function whose place is known.
 #[napi(catch_unwind)]
 pub fn function_origin(of: Function<'_, Unknown<'_>, Unknown<'_>>) -> Option<FunctionOrigin> {
     if !trusts_v8() {
         return None;
     }
     let functions = FUNCTIONS.with(|functions| *functions.get_or_init(Functions::find))?;
-    // SAFETY: Node-API hands over a live function of the environment's isolate, which is this thread's, and keeps a handle
+    // SAFETY: Node-API passes a live function of the environment's isolate, which is this thread's, and keeps a handle
     // scope open for the call.
     let (script, line) = unsafe { functions.origin(of.raw().cast_const().cast()) }?;
-    // SAFETY: a handle in the same scope; what is no string (the name of evaluated code) is an error and no more.
+    // SAFETY: a handle in the same scope. If it is not a string (the name of evaluated code), the result is an error.
     let script = unsafe { String::from_napi_value(of.value().env, script.cast_mut().cast()) };
     Some(FunctionOrigin { script: script.ok()?, line })
 }

@@ -1,4 +1,4 @@
-//! Heap snapshots that are open. Reading, asking and freeing run on threads of their own; what is found comes as JSON.
+//! Open heap snapshots. Reading, querying and freeing run on threads of their own. Results are JSON.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +14,13 @@ use heap_snapshot::source::Source;
 use heap_snapshot::tree::Cut;
 use heap_snapshot::{Heap, Roots};
 
-/// Of the dominator tree: a list that JavaScript can hold.
+/// Rows of the dominator tree: a list of a size that JavaScript can hold.
 const MOST_ROWS: usize = 100_000;
 
-/// A heap that is open. The garbage collector frees what nobody closes, when it comes to it.
+/// An open heap. The garbage collector frees it if it is not closed.
 #[napi]
 pub struct HeapFile {
-    /// None once it is closed. What still runs holds it until it is done.
+    /// None once it is closed. A running query holds a reference until it is done.
     heap: Mutex<Option<Arc<Heap>>>,
 }
 
@@ -31,7 +31,7 @@ pub fn heap_open(env: &Env, path: String, gc_roots: bool) -> Result<Object<'_>> 
         let roots = if gc_roots { Roots::Gc } else { Roots::DevTools };
         let mut source = Source::open(&PathBuf::from(path)).map_err(|error| error.to_string())?;
         let heap = Heap::read(&mut source, roots).map_err(|error| error.to_string());
-        // What was only needed on the way would stay with the allocator for as long as nothing else happens in it.
+        // The allocator would retain what was needed temporarily, as long as it is not used again.
         jemalloc::purge();
         let heap = heap?;
         Ok(HeapFile { heap: Mutex::new(Some(Arc::new(heap))) })
@@ -65,7 +65,7 @@ impl HeapFile {
         self.ask(env, |heap| json(&heap.summary()))
     }
 
-    /// What came and went from this one to `after`; with `last`, only what is in that as well.
+    /// Objects that were added and removed from this heap to `after`. With `last`, only objects that it still contains.
     #[napi(catch_unwind, ts_return_type = "Promise<string>")]
     pub fn diff<'env>(&self, env: &'env Env, after: &HeapFile, last: Option<&HeapFile>) -> Result<Object<'env>> {
         let after = after.heap()?;
@@ -87,7 +87,7 @@ impl HeapFile {
         self.ask(env, move |heap| json(&heap.path(id).map_err(|error| error.to_string())?))
     }
 
-    /// To the one of the class that retains most.
+    /// To the object of the class that retains most.
     #[napi(catch_unwind, ts_return_type = "Promise<string>")]
     pub fn path_of_class<'env>(&self, env: &'env Env, name: String) -> Result<Object<'env>> {
         self.ask(env, move |heap| {
@@ -98,7 +98,7 @@ impl HeapFile {
         })
     }
 
-    /// `threshold`: a part of the heap, in percent.
+    /// `threshold`: a part of the heap, per cent.
     #[napi(catch_unwind, ts_return_type = "Promise<string>")]
     pub fn dominators<'env>(&self, env: &'env Env, threshold: f64, depth: u32) -> Result<Object<'env>> {
         self.ask(env, move |heap| {
@@ -112,7 +112,8 @@ impl HeapFile {
         self.ask(env, move |heap| json(&heap.object(id).map_err(|error| error.to_string())?))
     }
 
-    /// Frees it, and gives the memory back to the system. On another thread: unmapping hundreds of megabytes takes a while.
+    /// Frees it, and returns the memory to the system. On another thread, because unmapping hundreds of megabytes takes
+    /// time.
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
     pub fn close<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         let heap = self.heap.lock().unwrap_or_else(PoisonError::into_inner).take();

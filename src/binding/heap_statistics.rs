@@ -1,4 +1,4 @@
-//! V8's heap statistics across N-API: Node's own figures, and the probe's beside them.
+//! V8's heap statistics across N-API: Node's own figures, and the probe's.
 
 use napi_derive::napi;
 
@@ -6,7 +6,7 @@ use super::environment::with;
 use crate::probe::v8::{HeapStatistics, Round, unverified, versions};
 use crate::recorder::writer::HeapFigures;
 
-/// What `v8.getHeapStatistics()` says; bytes.
+/// The result of `v8.getHeapStatistics()`, bytes.
 #[napi(object)]
 pub struct ReferenceHeapStatistics {
     pub total: f64,
@@ -47,7 +47,7 @@ impl ReferenceHeapStatistics {
     }
 }
 
-/// What [`read_heap`] has read, or why it has not.
+/// The result of [`read_heap`], or the reason why there is none.
 #[napi(object)]
 pub struct HeapReading {
     pub figures: Option<ReferenceHeapStatistics>,
@@ -75,15 +75,15 @@ impl HeapRound {
 }
 
 impl ReferenceHeapStatistics {
-    /// As the record has them.
+    /// In the form of the record.
     pub fn figures(&self) -> HeapFigures {
         let HeapStatistics { total, executable, physical, used, limit, malloced, external } = self.statistics();
         HeapFigures { used, total, limit, external, malloced, executable, physical }
     }
 }
 
-/// V8's figures as the probe reads them, not to be believed yet; nothing of a V8 that may not be called. `v8`: the text of
-/// `process.versions.v8`; `wish`: the value of `PLIMSOLL_PROBE`.
+/// V8's figures as the probe reads them, not verified yet. Nothing is read from a V8 that is not permitted. `v8`: the
+/// text of `process.versions.v8`. `wish`: the value of `PLIMSOLL_PROBE`.
 #[napi(catch_unwind)]
 pub fn read_heap(v8: String, wish: Option<String>) -> HeapReading {
     match versions::permit(&v8, wish.as_deref()).and_then(|()| unverified()) {
@@ -92,7 +92,7 @@ pub fn read_heap(v8: String, wish: Option<String>) -> HeapReading {
     }
 }
 
-/// Bytes allocated on this heap since the start, as the exact probe counts them; none without it.
+/// Bytes allocated on this heap since the start, by the exact probe. None without it.
 #[napi(catch_unwind)]
 pub fn allocated() -> Option<f64> {
     with(|environment| {
@@ -102,7 +102,7 @@ pub fn allocated() -> Option<f64> {
     .flatten()
 }
 
-/// Turns the exact probe off: its figures did not stand a test.
+/// Turns the exact probe off: its figures failed a test.
 #[napi(catch_unwind)]
 pub fn disable_exact_probe(reason: String, heap: ReferenceHeapStatistics) {
     with(|environment| {
@@ -112,7 +112,7 @@ pub fn disable_exact_probe(reason: String, heap: ReferenceHeapStatistics) {
     });
 }
 
-/// Without the exact probe: heap figures, before a span is entered or settled.
+/// Without the exact probe: sets the heap figures before a span is entered or settled.
 #[napi(catch_unwind)]
 pub fn supply(heap: ReferenceHeapStatistics) {
     with(|environment| environment.ledger.supply(heap.figures()));

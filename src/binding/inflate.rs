@@ -1,4 +1,4 @@
-//! Inflating a body: a step at a time, here where it is small, on libuv's pool where it is not.
+//! Inflates a body in steps: a small one here, others on libuv's pool.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,16 +11,16 @@ use super::body::limit_of;
 use crate::payload::budget::{Charge, DECODERS};
 use crate::payload::inflate::{Encoding, Fault, Inflation, Ratio, State};
 
-/// What a step makes: a fifth of a millisecond of gzip.
+/// The output of one step: a fifth of a millisecond of gzip.
 const STEP_BYTES: usize = 64 << 10;
-/// More than this is not read on the JavaScript thread.
+/// The most input that is read on the JavaScript thread.
 const INLINE_BYTES: usize = 16 << 10;
 
 struct Work {
     inflation: Inflation,
-    /// The largest chunk that is inflated where it comes.
+    /// The largest chunk that is inflated synchronously.
     inline_bytes: usize,
-    /// What the last step made.
+    /// The output of the last step.
     output: Vec<u8>,
 }
 
@@ -60,12 +60,12 @@ fn fault_word(fault: Fault) -> &'static str {
 /// Empty once it is closed.
 type Shared = Arc<Mutex<Option<Work>>>;
 
-/// JavaScript runs one step at a time, so nobody waits for the lock. After a panic the work is gone.
+/// JavaScript runs one step at a time, so there is no waiting for the lock. After a panic the work is gone.
 fn with<T>(shared: &Shared, act: impl FnOnce(&mut Work) -> T) -> Option<T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(act)
 }
 
-/// One body that is inflated. Its memory goes with `close`; the garbage collector is there for what nobody closes.
+/// One body that is inflated. `close` frees its memory, otherwise the garbage collector does.
 #[napi]
 pub struct BodyInflation {
     shared: Shared,
@@ -77,11 +77,11 @@ pub struct InflateOptions {
     pub encoding: String,
     pub ratio: f64,
     pub threshold: f64,
-    /// What all decoders of the process may hold.
+    /// Bytes that all decoders of the process may use.
     pub memory: f64,
 }
 
-/// Null for an encoding that is not known.
+/// Null for an unknown encoding.
 #[napi(catch_unwind)]
 pub fn inflate_open(options: InflateOptions) -> Option<BodyInflation> {
     let encoding = Encoding::named(&options.encoding)?;
@@ -97,8 +97,9 @@ pub fn inflate_open(options: InflateOptions) -> Option<BodyInflation> {
 
 #[napi]
 impl BodyInflation {
-    /// Takes a chunk, once the last one is used up, and runs a step if it is small. What comes next: `hungry` for another chunk, `more`
-    /// to be made; `over limit`, `over ratio`; or what is wrong: `corrupt`, `trailing`, `window`, `memory`, `closed`.
+    /// Takes a chunk, once the last one is used up, and runs a step if it is small. Returns the state: `hungry` for
+    /// another chunk, `more` to be made, `over limit`, `over ratio`, or an error: `corrupt`, `trailing`, `window`,
+    /// `memory`, `closed`.
     #[napi(catch_unwind)]
     pub fn feed(&self, chunk: &[u8], limit: f64) -> &'static str {
         let fed = with(&self.shared, |work| {
@@ -114,14 +115,14 @@ impl BodyInflation {
         AsyncTask::new(Step { shared: Arc::clone(&self.shared), limit })
     }
 
-    /// What the last step made, copied to where V8 accounts for it; null for nothing.
+    /// The output of the last step, copied to memory that V8 counts. Null if there is none.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Option<BufferSlice<'env>>> {
         let output = with(&self.shared, |work| std::mem::take(&mut work.output)).unwrap_or_default();
         if output.is_empty() { Ok(None) } else { BufferSlice::copy_from(env, output).map(Some) }
     }
 
-    /// After the last chunk: null, or what is wrong.
+    /// Call this after the last chunk. Returns null, or the error.
     #[napi(catch_unwind)]
     pub fn finish(&self) -> Option<&'static str> {
         match with(&self.shared, |work| work.inflation.finish()) {
@@ -130,7 +131,7 @@ impl BodyInflation {
         }
     }
 
-    /// The ratio does not matter any more.
+    /// From now on the ratio is not checked.
     #[napi(catch_unwind)]
     pub fn lift_ratio(&self) {
         with(&self.shared, |work| work.inflation.lift_ratio());
@@ -170,7 +171,7 @@ impl Task for Step {
     type JsValue = String;
 
     fn compute(&mut self) -> Result<Self::Output> {
-        // Nobody else catches on this thread.
+        // No other code on this thread catches panics.
         let stepped = catch_unwind(AssertUnwindSafe(|| with(&self.shared, |work| work.step(self.limit))));
         if stepped.is_err() {
             *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -183,7 +184,7 @@ impl Task for Step {
     }
 }
 
-/// Bytes that the decoders of all threads hold.
+/// Bytes of the decoders of all threads.
 #[napi(catch_unwind)]
 pub fn decoders_in_flight() -> f64 {
     DECODERS.in_flight() as f64

@@ -1,4 +1,4 @@
-//! The two heap snapshots of a leak: when JavaScript takes them, and who compares them.
+//! The two heap snapshots of a leak: when JavaScript takes them, and the tools that compare them.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,7 +24,7 @@ pub fn forked(environment: &mut Environment) {
     monitor.on_fork(ledger.writer().map(), ledger.uptime_ms());
 }
 
-/// What compares the snapshots.
+/// The programs that compare the snapshots.
 #[napi(object)]
 pub struct ComparisonTools {
     /// The path of a `node`, and of `bin/plimsoll.js`.
@@ -32,12 +32,12 @@ pub struct ComparisonTools {
     pub script: String,
     /// Whether the files stay.
     pub keep: bool,
-    /// A folder of our own, which is removed with the file.
+    /// A temporary folder, which is removed with the file.
     pub folder: Option<String>,
 }
 
 impl ComparisonTools {
-    /// Removes the name of a snapshot that is open: so nothing is left of it, whenever and however the process ends.
+    /// Removes the name of an open snapshot, so that nothing is left of it however the process ends.
     fn discard(&self, path: &str) -> io::Result<()> {
         if self.keep {
             return Ok(());
@@ -47,7 +47,7 @@ impl ComparisonTools {
     }
 }
 
-/// A snapshot was taken: it is at `path`.
+/// A snapshot was taken and is at `path`.
 #[napi(catch_unwind)]
 pub fn leak_snapshot_taken(path: String, tools: ComparisonTools) {
     let file = File::open(&path).and_then(|file| tools.discard(&path).map(|()| file));
@@ -63,7 +63,7 @@ pub fn leak_snapshot_taken(path: String, tools: ComparisonTools) {
     });
 }
 
-/// No snapshot could be taken: why.
+/// No snapshot could be taken, for this reason.
 #[napi(catch_unwind)]
 pub fn leak_snapshot_failed(reason: String) {
     with(|environment| {

@@ -1,4 +1,4 @@
-//! The life cycle of an environment: ticks, service, end; and what the record is given beside requests.
+//! The life cycle of an environment: ticks, service, end. Also writes to the record that no request causes.
 
 use napi::{Env, Error, Result};
 use napi_derive::napi;
@@ -8,8 +8,8 @@ use super::{collections, pressure};
 use crate::recorder::writer::ExitKind;
 use crate::recorder::{EventKind, reader, stops};
 
-/// A tick of the event loop. `lag_ms`: how late the timer was; `utilization`: the loop's, 0 to 1, since the last tick. Returns a warning
-/// for the user: a file of ours cannot be written.
+/// A tick of the event loop. `lag_ms`: the delay of the timer. `utilization`: the loop's, 0 to 1, since the last tick.
+/// Returns a warning for the user if one of our files cannot be written.
 #[napi(catch_unwind)]
 pub fn tick(env: Env, lag_ms: f64, utilization: f64) -> Option<String> {
     with(|environment| {
@@ -39,8 +39,8 @@ pub fn finish(kind: String, code: i32, detail: String) -> Result<()> {
     Ok(())
 }
 
-/// The process listens, or has had a request: its record is a server's. JSON of the newest death of its service that no server has reported; none if
-/// there is none. The same at each further call.
+/// The process listens, or has had a request, so its record is a server's. Returns JSON of the newest death of its
+/// service that no server has reported, or none. Further calls return the same.
 #[napi(catch_unwind)]
 pub fn serve() -> Option<String> {
     with(|environment| {
@@ -50,7 +50,7 @@ pub fn serve() -> Option<String> {
     .flatten()
 }
 
-/// The process ends as a server that had no time yet to ask for the last death: that is left to the next one.
+/// The process ends as a server that has not asked for the last death yet. That is left to the next one.
 #[napi(catch_unwind)]
 pub fn served() {
     with(|environment| environment.ledger.writer().served());
@@ -62,19 +62,19 @@ pub fn has_requests() -> bool {
     with(|environment| reader::requests(&**environment.recorder.map()) > 0).unwrap_or(false)
 }
 
-/// The same without being a server: the death is left to the next one.
+/// The same without being a server: the death stays unreported.
 #[napi(catch_unwind)]
 pub fn last_death() -> Option<String> {
     with(|environment| environment.death()).flatten()
 }
 
-/// A listener of a signal has gone: the signal's end is recorded again.
+/// A listener of a signal was removed: the signal's end is recorded again.
 #[napi(catch_unwind)]
 pub fn record_stops() {
     stops::arm();
 }
 
-/// Puts an event into the record; kinds are those of `EventKind`.
+/// Writes an event to the record. Kinds are those of `EventKind`.
 #[napi(catch_unwind)]
 pub fn event(kind: String, route: Option<String>, detail: String) {
     with(|environment| {

@@ -1,5 +1,5 @@
-//! Where the resident set is, and giving back what malloc holds free. Both run on a thread of their own: they hold malloc's locks for
-//! as long as it takes, and the pool's threads are the application's.
+//! Where the resident set is, and how to return memory that malloc holds free. Both run on a thread of their own: they
+//! lock malloc for as long as they take, and the pool's threads are for the application.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -16,10 +16,10 @@ use crate::probe::process::Cgroup;
 use crate::probe::process::smaps::{self, Mappings};
 use crate::probe::{allocator, glibc, jemalloc};
 
-/// One trim of the process at a time, from whatever thread it was asked for.
+/// Only one trim of the process at a time, from any thread.
 static TRIM: Mutex<()> = Mutex::new(());
 
-/// Whose malloc it is where nothing is in its place.
+/// The name of the malloc if nothing replaces it.
 const C_LIBRARY: Option<&str> = if cfg!(all(target_os = "linux", target_env = "gnu")) {
     Some("glibc")
 } else if cfg!(all(target_os = "linux", target_env = "musl")) {
@@ -28,12 +28,12 @@ const C_LIBRARY: Option<&str> = if cfg!(all(target_os = "linux", target_env = "g
     None
 };
 
-/// What only the JavaScript thread can read; bytes.
+/// Figures that only the JavaScript thread can read, bytes.
 #[napi(object)]
 pub struct MemoryOptions {
     pub heap: ReferenceHeapStatistics,
     pub array_buffers: f64,
-    /// What Node says is resident, for platforms where this code does not know.
+    /// Node's figure of the resident set, for platforms on which this code has none.
     pub rss: f64,
 }
 
@@ -42,7 +42,7 @@ pub struct MemoryOptions {
 struct Report {
     rss_bytes: u64,
     parts: Vec<Part>,
-    /// Whose malloc this process has.
+    /// The malloc of this process.
     #[serde(serialize_with = "or_unsupported")]
     allocator: Option<&'static str>,
     #[serde(serialize_with = "or_unsupported")]
@@ -69,7 +69,7 @@ struct Malloc {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Limits {
-    /// None: there is no limit.
+    /// None if there is no limit.
     limit_bytes: Option<u64>,
     #[serde(serialize_with = "or_unsupported")]
     used_bytes: Option<u64>,
@@ -95,7 +95,7 @@ fn report(options: &MemoryOptions) -> serde_json::Result<String> {
         let retained = jemalloc::retained().unwrap_or(0);
         Jemalloc { allocated, active, resident, retained }
     });
-    // malloc's figures and the mappings next to each other: what is allocated between them would look unexplained.
+    // malloc's figures and the mappings are read in direct succession: allocations in between would appear unexplained.
     let foreign = allocator::foreign();
     let malloc = if foreign.is_some() { None } else { glibc::malloc() };
     let readings = Readings {
@@ -131,7 +131,7 @@ fn report(options: &MemoryOptions) -> serde_json::Result<String> {
     serde_json::to_string(&report)
 }
 
-/// JSON of the `Memory` of this process, but for what JavaScript adds.
+/// JSON of the `Memory` of this process, without the part that JavaScript adds.
 #[napi(catch_unwind, ts_return_type = "Promise<string>")]
 pub fn memory(env: &Env, options: MemoryOptions) -> Result<Object<'_>> {
     beside(env, "plimsoll-memory", move || report(&options).map_err(|error| error.to_string()))
@@ -139,18 +139,18 @@ pub fn memory(env: &Env, options: MemoryOptions) -> Result<Object<'_>> {
 
 #[napi(object)]
 pub struct Trimmed {
-    /// 0 where the platform does not tell.
+    /// 0 if the platform does not report it.
     pub rss_before: f64,
     pub rss_after: f64,
     pub took_ms: f64,
-    /// Whether the C library's malloc had pages to give back; none where it cannot.
+    /// Whether the C library's malloc had pages to return. None if it cannot.
     pub malloc: Option<bool>,
-    /// Whether jemalloc gave its free pages back; none where it is not in use.
+    /// Whether jemalloc returned its free pages. None if it is not in use.
     pub jemalloc: Option<bool>,
 }
 
 fn trim_now() -> Trimmed {
-    // Nothing is kept under the lock that a panic could have broken.
+    // The lock guards no state that a panic could have broken.
     let _one = TRIM.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let rss_before = smaps::exact_rss_bytes();
     let began = Instant::now();
@@ -160,7 +160,7 @@ fn trim_now() -> Trimmed {
     Trimmed { rss_before: rss_before as f64, rss_after: smaps::exact_rss_bytes() as f64, took_ms, malloc, jemalloc }
 }
 
-/// Gives free memory of malloc and of jemalloc back to the system.
+/// Returns free memory of malloc and of jemalloc to the system.
 #[napi(catch_unwind, ts_return_type = "Promise<Trimmed>")]
 pub fn trim(env: &Env) -> Result<Object<'_>> {
     beside(env, "plimsoll-trim", || Ok(trim_now()))

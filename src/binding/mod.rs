@@ -1,7 +1,8 @@
-//! What JavaScript can call: the only module that says `napi`.
+//! The functions that JavaScript can call: the only module that uses N-API.
 //!
-//! Each environment (the main thread, each worker) has state of its own, held by the thread that runs it and taken down by the
-//! environment's cleanup hook. Every function catches panics: an internal error becomes a JS error, never the end of the server.
+//! Each environment (the main thread, each worker) has state of its own, which its thread owns and the environment's
+//! cleanup hook releases. Every function catches panics: an internal error becomes a JS error, never the end of the
+//! server.
 
 mod announcements;
 mod beside;

@@ -1,4 +1,4 @@
-//! What an environment holds for `shed()`, and the reserve near V8's heap limit.
+//! The state of an environment for `shed()`, and the reserve near V8's heap limit.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,20 +11,21 @@ use crate::recorder::writer::Writer;
 use crate::shed::semi_space::semi_space_max;
 use crate::shed::watch::Watch;
 
-/// What the limit of the heap is made of, and what to do near it.
+/// The parts of the heap's limit, and what to do near it.
 #[napi(object)]
 pub struct HeapOptions {
     /// V8's flags, those of `NODE_OPTIONS` first.
     pub flags: Vec<String>,
-    /// What a worker's `resourceLimits` say of the young generation; 0 on the main thread.
+    /// The young generation in a worker's `resourceLimits`. 0 on the main thread.
     pub young_generation: f64,
-    /// Bytes granted once near the heap limit; none: nothing is.
+    /// Bytes granted once near the heap limit. None if there is no reserve.
     pub reserve: Option<f64>,
-    /// Why nothing is.
+    /// Why there is no reserve.
     pub no_reserve: Option<String>,
 }
 
-/// What the environment holds for `shed()`: shared with V8's callbacks, which run while the environment may be borrowed.
+/// The environment's state for `shed()`. It is shared with V8's callbacks, which may run while the environment is
+/// borrowed.
 pub struct Pressure {
     pub watch: Rc<RefCell<Watch>>,
     /// The maximum of the old generation without a grant, bytes.
@@ -53,7 +54,7 @@ impl Pressure {
         }
     }
 
-    /// Has V8 ask before it ends the process. For the main thread, once the probe has found V8 to be as expected.
+    /// Installs V8's callback near the heap limit. For the main thread, once the probe has verified V8.
     pub fn arm(&mut self, writer: &Writer, options: &HeapOptions, probe: Option<&str>) {
         let Some(reserve) = options.reserve.filter(|bytes| *bytes >= 1.0) else { return };
         if let Some(reason) = probe {
@@ -61,7 +62,7 @@ impl Pressure {
             return;
         }
         let (writer, watch, grants) = (writer.clone(), Rc::clone(&self.watch), Rc::clone(&self.grants));
-        // Room for it is made here: the callback runs inside V8's allocator.
+        // Room is reserved here, because the callback runs inside V8's allocator.
         grants.borrow_mut().reserve(4);
         let on_grant = move |grant: &Grant| {
             writer.near_limit(grant.limit, grant.reserve);
@@ -80,25 +81,25 @@ impl Pressure {
         }
     }
 
-    /// Leaves V8's limit to V8: its figures did not stand a test.
+    /// Removes the callback: V8's figures failed a test.
     pub fn disarm(&mut self, reason: &str) {
         if self.near_limit.take().is_some() {
             self.reason = Some(format!("the exact heap probe is off: {reason}"));
         }
     }
 
-    /// The reserve that would be granted; none where none would.
+    /// The reserve that would be granted, if any.
     pub fn reserve(&self) -> Option<u64> {
         self.near_limit.as_ref().map(NearLimit::reserve)
     }
 
-    /// Internal errors near the limit since the last time.
+    /// Internal errors near the limit since the last call.
     fn new_internal_errors(&mut self) -> u64 {
         let internal_errors = self.near_limit.as_ref().map_or(0, NearLimit::internal_errors);
         internal_errors - std::mem::replace(&mut self.internal_errors, internal_errors).min(internal_errors)
     }
 
-    /// Takes the reserve back once there is room. Not within a collection.
+    /// Withdraws the reserve once there is room. Not within a collection.
     fn restore(&self) {
         let Some(near_limit) = &self.near_limit else { return };
         let room = near_limit.raised().is_some_and(|limit| self.watch.borrow().has_room(limit));
@@ -108,9 +109,9 @@ impl Pressure {
     }
 }
 
-/// A tick of the event loop, which was late by this much.
+/// A tick of the event loop, which was late by `delay_ms`.
 pub fn tick(pressure: &mut Pressure, ledger: &Ledger, delay_ms: f64) {
-    // The borrow ends first: a collection's callback needs it.
+    // The borrow must end first, because a collection's callback needs it.
     let ask = pressure.watch.borrow_mut().ticked(delay_ms);
     if ask {
         ledger.meter().reduce_memory();

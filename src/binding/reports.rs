@@ -1,4 +1,4 @@
-//! What can be asked: figures of this environment, and metrics of all records of the same name.
+//! Reports on request: figures of this environment, and metrics of all records of the same service.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub fn stats_json() -> Result<String> {
     serde_json::to_string(&stats::stats(&record, own)).map_err(|error| Error::from_reason(error.to_string()))
 }
 
-/// What there is evidence of; kind, route and origin together name it.
+/// A finding. Kind, route and origin together identify it.
 #[napi(object)]
 pub struct FindingOptions {
     pub kind: String,
@@ -52,7 +52,7 @@ pub struct FindingOptions {
     pub advice: String,
 }
 
-/// Puts a finding into the record, or counts it there. True when it is new.
+/// Writes a finding to the record, or counts it there. True when it is new.
 #[napi(catch_unwind)]
 pub fn finding(found: FindingOptions, times: f64) -> Result<bool> {
     let severity = Severity::from_name(&found.severity)
@@ -74,7 +74,7 @@ pub struct MetricsOptions {
     pub openmetrics: bool,
     /// Leaves out the names that prom-client exports.
     pub only_plimsoll: bool,
-    /// All live records of the same name, not this one alone.
+    /// All living records of the same service, not only this one.
     pub all: bool,
     /// `none`, `latency` or `all`.
     pub histograms: String,
@@ -82,12 +82,12 @@ pub struct MetricsOptions {
     pub buckets: Option<Vec<f64>>,
 }
 
-/// What a rendering needs of the environment.
+/// The environment's data for a rendering.
 struct Rendering {
     options: prometheus::Options,
     recorder: Arc<Recorder>,
     service: Service,
-    /// Where others may be; none where they are not asked for.
+    /// Folders of other records. None if they are not requested.
     bases: Vec<PathBuf>,
 }
 
@@ -110,11 +110,11 @@ impl Rendering {
         }
     }
 
-    /// Those that live; what others of the run had counted when they ended goes into the options.
+    /// The living records. Counts of ended members of the run go into the options.
     fn records(&mut self) -> std::result::Result<Vec<Record>, reader::ReadError> {
         let mut own = reader::read(&**self.recorder.map())?;
         own.alive = true;
-        // What is shown now, a sibling must find in the file if this process is killed: or the sums would fall.
+        // If this process is killed, a sibling must find in the file what is shown now. Otherwise the sums would fall.
         self.recorder.flush();
         let members = files::members(&self.bases, &self.service, self.recorder.path());
         self.options.past = members.past;
@@ -122,7 +122,8 @@ impl Rendering {
     }
 }
 
-/// Prometheus text or OpenMetrics. Rendered on a thread of its own: it takes as long as 50 ms, and libuv's pool is the application's.
+/// Prometheus text or OpenMetrics. Rendered on a thread of its own: it takes up to 50 ms, and libuv's pool is for the
+/// application.
 #[napi(catch_unwind, ts_return_type = "Promise<Buffer>")]
 pub fn metrics(env: &Env, options: MetricsOptions) -> Result<Object<'_>> {
     let mut rendering = with(|environment| Rendering::new(environment, options)).ok_or_else(not_started)?;

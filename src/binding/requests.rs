@@ -1,4 +1,4 @@
-//! The calls on the way of a request. All take and return small integers, but for the URL.
+//! The calls during a request. All take and return small integers, except for the URL.
 
 use napi_derive::napi;
 
@@ -7,7 +7,7 @@ use super::pressure;
 use crate::ledger::refusals::Refusal;
 use crate::ledger::{AsyncMode, End, Turn};
 
-/// A request enters its synchronous part; its handle, or 0 if it goes untracked.
+/// A request begins its synchronous part. Returns its handle, or 0 if it is not tracked.
 #[napi(catch_unwind)]
 pub fn enter(method: u32, url: String) -> u32 {
     with(|environment| environment.ledger.enter(method as usize, &url)).flatten().unwrap_or(0)
@@ -22,10 +22,10 @@ pub fn settle(handle: u32) {
     });
 }
 
-/// Layers' ids follow the handle in an owner: handle + layer × 2³¹, an integer that a JS number holds exactly.
+/// The layer's id follows the handle in an owner: handle + layer × 2³¹, an integer that a JS number represents exactly.
 const LAYER_UNIT: u64 = 1 << 31;
 
-/// Opens a span of an owner, whatever runs now; what it returns goes to `spanClose`.
+/// Opens a span of an owner, inside any running one. Returns the argument of `spanClose`.
 #[napi(catch_unwind)]
 pub fn span_open(owner: f64) -> u32 {
     let owner = owner as u64;
@@ -53,7 +53,7 @@ pub fn async_mode(mode: String) {
     with(|environment| environment.ledger.set_async(mode));
 }
 
-/// Whether a window opens (1) or closes (2) now; 0: neither. The caller follows suit at once.
+/// Whether a window opens (1) or closes (2) now, otherwise 0. The caller must do so at once.
 #[napi(catch_unwind)]
 pub fn turn_windows() -> u32 {
     with(|environment| match environment.ledger.turn_windows() {
@@ -64,13 +64,13 @@ pub fn turn_windows() -> u32 {
     .unwrap_or(0)
 }
 
-/// Interns a function of the app's stack.
+/// Returns the id of a function of the app's stack.
 #[napi(catch_unwind)]
 pub fn layer(name: String, origin: String) -> u32 {
     with(|environment| environment.ledger.layer(&name, &origin).into()).unwrap_or(0)
 }
 
-/// Interns a route's pattern.
+/// Returns the index of a route's pattern.
 #[napi(catch_unwind)]
 pub fn label(pattern: String) -> u32 {
     with(|environment| environment.ledger.label(&pattern) as u32).unwrap_or(0)
@@ -82,7 +82,7 @@ pub fn route(handle: u32, label: u32) {
     with(|environment| environment.ledger.set_route(handle, label as usize));
 }
 
-/// A request is over. `status` is the HTTP status; false if the handle had ended already.
+/// A request is over. `status` is the HTTP status. Returns false if the handle had ended already.
 #[napi(catch_unwind)]
 pub fn end(handle: u32, label: u32, status: u32, aborted: bool, response_bytes: f64) -> bool {
     let end = End { status, aborted, response_bytes: response_bytes.max(0.0) as u64 };
@@ -94,7 +94,8 @@ pub fn end(handle: u32, label: u32, status: u32, aborted: bool, response_bytes: 
     .unwrap_or(false)
 }
 
-/// `limit()` refused a request, by its `size`, `budget` or `rate`; the handle is 0 where it is untracked.
+/// `limit()` refused a request, because of its `size`, the `budget` or its `rate`. The handle is 0 if it is not
+/// tracked.
 #[napi(catch_unwind)]
 pub fn limited(by: String, handle: u32, route: Option<String>, detail: String) {
     let refusal = Refusal::from_name(&by);
@@ -113,7 +114,7 @@ pub struct RequestUsage {
     pub whole: bool,
 }
 
-/// Figures of a request in flight; none once it has ended.
+/// Figures of a request in flight. None once it has ended.
 #[napi(catch_unwind)]
 pub fn usage(handle: u32) -> Option<RequestUsage> {
     let usage = with(|environment| environment.ledger.usage(handle)).flatten()?;

@@ -1,4 +1,4 @@
-//! The verdicts of `shed()`, and what it and `limit()` count.
+//! The verdicts of `shed()`, and the counts of `shed()` and `limit()`.
 
 use napi_derive::napi;
 
@@ -20,7 +20,7 @@ pub struct PolicyOptions {
     pub native_bytes: Option<MarksOptions>,
 }
 
-/// A verdict by these marks, for [`level`].
+/// Registers a verdict with these marks, for [`level`].
 #[napi(catch_unwind)]
 pub fn guard(policy: PolicyOptions) -> u32 {
     let marks = |marks: Option<MarksOptions>| marks.map(|marks| Marks { lower: marks.lower, upper: marks.upper });
@@ -33,25 +33,26 @@ pub fn guard(policy: PolicyOptions) -> u32 {
     with(|environment| environment.pressure.watch.borrow_mut().guard(policy) as u32).unwrap_or(0)
 }
 
-/// How hard it is pressed, 0 (admit all) to 1 (admit none): the last verdict, nothing is measured.
+/// The level of the last verdict, 0 (admit all) to 1 (admit none). Nothing is measured.
 #[napi(catch_unwind)]
 pub fn level(guard: u32) -> f64 {
     with(|environment| environment.pressure.watch.borrow().level(guard as usize)).unwrap_or(0.0)
 }
 
-/// Whether `shed()` wants to know soon how late the event loop is: it was late just now.
+/// Whether `shed()` needs another measurement of the event loop's delay soon: it was late just now.
 #[napi(catch_unwind)]
 pub fn looks_again() -> bool {
     with(|environment| environment.pressure.watch.borrow().looks_again()).unwrap_or(false)
 }
 
-/// How late the timer was that [`looks_again`] has asked for, milliseconds.
+/// The delay of the timer that [`looks_again`] has requested, milliseconds.
 #[napi(catch_unwind)]
 pub fn late(lag_ms: f64) {
     with(|environment| environment.pressure.watch.borrow_mut().late(lag_ms));
 }
 
-/// Without the exact probe: collections have ended, of which `major` says whether one was a major one, and this is used now.
+/// Without the exact probe: collections have ended, with at least one major one if `major`. `used` bytes are in use
+/// now.
 #[napi(catch_unwind)]
 pub fn collected(major: bool, used: f64) {
     with(|environment| environment.pressure.watch.borrow_mut().collected(major, used.max(0.0) as u64, 0));
@@ -63,7 +64,7 @@ pub fn shed(reported: bool) -> bool {
     with(|environment| environment.ledger.shed(reported)).unwrap_or(false)
 }
 
-/// The event of a refusal, with the figures that press.
+/// Records the event of a refusal, with the figures that cause the pressure.
 #[napi(catch_unwind)]
 pub fn shed_event(guard: u32, route: Option<String>, detail: String) {
     with(|environment| {
@@ -72,7 +73,7 @@ pub fn shed_event(guard: u32, route: Option<String>, detail: String) {
     });
 }
 
-/// `limit()` would have refused a request, but was told to report only.
+/// `limit()` would have refused a request, but only reports.
 #[napi(catch_unwind)]
 pub fn limit_reported(route: Option<String>, detail: String) {
     with(|environment| environment.ledger.limit_reported(route.as_deref(), &detail));

@@ -1,5 +1,5 @@
-//! Heap snapshots by a child: what JavaScript calls, in this order, for one attempt: `snapshotPrepare`, `snapshotFork`, and then `snapshotLeave`
-//! in the child, `snapshotWatch` in the server.
+//! Heap snapshots by a child. For one attempt JavaScript calls, in this order: `snapshotPrepare`, `snapshotFork`, and
+//! then `snapshotLeave` in the child and `snapshotWatch` in the server.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -11,15 +11,15 @@ use napi_derive::napi;
 
 #[napi(object)]
 pub struct Forked {
-    /// For how long the event loop stood.
+    /// How long the event loop was blocked.
     pub pause_ms: f64,
-    /// In the child: where it writes to. None in the server.
+    /// In the child: the path that it writes to. None in the server.
     pub path: Option<String>,
 }
 
 #[napi(object)]
 pub struct SnapshotEnd {
-    /// Size of the file; none where there is none.
+    /// Size of the file. None if there is none.
     pub bytes: Option<f64>,
     /// Why there is none.
     pub failure: Option<String>,
@@ -42,7 +42,7 @@ mod work {
 
     pub const UNSUPPORTED: Option<&str> = None;
 
-    /// The snapshot that is being taken: one in a process.
+    /// The snapshot in progress. A process has only one.
     struct Job {
         ahead: Ahead,
         sink: Sink,
@@ -86,7 +86,7 @@ mod work {
         }
     }
 
-    /// In the child: nothing here may end otherwise than by returning the path, or with the process.
+    /// In the child. It may only end by returning the path, or with the process.
     fn settle(guest: Guest) -> String {
         v8::fall_silent();
         let parted = with(|environment| environment.recorder.map().part());
@@ -174,27 +174,29 @@ mod work {
     pub fn abandon() {}
 }
 
-/// Why there can be none on this platform; none where there can.
+/// Why snapshots are not possible on this platform, or none.
 #[napi(catch_unwind)]
 pub fn snapshot_unsupported() -> Option<String> {
     work::UNSUPPORTED.map(str::to_owned)
 }
 
-/// Looks whether there is memory, begins the file, and reads what must be known before a fork. `heap` in bytes.
+/// Checks whether there is enough memory, creates the file, and reads what must be known before a fork. `heap` in
+/// bytes.
 #[napi(catch_unwind, ts_return_type = "Promise<void>")]
 pub fn snapshot_prepare(env: &Env, target: String, compressed: bool, heap: f64) -> Result<Object<'_>> {
     super::beside::beside(env, "plimsoll-snapshot", move || work::prepare(&target, compressed, heap.max(0.0) as u64))
 }
 
-/// What the thread of a snapshot that nobody waits for comes to.
+/// The result of the thread of a snapshot without a waiting caller.
 static QUIET: Mutex<Option<Receiver<SnapshotEnd>>> = Mutex::new(None);
 
-/// Does the work on a thread of its own, without a promise: one would hold the event loop, and a server that is about to end would not.
+/// Runs the work on a thread of its own, without a promise, which would keep the event loop alive. A server that is
+/// about to end must not be delayed.
 fn quietly(work: impl FnOnce() -> SnapshotEnd + Send + 'static) -> Result<()> {
     let (send, receive) = channel();
     let thread = move || {
         if let Ok(end) = catch_unwind(AssertUnwindSafe(work)) {
-            // Nobody listens any more when the process ends.
+            // There is no receiver any more when the process ends.
             let _ = send.send(end);
         }
     };
@@ -204,7 +206,7 @@ fn quietly(work: impl FnOnce() -> SnapshotEnd + Send + 'static) -> Result<()> {
     Ok(())
 }
 
-/// As [`snapshot_prepare`]; the end comes by [`snapshot_quiet_end`].
+/// Like [`snapshot_prepare`], with the result from [`snapshot_quiet_end`].
 #[napi(catch_unwind)]
 pub fn snapshot_prepare_quietly(target: String, compressed: bool, heap: f64) -> Result<()> {
     quietly(move || {
@@ -213,13 +215,13 @@ pub fn snapshot_prepare_quietly(target: String, compressed: bool, heap: f64) -> 
     })
 }
 
-/// As [`snapshot_watch`]; the end comes by [`snapshot_quiet_end`].
+/// Like [`snapshot_watch`], with the result from [`snapshot_quiet_end`].
 #[napi(catch_unwind)]
 pub fn snapshot_watch_quietly() -> Result<()> {
     quietly(work::watch_child)
 }
 
-/// What has become of what was begun quietly; none while it goes on.
+/// The result of what was begun quietly. None while it continues.
 #[napi(catch_unwind)]
 pub fn snapshot_quiet_end() -> Option<SnapshotEnd> {
     let quiet = QUIET.lock().unwrap_or_else(PoisonError::into_inner);
@@ -233,7 +235,7 @@ pub fn snapshot_quiet_end() -> Option<SnapshotEnd> {
     }
 }
 
-/// Milliseconds since a major collection was last at work; infinity where none is known of.
+/// Milliseconds since a major collection was last running. Infinity if none is known.
 #[napi(catch_unwind)]
 pub fn since_major_ms() -> f64 {
     let since = super::environment::with(|environment| environment.ledger.meter().since_major());
@@ -252,19 +254,19 @@ pub fn snapshot_leave(written: bool) {
     work::leave(written);
 }
 
-/// Takes over what the child writes, until it has ended.
+/// Copies what the child writes, until it has ended.
 #[napi(catch_unwind, ts_return_type = "Promise<SnapshotEnd>")]
 pub fn snapshot_watch(env: &Env) -> Result<Object<'_>> {
     super::beside::beside(env, "plimsoll-snapshot", || Ok(work::watch_child()))
 }
 
-/// Compresses a file to another; its size.
+/// Compresses a file to another one. Returns its size.
 #[napi(catch_unwind, ts_return_type = "Promise<number>")]
 pub fn snapshot_pack(env: &Env, from: String, target: String) -> Result<Object<'_>> {
     super::beside::beside(env, "plimsoll-snapshot", move || work::pack(&from, &target))
 }
 
-/// Forgets what was prepared.
+/// Drops what was prepared.
 #[napi(catch_unwind)]
 pub fn snapshot_abandon() {
     work::abandon();

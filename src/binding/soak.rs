@@ -1,4 +1,4 @@
-//! `plimsoll soak`: what its JavaScript asks of this code. Nothing here needs a recorder.
+//! `plimsoll soak`: the functions for its JavaScript. None of them needs a recorder.
 
 use std::collections::HashMap;
 use std::io::{stderr, stdout};
@@ -14,34 +14,34 @@ use crate::leak::series::upper_bound::{self, Bound, Decision};
 use crate::leak::sites::{Function, Moment, Node, Profile, Site, Sites};
 use crate::probe::allocator;
 
-/// Bytes that malloc has handed out; none where it does not tell. Holds its locks while it counts.
+/// Bytes that malloc has handed out. None if malloc does not report them. It locks malloc while it counts.
 #[napi(catch_unwind)]
 pub fn malloc_in_use() -> Option<f64> {
     allocator::in_use().map(|bytes| bytes as f64)
 }
 
-/// What a series is held to, in its own unit.
+/// The bound of a series, in its own unit.
 #[napi(object)]
 pub struct SoakBound {
     pub per_request: f64,
     pub least: f64,
     pub enough_requests: f64,
     pub enough_growth: f64,
-    /// Bytes that one of the unit counts as: the statistics' floors are in bytes.
+    /// Bytes for one unit: the thresholds of the statistics are in bytes.
     pub weight: f64,
 }
 
 #[napi(object)]
 pub struct SoakDecision {
-    /// `under`, `over`, or `open`: more blocks may tell.
+    /// `under`, `over`, or `open` if more blocks may lead to a decision.
     pub decision: String,
-    /// Growth a request with its interval of 95 %; none before there are points enough.
+    /// Growth for each request with its interval of 95 %. None before there are enough points.
     pub value: Option<f64>,
     pub low: Option<f64>,
     pub high: Option<f64>,
 }
 
-/// Whether a series of `values` against `requests`, in order of time, keeps under its bound.
+/// Whether a series of `values` against `requests`, in order of time, stays under its bound.
 #[napi(catch_unwind)]
 pub fn soak_decide(requests: Float64Array, values: Float64Array, bound: SoakBound) -> SoakDecision {
     let weight = bound.weight;
@@ -68,16 +68,16 @@ pub fn soak_decide(requests: Float64Array, values: Float64Array, bound: SoakBoun
     }
 }
 
-/// A profile of what lives, as lib/leaks/heap-profiler.js flattens it, with the requests until then.
+/// A profile of the live heap in the form of lib/leaks/heap-profiler.js, with the requests before it.
 #[napi(object)]
 pub struct SoakProfile {
     pub requests: f64,
     pub names: Vec<String>,
-    /// Places that tell functions apart, and the same as they are shown.
+    /// Places that identify functions, and the same as they are shown.
     pub places: Vec<String>,
     pub shown: Vec<String>,
     pub parents: Uint32Array,
-    /// A place in `names`; -1 for what is not the program's.
+    /// An index into `names`. -1 for code that is not the app's.
     pub of: Int32Array,
     pub bytes: Float64Array,
 }
@@ -90,14 +90,14 @@ pub struct SoakSite {
     pub bytes_per_request: f64,
     pub low: f64,
     pub high: f64,
-    /// Of all growth that is sampled.
+    /// Share of all sampled growth.
     pub share: f64,
 }
 
-/// Of one route alone, behind forced collections, hardly anything else grows; and of a request that is kept, most is Node's.
+/// With only one route, after forced collections, hardly anything else grows. And most of a retained request is Node's.
 const LEAST_SHARE: f64 = 0.01;
 
-/// Functions that allocate what stays, those that grow most first. A site has grown by `least` bytes.
+/// Functions that allocate what stays, those that grow most first. Each has grown by at least `least` bytes.
 #[napi(catch_unwind)]
 pub fn soak_sites(profiles: Vec<SoakProfile>, least: f64) -> Vec<SoakSite> {
     let mut sites = Sites::of_growth(least, LEAST_SHARE);
@@ -129,12 +129,13 @@ pub fn soak_sites(profiles: Vec<SoakProfile>, least: f64) -> Vec<SoakSite> {
 
 #[napi(object)]
 pub struct SoakCall {
-    /// As JSON; none if there is nothing to be done.
+    /// The options as JSON. None if there is nothing to run.
     pub options: Option<String>,
     pub code: i32,
 }
 
-/// Reads the arguments of `plimsoll soak`, `soak` itself included. Help goes to the process's standard output, what is wrong to standard error.
+/// Parses the arguments of `plimsoll soak`, including `soak` itself. Help goes to standard output, errors to standard
+/// error.
 #[napi(catch_unwind)]
 pub fn soak_options(arguments: Vec<String>, width: u32, color: bool) -> SoakCall {
     let terminal = Terminal { width: width as usize, color, progress: false };
@@ -144,21 +145,21 @@ pub fn soak_options(arguments: Vec<String>, width: u32, color: bool) -> SoakCall
     }
 }
 
-/// A result, as JSON, for a person.
+/// A result, given as JSON, as text.
 #[napi(catch_unwind)]
 pub fn soak_text(outcome: String, width: u32, color: bool) -> Result<String> {
     let terminal = Terminal { width: width as usize, color, progress: false };
     Ok(cli::soak::text(&read(&outcome)?, terminal.look()))
 }
 
-/// Why there is no result, for a person.
+/// The text for an error without a result.
 #[napi(catch_unwind)]
 pub fn soak_error(text: String, width: u32) -> String {
     let terminal = Terminal { width: width as usize, color: false, progress: false };
     cli::soak::error(&text, terminal.look())
 }
 
-/// A result, as JSON, as JUnit's XML.
+/// A result, given as JSON, as JUnit's XML.
 #[napi(catch_unwind)]
 pub fn soak_junit(outcome: String) -> Result<String> {
     Ok(cli::soak::junit(&read(&outcome)?))

@@ -1,8 +1,10 @@
-//! Bodies in native memory or on disk. JavaScript names each by a handle and hands over its chunks; what the threads have to say comes back
-//! through one function, called on the environment's own thread. Works without a started environment, as `limit()` does.
+//! Bodies in native memory or on disk. JavaScript refers to each by a handle and passes its chunks. Results of the
+//! threads arrive through one function, called on the environment's own thread. Works without a started environment,
+//! like `limit()`.
 //!
-//! A body is read into memory that JavaScript has allocated: V8 collects that before much of it has gathered. Rejected: to hand out native
-//! memory as external Buffers, which V8 does not count when it decides on a scavenge. Fifty readers left 300 MiB of them uncollected.
+//! A body is read into memory that JavaScript has allocated, which V8 collects in time. Rejected: handing out native
+//! memory as external Buffers, which V8 does not count when it decides on a scavenge. Fifty readers left 300 MiB of
+//! them uncollected.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -18,13 +20,13 @@ use napi_derive::napi;
 
 use crate::payload::spool::{Content, Disk, Flow, Folder, Pool, Spool, is_full};
 
-/// What went wrong with a file.
+/// An error of a file.
 #[napi(object)]
 pub struct SpoolFailure {
-    /// The system's number; 0 where it is not the system's.
+    /// The system's error number, or 0 for other errors.
     pub errno: i32,
     pub message: String,
-    /// Whether there is no room any more: disk, quota, size limit.
+    /// Whether the reason is lack of space: disk, quota, size limit.
     pub full: bool,
 }
 
@@ -34,11 +36,12 @@ impl From<io::Error> for SpoolFailure {
     }
 }
 
-/// Parts of bodies that are read at a time, and so the memory for them: enough that the disk's threads never wait for JavaScript. Others
-/// wait for their turn. Fifty readers, each with a part of its own, would dirty ten times the memory.
+/// Parts of bodies that are read at a time, which limits their memory. It is enough for the disk's threads never to
+/// wait for JavaScript. Further reads wait. If each of fifty readers had a part of its own, that would dirty ten times
+/// the memory.
 const READS: usize = 8;
 
-/// Handle, ticket (0: a body may go on; else that of a read or move that is done), and why it failed.
+/// Handle, ticket (0: a body may continue, otherwise the finished read or move), and the error, if any.
 type Said = (u32, u32, Option<SpoolFailure>);
 type Listener = ThreadsafeFunction<Event, (), FnArgs<Said>, Status, false, true>;
 
@@ -49,7 +52,7 @@ struct Event {
 }
 
 enum Happened {
-    /// A body may go on, or was moved.
+    /// A body may continue, or was moved.
     Done(io::Result<()>),
     Read(io::Result<Vec<u8>>),
 }
@@ -68,7 +71,7 @@ impl Read {
         Pool::of_process().run(move || {
             let Self { handle, ticket, content, offset, length } = self;
             let part = content.read(offset, length);
-            // The descriptor is closed before the listener can know that the read is over.
+            // The descriptor is closed before the listener is called.
             drop(content);
             tell(&listener, handle, ticket, Happened::Read(part));
         });
@@ -82,15 +85,16 @@ struct Spools {
     places: Vec<(Arc<dyn Disk>, u64)>,
     open: HashMap<u32, Spool>,
     last: u32,
-    /// What the read was of which the listener hears now; at most one part, which the next event replaces.
+    /// The result of the read for which the listener is being called. There is at most one, which the next event
+    /// replaces.
     arrived: Option<Vec<u8>>,
-    /// How many reads have begun and are not delivered yet; at most `READS`.
+    /// Number of reads that have begun and are not delivered yet, at most `READS`.
     reading: usize,
     waiting: VecDeque<Read>,
 }
 
 impl Spools {
-    /// Begins the read, or leaves it to the next one that is delivered.
+    /// Begins the read, or queues it until the next one is delivered.
     fn read(&mut self, read: Read) {
         match &self.listener {
             Some(listener) if self.reading < READS => {
@@ -118,11 +122,12 @@ fn with<T>(handle: u32, work: impl FnOnce(&mut Spool) -> T) -> Option<T> {
 }
 
 fn tell(listener: &Listener, handle: u32, ticket: u32, result: Happened) {
-    // Where the environment has ended nobody listens any more.
+    // If the environment has ended, there is no listener any more.
     listener.call(Event { handle, ticket, result }, ThreadsafeFunctionCallMode::NonBlocking);
 }
 
-/// Sets what is called with what the threads have to say: once, before anything else here. It holds no process open.
+/// Sets the function that is called with the threads' results: once, before anything else here. It does not keep the
+/// process alive.
 #[napi(catch_unwind)]
 pub fn spool_listen(env: Env, listener: Function<'_, FnArgs<Said>, ()>) -> Result<()> {
     let listener =
@@ -144,7 +149,7 @@ pub fn spool_listen(env: Env, listener: Function<'_, FnArgs<Said>, ()>) -> Resul
         )?;
     SPOOLS.with_borrow_mut(|spools| spools.listener = Some(Arc::new(listener)));
     env.add_env_cleanup_hook((), |()| {
-        // The thread's own storage may be gone when a thread is torn down the hard way.
+        // The thread's local storage may be gone when a thread is terminated.
         let _ = SPOOLS.try_with(|spools| spools.try_borrow_mut().map(|mut spools| take(&mut *spools)));
     })?;
     Ok(())
@@ -153,13 +158,13 @@ pub fn spool_listen(env: Env, listener: Function<'_, FnArgs<Said>, ()>) -> Resul
 #[napi(object)]
 pub struct SpoolPlace {
     pub place: u32,
-    /// Whether files there are memory.
+    /// Whether files there are in memory.
     pub in_memory: bool,
-    /// Why no file can be made there.
+    /// Why no file can be created there.
     pub failure: Option<SpoolFailure>,
 }
 
-/// Names a folder and how much of a body stays in memory, and tries to make a file there.
+/// Sets a folder and how much of a body stays in memory, and creates a file there as a test.
 #[napi(catch_unwind)]
 pub fn spool_place(dir: String, memory: f64) -> SpoolPlace {
     let folder = Folder::new(PathBuf::from(dir));
@@ -173,7 +178,7 @@ pub fn spool_place(dir: String, memory: f64) -> SpoolPlace {
     })
 }
 
-/// Begins a body; 0 without a listener, or for a place that there is not.
+/// Begins a body. Returns 0 without a listener, or for an unknown place.
 #[napi(catch_unwind)]
 pub fn spool_open(place: u32) -> u32 {
     SPOOLS.with_borrow_mut(|spools| {
@@ -203,37 +208,38 @@ fn code(flow: Option<Flow>) -> u32 {
     }
 }
 
-/// Takes a copy of a chunk. 0: go on; 1: bring nothing more until told; 2: it failed. So do the next two.
+/// Takes a copy of a chunk. Returns 0: continue, 1: bring nothing more until the listener is called, 2: it failed. The
+/// next two functions return the same.
 #[napi(catch_unwind)]
 pub fn spool_write(handle: u32, chunk: &[u8]) -> u32 {
     code(with(handle, |spool| spool.write(chunk)))
 }
 
-/// Gives back the memory of what was copied, which nobody may look at any more.
+/// Frees the memory of a copied chunk, which must not be read any more.
 #[napi(catch_unwind)]
 pub fn let_go(buffer: ArrayBuffer) -> Result<()> {
     buffer.detach()
 }
 
-/// There is no more to come. 0: the body is whole.
+/// The body has ended. 0: it is complete.
 #[napi(catch_unwind)]
 pub fn spool_finish(handle: u32) -> u32 {
     code(with(handle, Spool::finish))
 }
 
-/// What to do now that one was told.
+/// What to do after the listener was called.
 #[napi(catch_unwind)]
 pub fn spool_poll(handle: u32) -> u32 {
     code(with(handle, Spool::poll))
 }
 
-/// Why it failed; once.
+/// The reason of the failure, once.
 #[napi(catch_unwind)]
 pub fn spool_failure(handle: u32) -> Option<SpoolFailure> {
     with(handle, |spool| spool.failure()).flatten().map(SpoolFailure::from)
 }
 
-/// Bytes that have come.
+/// Bytes that have arrived.
 #[napi(catch_unwind)]
 pub fn spool_size(handle: u32) -> f64 {
     with(handle, |spool| spool.size()).unwrap_or(0) as f64
@@ -246,9 +252,9 @@ fn whole(handle: u32) -> Option<(Arc<Listener>, Content, u64)> {
     })
 }
 
-/// Reads a part of a body. True where the body is in memory: `spool_copy` has the part now. Else the listener gets the ticket when the part has
-/// been read, and calls `spool_take`. JavaScript allocates only then: a Buffer that waits for its bytes would outlive scavenges, and gather in
-/// V8's old generation.
+/// Reads a part of the body. True if the body is in memory: `spool_copy` can return the part now. Otherwise the
+/// listener gets the ticket when the part has been read, and calls `spool_take`. JavaScript allocates only then: a
+/// Buffer that waits for its bytes would survive scavenges, and accumulate in V8's old generation.
 #[napi(catch_unwind)]
 pub fn spool_read(handle: u32, ticket: u32, offset: f64, length: f64) -> bool {
     let Some((_, content, _)) = whole(handle) else { return false };
@@ -260,13 +266,14 @@ pub fn spool_read(handle: u32, ticket: u32, offset: f64, length: f64) -> bool {
     false
 }
 
-/// Fills `into` with the part of a body in memory that begins at `offset`; false if the body is not in memory.
+/// Fills `into` with the part at `offset` of a body in memory. False if the body is not in memory.
 #[napi(catch_unwind)]
 pub fn spool_copy(handle: u32, offset: f64, mut into: BufferSlice) -> bool {
     whole(handle).is_some_and(|(_, content, _)| content.copy_at_hand(offset.max(0.0) as u64, &mut into))
 }
 
-/// Fills `into` with what was read under the ticket of which the listener hears now, and frees that; false if it has another length.
+/// Fills `into` with the result of the read for which the listener is being called, and frees it. False if it has
+/// another length.
 #[napi(catch_unwind)]
 pub fn spool_take(mut into: BufferSlice) -> bool {
     let Some(part) = SPOOLS.with_borrow_mut(|spools| spools.arrived.take()) else { return false };
@@ -277,7 +284,7 @@ pub fn spool_take(mut into: BufferSlice) -> bool {
     true
 }
 
-/// Puts a body at a path; the listener hears of it under the ticket.
+/// Moves a body to a path. The listener is called with the ticket.
 #[napi(catch_unwind)]
 pub fn spool_move(handle: u32, ticket: u32, path: String, overwrite: bool) {
     let Some((listener, content, size)) = whole(handle) else { return };
@@ -286,7 +293,7 @@ pub fn spool_move(handle: u32, ticket: u32, path: String, overwrite: bool) {
     });
 }
 
-/// Nobody wants the body any more: its memory goes now, its descriptor when the threads are done with it.
+/// The body is not needed any more: its memory is freed now, its descriptor when the threads have finished with it.
 #[napi(catch_unwind)]
 pub fn spool_close(handle: u32) {
     let (spool, unread): (_, VecDeque<Read>) = SPOOLS.with_borrow_mut(|spools| {
@@ -295,7 +302,7 @@ pub fn spool_close(handle: u32) {
         (spools.open.remove(&handle), unread)
     });
     drop(spool);
-    // Theirs may be the last descriptor of a large file, which takes time to close.
+    // They may have the last descriptor of a large file, which takes time to close.
     if !unread.is_empty() {
         Pool::of_process().run(move || drop(unread));
     }

@@ -27,7 +27,7 @@ use crate::recorder::map::Map;
 use crate::recorder::writer::{Identity, Run, Writer, epoch_ms};
 use crate::recorder::{EventKind, GcKind, Quantity};
 
-/// What the exact probe is verified by.
+/// The input that verifies the exact probe.
 #[napi(object)]
 pub struct ProbeOptions {
     /// Why it is off.
@@ -48,15 +48,15 @@ pub struct StatsFileOptions {
 #[napi(object)]
 pub struct StartOptions {
     pub name: String,
-    /// Folder for the record; none: the default ones.
+    /// Folder for the record. None: the default ones.
     pub dir: Option<String>,
-    /// No file at all.
+    /// Create no file.
     pub in_memory: bool,
-    /// What was started, as a path.
+    /// Path of the started script.
     pub script: String,
-    /// The same as it is told apart from others: within its package, if it has one.
+    /// The script's identity: its path within its package, if it has one.
     pub entry: String,
-    /// Whether the parent leads the run: the primary of a cluster, or who else forked this process.
+    /// Whether the parent leads the run: the primary of a cluster, or another process that forked this one.
     pub led: bool,
     pub node_version: String,
     pub platform: String,
@@ -76,7 +76,7 @@ pub struct StartOptions {
 
 #[napi(object)]
 pub struct Started {
-    /// The recorder's file; none if the record is in anonymous memory.
+    /// The recorder's file. None if the record is in anonymous memory.
     pub path: Option<String>,
     pub warning: Option<String>,
     pub exact: bool,
@@ -228,17 +228,17 @@ fn write_stats(map: &Arc<Map>, options: Option<StatsFileOptions>) -> (Option<Sta
     (stats, reports)
 }
 
-/// What was started is one thing in a process, whatever file a worker thread runs.
+/// A process has one started script, independently of the file that a worker thread runs.
 fn entry(script: &str) -> u64 {
     static ENTRY: OnceLock<u64> = OnceLock::new();
     *ENTRY.get_or_init(|| files::entry_of(script))
 }
 
-/// Like the entry it is one for all threads: only the main thread knows who leads the process.
+/// Like the entry, it is the same for all threads: only the main thread knows the leader of the process.
 fn run(led: bool, boot_id: u128) -> Run {
     static LEADER: OnceLock<(u32, u64)> = OnceLock::new();
     let (pid, ticks) = *LEADER.get_or_init(|| {
-        // The first process of a container sees no parent.
+        // The first process of a container has no visible parent.
         let parent = process::parent_id().filter(|parent| led && *parent != 0);
         let pid = parent.unwrap_or_else(std::process::id);
         (pid, process::start_ticks_of(pid))
@@ -250,7 +250,7 @@ fn meter(probe: ProbeOptions, writer: &Writer, pressure: &Pressure) -> (Meter, O
     if probe.reason.is_some() {
         return (Meter::supplied(), probe.reason);
     }
-    // The callback has a writer of its own: it runs inside collections, while the environment may be borrowed.
+    // The callback has a writer of its own, because it runs inside collections, when the environment may be borrowed.
     let writer = writer.clone();
     let watch = Rc::clone(&pressure.watch);
     let on_collection = move |collection: &Collection| {
@@ -258,7 +258,7 @@ fn meter(probe: ProbeOptions, writer: &Writer, pressure: &Pressure) -> (Meter, O
         let after = &collection.after;
         writer.collection(*kind, collection.pause_ns, collection.before, after.used, after.external);
         writer.heap(epoch_ms(), &crate::ledger::figures(after));
-        // Nobody holds it across a call of V8's, so it is free.
+        // No code borrows it across a call of V8, so it is free.
         if let Ok(mut watch) = watch.try_borrow_mut() {
             watch.collected(*kind == GcKind::MarkSweepCompact, after.used, collection.pause_ns);
         }

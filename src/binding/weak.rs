@@ -1,7 +1,8 @@
-//! Weak handles on JavaScript objects, to see whether they are still there without keeping them.
+//! Weak handles on JavaScript objects, to check whether they are alive without retaining them.
 //!
-//! A `WeakRef` of JavaScript's pins its target to the end of the job whenever it is asked, and what has been asked for at each turn of a
-//! timer may so live on. A weak reference of Node-API is asked in a handle scope of its own, which ends with the call.
+//! JavaScript's `WeakRef` pins its target to the end of the job whenever it is read. An object that is read at each
+//! tick of a timer may stay alive for that reason. A weak reference of Node-API is read in a handle scope of its own,
+//! which ends with the call.
 
 use std::cell::RefCell;
 use std::ptr;
@@ -12,7 +13,7 @@ use napi_derive::napi;
 
 use super::environment::with;
 
-/// So many objects are watched at most.
+/// The most objects that are watched.
 const HANDLES_MAX: usize = 1024;
 
 #[derive(Default)]
@@ -22,7 +23,7 @@ struct Handles {
 }
 
 thread_local! {
-    // Node frees what is left when the environment ends: there is nothing to drop.
+    // Node frees the rest when the environment ends, so there is nothing to drop.
     static HANDLES: RefCell<Handles> = RefCell::default();
 }
 
@@ -52,25 +53,25 @@ impl Handles {
     }
 }
 
-/// A weak handle on an object; none if there are too many, or it is no object.
+/// Returns a weak handle on an object. None if there are too many, or if it is not an object.
 #[napi(catch_unwind)]
 pub fn weak_hold(env: &Env, of: Unknown<'_>) -> Option<u32> {
     if HANDLES.with_borrow(Handles::full) {
         return None;
     }
     let mut reference = ptr::null_mut();
-    // SAFETY: a live value of this environment's, on its thread. A count of 0 makes the reference weak.
+    // SAFETY: a live value of this environment, on its thread. A count of 0 makes the reference weak.
     let status = unsafe { sys::napi_create_reference(env.raw(), of.raw(), 0, &mut reference) };
     (status == sys::Status::napi_ok).then(|| HANDLES.with_borrow_mut(|handles| handles.put(reference)))
 }
 
-/// Whether the object is still there.
+/// Whether the object is alive.
 #[napi(catch_unwind)]
 pub fn weak_alive(env: &Env, handle: u32) -> bool {
     let Some(reference) = HANDLES.with_borrow(|handles| handles.get(handle)) else { return false };
     let (mut scope, mut value) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: the reference was made in this environment and is deleted by `weak_drop` alone, which forgets it. The scope is closed
-    // in the same call, so that the value, if there is one, is not held beyond it.
+    // SAFETY: the reference was made in this environment. Only `weak_drop` deletes it, and removes it from the table.
+    // The scope is closed in the same call, so that the value, if there is one, is not retained after it.
     unsafe {
         if sys::napi_open_handle_scope(env.raw(), &mut scope) != sys::Status::napi_ok {
             return false;
@@ -81,16 +82,16 @@ pub fn weak_alive(env: &Env, handle: u32) -> bool {
     }
 }
 
-/// The handle is done with.
+/// Drops a handle.
 #[napi(catch_unwind)]
 pub fn weak_drop(env: &Env, handle: u32) {
     if let Some(reference) = HANDLES.with_borrow_mut(|handles| handles.take(handle)) {
-        // SAFETY: made in this environment, and taken out of the table, so it is deleted once.
+        // SAFETY: made in this environment, and removed from the table, so it is deleted once.
         unsafe { sys::napi_delete_reference(env.raw(), reference) };
     }
 }
 
-/// How many major collections there have been since the start.
+/// Number of major collections since the start.
 #[napi(catch_unwind)]
 pub fn major_collections() -> f64 {
     with(|environment| environment.pressure.watch.borrow().majors() as f64).unwrap_or(0.0)
