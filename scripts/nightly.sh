@@ -22,7 +22,7 @@ fuzz() {
 }
 fuzz-js() { npm run fuzz:js -- "$(awk "BEGIN { print 3 * $seconds / 60 }")"; }
 bench() { npm run bench -- --quick; }
-# As users build it, with the release profile. .ci/run builds from the tarball without optimisation.
+# As users build it, with the release profile. .ci/run builds from the tarball with the profile `dev`.
 package() { PLIMSOLL_PACKED=1 node --test __test__/package/package.test.js; }
 
 all=(statistics corpus soak fuzz fuzz-js bench package)

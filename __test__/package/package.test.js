@@ -15,8 +15,11 @@ const { RESOLVERS, check, compile, imports, programsOf } = require('../support/t
 
 const run = promisify(execFile)
 const root = path.join(__dirname, '..', '..')
-/** What compiles, or installs another package manager. */
-const whole = process.env.PLIMSOLL_PACKED === '1'
+/**
+ * What compiles, or installs another package manager. `dev`: with the profile of the Rust tests, whose dependencies are compiled already, instead of
+ * a release's.
+ */
+const whole = process.env.PLIMSOLL_PACKED
 const { version } = require('../../package.json')
 /** The oldest Rust that the manifest allows. */
 const rust = /^rust-version = "(.*)"$/m.exec(fs.readFileSync(path.join(root, 'Cargo.toml'), 'utf8'))[1]
@@ -333,6 +336,10 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
       await withoutBinary(apps[5], async () => {
         // The repository's own target folder has the dependencies built.
         const env = { ...process.env, CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? path.join(root, 'target') }
+        if (whole === 'dev') {
+          env.CARGO = path.join(temporary, 'dev-cargo')
+          fs.writeFileSync(env.CARGO, '#!/bin/bash\nexec cargo "${@/#--release/--profile=dev}"\n', { mode: 0o755 })
+        }
         await run(process.execPath, [command(apps[5]), 'build'], {
           cwd: apps[5],
           env,
