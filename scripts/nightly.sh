@@ -24,8 +24,9 @@ fuzz-js() { npm run fuzz:js -- "$(awk "BEGIN { print 3 * $seconds / 60 }")"; }
 bench() { npm run bench -- --quick; }
 # As users build it, with the release profile. .ci/run builds from the tarball with the profile `dev`.
 package() { PLIMSOLL_PACKED=1 node --test __test__/package/package.test.js; }
+nodes() { PLIMSOLL_SLOW=1 node --test __test__/package/nodes.test.js; }
 
-all=(statistics corpus soak fuzz fuzz-js bench package)
+all=(statistics corpus soak fuzz fuzz-js bench package nodes)
 for name in "$@"; do
   [[ " ${all[*]} " == *" $name "* ]] || { echo "nightly: no step '$name'; there are ${all[*]}" >&2; exit 2; }
 done

@@ -7,20 +7,22 @@ const { join } = require('node:path')
 const test = require('node:test')
 const { need } = require('../support/nodes.js')
 
-// What depends on V8's and Node's insides: the counter, the many ways in which a request ends, what follows it, and how a heap
-// fills up.
-const FILES = [
+/**
+ * What depends on V8: the counter, its probe, collections, the ends of requests that it is read at, how a heap fills up, and the context that follows
+ * what is asynchronous.
+ */
+const ENGINE = [
   'tracking/track.test.js',
   'tracking/counter.test.js',
   'recorder/collections.test.js',
-  'request/spans.test.js',
-  'express/layers.test.js',
-  'overload/shed.test.js',
   'recorder/near-limit.test.js',
   'recorder/probe.test.js',
-  'scope/scope.test.js',
+  'request/spans.test.js',
   'leaks/watch-listeners.test.js'
 ]
+/** What depends on the modules of Node or on Express. `npm run nightly -- nodes` runs these as well. */
+const MODULES = ['express/layers.test.js', 'overload/shed.test.js', 'scope/scope.test.js']
+const FILES = process.env.PLIMSOLL_SLOW ? [...ENGINE, ...MODULES] : ENGINE
 
 for (const version of [22, 24, 26]) {
   test(`tracks and counts on Node ${version} as on this one`, async t => {
