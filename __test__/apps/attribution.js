@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * Handlers that allocate a known amount, in synchronous code and behind everything that can be waited for; each under three routes:
- * to warm it up, alone, and among the others.
+ * Handlers that allocate a known amount, in synchronous code and after everything that can be awaited. Each has three
+ * routes: to warm it up, alone, and among the others.
  */
 
 const { once } = require('node:events')
@@ -14,11 +14,11 @@ const express = require(process.env.EXPRESS ?? 'express')
 const plimsoll = require('../..')
 const listen = require('./support.js')
 
-// What is made must not be optimised away.
+// Prevents that the allocations are optimised away.
 let held
 const OBJECT_BYTES = 6 * 8 // map, properties, elements, and three fields
 
-/** Allocates `count` objects; a chain, since a large array also costs what it does not fit into at the end of a page. */
+/** Allocates `count` objects in a chain. A large array would also cost the unused rest at the end of a page. */
 function allocate(count) {
   let chain = null
   for (let i = 0; i < count; i++) chain = { a: i, b: i, before: chain }
@@ -30,7 +30,7 @@ const pool = new Pool(connection)
 const callbackPool = new Pool(connection)
 const SQL = 'select n, n * 2 as twice from generate_series(1, 50) as n'
 
-/** A client of the kind that many drivers are: one socket, an answer a line, a queue of callbacks. */
+/** A client like those of many drivers: one socket, one line for each answer, a queue of callbacks. */
 class LineClient {
   constructor(port) {
     this.waiting = []
@@ -54,7 +54,7 @@ class LineClient {
 const echo = net.createServer(socket => socket.pipe(socket)).listen(0, '127.0.0.1')
 const clients = []
 
-/** By kind: objects that a request allocates, and how. */
+/** By kind: the objects that a request allocates, and how. */
 const kinds = {
   sync: [
     20_000,
@@ -165,7 +165,7 @@ const kinds = {
   callback: [
     20_000,
     (_req, res) => {
-      // One request at a time, as with a pool's connections.
+      // One request at a time, like connections of a pool.
       const client = clients.pop() ?? new LineClient(echo.address().port)
       client.ask('one', () => {
         allocate(10_000)

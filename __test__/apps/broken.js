@@ -1,6 +1,9 @@
 'use strict'
 
-/* A server in which the native function BREAK fails, as it would after a panic: from the start on, or with LATER once it is asked to. It handles no uncaught exception but its own. */
+/*
+ * A server in which the native function BREAK fails, as it would after a panic: from the start on, or with LATER on
+ * request. It handles no uncaught exceptions but its own.
+ */
 
 const warnings = []
 process.on('warning', ({ code, message }) => warnings.push({ code, message }))
@@ -40,7 +43,7 @@ listen(app, {
   break: breakIt,
   calls: () => calls,
   seen: () => ({ internalErrors: plimsoll.stats().faults, warnings }),
-  /** The app's own handler survives what it throws. */
+  /** The app's own handler survives its exceptions. */
   throwOne: () =>
     new Promise(resolve => {
       process.once('uncaughtException', error => resolve(error.message))
@@ -58,7 +61,7 @@ listen(app, {
     for (let i = 0; i < 4; i++) global.gc()
     return true
   },
-  /** What cannot be counted natively is counted here. */
+  /** What cannot be counted natively is counted in JavaScript. */
   report() {
     const before = internalErrors.seen.count
     internalErrors.report('in a test', new Error('on purpose'))

@@ -1,6 +1,6 @@
 'use strict'
 
-/* A worker that holds what it is sent, under a budget. */
+/* A worker that retains what it receives, under a budget. */
 
 const { parentPort, workerData } = require('node:worker_threads')
 const express = require('express')

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * Requests that hold memory while they wait for something: what a database returned, 2.4 MB each. `bare`, or with
- * plimsoll and what of it the arguments name.
+ * Requests that retain memory while they wait: the rows of a database, 2.4 MB each. `bare`, or with those parts of
+ * Plimsoll that the arguments name.
  */
 
 process.env.NODE_ENV = 'test'
@@ -16,7 +16,7 @@ const parts = mode.split('+')
 /** Requests that wait until the test releases them. */
 const waiting = new Set()
 
-/** Small objects, as rows are: 2.4 MB of them. */
+/** Small objects, like rows: 2.4 MB of them. */
 function rows() {
   const found = []
   for (let id = 0; id < 20_000; id++) found.push({ id, name: `n${id}`, price: id * 1.5 })
@@ -33,7 +33,7 @@ if (parts.includes('shed')) app.get('/readyz', plimsoll.ready())
 app.get('/hold', (_req, res) => {
   const held = rows()
   waiting.add(() => res.end(`${held.length}`))
-  // The client hears that it was admitted.
+  // Shows the client that it was admitted.
   res.flushHeaders()
 })
 app.get('/garbage', (_req, res) => {
@@ -46,7 +46,7 @@ app.get('/block/:ms', (req, res) => {
   while (Date.now() < end);
   res.end()
 })
-/** Held for good: what lives becomes more with each. */
+/** Retained forever: the live heap grows with each. */
 const kept = []
 app.get('/keep/:megabytes', (req, res) => {
   for (let i = 0; i < Number(req.params.megabytes); i++) kept.push(new Array(131_072).fill(i + 0.5))
@@ -57,7 +57,7 @@ app.get('/drop', (_req, res) => {
   res.json(0)
 })
 
-/** What an app does near the limit: let its cache go. */
+/** What an app does near the limit: it clears its cache. */
 if (parts.includes('drain')) {
   require('node:diagnostics_channel').subscribe('plimsoll:near-limit', () => {
     kept.length = 0

@@ -1,12 +1,15 @@
 'use strict'
 
-/* A route that fills the heap, so that V8 collects and its compilers work, and a small asynchronous one whose figures are compared. */
+/*
+ * A route that fills the heap, so that V8 collects and compiles, and a small asynchronous one whose figures are
+ * compared.
+ */
 
 const express = require('express')
 const plimsoll = require('../..')
 const listen = require('./support.js')
 
-/** The least that `usage()` has shown of any request. */
+/** The lowest figure that `usage()` has returned for any request. */
 let least = 0
 
 const app = express()

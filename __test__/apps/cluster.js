@@ -1,6 +1,6 @@
 'use strict'
 
-/* Four cluster workers behind one port. */
+/* Four cluster workers that share one port. */
 
 const cluster = require('node:cluster')
 const express = require('express')

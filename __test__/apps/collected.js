@@ -1,7 +1,7 @@
 'use strict'
 
-// Started with --expose-gc and the name of a set of middleware: which requests are still there after one collection, by framework and kind
-// of request, while their connection is open. One JSON object on standard output.
+// Started with --expose-gc and the name of a set of middleware. Prints which requests are still alive after one
+// collection, by framework and kind of request, while their connection is open. One JSON object on standard output.
 
 const { AsyncLocalStorage } = require('node:async_hooks')
 const { once } = require('node:events')
@@ -61,7 +61,7 @@ const requests = {
   'that is answered late': 'GET /late HTTP/1.1\r\nHost: x\r\n\r\n'
 }
 
-/** Of these the client goes away. */
+/** The client of these disconnects. */
 const cutOff = {
   'whose client goes away': post('hello', '/', '', 100),
   'that is refused, whose client goes away': post('x'.repeat(60_000), '/', '', 900_000),
@@ -73,7 +73,7 @@ function post(body, path = '/', headers = '', length = Buffer.byteLength(body)) 
   return Buffer.concat([Buffer.from(head), Buffer.from(body)])
 }
 
-/** What an app keeps in an AsyncLocalStorage: a timer of ours that is made in it would keep the request. */
+/** What an app stores in an AsyncLocalStorage: a timer of Plimsoll that is created in it would retain the request. */
 const storage = new AsyncLocalStorage()
 let seen = []
 
@@ -107,7 +107,7 @@ function run(middleware, at, req, res) {
 function withExpress(express, middleware) {
   const app = express()
   for (const each of middleware) app.use(each)
-  // A router and a function that are made for the request hold it.
+  // A router and a function that are created for the request retain it.
   app.use((req, res, next) => {
     const router = express.Router()
     router.use('/', (_req, _res, onward) => onward(void req))
@@ -124,14 +124,15 @@ async function main() {
   for (const [name, make] of Object.entries(frameworks)) {
     const app = make(middleware)
     const server = http.createServer((req, res) => {
-      // In front of everything, also of what is refused.
+      // Before everything, including refused requests.
       seen.push(new WeakRef(req), new WeakRef(res))
-      // As would the timer of the date that Node sends: it renews it each second.
+      // Node's timer for the `Date` header would retain it too: it is renewed each second.
       res.sendDate = false
       storage.run({ req, res }, app, req, res)
     })
     if (process.argv[2] !== 'none') plimsoll.attach(server)
-    // Node's timer for an idle connection would keep the async context in which the response ended, and with it the request.
+    // Node's timer for an idle connection would retain the async context in which the response ended, and so the
+    // request.
     server.keepAliveTimeout = 0
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -152,14 +153,14 @@ async function main() {
   process.exit()
 }
 
-/** Now and then one collection misses some garbage, with Plimsoll or without. What is retained is there in each attempt. */
+/** Sometimes one collection misses garbage, with Plimsoll or without. What is retained is there in each attempt. */
 async function leastOf(attempt) {
   let left = await attempt()
   for (let attempts = 1; left > 0 && attempts < ATTEMPTS; attempts++) left = Math.min(left, await attempt())
   return left
 }
 
-/** How many objects of one request are there after one collection, its connection open. */
+/** How many objects of one request are alive after one collection, with its connection open. */
 async function leftOf(port, bytes) {
   const { socket, answer } = await send(port, bytes)
   while (!isWhole(answer())) await turn()
@@ -169,7 +170,7 @@ async function leftOf(port, bytes) {
   return left
 }
 
-/** Of a session that stays open. */
+/** For a session that stays open. */
 async function retainedOfHttp2(middleware) {
   const retained = {}
   const server = http2.createServer((req, res) => {
@@ -198,7 +199,7 @@ async function retainedOfHttp2(middleware) {
   return retained
 }
 
-/** As `leftOf`, of one whose client went away when the app had the request. */
+/** Like `leftOf`, for a request whose client disconnected while the app had it. */
 async function leftOfGone(server, bytes) {
   const { socket } = await send(server.address().port, bytes)
   while (seen.length === 0) await turn()

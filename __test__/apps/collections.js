@@ -1,6 +1,6 @@
 'use strict'
 
-/* Fills and empties its heap, and blocks its loop, when it is asked to. */
+/* Fills and empties its heap, and blocks its event loop, on request. */
 
 const express = require('express')
 const plimsoll = require('../..')

@@ -1,6 +1,6 @@
 'use strict'
 
-/* A cluster of `WORKERS` behind one port. A worker that ends is replaced. */
+/* A cluster of `WORKERS` that share one port. A worker that ends is replaced. */
 
 const cluster = require('node:cluster')
 const express = require('express')
@@ -10,7 +10,7 @@ if (cluster.isPrimary) {
   let ready = 0
   const answers = {
     pids: () => Object.values(cluster.workers).map(worker => worker.process.pid),
-    /** How many have listened in all. */
+    /** How many have listened in total. */
     ready: () => ready
   }
   cluster.on('listening', (_worker, { port }) => {

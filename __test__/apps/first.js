@@ -1,6 +1,6 @@
 'use strict'
 
-/* Watchers on, and a router behind a plain function: nothing of the app is known before its first request. */
+/* Watchers on, and a router within a plain function: nothing of the app is known before its first request. */
 
 process.env.NODE_ENV = 'test'
 
@@ -15,7 +15,7 @@ app.use(plimsoll({ recorder: false, watch: true }))
 const router = express.Router()
 router.use((_req, _res, next) => next())
 router.get('/x/:id', (_req, res) => setTimeout(() => res.end(), 5))
-/** No frame of the app is on the stack when the interval is made. */
+/** No frame of the app is on the stack when the interval is created. */
 router.get('/interval', function leavesInterval(_req, res) {
   Promise.resolve(60_000)
     .then(setInterval.bind(null, noop))

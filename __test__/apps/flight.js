@@ -1,6 +1,6 @@
 'use strict'
 
-/* Requests that do not end: for what the record says of a process that is killed. */
+/* Requests that do not end, for the record of a killed process. */
 
 const express = require('express')
 const plimsoll = require('../..')

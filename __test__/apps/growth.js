@@ -1,6 +1,6 @@
 'use strict'
 
-/* A bare app, or the same with plimsoll, or with all that it can watch: for what stays on the JS heap after many requests. */
+/* A bare app, or one with plimsoll, or with all its watchers: for what stays on the JS heap after many requests. */
 
 const express = require('express')
 const plimsoll = require('../..')
@@ -18,7 +18,7 @@ if (process.argv[2] === 'watched') {
   app.use((req, _res, next) => {
     req.scope.defer(() => {})
     req.scope.use(setTimeout(() => {}, 60_000))
-    // One of its own: of several that are the same function, Node removes the last, which is another request's.
+    // A function of its own: if several are the same function, Node removes the last, which is another request's.
     const listener = () => {}
     process.once('SIGHUP', listener)
     req.scope.defer(() => process.off('SIGHUP', listener))

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Readers of several kinds behind a limit of 1 MiB, and how many connections there are. */
+/* Several kinds of readers with a limit of 1 MiB, and the number of connections. */
 
 process.env.NODE_ENV = 'test'
 

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Compressed bodies behind a limit that inflates them: read whole, or held half-read. */
+/* Compressed bodies with a limit that inflates them: read whole, or retained half-read. */
 
 process.env.NODE_ENV = 'test'
 
@@ -27,7 +27,7 @@ app.post('/body', unbounded, express.raw({ type: () => true, limit: '10mb' }), (
   res.json({ length: req.body.length })
 )
 
-/** Reads so many bytes, and then no more. */
+/** Reads this many bytes, and then no more. */
 const held = new Set()
 app.post('/held/:bytes', unbounded, (req, res) => {
   let length = 0
@@ -42,14 +42,14 @@ app.post('/held/:bytes', unbounded, (req, res) => {
 
 let loop = performance.eventLoopUtilization()
 listen(app, {
-  /** Bytes that the decoders of all bodies hold. */
+  /** Bytes of the decoders of all bodies. */
   decoders: () => native.decodersInFlight(),
   held: () => held.size,
-  /** A socket that is not read does not tell that its client has gone. */
+  /** A socket that is not read does not report that its client has gone. */
   release: () => {
     for (const res of held) res.req.resume()
   },
-  /** Bytes that jemalloc, and malloc less what is V8's and Node's buffers, have given out; what is garbage is gone. */
+  /** Bytes that jemalloc and malloc have handed out, without V8's and Node's buffers and without garbage. */
   native: async () => {
     for (let i = 0; i < 4; i++) {
       global.gc()
@@ -60,7 +60,7 @@ listen(app, {
     const malloc = glibc.inUseBytes + glibc.mappedBytes - buffers
     return { jemalloc: jemalloc.allocatedBytes, malloc, rss: process.memoryUsage.rss() }
   },
-  /** Milliseconds that the event loop has been at work since it was last asked. */
+  /** Milliseconds for which the event loop was busy since the last call. */
   busy: () => {
     const last = loop
     loop = performance.eventLoopUtilization()

@@ -6,7 +6,7 @@ const express = require(process.env.EXPRESS ?? 'express')
 const plimsoll = require('../..')
 const listen = require('./support.js')
 
-// What is made must not be optimised away.
+// Prevents that the allocations are optimised away.
 let held
 
 const kinds = {
@@ -17,7 +17,7 @@ const kinds = {
     held = new Array(131_072).fill(1.5)
     res.json({ ok: 1 })
   },
-  // A chain, not an array: a large array also costs what it does not fit into at the end of a page.
+  // A chain, not an array: a large array also costs the unused rest at the end of a page.
   objects(_req, res) {
     let chain = null
     for (let i = 0; i < 10_000; i++) chain = { a: i, b: i, before: chain }

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Handlers that would hold a body whole, behind a limit. */
+/* Handlers that would retain a whole body, with a limit. */
 
 process.env.NODE_ENV = 'test'
 

@@ -1,6 +1,9 @@
 'use strict'
 
-/* Allocates in ticks; asks V8 for concurrent markings, as often as it is told to, and waits for the collection that each ends with. */
+/*
+ * Allocates in ticks. Asks V8 for concurrent markings, as often as requested, and waits for the collection at the end
+ * of each.
+ */
 
 const v8 = require('node:v8')
 const plimsoll = require('../..')
@@ -8,7 +11,7 @@ const { native } = require('../../lib/core/addon.js')
 
 plimsoll()
 
-/** The fewest ticks between two questions. */
+/** The fewest ticks between two requests for a marking. */
 const TICKS_APART = 100
 const kept = []
 const state = { ticks: 0, asked: 0, answered: 0, external: [] }
@@ -16,14 +19,14 @@ const state = { ticks: 0, asked: 0, answered: 0, external: [] }
 const tick = () => new Promise(resolve => setImmediate(resolve))
 const majors = () => plimsoll.stats().gc['mark-sweep-compact']?.count ?? 0
 
-/** What dies young, and a little that stays for a while. */
+/** Objects that die young, and a few that stay for a while. */
 function allocate() {
   const young = Array.from({ length: 5000 }, (_, i) => ({ i, before: [i] }))
   kept[state.ticks % 64] = young.slice(0, 16)
   state.ticks++
 }
 
-/** `questions` of them; without questions, this number of ticks. */
+/** `questions`: the number of markings. Without it, runs this number of ticks. */
 async function run({ questions, ticks }) {
   while (questions > 0 ? state.answered < questions : state.ticks < ticks) {
     const [before, end] = [majors(), state.ticks + TICKS_APART]
@@ -40,7 +43,7 @@ async function run({ questions, ticks }) {
   return { ...state, majors: majors(), newSpace: newSpace() }
 }
 
-/** Far more often than any program is asked: what V8 counts of external memory, before and after. */
+/** Far more often than in any program: V8's count of external memory, before and after. */
 function ask(times) {
   global.gc()
   const first = native.startMarking()
@@ -49,7 +52,7 @@ function ask(times) {
   return { first, last, majors: majors(), ...figures() }
 }
 
-/** Buffers that nothing holds: V8 collects them when they exceed its limit for external memory. */
+/** Buffers without references: V8 collects them when they exceed its limit for external memory. */
 async function buffers(count) {
   let most = 0
   for (let i = 0; i < count; i++) {

@@ -1,6 +1,9 @@
 'use strict'
 
-/* Grows in one way when asked, and says where its memory is. With the path of the addon to grow outside of JavaScript. */
+/*
+ * Grows in one way on request, and reports where its memory is. With the path of the addon it grows outside of
+ * JavaScript.
+ */
 
 const http = require('node:http')
 const plimsoll = require('../..')
@@ -9,7 +12,7 @@ const listen = require('./support.js')
 const native = { exports: {} }
 if (process.argv[2]) process.dlopen(native, process.argv[2])
 
-// What is made must stay.
+// What is allocated must stay.
 const held = []
 const failure = error => ({ name: error.name, message: error.message })
 

@@ -1,6 +1,6 @@
 'use strict'
 
-/* ROUTES routes, each of which answers with two classes of status, and scrapes of all kinds. */
+/* ROUTES routes, each of which responds with two classes of status, and scrapes of all kinds. */
 
 const crypto = require('node:crypto')
 const express = require('express')
@@ -18,7 +18,7 @@ for (let i = 0; i < Number(process.env.ROUTES); i++) {
 
 let held = false
 listen(app, {
-  /** A thread of libuv's pool works until the process ends. */
+  /** Keeps a thread of libuv's pool busy until the process ends. */
   holdPool() {
     held = true
     crypto.pbkdf2('a', 'b', 2 ** 31 - 1, 8, 'sha512', () => {

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * An app on a V8 that is not what the probe knows. Arguments: `--v8=15.1.2` is the version that Node reports; `--swap=a,b` swaps two figures of
- * `v8.getHeapStatistics()`, which to the probe is the same as a V8 that has swapped them.
+ * An app on a V8 that the probe does not know. Arguments: `--v8=15.1.2` is the version that Node reports. `--swap=a,b`
+ * swaps two figures of `v8.getHeapStatistics()`, which looks to the probe like a V8 that has swapped them.
  */
 
 const v8 = require('node:v8')

@@ -1,6 +1,7 @@
 'use strict'
 
-// An app that Node or the system restricts: one request, and what plimsoll says of itself. Where GONE is set its working directory is deleted first.
+// An app that Node or the system restricts. Prints the result of one request, and what plimsoll reports. With GONE its
+// working directory is deleted first.
 
 const fs = require('node:fs')
 const http = require('node:http')

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Holds objects, serves, allocates all the time, and takes heap snapshots when asked. */
+/* Retains objects, serves, allocates all the time, and takes heap snapshots on request. */
 
 const { spawnSync } = require('node:child_process')
 const express = require('express')

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Handlers that allocate behind promises, on shared sockets, in callbacks that throw. `ASYNC` is the option as JSON. */
+/* Handlers that allocate after promises, on shared sockets, in callbacks that throw. `ASYNC` is the option as JSON. */
 
 const { once } = require('node:events')
 const net = require('node:net')
@@ -53,7 +53,7 @@ app.get('/buffers', async (req, res) => {
   usages.buffers = plimsoll.usage(req)
   res.send(Buffer.alloc(50_000))
 })
-// A timer that outlives its request, as a pool's would.
+// A timer that outlives its request, like a pool's.
 app.get('/lasting', (req, res) => {
   refs.push(new WeakRef(req))
   setInterval(() => allocate(100), 20).unref()
@@ -66,7 +66,7 @@ app.get('/throws', (_req, res) => {
     throw new Error('expected')
   }, 1)
 })
-/** Resolves for both of two callers, once the second has come. */
+/** Resolves for both of two callers, when the second one has come. */
 const waiting = []
 function both() {
   return new Promise(resolve => {
@@ -74,7 +74,7 @@ function both() {
     if (waiting.length === 2) for (const go of waiting.splice(0)) go()
   })
 }
-// Both write before an answer comes: nobody can tell whose the answer is. What follows is again each one's own.
+// Both write before an answer comes, so it is unknown whose it is. The following answers have one owner each again.
 app.get('/shared/:name', async (req, res) => {
   const { name } = req.params
   const socket = shared

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Uploads that are spooled to SPOOL_DIR, and moved to `?to=` where that is given. */
+/* Uploads that are spooled to SPOOL_DIR, and moved to `?to=` if given. */
 
 process.env.NODE_ENV = 'test'
 
@@ -23,7 +23,7 @@ app.post('/', plimsoll.spool({ memory: process.env.SPOOL_MEMORY ?? '16kb', dir }
   if (req.query.to) await req.body.moveTo(req.query.to)
   res.json({ size: req.body.size, descriptors: descriptors(dir).length })
 })
-/** Reads a body through `?streams=` streams at once, and says by how much native memory had grown at the most. */
+/** Reads a body through `?streams=` streams at once, and returns the most by which native memory had grown. */
 app.post('/read', plimsoll.spool({ memory: 0, dir }), async ({ body, query }, res) => {
   const nativeBytes = () => plimsoll.stats().native.allocatedBytes
   const before = nativeBytes()

@@ -1,6 +1,6 @@
 'use strict'
 
-/* A server that is stopped: with code of the test's own before and after `plimsoll()`, and without listening where `SCRIPT` is set. */
+/* A server that is stopped: with code of the test before and after `plimsoll()`. With `SCRIPT` it does not listen. */
 
 const express = require('express')
 const plimsoll = require('../..')

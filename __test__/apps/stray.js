@@ -1,6 +1,6 @@
 'use strict'
 
-/* A router that is made for each request, below a mount with a parameter: its place is known by the request's URL only. */
+/* A router that is created for each request, below a mount with a parameter: only the request's URL shows its place. */
 
 const plimsoll = require('../..')
 const listen = require('./support.js')

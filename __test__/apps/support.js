@@ -1,6 +1,6 @@
 'use strict'
 
-/* The child's end of `support/child.js`: listens, and answers what the test asks over IPC. */
+/* The child's end of `support/child.js`: listens, and answers the test's questions over IPC. */
 
 const plimsoll = require('../..')
 
@@ -15,10 +15,11 @@ const answers = {
   exit: code => process.exit(code)
 }
 
-/** Listens on a free loopback port and tells the test; `more` answers further questions. */
+/** Listens on a free loopback port and sends it to the test. `more` answers further questions. */
 module.exports = function listen(app, more = {}) {
   const server = app.listen(0, '127.0.0.1', () => process.send({ topic: 'listening', port: server.address().port }))
-  // By default a connection is closed that was idle for five seconds: on a busy machine just when the test writes the next request to it.
+  // By default a connection that was idle for five seconds is closed: on a busy machine just when the test writes the
+  // next request to it.
   server.keepAliveTimeout = 600_000
   process.on('message', async ({ question, detail }) => {
     const value = await { ...answers, ...more }[question](detail)

@@ -18,7 +18,7 @@ if (process.env.TRACER === 'opentelemetry') {
   new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register()
   registerInstrumentations({ instrumentations: [new HttpInstrumentation(), new ExpressInstrumentation()] })
 } else {
-  // Nothing listens where it would send to.
+  // There is no server at the address to which it would send.
   const tracer = require('dd-trace').init({
     startupLogs: false,
     remoteConfig: { pollInterval: 0 },

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Keeps a little of each request, or not, as it is told: on the heap, in Buffers, in caches that have their end. */
+/* Retains a little of each request, or not, on request: on the heap, in Buffers, in bounded caches. */
 
 const express = require('express')
 const plimsoll = require('../..')

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Everything watched; of what requests make, it is known whether it is still alive, and nothing else holds it. */
+/* Everything is watched. The app knows of each thing that requests create whether it is alive, without retaining it. */
 
 process.env.NODE_ENV = 'test'
 
@@ -33,7 +33,7 @@ app.use((req, res, next) => {
   refs.push(new WeakRef(req.data))
   next()
 })
-/** Gives everything back. */
+/** Releases everything. */
 app.get('/clean', async (req, res) => {
   const { scope } = req
   const made = () => req.data
@@ -54,7 +54,7 @@ app.get('/clean', async (req, res) => {
   refs.push(new WeakRef(file))
   await scope.pipe(file, res)
 })
-/** Leaves behind what holds no request: neither may what is known of it. */
+/** Leaves behind things that do not refer to the request. The data about them must not either. */
 app.get('/left', async (req, res) => {
   bus.on('left', noop)
   req.socket.on('timeout', noop)

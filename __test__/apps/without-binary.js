@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * An app with all of plimsoll in front, and a client of it, in one process; prints what came of it as JSON. The package is the
- * one at PLIMSOLL_PACKAGE, of which `support.js` knows nothing.
+ * An app with all of plimsoll's middleware, and a client of it, in one process. Prints the result as JSON. The package
+ * is the one at PLIMSOLL_PACKAGE, which `support.js` does not know.
  */
 
 process.env.NODE_ENV = 'test'
@@ -58,7 +58,7 @@ async function outcomes(port) {
   return found
 }
 
-/** Whether all of the first `count` taps are closed: an open one would take any limit. */
+/** Whether all of the first `count` taps are closed: an open one would accept any limit. */
 function allClosed(count) {
   return Array.from({ length: count }, (_, i) => counters.tapLower(i + 1, Number.MAX_VALUE)).every(unknown => unknown)
 }

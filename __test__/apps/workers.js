@@ -1,6 +1,6 @@
 'use strict'
 
-/* An app in worker threads, created and ended on demand; the main thread has one too. */
+/* An app in worker threads that are created and ended on request. The main thread has one too. */
 
 const { once } = require('node:events')
 const { Worker, isMainThread, parentPort } = require('node:worker_threads')
@@ -18,7 +18,7 @@ if (isMainThread) {
   const listen = require('./support.js')
   const workers = []
   listen(app(), {
-    /** Starts a worker and answers with its port. */
+    /** Starts a worker and returns its port. */
     async begin() {
       const worker = new Worker(__filename)
       workers.push(worker)

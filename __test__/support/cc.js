@@ -4,7 +4,10 @@ const { spawnSync } = require('node:child_process')
 const { join } = require('node:path')
 const { missing } = require('./nodes.js')
 
-/** Compiles `__test__/fixtures/<name>.c` into an addon in `dir`: its path, or null after the test was skipped for want of a compiler. */
+/**
+ * Compiles `__test__/fixtures/<name>.c` into an addon in `dir`. Returns its path, or null after the test was skipped
+ * because there is no compiler.
+ */
 function addon(t, name, dir) {
   return compile(
     t,

@@ -31,9 +31,9 @@ async function start(app, { node = process.execPath, execArgv = [], env = {}, ar
     running.delete(child)
     return { code, signal }
   })
-  // Its last words may arrive behind the news of its end.
+  // The last messages may arrive after the exit.
   const silent = Promise.all([exited, once(child, 'disconnect')])
-  /** What the child says of a topic. A child that ends first is an error; nobody has to wait for it. */
+  /** The child's message about a topic. A child that ends first is an error. The promise need not be awaited. */
   const said = topic => {
     const message = Promise.race([
       answer(child, topic),
@@ -51,11 +51,11 @@ async function start(app, { node = process.execPath, execArgv = [], env = {}, ar
     exited,
     output: () => output,
     kill: signal => child.kill(signal),
-    /** Sends a question and waits for the answer to it. */
+    /** Sends a question and waits for its answer. */
     ask(question, detail) {
       const answered = said(question).then(({ value }) => value)
       answered.catch(() => {})
-      // Where it cannot be sent the child has ended, which is what is said.
+      // If sending fails, the child has ended, which is then reported.
       child.send({ question, detail }, () => {})
       return answered
     },

@@ -5,10 +5,13 @@ const { join } = require('node:path')
 
 const root = join(__dirname, '..', '..')
 const modules = join(root, 'node_modules')
-/** What of the package runs. */
+/** The parts of the package that run. */
 const PARTS = ['index.js', 'package.json', 'lib', 'bin', 'binding.js']
 
-/** Installs a copy of plimsoll as `<folder>/node_modules/plimsoll`, of another version where one is given; returns its path. */
+/**
+ * Installs a copy of plimsoll as `<folder>/node_modules/plimsoll`, with another version if one is given. Returns its
+ * path.
+ */
 function install(folder, version) {
   const target = join(folder, 'node_modules', 'plimsoll')
   fs.mkdirSync(target, { recursive: true })
@@ -23,7 +26,7 @@ function install(folder, version) {
   return target
 }
 
-/** Makes modules of this repository known in `folder`. */
+/** Links modules of this repository into `folder`. */
 function link(folder, ...names) {
   for (const name of names) {
     const target = join(folder, 'node_modules', name)

@@ -5,7 +5,7 @@ const { createHash } = require('node:crypto')
 const zlib = require('node:zlib')
 const { missing, nodes } = require('./nodes.js')
 
-/** What stands in `Content-Encoding`, and how a body gets so; zstd is made by a Node that can. */
+/** The value of `Content-Encoding`, and how to encode a body. A Node that supports zstd makes zstd. */
 const encodings = {
   gzip: { name: 'gzip', encode: zlib.gzipSync },
   'gzip by its old name': { name: 'X-GZIP', encode: zlib.gzipSync },
@@ -41,14 +41,14 @@ function zstdNode() {
   return nodes.find(({ version }) => Number.parseInt(version, 10) >= 24)
 }
 
-/** False, after the test was skipped, where no Node can make zstd. */
+/** False, after the test was skipped, if no Node supports zstd. */
 function needZstd(t) {
   if (zlib.zstdCompressSync !== undefined || zstdNode() !== undefined) return true
   missing(t, 'no Node that can make zstd: run scripts/node-versions.sh')
   return false
 }
 
-/** zstd by hand: a frame with a window of `bits`, and of these blocks. A block is its bytes, or `[byte, times]`. */
+/** zstd by hand: a frame with a window of `bits` and these blocks. A block is its bytes, or `[byte, times]`. */
 function zstdFrame(bits, blocks) {
   const parts = [Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, (bits - 10) << 3])]
   blocks.forEach((block, i) => {
@@ -63,7 +63,7 @@ function zstdFrame(bits, blocks) {
 
 const ZSTD_BLOCK = 2 ** 17
 
-/** Zeros, compressed as far as they can be. */
+/** Zeros, compressed as far as possible. */
 const bombs = {
   gzip: size => zlib.gzipSync(Buffer.alloc(size), { level: 9 }),
   deflate: size => zlib.deflateSync(Buffer.alloc(size), { level: 9 }),
@@ -71,7 +71,7 @@ const bombs = {
   zstd: size => zstdFrame(23, Array(Math.ceil(size / ZSTD_BLOCK)).fill([0, ZSTD_BLOCK]))
 }
 
-/** Noise, stretches of one byte, and words: bodies that compress more and less. */
+/** Noise, stretches of one byte, and words: bodies that compress differently well. */
 function content(next, most) {
   const parts = []
   const count = 1 + Math.floor(next() * 5)
@@ -85,7 +85,7 @@ function content(next, most) {
   return Buffer.concat(parts)
 }
 
-/** Answers with what tells whether it came as it was. */
+/** Responds with a description of the received data, by which the test compares it. */
 function seen(res, data) {
   res.json(seal(data))
 }

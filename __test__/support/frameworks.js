@@ -1,6 +1,9 @@
 'use strict'
 
-/* An app of a framework, run bare and with Plimsoll in front: the same requests must have the same answers, byte for byte. */
+/*
+ * An app of a framework, run bare and with Plimsoll before it: the same requests must have the same responses, byte for
+ * byte.
+ */
 
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
@@ -15,8 +18,9 @@ const { pipelined, request, until } = require('./http.js')
 const TRACKED = ['readme', 'all']
 
 /**
- * `app` is `__test__/apps/frameworks/<app>.js`, `requests` are `[method, path, { headers, body }]`, `load` is the path that is requested a thousand
- * times, `labels` all that the table of routes then has, `tooLarge` how the framework answers a body of JSON over the limit at a path.
+ * `app` is `__test__/apps/frameworks/<app>.js`, and `requests` are `[method, path, { headers, body }]`. `load` is the
+ * path that is requested a thousand times. `labels` are all labels that the table of routes has after that. `tooLarge`
+ * is how the framework responds to a JSON body over the limit at a path.
  */
 function framework(app, { requests, load, tooLarge, labels }) {
   describe(app, { timeout: 300_000 }, () => {
@@ -49,7 +53,7 @@ function framework(app, { requests, load, tooLarge, labels }) {
       test(`counts each request and reports nothing: ${front}`, async () => {
         const { port, ask, output } = apps[front]
         const total = (await ask('stats')).requests.total + 1000
-        // A burst is one turn of the event loop. Of many requests, on a busy machine, it is long enough for shed() to refuse some.
+        // A burst runs in one tick. With many requests on a busy machine it is long enough for shed() to refuse some.
         await pipelined(port, load, 1000, 10)
         const stats = await until(async () => {
           const now = await ask('stats')
@@ -58,7 +62,7 @@ function framework(app, { requests, load, tooLarge, labels }) {
         assert.equal(stats.requests.total, total)
         assert.equal(stats.requests.shed, 0)
         assert.equal(stats.faults ?? 0, 0)
-        // V8's limit and the container's are a matter of the machine that the test runs on.
+        // V8's limit and the container's depend on the machine of the test.
         assert.deepEqual(
           stats.findings.filter(({ kind }) => kind !== 'heap-limit'),
           []
@@ -97,7 +101,7 @@ function framework(app, { requests, load, tooLarge, labels }) {
   })
 }
 
-/** The whole answer to a request on a connection of its own, without the time that it was written at. */
+/** The whole response to a request on a connection of its own, without the `Date` header. */
 async function answer(port, method, path, { headers = {}, body = '', host = '127.0.0.1' } = {}) {
   const socket = net.connect({ port, host })
   const lines = Object.entries({ ...(body === '' ? {} : { 'content-length': Buffer.byteLength(body) }), ...headers })

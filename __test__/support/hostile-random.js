@@ -1,7 +1,8 @@
 'use strict'
 
 /*
- * Random values that an app may throw, return or configure: nested, with getters, traps and conversions that throw or return others.
+ * Random values that an app may throw, return or configure: nested, with getters, traps and conversions that throw or
+ * return other values.
  */
 
 const { inspect } = require('node:util')
@@ -101,7 +102,7 @@ function withKeys(object, choices, depth) {
   return object
 }
 
-/** Gives a value one property more: a value, a function, or a getter. */
+/** Adds a property to a value: a value, a function, or a getter. */
 function deface(object, choices, depth) {
   const { chance, pick } = choices
   const value = hostileValue(choices, depth - 1)
@@ -115,7 +116,7 @@ function deface(object, choices, depth) {
   try {
     Reflect.defineProperty(object, key, { ...property, enumerable, configurable: true })
   } catch {
-    // Some values do not fit there: an array's length, an element of a Buffer.
+    // Some values are not valid there: an array's length, an element of a Buffer.
   }
 }
 

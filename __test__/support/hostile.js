@@ -2,7 +2,7 @@
 
 const { inspect } = require('node:util')
 
-/** Values that an app may throw or return, each made anew: `[what, make]`. */
+/** Values that an app may throw or return, each created anew: `[what, make]`. */
 const hostile = [
   ['undefined', () => undefined],
   ['null', () => null],
@@ -61,7 +61,7 @@ function revoked() {
   return proxy
 }
 
-/** Its size is not a number, and its iterator goes on: so util.inspect shows it without an end. */
+/** Its size is not a number, and its iterator never ends, so util.inspect would not end either. */
 function endless(collection) {
   const next = () => ({ value: ['key', 'value'] })
   return Object.defineProperties(collection, {

@@ -4,10 +4,11 @@ const http = require('node:http')
 const net = require('node:net')
 const { once } = require('node:events')
 
-/** Starts `app` on a free loopback port: `{ port, url, server, close() }`; `close` ends open connections too. */
+/** Starts `app` on a free loopback port: `{ port, url, server, close() }`. `close` ends open connections too. */
 async function serve(app) {
   const server = app instanceof net.Server ? app : http.createServer(app)
-  // By default a connection is closed that was idle for five seconds: on a busy machine just when the test writes the next request to it.
+  // By default a connection that was idle for five seconds is closed: on a busy machine just when the test writes the
+  // next request to it.
   server.keepAliveTimeout = 600_000
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -42,7 +43,7 @@ function request(port, path, { method = 'GET', headers = {}, body, agent } = {})
   })
 }
 
-/** A raw connection: `{ socket, received() }`; errors of a connection that is cut on purpose are expected. */
+/** A raw connection: `{ socket, received() }`. Errors of a connection that is cut on purpose are expected. */
 async function connect(port, options = {}) {
   const socket = net.connect({ port, host: '127.0.0.1', ...options })
   let text = ''
@@ -57,7 +58,10 @@ async function connect(port, options = {}) {
 const OK = 'HTTP/1.1 200'
 const OTHER = /HTTP\/1\.1 (?!200)\d{3}.*/s
 
-/** Sends `count` requests in pipelined bursts on one connection, the next when all are answered with a 200. `path` may be a function of the request's number. */
+/**
+ * Sends `count` requests in pipelined bursts on one connection. The next burst follows when all have a response with
+ * 200. `path` may be a function of the request's number.
+ */
 async function pipelined(port, path, count, burst = 50) {
   const { socket } = await connect(port)
   let sent = 0
@@ -75,7 +79,7 @@ async function pipelined(port, path, count, burst = 50) {
     socket.on('data', chunk => {
       const text = tail + chunk.toString('latin1')
       answered += text.split(OK).length - 1
-      // A status line may come in two pieces.
+      // A status line may arrive in two pieces.
       tail = text.slice(1 - OK.length)
       const other = OTHER.exec(text)
       if (other !== null) reject(new Error(`after ${answered} of ${count} answers: ${other[0]}`))
@@ -87,7 +91,10 @@ async function pipelined(port, path, count, burst = 50) {
   socket.destroy()
 }
 
-/** Waits until `condition` returns something truthy, and returns it. The deadline is for what never comes: a busy machine is slow. */
+/**
+ * Waits until `condition` returns a truthy value, and returns it. The deadline is only for values that never come: a
+ * busy machine is slow.
+ */
 async function until(condition, what, deadlineMs = 60_000) {
   const deadline = Date.now() + deadlineMs
   for (;;) {

@@ -1,11 +1,11 @@
 'use strict'
 
-/** Where a leak is that is not the heap's: by which it is told where to look. */
-const ELSEWHERE = /^\((external|native) memory\)$/
+/** Origins of leaks outside of the heap. */
+const OUTSIDE_HEAP = /^\((external|native) memory\)$/
 
-/** Of findings, or of messages: those that say that the heap leaks. */
+/** Findings or messages that report a leak of the heap. */
 function heapLeaks(findings) {
-  return findings.filter(({ kind, origin }) => kind === 'leak' && !ELSEWHERE.test(origin ?? ''))
+  return findings.filter(({ kind, origin }) => kind === 'leak' && !OUTSIDE_HEAP.test(origin ?? ''))
 }
 
 /** The first of them. */

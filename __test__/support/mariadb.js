@@ -8,7 +8,10 @@ const { join } = require('node:path')
 const { until } = require('./http.js')
 const { missing } = require('./nodes.js')
 
-/** A MariaDB server of one's own behind a socket in a temporary folder: options for mysql2; `null` after the test was skipped for want of one. */
+/**
+ * A MariaDB server of the test's own on a socket in a temporary folder. Returns options for mysql2, or `null` after the
+ * test was skipped because it is not installed.
+ */
 async function mariadb(t) {
   const server = ['/usr/sbin/mariadbd', '/usr/bin/mariadbd', '/usr/local/bin/mariadbd'].find(existsSync)
   if (server === undefined || spawnSync('mariadb-install-db', ['--help']).error) {

@@ -5,7 +5,7 @@ const { mkdirSync, mkdtempSync, rmSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const { join } = require('node:path')
 
-/** Mounts something at a new folder for the time of a test; null after a skip where that is not possible. */
+/** Mounts something at a new folder for the time of a test. Null after a skip if that is not possible. */
 function mount(t, args, prepare = () => {}) {
   const dir = mkdtempSync(join(tmpdir(), 'plimsoll-test-'))
   const target = join(dir, 'mounted')
@@ -20,7 +20,7 @@ function mount(t, args, prepare = () => {}) {
     execFileSync('mount', [...args(dir), target], { stdio: 'pipe' })
     mounted = true
   } catch (error) {
-    // Needs root, and a kernel that lets it: containers often do not, in CI too.
+    // Needs root, and a kernel that permits it. Containers often do not, in CI too.
     t.skip(`cannot mount: ${String(error.stderr || error.message).trim()}`)
     return null
   }

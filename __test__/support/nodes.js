@@ -6,7 +6,7 @@ const { join } = require('node:path')
 
 const folder = join(__dirname, '..', '..', '.node-versions', 'node_modules')
 
-/** The Node binaries to be had, oldest first: the running one, and what `scripts/node-versions.sh` installed. */
+/** The available Node binaries, oldest first: the running one, and those that `scripts/node-versions.sh` installed. */
 const nodes = find()
 
 function find() {
@@ -24,15 +24,15 @@ function major(node) {
   return Number.parseInt(node.version, 10)
 }
 
-/** A real part that is not installed: a skip with the reason on a developer's machine, a failure in CI. */
+/** A missing program: a skip with the reason on a developer's machine, a failure in CI. */
 function missing(t, reason) {
   if (process.env.CI === 'true') throw new Error(`${reason} (CI must have it: see .ci/run)`)
   t.skip(reason)
 }
 
 /**
- * The Nodes of these major versions, or `null` after the test was skipped for want of one.
- * `const wanted = need(t, [22, 24]); if (!wanted) return`
+ * The Nodes of these major versions, or `null` after the test was skipped because one is missing. `const wanted =
+ * need(t, [22, 24]); if (!wanted) return`
  */
 function need(t, majors = [22, 24, 26]) {
   const wanted = majors.map(version => nodes.find(node => major(node) === version))

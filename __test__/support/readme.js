@@ -1,6 +1,6 @@
 'use strict'
 
-// What the README says, as programs and outputs that a test can run and compare.
+// The README's programs and outputs, in a form that a test can run and compare.
 
 const { readFileSync } = require('node:fs')
 
@@ -14,7 +14,7 @@ function blocksOf(document) {
   }))
 }
 
-/** An output without what differs from run to run: figures, sizes, times, where lines are broken. */
+/** An output without what differs from run to run: figures, sizes, times, line breaks. */
 function shapeOf(output) {
   return (
     output
@@ -22,9 +22,9 @@ function shapeOf(output) {
       .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, '<date>')
       .replaceAll(/\b\d\d:\d\d\b/g, '<clock>')
       .replaceAll(/@\d+/g, '@<id>')
-      // The heap's last figure before the end is of a collection, or of a tick.
+      // The heap's last figure before the end is from a collection, or from a tick.
       .replaceAll(/after its last mark-sweep|when last read/g, '<when>')
-      // Where V8 has inlined the constructor, what it allocates is its caller's.
+      // If V8 has inlined the constructor, its allocations are its caller's.
       .replaceAll(/:\d+ \((getUser|User)\)/g, ':<line> (<function>)')
       .replaceAll(/users\.js:\d+/g, 'users.js:<line>')
       .replaceAll(/-?\d[\d,]*(\.\d+)?/g, '<n>')
@@ -34,7 +34,7 @@ function shapeOf(output) {
   )
 }
 
-/** The parts of an example (`…` is what it leaves out) that are not in an output, in their order. */
+/** The parts of an example (`…` is what it omits) that are not in an output, in their order. */
 function missingFrom(output, example) {
   const shape = shapeOf(output)
   let from = 0

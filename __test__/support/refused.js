@@ -14,14 +14,17 @@ const BOUNDARY = 'plimsoll-boundary'
 const TYPE = `multipart/form-data; boundary=${BOUNDARY}`
 const HEAD = `--${BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n`
 
-/** A form with a file of `mebibytes`, in pieces of 64 KiB. It is cut before its end comes. */
+/** A form with a file of `mebibytes`, in pieces of 64 KiB. It is cut before its end. */
 function* body(mebibytes) {
   yield Buffer.from(HEAD)
   const piece = Buffer.alloc(65_536, 'x')
   for (let i = 0; i < mebibytes * 16; i++) yield piece
 }
 
-/** Uploads with Node's client; `{ status, firstByteMs }`, the time from the first byte too many that was handed to the socket. */
+/**
+ * Uploads with Node's client. Returns `{ status, firstByteMs }`: the time from the first byte over the limit that was
+ * passed to the socket.
+ */
 async function withHttp({ port, socketPath, path = '/', mebibytes, declared, tls, headers = {}, limit = MEBIBYTE }) {
   const agent = new (tls ? https : http).Agent({ keepAlive: true, rejectUnauthorized: false })
   try {
@@ -81,7 +84,7 @@ function withCurl({ url, file, headers = {} }) {
   })
 }
 
-/** A proxy to `port` that passes at most `bytesPerSecond` on, each way: `{ port, close() }`. */
+/** A proxy to `port` that passes on at most `bytesPerSecond` in each direction: `{ port, close() }`. */
 async function throttled(port, bytesPerSecond) {
   const EVERY_MS = 10
   const sockets = new Set()
@@ -97,7 +100,7 @@ async function throttled(port, bytesPerSecond) {
         sockets.delete(from)
         if (from.errored) to.destroy()
       })
-      // A paused socket still tells of its end.
+      // A paused socket still reports its end.
       let passing = false
       let ended = false
       from.on('data', piece => {
@@ -130,7 +133,7 @@ async function throttled(port, bytesPerSecond) {
   }
 }
 
-/** Runs `task(index)` so often, at most `width` at once, and returns what came. */
+/** Runs `task(index)` `count` times, at most `width` at once, and returns the results. */
 async function many(count, width, task) {
   const results = []
   let next = 0
@@ -144,7 +147,7 @@ async function many(count, width, task) {
   return results
 }
 
-/** A test's options: skipped, with the reason, where a program is not installed; in CI all are. */
+/** A test's options: skipped, with the reason, if a program is not installed. In CI all are. */
 function needs(...programs) {
   const missing = programs.filter(program => {
     try {

@@ -1,7 +1,8 @@
 'use strict'
 
 /*
- * Property tests take PLIMSOLL_SEED, where they begin, and PLIMSOLL_ROUNDS, how many cases they try. `npm run fuzz:js` sets both.
+ * Property tests take PLIMSOLL_SEED, their first seed, and PLIMSOLL_ROUNDS, the number of cases. `npm run fuzz:js` sets
+ * both.
  */
 
 const { random } = require('./uploads.js')

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Express apps of both versions whose routes are observed, and the handlers that they are made of. */
+/* Express apps of both versions whose routes are observed, and their handlers. */
 
 const assert = require('node:assert/strict')
 const http = require('node:http')
@@ -31,7 +31,7 @@ const answerError = (_error, _req, res, _next) => res.status(418).end()
 const recover = (_error, _req, _res, next) => next()
 const notFound = (_req, res) => res.status(404).end('nothing here')
 
-/** What plimsoll() does with routes, and no more. */
+/** Only the part of plimsoll() that concerns routes. */
 function tracker() {
   const ended = []
   const told = []
@@ -71,10 +71,10 @@ async function until(condition) {
   assert.ok(condition(), 'it never happened')
 }
 
-// Express prints errors that reach its own last handler, except in this environment.
+// Otherwise Express prints errors that reach its own last handler.
 const quiet = app => app.set('env', 'test')
 
-/** Express with a Layer prototype that nobody has touched yet. */
+/** A copy of Express with an unmodified Layer prototype. */
 function freshCopy(name) {
   const cached = { ...require.cache }
   for (const file of Object.keys(require.cache)) if (/express4?\/|router\//.test(file)) delete require.cache[file]
@@ -84,8 +84,8 @@ function freshCopy(name) {
 }
 
 /**
- * Checks the labels of `cases`, each: name, the app, the request (a path, or [method, path]), the label, and more such pairs on the same server. `own`: it
- * observes where it wants to.
+ * Checks the labels of `cases`. Each has a name, the app, the request (a path, or [method, path]), the label, and
+ * further pairs on the same server. `own`: the app itself observes.
  */
 function labelled({ version, express }, cases) {
   const other = versions.find(each => each.express !== express).express

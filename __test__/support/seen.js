@@ -1,21 +1,21 @@
 'use strict'
 
 /*
- * An app with Plimsoll in front, driven over HTTP, and what can be seen of Plimsoll from inside the process. Jest, Vitest and tests of copies
- * load it with their own `require`.
+ * An app with Plimsoll's middleware, driven over HTTP, and Plimsoll's state inside the process. Jest, Vitest and tests
+ * of copies load it with their own `require`.
  */
 
 const http = require('node:http')
 const events = require('node:events')
 
-/** Node's own process, of which Jest gives a copy. */
+/** Node's own process object, of which Jest provides a copy. */
 function realProcess() {
   let Module = require('node:module')
   while (typeof Object.getPrototypeOf(Module).createRequire === 'function') Module = Object.getPrototypeOf(Module)
   return Module.createRequire(__filename)('node:process')
 }
 
-/** Serves an app whose routes have `name` in their path, and reports what came of some requests. */
+/** Serves an app whose routes have `name` in their path, and returns the results of some requests. */
 async function drive(express, plimsoll, name) {
   let stack = ''
   const ended = []
@@ -41,7 +41,7 @@ async function drive(express, plimsoll, name) {
   await events.once(server, 'listening')
   const { port } = server.address()
   try {
-    // Plimsoll meets Express's classes in an app's first request.
+    // Plimsoll wraps Express's classes at an app's first request.
     await send(port, `/${name}/users/0`)
     ended.length = 0
     const answers = [
@@ -55,7 +55,7 @@ async function drive(express, plimsoll, name) {
       answers,
       ended,
       frames: stack.split('\n').length,
-      /** Of these, Plimsoll's wrappers of Express. */
+      /** Those of them that are Plimsoll's wrappers of Express. */
       wrappers: stack.split('\n').filter(line => /[\\/]lib[\\/]route\.js/.test(line)).length,
       routes: plimsoll
         .stats()

@@ -1,7 +1,7 @@
 'use strict'
 
-// A reporter of Node's test runner: the ten slowest test files and tests, when all have ended. Of nested ones it shows the tests of suites, not
-// the steps of a test.
+// A reporter of Node's test runner: the ten slowest test files and tests, when all have ended. Of nested ones it shows
+// the tests of suites, not the steps of a test.
 
 const path = require('node:path')
 
@@ -10,7 +10,7 @@ const SHOWN = 10
 module.exports = async function* slowest(events) {
   const files = new Map()
   const tests = []
-  /** Reported below each level, until their parent is: a suite keeps them, a test does not. */
+  /** Reported below each level, until their parent is reported. A suite keeps them, a test does not. */
   const below = []
   for await (const { type, data } of events) {
     if (type !== 'test:pass' && type !== 'test:fail') continue

@@ -5,7 +5,7 @@ const { join } = require('node:path')
 const { descriptorsOf } = require('./processes.js')
 const { random } = require('./uploads.js')
 
-/** Bytes that differ from place to place, the same for the same seed. */
+/** Bytes that differ at each position, the same for the same seed. */
 function bytes(size, seed = 1) {
   const next = random(seed)
   const data = Buffer.allocUnsafe(size)
@@ -19,14 +19,14 @@ function descriptors(dir, pid = 'self') {
   return descriptorsOf(pid).flatMap(([fd, target]) => (target.startsWith(`${dir}/`) ? [fd] : []))
 }
 
-/** A folder of the test's own on a disk, not in memory: where the repository is. */
+/** A folder of the test's own on a disk, not in memory: in the repository. */
 function onDisk(t) {
   const parent = join(__dirname, '..', '..', 'target')
   mkdirSync(parent, { recursive: true })
   return removed(t, mkdtempSync(join(parent, 'spool-test-')))
 }
 
-/** A folder of the test's own on tmpfs; null after a skip where there is none. */
+/** A folder of the test's own on tmpfs. Null after a skip if there is none. */
 function inMemory(t) {
   if (existsSync('/dev/shm')) return removed(t, mkdtempSync('/dev/shm/spool-test-'))
   t.skip('no /dev/shm')

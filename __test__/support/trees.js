@@ -1,6 +1,9 @@
 'use strict'
 
-/* Random trees of routers, mounts, apps and handlers, and what their handlers receive with a middleware in front and without. */
+/*
+ * Random trees of routers, mounts, apps and handlers, and what their handlers receive with a middleware before them and
+ * without.
+ */
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
@@ -19,7 +22,7 @@ function dice(seed) {
   }
 }
 
-/** What handlers see, in order. A function is shown by when it was first seen. */
+/** What handlers receive, in order. A function is shown by when it first occurred. */
 function journal() {
   const lines = []
   const met = new Map()
@@ -36,7 +39,7 @@ function journal() {
   return { lines, met, note }
 }
 
-/** A random app. Each of its functions notes what it sees, then does what the dice said when it was made. */
+/** A random app. Each of its functions notes what it receives, then does what was chosen when it was created. */
 function build(express, seed, { lines, note }, first) {
   const roll = dice(seed)
   let made = 0
@@ -108,7 +111,7 @@ function build(express, seed, { lines, note }, first) {
   return fill(quiet(express()).use(first), 2)
 }
 
-/** Tests that handlers receive behind `middleware` what they receive behind a function that does nothing, `next` included. */
+/** Tests that handlers receive the same after `middleware` as after a function that does nothing, `next` included. */
 function compare(name, middleware, internalErrors) {
   for (const { version, express } of versions) {
     test(`Express ${version}: what handlers receive with ${name} is what they receive without`, async t => {

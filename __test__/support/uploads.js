@@ -6,7 +6,7 @@ const { Readable, pipeline } = require('node:stream')
 const { text } = require('node:stream/consumers')
 const { connect, until } = require('./http.js')
 
-/** An app's own error page, as JSON; keeps the errors that it was given in `errors`. */
+/** An app's own error page, as JSON. Collects the errors that it receives in `errors`. */
 function errorPage(errors) {
   return (error, _req, res, next) => {
     errors.push(error)
@@ -17,8 +17,8 @@ function errorPage(errors) {
 }
 
 /**
- * A body in pieces, sent as fast as the server takes it, and what was answered: `{ status, headers, body, json }`. Node's client
- * stops sending once it is answered; a body that is to come whole in any case goes through `wire`.
+ * Sends a body in pieces, as fast as the server takes it, and returns the response: `{ status, headers, body, json }`.
+ * Node's client stops sending when it has the response. A body that must be sent whole uses `wire`.
  */
 async function upload(port, path, { method = 'POST', headers = {}, pieces = [], agent } = {}) {
   const own = agent === undefined ? new http.Agent({ keepAlive: true }) : undefined
@@ -35,7 +35,7 @@ async function upload(port, path, { method = 'POST', headers = {}, pieces = [], 
   }
 }
 
-/** `data` in pieces of these sizes; what is left is the last piece. */
+/** `data` in pieces of these sizes. The rest is the last piece. */
 function split(data, sizes) {
   const pieces = []
   let at = 0
@@ -48,14 +48,16 @@ function split(data, sizes) {
   return pieces
 }
 
-/** One chunk of a chunked body, as it goes on the wire. */
+/** One chunk of a chunked body, in its encoded form. */
 function chunk(data) {
   return Buffer.concat([Buffer.from(`${data.length.toString(16)}\r\n`), Buffer.from(data), Buffer.from('\r\n')])
 }
 
 const LAST_CHUNK = '0\r\n\r\n'
 
-/** A connection on which requests are written by hand: `{ socket, write(…parts), responses(count), text(), closed() }`. */
+/**
+ * A connection on which requests are written by hand: `{ socket, write(…parts), responses(count), text(), closed() }`.
+ */
 async function wire(port, options) {
   const { socket, received } = await connect(port, options)
   let closed = false
@@ -69,7 +71,7 @@ async function wire(port, options) {
     write(...parts) {
       socket.write(Buffer.concat(parts.map(part => Buffer.from(part))))
     },
-    /** The responses that have come, in their order, once there are `count`. */
+    /** The received responses, in order, once there are `count`. */
     async responses(count) {
       const enough = () => {
         const found = parse(received())
@@ -82,7 +84,7 @@ async function wire(port, options) {
   }
 }
 
-/** The complete responses in a connection's text; chunked bodies are left as they came. */
+/** The complete responses in a connection's text. Chunked bodies stay encoded. */
 function parse(text) {
   const found = []
   for (let rest = text; ; ) {

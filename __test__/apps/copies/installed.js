@@ -1,6 +1,7 @@
 'use strict'
 
-// An app and its plugin with a copy of plimsoll each. With APP_FIRST the app's is loaded first, and the plugin's once more at the end.
+// An app and its plugin with a copy of plimsoll each. With APP_FIRST the app's is loaded first, and the plugin's again
+// at the end.
 
 const copies = JSON.parse(process.env.COPIES)
 const warnings = []

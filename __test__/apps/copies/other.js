@@ -1,6 +1,6 @@
 'use strict'
 
-// The app's copy runs, and a plugin brings one of another version.
+// The app's copy runs, and a plugin has one of another version.
 
 const http = require('node:http')
 const { once } = require('node:events')
@@ -19,7 +19,7 @@ function listeners() {
   return { of, channels, push: push.name, timer: setInterval.toString().length }
 }
 
-/** An app that has the plugin's copy alone, with all that it may switch on. */
+/** An app with only the plugin's copy, with everything that it may switch on. */
 async function guard(other, scopes) {
   const app = express()
   app.use(other({ name: 'other', watch: true, layers: true }))
@@ -36,7 +36,7 @@ async function guard(other, scopes) {
   })
   app.use((error, _req, res, _next) => res.status(error.status ?? 500).send(String(error.message)))
   const server = http.createServer(app)
-  // From two versions on one server.
+  // Two versions on one server.
   require(copies.app).attach(server)
   other.attach(server)
   server.listen(0, '127.0.0.1')
@@ -61,7 +61,7 @@ async function main() {
   const after = listeners()
   const { reason } = other.stats().heap
   seen.push(await drive(express, require(copies.app), 'second'))
-  // The three requests to the other app went by the first copy's channel, which only tracks behind its own middleware.
+  // The first copy's channel saw the three requests to the other app. It tracks only requests of its own middleware.
   const addons = process.report.getReport().sharedObjects.filter(file => file.endsWith('.node'))
   console.log(JSON.stringify({ seen, guarded, scopes, listeners: { before, after }, reason, addons, warnings }))
 }

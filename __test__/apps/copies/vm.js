@@ -1,6 +1,6 @@
 'use strict'
 
-// An app outside, and one in a vm context, which has a global and a module registry of its own.
+// An app outside, and one in a vm context, which has globals and a module registry of its own.
 
 const fs = require('node:fs')
 const { createRequire, isBuiltin } = require('node:module')
@@ -42,7 +42,7 @@ function attempt(work) {
 
 async function main() {
   const within = createRequire(__filename)
-  // The one in the context comes first, and is gone before the other one.
+  // The copy in the context is loaded first, and is gone before the other one.
   const inner = load(within.resolve(copies.plugin))
   const innerExpress = load(within.resolve('express'))
   const innerDrive = load(process.env.SEEN).drive

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Feathers on Express: its services are no routes of Express, so a middleware names them. */
+/* Feathers on Express: its services are not routes of Express, so a middleware names them. */
 
 const { feathers } = require('@feathersjs/feathers')
 const express = require('@feathersjs/express')

@@ -1,6 +1,6 @@
 'use strict'
 
-/* What is in front of a framework's app, by the first argument: nothing, the README's first example, or everything there is. */
+/* The middleware before a framework's app, by the first argument: none, the README's first example, or all. */
 
 const plimsoll = require('../../..')
 

@@ -1,6 +1,9 @@
 'use strict'
 
-/* json-server as a module: its routes put their result into `res.locals` and call `next()`; a middleware behind them answers. */
+/*
+ * json-server as a module: its routes put their result into `res.locals` and call `next()`. A later middleware
+ * responds.
+ */
 
 const jsonServer = require('json-server')
 const front = require('./front.js')

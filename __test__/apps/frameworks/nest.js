@@ -45,7 +45,7 @@ async function main() {
     secret() {
       return 'never'
     }
-    // Nest makes routes in the order of the methods.
+    // Nest creates routes in the order of the methods.
     async one(id) {
       await new Promise(resolve => setImmediate(resolve))
       if (id > 100) throw new nest.NotFoundException(`no cat ${id}`)

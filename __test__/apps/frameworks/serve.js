@@ -12,7 +12,7 @@ module.exports = function serve(server) {
     }
   }
   listen(started, {
-    /** Closes the server and nothing else: the process must end by itself. */
+    /** Closes only the server: the process must end by itself. */
     end() {
       server.close()
       server.closeAllConnections()

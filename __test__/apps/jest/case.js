@@ -1,7 +1,7 @@
 /* global afterEach, expect, jest, test */
 'use strict'
 
-// One test file of several that Jest runs in one process; its name is in its path.
+// One of several test files that Jest runs in one process. Its name is in its path.
 
 const fs = require('node:fs')
 const path = require('node:path')
@@ -15,7 +15,7 @@ for (const turn of ['first', 'second']) {
     if (process.env.RESET === '1') jest.resetModules()
     const express = require(process.env.EXPRESS)
     const plimsoll = require('plimsoll')
-    // What is loaded late must load when the first test file is long over.
+    // A module that is loaded late must load long after the end of the first test file.
     await expect(plimsoll.soak(() => {})).rejects.toThrow('soak')
     const seen = await require(process.env.SEEN).drive(express, plimsoll, `${file}-${turn}`)
     expect(seen.answers).toEqual([

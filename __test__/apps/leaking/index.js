@@ -1,6 +1,9 @@
 'use strict'
 
-/* One route keeps a session of each request, behind an await in a module of its own; one fills a cache that is full soon. */
+/*
+ * One route retains a session of each request, after an await in a module of its own. Another one fills a cache that is
+ * full soon.
+ */
 
 const inspector = require('node:inspector')
 const express = require('express')
@@ -36,10 +39,10 @@ listen(app, {
       () => true,
       () => false
     ),
-  /** As another profiler does that ends. */
+  /** Like another profiler that ends. */
   steal: () => ask('HeapProfiler.stopSampling'),
   stop: () => users.stop(),
-  /** Another leak: what was a cache has no bound any more. */
+  /** Another leak: the former cache has no bound any more. */
   other: () => {
     most = Number.POSITIVE_INFINITY
   }

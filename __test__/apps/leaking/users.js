@@ -16,7 +16,7 @@ exports.getUser = async function getUser(id) {
   return session
 }
 
-/** What was leaked is leaked; from now on nothing is. */
+/** The leaked objects stay. From now on nothing leaks. */
 exports.stop = () => {
   cache.set = () => cache
 }

@@ -1,6 +1,6 @@
 'use strict'
 
-/* The shop of the README, which knows nothing of plimsoll: one of its routes retains a user of each request. */
+/* The shop of the README, without plimsoll: one of its routes retains a user of each request. */
 
 const express = require('express')
 const users = require('./src/users.js')

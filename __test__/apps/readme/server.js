@@ -1,6 +1,6 @@
 'use strict'
 
-/* The shop as the README's first snippet has it in production. */
+/* The shop in production, as in the README's first snippet. */
 
 const express = require('express')
 const plimsoll = require('../../..')

@@ -1,4 +1,4 @@
-/* What `--import tsx` does, in small: from here on Node can load files that it does not know. */
+/* A small version of `--import tsx`: from now on Node can load files of an unknown type. */
 
 import { register } from 'node:module'
 

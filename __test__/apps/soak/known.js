@@ -11,12 +11,15 @@ class Link {
 
 let newest = null
 
-// Here what stays is allocated.
+// What stays is allocated here.
 function keep() {
   newest = new Link(newest)
 }
 
-/** As V8 lays a link out on 64 bits without pointer compression: header and two properties, the array, its elements. */
+/**
+ * The layout of a link in V8 on 64 bits without pointer compression: header and two properties, the array, its
+ * elements.
+ */
 const BYTES = (3 + 2) * 8 + 4 * 8 + 2 * 8 + 512 * 8
 
 module.exports = { keep, BYTES }

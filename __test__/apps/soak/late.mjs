@@ -1,4 +1,4 @@
-/* A start script: an ESM module that listens by itself, late, says much, and has an opinion about signals. */
+/* A start script: an ESM module that listens late and by itself, prints much, and handles signals. */
 
 import http from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'

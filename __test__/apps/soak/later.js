@@ -1,7 +1,8 @@
 'use strict'
 
 /*
- * What a request of GET /later leaves behind goes up to half a second later, as undici's timers do; by the end of a block of GET /slow it has gone.
+ * A request of GET /later leaves something behind for up to half a second, like undici's timers. By the end of a block
+ * of GET /slow it has gone.
  */
 
 const express = require('express')

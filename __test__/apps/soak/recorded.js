@@ -1,6 +1,6 @@
 'use strict'
 
-/* An app with plimsoll: it tells its own figures, which are to be there under soak as well. */
+/* An app with plimsoll that reports its own figures, which must be available under soak too. */
 
 const express = require('express')
 const plimsoll = require('../../..')

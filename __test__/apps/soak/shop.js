@@ -1,6 +1,6 @@
 'use strict'
 
-/* An Express app, exported: one route keeps a known size a request, the others nothing in the end. */
+/* An exported Express app: one route retains a known size for each request, the others nothing in the end. */
 
 const express = require('express')
 const { keep } = require('./known.js')
@@ -21,7 +21,7 @@ app.post('/articles', express.json(), (req, res) => {
   if (req.get('x-key') !== 'secret' || req.body?.title !== 'new') return res.status(403).end()
   res.status(201).json(req.body)
 })
-// Comes and goes, more slowly than a short run can tell.
+// Comes and goes, too slowly for a short run to show.
 const waves = []
 app.get('/waves', (_req, res) => {
   waves.push(new Array(512).fill(0.5))

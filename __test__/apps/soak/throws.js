@@ -1,6 +1,6 @@
 'use strict'
 
-/* An app that cannot be made: what is thrown need not be an error. */
+/* An app that cannot be created: any value may be thrown. */
 
 const { hostile } = require('../../support/hostile.js')
 

@@ -1,4 +1,4 @@
-// One test file of several that Vitest runs; its name is in its path.
+// One of several test files that Vitest runs. Its name is in its path.
 
 import fs from 'node:fs'
 import module from 'node:module'
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import plimsoll, { limit } from 'plimsoll'
 import { expect, test, vi } from 'vitest'
 
-/** Node's own loader where Vitest's cannot load Express: then plimsoll alone is in Vitest's context. */
+/** Node's own loader, if Vitest's cannot load Express. Then only plimsoll is in Vitest's context. */
 const { createRequire } = process.env.OUTSIDE ? process.getBuiltinModule('node:module') : module
 const require = createRequire(import.meta.url)
 const express = require('express')

@@ -1,6 +1,6 @@
 'use strict'
 
-/* A worker of PM2: tells its port in a file of `PORTS`, which is named after the app and the process. */
+/* A worker of PM2. Writes its port to a file in `PORTS` that is named after the app and the process. */
 
 const { writeFileSync } = require('node:fs')
 const { join } = require('node:path')
