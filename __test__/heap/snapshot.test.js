@@ -1,6 +1,6 @@
 'use strict'
 
-// Heap snapshots by a child: what is in them, what the server notices, and what is left when they fail.
+// Heap snapshots by a child: their content, the effect on the server, and what is left after a failure.
 
 const assert = require('node:assert/strict')
 const { execFileSync, spawn } = require('node:child_process')
@@ -9,6 +9,7 @@ const net = require('node:net')
 const os = require('node:os')
 const path = require('node:path')
 const test = require('node:test')
+const { setTimeout: sleep } = require('node:timers/promises')
 const zlib = require('node:zlib')
 const plimsoll = require('../..')
 const { start } = require('../support/child.js')
@@ -19,7 +20,7 @@ const { childrenOf, descriptorsOf } = require('../support/processes.js')
 
 const linux = process.platform === 'linux' ? {} : { skip: 'by a child on Linux only' }
 const OBJECTS = 5000
-/** So many that the child takes a second or more. */
+/** Enough for the child to need a second or more. */
 const MANY = 200_000
 
 function temporary(t) {
@@ -34,7 +35,7 @@ async function app(t, options = {}) {
   return server
 }
 
-/** How many objects of a class are in a snapshot, and whether all of it is there. */
+/** How many objects of a class are in a snapshot, and whether it is complete. */
 function countIn(text, className) {
   const { snapshot, nodes, edges, strings } = JSON.parse(text)
   const fields = snapshot.meta.node_fields
@@ -56,7 +57,11 @@ for (const { version, path: node } of nodes) {
     const server = await app(t, { node })
     let serving = true
     const clients = Array.from({ length: 4 }, async () => {
-      while (serving) assert.equal((await request(server.port, '/')).status, 200)
+      while (serving) {
+        assert.equal((await request(server.port, '/')).status, 200)
+        // The child has the lowest priority: it gets what the clients leave.
+        await sleep(5)
+      }
     })
     const result = await server.ask('snapshot', { path: dir })
     serving = false
@@ -73,7 +78,7 @@ for (const { version, path: node } of nodes) {
     assert.deepEqual([stat.size, stat.mode & 0o777], [result.bytes, 0o600])
     assert.equal(countIn(fs.readFileSync(result.path, 'utf8'), 'LeakedSession'), OBJECTS)
     assert.deepEqual(fs.readdirSync(dir), [path.basename(result.path)])
-    // The server is as it was: it can start programs, its record is its own, and there is no child.
+    // The server is unchanged: it can start programs, its record is its own, and there is no child.
     assert.equal(await server.ask('spawn'), '2\n')
     assert.deepEqual(childrenOf(server.pid), [])
     const stats = await server.ask('stats')
@@ -93,7 +98,7 @@ for (const { version, path: node } of nodes) {
         if (made % 1e6 === 0) kept = []
         kept.push({ made })
       }
-      // Without a turn of the event loop, which would end it.
+      // Without a tick of the event loop, which would end it.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
       if (native.sinceMajorMs() !== 0) throw new Error('it seems to be over')
       gc()
@@ -136,7 +141,7 @@ test('on a signal', linux, async t => {
   const dir = temporary(t)
   const server = await app(t, { env: { SIGNAL: 'SIGUSR2' }, cwd: dir })
   server.kill('SIGUSR2')
-  // It has another name until it is whole.
+  // It has another name until it is complete.
   const name = await until(() => fs.readdirSync(dir).find(name => !name.startsWith('.')), 'the file')
   assert.equal(countIn(fs.readFileSync(path.join(dir, name), 'utf8'), 'LeakedSession'), OBJECTS)
   await until(() => server.output().includes(name), 'a word of it')
@@ -175,7 +180,7 @@ test('while the child works, the port can be taken over: the child does not hold
   const server = await app(t, { env: { OBJECTS: String(MANY) } })
   server.ask('snapshot', { path: dir })
   const child = await until(() => childrenOf(server.pid)[0], 'a child')
-  // The descriptors of the server lead nowhere in the child.
+  // The server's descriptors are `/dev/null` in the child.
   const links = await until(() => {
     const links = descriptorsOf(child).map(([, target]) => target)
     return links.every(link => !link.startsWith('socket:')) && links
@@ -237,7 +242,8 @@ test(
 )
 
 test('without memory for a child, it is an error and the server serves on', linux, async t => {
-  // 64 GiB of addresses: enough for V8's reservations; a copy of all mappings does not count, but what the child asks for does.
+  // 64 GiB of address space: enough for V8's reservations. A copy of all mappings does not count, but the child's own
+  // allocations do.
   const dir = temporary(t)
   const server = await app(t, { env: { OBJECTS: String(MANY) } })
   const status = fs.readFileSync(`/proc/${server.pid}/status`, 'latin1')
@@ -259,7 +265,8 @@ test(
   linux,
   async t => {
     const server = await app(t, { env: { OBJECTS: String(MANY) }, execArgv: ['--expose-gc'] })
-    // Without garbage: what a later collection frees would be room for the child. And before it moves: what is moved then counts there.
+    // Without garbage, since what a later collection frees would be room for the child. And before the process moves,
+    // since only later allocations count there.
     const { heapUsed } = await server.ask('gc')
     const group = container(t, server.pid)
     if (group === null) return
@@ -267,7 +274,7 @@ test(
     group.limit(5 * heapUsed)
     const refused = await server.ask('snapshot', { path: dir })
     assert.match(refused.error, /not enough memory: .* MiB are available/)
-    // Small objects take twice what is reckoned with.
+    // Small objects take twice the estimated memory.
     group.limit(7 * heapUsed + 64 * 2 ** 20)
     const ended = await server.ask('snapshot', { path: dir })
     assert.match(ended.error, /memory ran short/)
@@ -278,7 +285,7 @@ test(
   }
 )
 
-/** A memory cgroup with this process in it; null after a skip where none can be made. */
+/** A memory cgroup with this process in it. Null after a skip if none can be created. */
 function container(t, pid) {
   const root = '/sys/fs/cgroup'
   const old = fs.existsSync(`${root}/memory/memory.limit_in_bytes`)
@@ -290,7 +297,7 @@ function container(t, pid) {
     fs.writeFileSync(path.join(dir, 'cgroup.procs'), String(pid))
   } catch (error) {
     fs.rmSync(dir, { recursive: true, force: true })
-    // Needs root, and a controller that is delegated: containers often have neither, in CI too.
+    // Needs root, and a delegated controller. Containers often have neither, in CI too.
     t.skip(`no cgroup can be made: ${error.message}`)
     return null
   }
