@@ -1,6 +1,7 @@
 'use strict'
 
-// A body on its whole way: through the tap, a limit that inflates it, and spooling; and what the limits make of one that grows on it.
+// A body through the whole chain: the tap, a limit that inflates it, and spooling. And how the limits treat a body that
+// grows in it.
 
 process.env.NODE_ENV = 'test'
 
@@ -164,7 +165,7 @@ for (const [version, express] of Object.entries(versions)) {
       const sent = zlib.gzipSync(Buffer.alloc(20_000_000))
       const reading = upload(port, '/slow-reader', { headers: { 'content-encoding': 'gzip' }, pieces: [sent] })
       await until(() => held.length === 1, 'the reader has stopped')
-      // A client that sends no more meanwhile is refused: so more than the grace period has passed.
+      // A client that sends nothing meanwhile is refused, so more than the grace period has passed.
       const trickle = upload(port, '/', { headers: { 'content-encoding': 'gzip' }, pieces: trickled(sent) })
       assert.equal((await trickle).status, 408)
       held[0]()
@@ -180,7 +181,7 @@ async function* haltingly(pieces, next) {
   }
 }
 
-/** A byte now and then, for ever. */
+/** A byte from time to time, without end. */
 async function* trickled(data) {
   for (const byte of data) {
     yield Buffer.of(byte)

@@ -1,6 +1,6 @@
 'use strict'
 
-// Whoever reads a body behind an inflating limit reads what was compressed.
+// A consumer after an inflating limit reads what was compressed.
 
 process.env.NODE_ENV = 'test'
 
@@ -36,7 +36,7 @@ const form = {
   }
 }
 
-/** Who reads: `body(data)` is what is sent, uncompressed, and what the handler has to come to see. */
+/** The readers. `body(data)` is what is sent, uncompressed, and what the handler must receive. */
 const readers = {
   'express.json': {
     type: 'application/json',

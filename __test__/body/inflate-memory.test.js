@@ -1,6 +1,6 @@
 'use strict'
 
-// What bombs, held bodies and abandoned ones cost: native memory is asserted, the event loop's time is printed.
+// The cost of bombs, held bodies and abandoned ones: native memory is asserted, and the event loop's time is printed.
 
 const assert = require('node:assert/strict')
 const { once } = require('node:events')
@@ -15,7 +15,7 @@ const { until } = require('../support/http.js')
 const { upload, random } = require('../support/uploads.js')
 
 const MB = 2 ** 20
-/** What a body may hold: less than 2 MiB, and a window where the encoding has one. */
+/** The most memory of a body: less than 2 MiB, and a window if the encoding has one. */
 const BOUNDS = { gzip: 2 * MB, deflate: 2 * MB, br: 8 * MB + 2 * MB, zstd: 8 * MB + 2 * MB }
 const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN } = zlib.constants
 const mb = bytes => `${(bytes / MB).toFixed(2)} MiB`
@@ -80,7 +80,7 @@ test('a body that is half read holds less than 2 MiB, with br and zstd a window 
       malloc: (during.malloc - before.malloc) / count
     }
     t.diagnostic(`${encoding}: jemalloc ${mb(each.jemalloc)}, malloc ${mb(each.malloc)} a body`)
-    // zstd is C, and takes from malloc; what Node holds of a connection is counted there too.
+    // zstd is C, and uses malloc, which also counts Node's memory for a connection.
     assert.ok(each.jemalloc + Math.max(0, each.malloc) < BOUNDS[encoding], `${encoding}: ${JSON.stringify(each)}`)
     for (const socket of sockets) socket.destroy()
     await until(async () => {
@@ -90,7 +90,7 @@ test('a body that is half read holds less than 2 MiB, with br and zstd a window 
   }
 })
 
-test('decoders of three hundred bombs together hold no more than their bound, and what has no room is told so', async t => {
+test('decoders of three hundred bombs together use no more than their limit, and a body without room gets an error', async t => {
   for (const encoding of ['br', 'gzip', 'zstd']) {
     if (encoding === 'zstd' && !needZstd(t)) continue
     const child = await app(t)
@@ -118,9 +118,9 @@ test('decoders of three hundred bombs together hold no more than their bound, an
     const grown = during.jemalloc - before.jemalloc + Math.max(0, during.malloc - before.malloc)
     t.diagnostic(`${encoding}: ${refused} refused, decoders ${mb(decoders)}, memory ${mb(grown)}`)
     assert.ok(decoders > 0 && decoders <= 64 * MB, `${encoding}: ${decoders}`)
-    // Beside them: what 300 connections and their half-read bodies hold.
+    // In addition, 300 connections with their half-read bodies.
     assert.ok(grown < 64 * MB + 300 * 256 * 1024, `${encoding}: ${grown}`)
-    // A window of br is mapped, which no allocator counts. Without a bound they were 2.4 GB.
+    // A window of br is mapped, which no allocator counts. Without a limit they used 2.4 GB.
     const resident = during.rss - before.rss
     t.diagnostic(`${encoding}: RSS ${mb(resident)} more`)
     assert.ok(resident < 64 * MB + 300 * 256 * 1024 + 64 * MB, `${encoding}: RSS ${mb(resident)} more`)
@@ -150,7 +150,7 @@ test('uploads that are cut at any byte give everything back', async t => {
     socket.resume()
     await once(socket, 'connect')
     const written = new Promise(resolve => socket.write(part, resolve))
-    // One that is held may never take all of it.
+    // A held body never takes all of it.
     if (path.startsWith('/held')) await turn()
     else await Promise.race([written, once(socket, 'close')])
     if (next() < 0.5) socket.destroy()
@@ -171,7 +171,7 @@ test('uploads that are cut at any byte give everything back', async t => {
     }, 'no request is in flight')
   }
 
-  /** What a storm has left behind: bytes of each allocator, as soon as that is next to nothing, or after ten seconds. */
+  /** Bytes that a storm has left in each allocator: as soon as that is next to nothing, or after ten seconds. */
   async function leftBy(count) {
     const before = await child.ask('native')
     await storm(count)
@@ -185,8 +185,8 @@ test('uploads that are cut at any byte give everything back', async t => {
   }
 
   await storm(40)
-  // What threads and the collector have yet to give back differs from storm to storm: by up to 350 KB more or less, which does not add up over
-  // four of them (measured on a busy machine). What is lost grows with each.
+  // What threads and the collector have not returned yet differs from storm to storm, by up to 350 KB. Over four storms
+  // it does not add up (measured on a busy machine). What is lost grows with each.
   const left = []
   do left.push(await leftBy(400))
   while (!left.at(-1).nothing && left.length < 3)

@@ -1,6 +1,6 @@
 'use strict'
 
-// A compressed body that is no such, or no good, is refused in body-parser's shape, whoever reads it.
+// A compressed body that is invalid or not permitted is refused in body-parser's form, with any reader.
 
 process.env.NODE_ENV = 'test'
 
@@ -22,7 +22,7 @@ const versions = { 'express 5': require('express'), 'express 4': require('expres
 const own = (_req, res) => res.json({ read: true })
 const BOUNDARY = 'plimsoll-boundary'
 
-/** Whoever reads, hears of it: each passes the error on to the app's page. */
+/** Each reader receives the error, and passes it on to the app's page. */
 const readers = {
   'express.raw': express => [express.raw({ type: () => true, limit: '1gb' }), own],
   'express.text': express => [express.text({ type: () => true, limit: '1gb' }), own],
@@ -62,7 +62,7 @@ function flipped(data, at) {
 
 let found = null
 
-/** What is sent as what, and what comes of it. */
+/** What is sent with which encoding, and the result. */
 function faults() {
   if (found !== null) return found
   found = []
@@ -128,7 +128,7 @@ function faults() {
 for (const [version, express] of Object.entries(versions)) {
   test.describe(version, () => {
     for (const [name, handlers] of Object.entries(readers)) {
-      test(`what cannot be inflated comes to ${name} as an error, and the client hears it`, async t => {
+      test(`what cannot be inflated comes to ${name} as an error, and the client gets a response`, async t => {
         if (!needZstd(t)) return
         const errors = []
         const app = express()
@@ -172,7 +172,7 @@ for (const [version, express] of Object.entries(versions)) {
       })
     }
 
-    test('what nobody listens for plimsoll answers', async t => {
+    test('plimsoll responds if nothing listens for the error', async t => {
       const app = express()
       app.use(plimsoll.limit({ limit: '10mb', inflate: true }))
       app.post('/', req => req.resume())
@@ -289,7 +289,7 @@ for (const [version, express] of Object.entries(versions)) {
       const declared = { 'content-encoding': 'gzip', 'content-length': sent.length }
       const refused = await upload(port, '/', { headers: declared, pieces: [sent] })
       assert.deepEqual([refused.status, refused.json.length], [413, sent.length])
-      // Members of nothing: they never make a byte.
+      // Members without content never make a byte.
       const empty = Buffer.concat(Array(100).fill(zlib.gzipSync('')))
       const counted = await upload(port, '/', { headers: { 'content-encoding': 'gzip' }, pieces: split(empty, [900]) })
       assert.deepEqual([counted.status, counted.json.type], [413, 'entity.too.large'])

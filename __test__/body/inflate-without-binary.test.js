@@ -1,6 +1,7 @@
 'use strict'
 
-// Without native code nothing is inflated: the limit bounds what comes, and who inflates it bounds that.
+// Without native code nothing is inflated: the limit applies to the received bytes, and the code that inflates them has
+// a limit of its own.
 
 const assert = require('node:assert/strict')
 const { execFile } = require('node:child_process')
@@ -56,7 +57,7 @@ test('compressed bodies are passed on as they come, under the limit, and one war
     [200, 100_000],
     [413, 100_000],
     [413, 1000],
-    // body-parser reads from its own gunzip, and does not hear of it.
+    // body-parser reads from its own gunzip, and does not receive the error.
     [413, null],
     [200, 'gzip'],
     [200, 'gzip'],

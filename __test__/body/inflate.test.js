@@ -1,6 +1,6 @@
 'use strict'
 
-// A compressed body reaches whoever reads it as an identity body.
+// A compressed body reaches its consumer as an identity body.
 
 process.env.NODE_ENV = 'test'
 
@@ -24,7 +24,7 @@ const inflating = (limit = '10mb') => plimsoll.limit({ limit, inflate: true })
 
 for (const [version, express] of Object.entries(versions)) {
   test.describe(version, () => {
-    test('what is behind sees the headers of an identity body without a length', async t => {
+    test('later middleware sees the headers of an identity body without a length', async t => {
       const app = express()
       let before
       app.use((req, _res, next) => {
@@ -123,7 +123,7 @@ for (const [version, express] of Object.entries(versions)) {
       )
     })
 
-    test('a body that nobody reads is thrown away, and the connection goes on', async t => {
+    test('a body without a reader is discarded, and the connection continues', async t => {
       const app = express()
       app.use(inflating('1gb'))
       app.post('/unread', (_req, res) => res.json({ unread: true }))
@@ -142,7 +142,7 @@ for (const [version, express] of Object.entries(versions)) {
       assert.deepEqual(bodies, [{ unread: true }, { unread: true }, { unread: true }, { body: 5 }])
     })
 
-    test('stands behind asynchronous middleware, whose stream has the body already', async t => {
+    test('works after asynchronous middleware, when the stream has the body already', async t => {
       const app = express()
       app.use(async (req, _res, next) => {
         await until(() => req.complete || req.readableLength > 60_000, 'the body has come')
@@ -171,7 +171,7 @@ for (const [version, express] of Object.entries(versions)) {
       }
     })
 
-    test('what somebody has read in front of it stays his', async t => {
+    test('a body that was read before it is left alone', async t => {
       const app = express()
       app.use(express.text())
       app.use(inflating())
@@ -218,7 +218,7 @@ for (const [version, express] of Object.entries(versions)) {
       }
     })
 
-    test('with report, what is too large and what grows too much is told once and passes', async t => {
+    test('with report, a body that is too large or grows too much is reported once and passes', async t => {
       const app = express()
       app.use(plimsoll.limit({ limit: '2mb', inflate: true, report: true }))
       app.post('/', async (req, res) => res.json({ length: (await buffer(req)).length }))
@@ -325,7 +325,7 @@ for (const [version, express] of Object.entries(versions)) {
   })
 }
 
-test('stands in connect, in plain http and in HTTP/2', async t => {
+test('works in connect, in plain http and in HTTP/2', async t => {
   const guard = inflating(1000)
   const read = async (req, res) => res.end(await text(req))
   const app = connect()

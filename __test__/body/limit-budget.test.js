@@ -1,6 +1,6 @@
 'use strict'
 
-// One budget for the bodies of all requests in flight: what is refused, and that nothing of it is ever lost.
+// One budget for the bodies of all requests in flight: what is refused, and that no part of it is ever lost.
 
 process.env.NODE_ENV = 'test'
 
@@ -31,7 +31,7 @@ async function allReleased() {
 
 for (const [version, express] of Object.entries(versions)) {
   test.describe(version, () => {
-    /** An app whose handler reads the body and answers when it is let go. */
+    /** An app whose handler reads the body and responds when it is released. */
     async function served(t, options, handler) {
       const held = []
       const app = express()
@@ -57,7 +57,7 @@ for (const [version, express] of Object.entries(versions)) {
       return { ...server, held }
     }
 
-    test('refuses what has no room beside the others with 503 and Retry-After, and takes it when there is', async t => {
+    test('refuses a body without room with 503 and Retry-After, and takes it when there is room', async t => {
       const { port, held } = await served(t, { budget: 10_000 })
       const before = plimsoll.stats().requests
       const first = upload(port, '/', { headers: { 'content-length': 6000 }, pieces: [Buffer.alloc(6000)] })
@@ -200,7 +200,7 @@ for (const [version, express] of Object.entries(versions)) {
       await allReleased()
     })
 
-    test('a storm of uploads, each cut at a random byte, leaves nothing behind', async t => {
+    test('nothing is left after a storm of uploads that are each cut at a random byte', async t => {
       const COUNT = Number(process.env.PLIMSOLL_STORM ?? 1000)
       const next = random(20_261_122)
       const app = express()
@@ -259,7 +259,7 @@ for (const [version, express] of Object.entries(versions)) {
 
 // A claim costs nothing
 
-/** An app like the README's: large uploads at one route, small bodies elsewhere. */
+/** An app like the README's: large uploads at one route, small bodies at the others. */
 async function shop(t, options) {
   const express = versions['express 5']
   const app = express()

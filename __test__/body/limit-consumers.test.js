@@ -1,6 +1,6 @@
 'use strict'
 
-// A body without a length is counted and cut in front of whoever reads it.
+// A body without a length is counted and cut before any consumer.
 
 process.env.NODE_ENV = 'test'
 
@@ -43,8 +43,8 @@ const form = { type: `multipart/form-data; boundary=${BOUNDARY}`, body: multipar
 const text = { type: 'text/plain', body: plain }
 
 /**
- * What stands behind the limit: middleware that reads a body of `type`, with `body(size)` one of exactly that size, and who
- * answers one that is too large. `length(req)` is what came of a body of LIMIT bytes.
+ * What comes after the limit: middleware that reads a body of `type`, and `body(size)` with exactly that size. Further,
+ * how it responds to one that is too large. `length(req)` is what was read of a body of LIMIT bytes.
  */
 const readers = {
   'express.json': {
@@ -174,7 +174,7 @@ const readers = {
     ...text,
     handlers: () => [
       async (req, res, next) => {
-        // Past the point at which the body is cut: no read is needed for a body this small to come.
+        // Past the point at which the body is cut: a body this small arrives without a read.
         await until(() => req.readableLength >= LIMIT || req.readableAborted || req.destroyed, 'the body has come')
         let length = 0
         try {
@@ -218,7 +218,7 @@ function listen(req, res) {
   req.on('end', () => res.json({ length }))
 }
 
-/** Ways in which a body comes in pieces. */
+/** How a body is split into pieces. */
 const splits = {
   'in one piece': body => [body],
   'with its last byte alone': body => split(body, [body.length - 1]),
@@ -280,7 +280,9 @@ for (const [version, express] of Object.entries(versions)) {
       })
     }
 
-    /** An app whose only handler is `handler`, and a connection that sends it a body over the limit which goes on. */
+    /**
+     * An app with the handler `handler`, and a connection that sends it a body that exceeds the limit and continues.
+     */
     async function overflow(t, handler) {
       const app = express()
       app.use(plimsoll())
@@ -343,14 +345,14 @@ for (const [version, express] of Object.entries(versions)) {
       assert.deepEqual([cut.complete, cut.readableEnded, cut.readableAborted], [false, false, true])
     })
 
-    test('answers where nobody reads and nobody ever answers', async t => {
+    test('responds if no handler reads or responds', async t => {
       const client = await overflow(t, () => {})
       client.over()
       const [{ status, body }] = await client.responses(1)
       assert.deepEqual([status, body], [413, 'request entity too large\n'])
     })
 
-    test('answers where the reader takes the error and says nothing', async t => {
+    test('responds if the reader handles the error and sends nothing', async t => {
       const client = await overflow(t, req => req.on('error', () => {}).resume())
       client.over()
       assert.equal((await client.responses(1))[0].status, 413)
@@ -403,7 +405,7 @@ for (const [version, express] of Object.entries(versions)) {
       assert.deepEqual(await client.responses(0), [], 'and no response was completed')
     })
 
-    test('leaves a response that had begun to the handler that is told', async t => {
+    test('leaves a response that had begun to a handler that receives the error', async t => {
       const client = await overflow(t, (req, res) => {
         res.writeHead(200, { 'content-length': 9 })
         res.write('stop: ')

@@ -1,6 +1,6 @@
 'use strict'
 
-// That the client of a refused upload reads its answer, whatever client, link and server; and that nothing is left of it.
+// The client of a refused upload reads its response, with any client, connection and server, and nothing of it is left.
 
 process.env.NODE_ENV = 'test'
 
@@ -180,7 +180,7 @@ test('HTTP/2: the answer comes whole, the stream is closed without an error, and
   await session.close()
 })
 
-test('runs no request that comes behind a refused body on a connection that is closed', async t => {
+test('runs no request that comes after a refused body on a connection that is closed', async t => {
   const seen = []
   const app = guarded(plimsoll.limit(1000))
   const server = http.createServer((req, res) => {
@@ -236,7 +236,7 @@ test('reads a small declared remainder and no more than that, within the same bo
   client.write(`POST /raw HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n`)
   const [refused] = await client.responses(1)
   assert.deepEqual([refused.status, refused.headers.connection], [413, 'keep-alive'])
-  // It does not come.
+  // No connection remains.
   await nobodyLeft(server)
   client.socket.destroy()
 })
@@ -259,7 +259,7 @@ test('bounds a connection, too, whose body goes over the limit after the answer'
   client.socket.destroy()
 })
 
-test('answers in the place of an error handler that never does', async t => {
+test('responds instead of an error handler that never does', async t => {
   const app = express()
   app.use(plimsoll.limit({ limit: 1000, linger: { timeMs: 200 } }))
   app.use((_error, _req, _res, _next) => {})
@@ -271,7 +271,7 @@ test('answers in the place of an error handler that never does', async t => {
   assert.deepEqual([status, body], [413, 'request entity too large\n'])
 })
 
-test('server.close() is not held up by those who were refused', async () => {
+test('server.close() does not wait for refused clients', async () => {
   const linger = { timeMs: 60_000, idleMs: 60_000 }
   const { port, server } = await serve(guarded(plimsoll.limit({ limit: 1000, linger })))
   const clients = await many(5, 5, async () => {
@@ -311,14 +311,14 @@ test('curl with Expect: an attached server refuses before a byte is uploaded', n
   const url = `http://127.0.0.1:${child.port}`
   const answers = await many(100, 5, () => withCurl({ url: `${url}/raw`, file: fileOf(50), headers }))
   assert.deepEqual(answers, Array(100).fill({ status: 413, uploaded: 0 }))
-  // What another guard refuses is not sent either.
+  // A body that another guard refuses is not sent either.
   assert.deepEqual(await withCurl({ url: `${url}/answers`, file: fileOf(1), headers }), { status: 401, uploaded: 0 })
   const passed = await withCurl({ url: `${url}/raw`, file: fileOf(1), headers })
   assert.deepEqual(passed, { status: 200, uploaded: MEBIBYTE })
   await until(async () => (await child.ask('connections')) === 0, 'no connection is left')
 })
 
-test('an attached server says 100 Continue when somebody begins to read, once, and never after the answer', async t => {
+test('an attached server sends 100 Continue when the body is first read, once, and never after the response', async t => {
   let read
   const app = express()
   app.use(plimsoll.limit(1000))

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * A guard behind an asynchronous middleware: by then part of the body may lie in the stream's buffer, or all of it, and the stream may
- * have ended. Whatever guards a body without the wait guards it with the wait.
+ * A guard after an asynchronous middleware. By then part of the body, or all of it, may be in the stream's buffer, and
+ * the stream may have ended. A guard must limit a body with this wait as it does without it.
  */
 
 const assert = require('node:assert/strict')
@@ -20,7 +20,7 @@ const { LAST_CHUNK, chunk, wire } = require('../support/uploads.js')
 
 const KB = 1024
 
-/** Sees each body that a handler has read, and each error. */
+/** Records each body that a handler has read, and each error. */
 function app(make, middleware, handler) {
   const app = make()
   app.set?.('env', 'test')
@@ -52,13 +52,13 @@ function plain() {
 
 const servers = { 'express 5': express5, 'express 4': express4, connect, http: plain }
 
-/** Goes on when `isDue(req)`. */
+/** Continues when `isDue(req)`. */
 const later = isDue => (req, _res, next) => {
   const look = () => (isDue(req) ? next() : setImmediate(look))
   look()
 }
 
-/** When the guard comes: at once, when something has come, when the buffer is full or the body has ended. */
+/** When the guard runs: at once, when something has arrived, when the buffer is full, or when the body has ended. */
 const waits = {
   'at once': (_req, _res, next) => next(),
   'when some of the body has come': later(req => req.readableLength > 0 || req.complete),
@@ -67,7 +67,7 @@ const waits = {
   )
 }
 
-/** How a handler reads: each gives the number of bytes, and fails as its stream fails. */
+/** How a handler reads: each returns the number of bytes, or fails like its stream. */
 const readers = {
   flowing: async req => {
     let bytes = 0
@@ -80,7 +80,7 @@ const readers = {
   paused: async req => {
     let bytes = 0
     req.on('readable', () => {
-      // In small pieces: a full buffer is not asked for more.
+      // In small pieces: a full buffer causes no further read.
       for (let data = req.read(100) ?? req.read(); data !== null; data = req.read(100) ?? req.read())
         bytes += data.length
     })
@@ -100,7 +100,7 @@ const handler = read => (req, res, next) => {
 
 const SIZES = [1500, 60_000, 65_536, 200_000]
 
-/** Guards with a bound of 1 KB, each in every way that it can be given. */
+/** Guards with a limit of 1 KB, each in every form of its option. */
 const guards = {
   'a size': () => plimsoll.limit('1kb'),
   'by type': () => plimsoll.limit({ 'text/plain': '1kb', default: '1gb' }),
@@ -208,7 +208,7 @@ for (const [when, wait] of Object.entries(waits)) {
   })
 }
 
-test('a report does not bound a body that is read behind the answer either', async t => {
+test('a report does not limit a body that is read after the response either', async t => {
   for (const defer of [false, true]) {
     const read = {}
     read.done = new Promise(resolve => {
@@ -228,7 +228,7 @@ test('a report does not bound a body that is read behind the answer either', asy
   }
 })
 
-// What is pipelined behind a refusal
+// Requests that are pipelined after a refusal
 
 const SLOW = 'GET /slow HTTP/1.1\r\nHost: a\r\n\r\n'
 const PAY = 'POST /pay HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n'
@@ -239,7 +239,7 @@ const chunked = `POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\
 for (const [kind, make] of Object.entries(servers)) {
   for (const [what, upload] of Object.entries({ declared, chunked })) {
     for (const first of ['', SLOW]) {
-      test(`${kind}: what is behind a refused ${what} body runs only if it is answered${first && ', behind a slow answer'}`, async t => {
+      test(`${kind}: what follows a refused ${what} body runs only if it gets a response${first && ', after a slow response'}`, async t => {
         const held = []
         let paid = 0
         const middleware = [plimsoll({ recorder: false }), plimsoll.limit('1kb')]
@@ -255,7 +255,7 @@ for (const [kind, make] of Object.entries(servers)) {
         client.write(first, upload, PAY, PAY)
         if (first !== '') {
           await until(() => plimsoll.stats().requests.limited > refused, 'the refusal')
-          // The answers to a refusal that no handler answers come from plimsoll, some ticks later.
+          // Plimsoll sends the responses to a refusal that no handler responds to, some ticks later.
           await request(port, '/pay')
           paid -= 1
           held[0].end('slow')
@@ -273,7 +273,7 @@ for (const [kind, make] of Object.entries(servers)) {
   }
 }
 
-test('behind a refused body of a few bytes, which is read, the connection serves on', async t => {
+test('after a refused body of a few bytes, which is read, the connection continues', async t => {
   const { port, close } = await serve(
     app(express5, [plimsoll.limit('1kb')], (req, res) => void res.end(`served ${req.url}`))
   )

@@ -1,6 +1,6 @@
 'use strict'
 
-// In production the client is a proxy, and it is the proxy's client that must read the answer: a 413, not a 502.
+// In production the client is a proxy, and the proxy's client must receive the response: a 413, not a 502.
 
 process.env.NODE_ENV = 'test'
 

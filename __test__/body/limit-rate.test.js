@@ -1,6 +1,6 @@
 'use strict'
 
-// Who uploads too slowly is told so, and who is slow but steady is left alone.
+// A client that uploads too slowly gets an error. A slow but steady one does not.
 
 process.env.NODE_ENV = 'test'
 
@@ -39,7 +39,7 @@ async function served(t, options, handler) {
   return server
 }
 
-/** Writes `piece` every `everyMs` until the client is answered or has written `times`. */
+/** Writes `piece` every `everyMs` until the client has a response or has written `times`. */
 function trickle(t, client, piece, everyMs, times = Number.POSITIVE_INFINITY) {
   return new Promise(resolve => {
     let written = 0
@@ -112,7 +112,7 @@ test('a pause of the app is not the client’s', async t => {
   client.socket.destroy()
 })
 
-test('a client that waits to be told to go on is not slow', async t => {
+test('a client that waits for 100 Continue is not slow', async t => {
   let read
   const { port, server } = await served(t, { minRate: { bytes: 1000, graceMs: 300 } }, (req, res, next) => {
     read = () =>

@@ -1,6 +1,7 @@
 'use strict'
 
-// The limit of a body is that of the route whose handler runs, whatever the spelling of the path and the settings of the app.
+// The limit of a body is that of the route whose handler runs, for any spelling of the path and any settings of the
+// app.
 
 const assert = require('node:assert/strict')
 const http = require('node:http')
@@ -31,7 +32,10 @@ function patternOf(next) {
   return `/${segments.map((segment, index) => (segment[0] === ':' ? segment + index : segment)).join('/')}`
 }
 
-/** A target that is meant for one of `patterns`, or nearly: other cases, slashes, encodings, backslashes, absolute forms. */
+/**
+ * A target that is meant for one of `patterns`, or almost: other cases, slashes, encodings, backslashes, absolute
+ * forms.
+ */
 function targetOf(next, patterns) {
   let path = pick(next, patterns).replace(/:\w+/g, () => pick(next, [...SEGMENTS, 'x\\\\y']))
   if (next() < 0.2) path = path.toUpperCase()
@@ -50,7 +54,7 @@ function respelled(next, pattern) {
   return cased === pattern || next() < 0.5 ? `${cased}/` : cased
 }
 
-/** An app of random routes, most with a limit of its own, and what its requests have run: `{ listener, patterns, ran }`. */
+/** An app of random routes, most with a limit of its own, and the handlers that ran: `{ listener, patterns, ran }`. */
 function build(express, next) {
   const app = express()
   app.set('env', 'test')
@@ -71,7 +75,7 @@ function build(express, next) {
     table.push({ key, pattern: prefix + pattern })
     // In any order: a later key may have a smaller limit than an earlier one. A route without a key has no limit of its own.
     if (next() < 0.9) routes[key] ??= 10 + Math.floor(next() * 20)
-    // The same in another spelling is the key of another route, or of none.
+    // Another spelling is the key of another route, or of none.
     if (next() < 0.2) routes[`${method} ${respelled(next, prefix + pattern)}`] ??= 10 + Math.floor(next() * 20)
   }
   const guard = {}
@@ -91,7 +95,7 @@ function build(express, next) {
   return { app, patterns: table.map(({ pattern }) => pattern), ran }
 }
 
-/** Asks with a body of `bytes`; the status. */
+/** Sends a body of `bytes`. Returns the status. */
 function ask(port, method, path, bytes, given) {
   return new Promise((resolve, reject) => {
     const headers = { ...given, 'content-length': bytes }
@@ -104,7 +108,10 @@ function ask(port, method, path, bytes, given) {
   })
 }
 
-/** Starts an app behind `limit({ limit: 10, routes })`; a function that gives the greatest of `sizes` that reaches a handler. */
+/**
+ * Starts an app with `limit({ limit: 10, routes })`. Returns a function that returns the greatest of `sizes` that
+ * reaches a handler.
+ */
 async function limited(t, express, { settings = [], routes, build }) {
   const app = express()
   app.set('env', 'test')
@@ -257,7 +264,7 @@ for (const [name, express] of Object.entries({ 'express 5': express5, 'express 4
       }
     })
     for (const path of ['/upload/7', '/UPLOAD/7', '/upload/7/']) assert.equal(await most(path), 5000, path)
-    // Its own route has none, so the first key that is meant for its path counts as well.
+    // Its own route has no limit, so the first key that is meant for its path counts as well.
     assert.equal(await most('/files/new'), 100)
     assert.equal(await most('/other'), 10)
   })

@@ -1,6 +1,6 @@
 'use strict'
 
-// Several guards of one body, each with a budget of its own, and what a decoder holds in them.
+// Several guards of one body, each with a budget of its own, and how they count a decoder.
 
 process.env.NODE_ENV = 'test'
 
@@ -20,7 +20,7 @@ async function allReleased() {
 
 for (const [version, express] of Object.entries(versions)) {
   test.describe(version, () => {
-    /** An app with these limits, one in front of the other; `near` are those of its route. */
+    /** An app with these limits, one before the other. `near` are those of its route. */
     async function guarded(t, far, near) {
       const app = express()
       app.use(plimsoll(), ...far.map(options => plimsoll.limit(options)))
@@ -68,7 +68,7 @@ for (const [version, express] of Object.entries(versions)) {
       const zeros = zlib.brotliCompressSync(Buffer.alloc(3_000_000))
       const send = (name, pieces, headers) =>
         upload(port, '/', { headers: { 'x-client': name, 'content-encoding': 'br', ...headers }, pieces })
-      // Made bytes and a window of 4 MiB together are more than the client may hold; the window alone is not.
+      // The inflated bytes and a window of 4 MiB together exceed the client's limit. The window alone does not.
       assert.equal((await send('one', [zeros])).status, 413)
       assert.equal((await send('one', [zlib.brotliCompressSync('a small body')])).status, 200)
       await allReleased()

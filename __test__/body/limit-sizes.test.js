@@ -1,6 +1,6 @@
 'use strict'
 
-// Limits by content type, by route and by function; and which of several decides.
+// Limits by content type, by route and by function, and which of several decides.
 
 process.env.NODE_ENV = 'test'
 
@@ -32,7 +32,7 @@ function read(req, res, next) {
   req.on('error', next)
 }
 
-/** That exactly `limit` bytes pass at `path` and one more does not, declared or counted. */
+/** Checks that exactly `limit` bytes pass at `path` and one more does not, declared or counted. */
 async function bounds(port, limit, { path = '/', method, headers = {} } = {}) {
   for (const [bytes, status] of [
     [limit, 200],
@@ -93,7 +93,7 @@ for (const [version, express] of Object.entries(versions)) {
       const { port } = await served(t, behind(guard))
       for (const [path, limit, method, type] of [
         ['/uploads/7', 300],
-        // No route says whether this app tells cases and slashes apart: the smaller of the two.
+        // No route shows whether this app distinguishes cases and slashes, so the smaller of the two applies.
         ['/UPLOADS/7', 100],
         ['/uploads/7/', 100],
         ['//uploads/7', 100],
@@ -157,7 +157,7 @@ for (const [version, express] of Object.entries(versions)) {
         assert.ok(internalErrors.seen.count >= before + 5, `${index}`)
       }
       const about = warnings.filter(message => message.includes("in the function of limit()'s limit"))
-      // Once a process, not once an app.
+      // Once for each process, not for each app.
       assert.deepEqual(
         about.map(message => message.includes('no plan')),
         version === 'express 5' ? [true] : []
@@ -192,7 +192,7 @@ for (const [version, express] of Object.entries(versions)) {
       }
     })
 
-    test('deferred, nothing is refused that nobody reads', async t => {
+    test('deferred, a body without a reader is not refused', async t => {
       const before = plimsoll.stats().requests.limited
       const app = express()
       app.use(plimsoll.limit({ limit: 10, defer: true }))

@@ -1,7 +1,7 @@
 'use strict'
 
-// What becomes of the connection, of the process and of everybody else when bodies are refused; and that bodies which
-// are not refused arrive as they would without a limit.
+// The effects of a refusal on the connection, the process and other requests. Bodies that are not refused arrive as
+// they would without a limit.
 
 process.env.NODE_ENV = 'test'
 
@@ -33,7 +33,7 @@ async function nothingInFlight() {
   await until(() => plimsoll.stats().requests.inFlight === 0, 'no request is in flight')
 }
 
-/** Where the next tap would be; taps that are left behind push it up. */
+/** The index of the next tap. Taps that are not closed raise it. */
 function nextTap() {
   const handle = native.tapOpen(0)
   native.tapClose(handle)
@@ -44,7 +44,7 @@ for (const [version, name] of Object.entries(versions)) {
   const express = require(name)
 
   test.describe(version, () => {
-    /** Readers of several kinds behind a limit of 1,000 bytes; GET / answers. */
+    /** Several kinds of readers with a limit of 1,000 bytes. GET / responds. */
     async function served(t, read = express.text({ type: () => true })) {
       const app = express()
       app.use(plimsoll())
@@ -84,7 +84,7 @@ for (const [version, name] of Object.entries(versions)) {
       assert.equal(connections, 1)
     })
 
-    test('answers pipelined requests behind a refused one in their order', async t => {
+    test('responds to pipelined requests after a refused one in their order', async t => {
       const { port } = await served(t)
       const client = await wired(t, port)
       const small = Buffer.concat([Buffer.from(CHUNKED), chunk('small'), Buffer.from(LAST_CHUNK)])
@@ -130,7 +130,7 @@ for (const [version, name] of Object.entries(versions)) {
     })
 
     test('goes on reading a connection that the refused body had stopped', async t => {
-      // Nobody reads: the buffer fills, the socket stops, and only then comes the limit.
+      // Without a reader the buffer fills, the socket pauses, and only then the limit runs.
       const app = express()
       app.post('/', (req, _res, next) => {
         until(() => req.readableLength >= req.readableHighWaterMark, 'the buffer is full').then(() => next(), next)
@@ -152,7 +152,7 @@ for (const [version, name] of Object.entries(versions)) {
       }
     })
 
-    test('counts on where more bodies are in flight than there are counters for', async t => {
+    test('counts in JavaScript if there are more bodies in flight than counters', async t => {
       const { port } = await served(t)
       const taken = Array.from({ length: 1 << 16 }, () => native.tapOpen(0))
       try {
@@ -165,7 +165,7 @@ for (const [version, name] of Object.entries(versions)) {
           assert.equal((await upload(port, '/', { pieces })).status, status)
         }
       } finally {
-        // The lowest last: it is the next to be opened.
+        // The lowest last, because it is opened next.
         for (const handle of taken.reverse()) native.tapClose(handle)
       }
     })
@@ -204,7 +204,7 @@ for (const [version, name] of Object.entries(versions)) {
       assert.equal(client.closed(), false)
     })
 
-    test('leaves nothing behind when clients go away, whatever the moment', async t => {
+    test('nothing is left when clients disconnect at any moment', async t => {
       const readers = {
         text: express.text({ type: () => true }),
         data: req => req.on('data', () => {}),
@@ -274,7 +274,7 @@ for (const [version, name] of Object.entries(versions)) {
         ['/data', 'text/plain', 'x']
       ]
       const mebibyte = Buffer.alloc(2 ** 20, 'x')
-      // Sends all of it, whatever was answered.
+      // Sends all of it, with any response.
       const sendWhole = async ([path, type, first], mebibytes) => {
         const client = await wired(t, child.port, { allowHalfOpen: true })
         client.write(CHUNKED.replace('/', path).replace('Host', `Content-Type: ${type}\r\nHost`), chunk(first))

@@ -1,6 +1,6 @@
 'use strict'
 
-// Where no binary loads, or none is wanted, limits are enforced all the same.
+// Without a binary, or with it switched off, limits are still enforced.
 
 const assert = require('node:assert/strict')
 const { execFile } = require('node:child_process')
@@ -15,7 +15,7 @@ const program = path.join(__dirname, '..', 'apps', 'without-binary.js')
 const temporary = fs.mkdtempSync(path.join(os.tmpdir(), 'plimsoll-without-binary-'))
 test.after(() => fs.rmSync(temporary, { recursive: true, force: true }))
 
-/** The package's JavaScript alone, with this in the place of the generated `binding.js`. */
+/** Only the package's JavaScript, with this instead of the generated `binding.js`. */
 function copied(name, binding) {
   const folder = path.join(temporary, name, 'plimsoll')
   fs.mkdirSync(folder, { recursive: true })

@@ -1,8 +1,8 @@
 'use strict'
 
-// What `limit()` refuses and what it lets pass, in whatever the app is made of.
+// What `limit()` refuses and what it lets pass, in any kind of app.
 
-// Else Express and connect print the errors that they answer.
+// Otherwise Express and connect print the errors.
 process.env.NODE_ENV = 'test'
 
 const assert = require('node:assert/strict')
@@ -27,7 +27,7 @@ async function served(t, app) {
   return server
 }
 
-/** Reads the whole body and answers with its length; goes through `next` with what the stream fails with. */
+/** Reads the whole body and responds with its length. Passes the stream's error to `next`. */
 function read(req, res, next) {
   let bytes = 0
   req.on('data', piece => {
@@ -41,7 +41,7 @@ for (const [version, express] of Object.entries(versions)) {
   test.describe(version, () => {
     const tag = version.replace(' ', '-')
 
-    /** An app with `guards` in front of `handler` at /, and an error page of its own. */
+    /** An app with `guards` before `handler` at /, and an error page of its own. */
     function guarded(guards, handler = read) {
       const seen = { errors: [], handled: 0 }
       const app = express()
@@ -54,7 +54,7 @@ for (const [version, express] of Object.entries(versions)) {
       return { app, seen }
     }
 
-    test('refuses a declared length over the limit before anybody reads a byte of the body', async t => {
+    test('refuses a declared length over the limit before a byte of the body is read', async t => {
       const chunks = []
       const spy = (req, _res, next) => {
         const { push } = req
@@ -97,7 +97,7 @@ for (const [version, express] of Object.entries(versions)) {
       assert.equal('received' in error, false)
     })
 
-    test('gives a counted body the same error, with what was received in the place of the length', async t => {
+    test('gives a counted body the same error, with the received bytes instead of the length', async t => {
       const { app, seen } = guarded([plimsoll.limit(1000)])
       const { port } = await served(t, app)
       const { status, json } = await upload(port, '/', { pieces: [Buffer.alloc(1000), Buffer.alloc(1)] })
@@ -143,7 +143,7 @@ for (const [version, express] of Object.entries(versions)) {
       app.use(express.raw({ type: () => true }))
       app.post('/', (_req, res) => res.end())
       const { port } = await served(t, app)
-      // The body never comes to an end: whoever waits for that does not answer.
+      // The body never ends: a handler that waits for the end does not respond.
       for (const [headers, body] of [
         ['Content-Length: 1000000000', ''],
         ['Transfer-Encoding: chunked', chunk('x'.repeat(1025))]
@@ -274,7 +274,7 @@ for (const [version, express] of Object.entries(versions)) {
       assert.equal(plimsoll.stats().routes.find(row => row.route === route && row.status === '2xx').limited, 0)
     })
 
-    test('stands in front of plimsoll(), behind it, or without it', async t => {
+    test('works before plimsoll(), after it, or without it', async t => {
       for (const guards of [
         [plimsoll.limit(100), plimsoll()],
         [plimsoll(), plimsoll.limit(100)],

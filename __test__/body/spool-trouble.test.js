@@ -1,6 +1,6 @@
 'use strict'
 
-// What is left of spooled bodies when a client, the disk or the process itself goes away in the middle.
+// What is left of spooled bodies when a client, the disk or the process fails in the middle.
 
 const assert = require('node:assert/strict')
 const { execFile, execFileSync } = require('node:child_process')
@@ -26,7 +26,7 @@ async function started(t, dir, options = {}) {
 
 const head = size => `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${size}\r\n\r\n`
 
-test('nothing is left behind by kill -9 in the middle of uploads', async t => {
+test('nothing is left after kill -9 in the middle of uploads', async t => {
   const dir = onDisk(t)
   const server = await started(t, dir)
   const lines = await Promise.all(Array.from({ length: 8 }, () => wire(server.port)))
@@ -38,7 +38,7 @@ test('nothing is left behind by kill -9 in the middle of uploads', async t => {
   for (const { socket } of lines) socket.destroy()
 })
 
-/** An upload that is cut after `size` bytes on the wire. */
+/** An upload that is cut after `size` bytes. */
 function cut(port, data) {
   return new Promise(resolve => {
     const socket = net.connect(port, '127.0.0.1', () => socket.write(data, () => socket.resetAndDestroy()))
@@ -81,7 +81,7 @@ test('native memory does not hold what streams have delivered, however much that
   const [size, streams] = [24 * 2 ** 20, 50]
   const { json } = await upload(server.port, `/read?streams=${streams}`, { pieces: [Buffer.alloc(size, 'plimsoll')] })
   assert.equal(json.size, size * streams)
-  // A chunk a stream is 3 MiB.
+  // One chunk for each stream is 3 MiB.
   assert.ok(json.growth < 16 * 2 ** 20, `native memory grew by ${json.growth} bytes`)
   t.diagnostic(`native memory grew by ${json.growth} bytes`)
 })

@@ -1,8 +1,8 @@
 'use strict'
 
-// What `spool()` makes of bodies, and what one can do with them.
+// How `spool()` stores bodies, and what can be done with them.
 
-// Else Express and connect print the errors that they answer.
+// Otherwise Express and connect print the errors.
 process.env.NODE_ENV = 'test'
 
 const assert = require('node:assert/strict')
@@ -31,7 +31,7 @@ async function served(t, app) {
   return server
 }
 
-/** An app with `spool` at /, whose handler answers by `handle(req)`: a Buffer as it is, anything else as JSON. */
+/** An app with `spool` at /. Its handler responds with `handle(req)`: a Buffer as it is, other values as JSON. */
 function appOf(express, spool, handle, errors = []) {
   const app = express()
   app.post('/', spool, (req, res, next) => {
@@ -174,7 +174,7 @@ test('what a consumer keeps stays as it was, whatever the size and the pace', as
     const app = appOf(versions['express 5'], plimsoll.spool({ memory, dir }), async req => {
       const cut = req.body.stream()
       const readers = Array.from({ length: 6 }, (_, i) => kept(req.body.stream(), i % 2 === 0))
-      // One that goes away in the middle of a read.
+      // A client that disconnects in the middle of a read.
       const closed = once(cut, 'close')
       cut.once('readable', () => cut.destroy())
       for (const whole of await Promise.all([...readers, req.body.buffer()])) assert.ok(whole.equals(body))
@@ -239,7 +239,7 @@ test('moveTo copies to another file system, and what is in memory', async t => {
   assert.deepEqual(fs.readdirSync(dir), [])
 })
 
-test('moveTo overwrites nothing unless told to, and says what is wrong', async t => {
+test('moveTo overwrites nothing without the option, and names the problem', async t => {
   const dir = onDisk(t)
   const target = join(dir, 'target')
   fs.writeFileSync(target, 'older')
@@ -328,7 +328,7 @@ test('goes on in the async context in which it was called', async t => {
   assert.deepEqual(json.stores, ['mine'])
 })
 
-test('works behind the tracker, with limits on both sides, and with one of its own', async t => {
+test('works after the tracker, with limits on both sides, and with one of its own', async t => {
   const app = express()
   app.use(
     plimsoll(),
@@ -393,7 +393,7 @@ test('while the disk lags the socket is not read, and the body is whole all the 
   const { spoolWrite, spoolPoll } = native
   let lagging = true
   t.after(() => Object.assign(native, { spoolWrite, spoolPoll }))
-  // The disk is fast here: what is slow is the word that there is room.
+  // The disk is fast here, so the report that there is room is delayed instead.
   native.spoolWrite = (handle, chunk) => spoolWrite(handle, chunk) || (lagging ? 1 : 0)
   native.spoolPoll = handle => (lagging ? 1 : spoolPoll(handle))
   const { port } = await served(
@@ -415,7 +415,7 @@ test('while the disk lags the socket is not read, and the body is whole all the 
   line.socket.destroy()
 })
 
-test('a body that is answered before it is whole is freed, and nobody answers twice', async t => {
+test('a body with an early response is freed, and there is only one response', async t => {
   const dir = onDisk(t)
   const errors = []
   const app = express()
@@ -430,7 +430,7 @@ test('a body that is answered before it is whole is freed, and nobody answers tw
   const [{ status }] = await line.responses(1)
   assert.equal(status, 503)
   await until(() => descriptors(dir).length === 0, 'its descriptor is closed')
-  // The rest is read into nothing, and the connection goes on.
+  // The rest is discarded, and the connection continues.
   line.write(bytes(300_000), 'GET / HTTP/1.1\r\nHost: x\r\n\r\n')
   assert.equal((await line.responses(2))[1].status, 404)
   assert.deepEqual(errors, [])

@@ -1,7 +1,7 @@
 'use strict'
 
-// With limits in front that no body reaches, whoever reads bodies behaves as without them: the same bodies, the same errors, the same
-// order of events, whatever the sizes and the pieces, on connections that are kept and pipelined.
+// With limits that no body reaches, consumers behave as without them. They receive the same bodies, the same errors,
+// and the same order of events. This holds for all sizes and pieces, on kept and pipelined connections.
 
 process.env.NODE_ENV = 'test'
 
@@ -23,7 +23,7 @@ const { chunk, LAST_CHUNK, random, split, wire } = require('../support/uploads.j
 const versions = { 'express 5': require('express'), 'express 4': require('express4') }
 const BOUNDARY = 'a-boundary'
 const OWN_LIMIT = 50_000
-/** Of a body: none, one byte, some, more than a stream's buffer, more than the reader's own limit. */
+/** Sizes of a body: none, one byte, some, more than a stream's buffer, more than the reader's own limit. */
 const SIZES = [0, 1, 700, 20_000, 49_000, 90_000]
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'plimsoll-transparent-'))
@@ -47,7 +47,7 @@ const guards = {
 const form = { type: `multipart/form-data; boundary=${BOUNDARY}`, body: multipart }
 const seal = data => createHash('sha256').update(data).digest('hex')
 
-/** Who reads, and what is sent to it; `take` is its middleware, `answer(req)` what came of it. */
+/** The readers, and what is sent to each. `take` is its middleware, `answer(req)` the result. */
 const readers = {
   json: {
     type: 'application/json',
@@ -71,7 +71,7 @@ const readers = {
     body: data => data,
     take: () => (req, _res, next) =>
       rawBody(req, { length: req.headers['content-length'], limit: OWN_LIMIT }, (error, data) => {
-        // It stops reading, and leaves to the caller what becomes of the rest.
+        // It stops reading, and leaves the rest to the caller.
         req.resume()
         if (error) return next(error)
         req.body = seal(data)
@@ -143,7 +143,7 @@ function multipart(data) {
   ])
 }
 
-/** An app that keeps what was seen of each request, by its number: the events in their order, one for several pieces. */
+/** An app that records the events of each request by its number: in order, and one for several pieces. */
 function observed(express, guard) {
   const logs = new Map()
   const app = express()
@@ -199,7 +199,7 @@ function partsOf({ name, type, sent, chunked }, number, next) {
   return chunked ? [head, ...pieces.map(chunk), LAST_CHUNK] : [head, ...pieces]
 }
 
-/** What became of a script's requests, sent on kept connections, several at once on each. */
+/** The results of a script's requests, sent on kept connections, several at once on each. */
 async function play(express, guard, name, seed) {
   const { app, logs } = observed(express, guard)
   const server = await serve(app)
@@ -219,7 +219,7 @@ async function play(express, guard, name, seed) {
       const answers = await client.responses(batch.length)
       const logsOf = batch.map((_, i) => logs.get(String(at + i)))
       await until(() => logsOf.every(log => log.includes('response close')), 'the responses are closed')
-      // Nobody may have read to the end.
+      // The body may be unread.
       client.socket.destroy()
       await until(() => logsOf.every(log => log.includes('close')), 'the requests are closed')
       for (const [i, { status, body }] of answers.entries()) {
@@ -241,7 +241,10 @@ async function play(express, guard, name, seed) {
   }
 }
 
-/** Of what is answered before it is read to its end, what still comes and when is the network's; what is read whole has one order. */
+/**
+ * If the response comes before the body is read to its end, the order depends on the network. A body that is read whole
+ * has one order.
+ */
 function certain(log, name, status) {
   return status === 200 && name !== 'nobody' ? log : log.filter(event => event.startsWith('response'))
 }
@@ -250,7 +253,7 @@ for (const [version, express] of Object.entries(versions)) {
   test.describe(version, () => {
     for (const [what, guard] of Object.entries(guards)) {
       for (const [i, name] of Object.keys(readers).entries()) {
-        test(`${name} behind ${what}`, async () => {
+        test(`${name} after ${what}`, async () => {
           const seed = 1000 + i
           const [bare, guarded] = [await play(express, [], name, seed), await play(express, guard(), name, seed)]
           assert.deepEqual(guarded, bare)

@@ -1,6 +1,7 @@
 'use strict'
 
-// What plimsoll publishes on node:diagnostics_channel, and `limit({ report: true })`. `shed` and `near-limit` have files of their own.
+// What plimsoll publishes on node:diagnostics_channel, and `limit({ report: true })`. `shed` and `near-limit` have
+// files of their own.
 
 process.env.NODE_ENV = 'test'
 
@@ -98,7 +99,7 @@ test('a reporting limit does not loosen one that refuses', async t => {
   )
 })
 
-test('a blocked event loop is published once it turns again, with who blocked it', async t => {
+test('a blocked event loop is published once it ticks again, with the request that blocked it', async t => {
   const server = await start('burst', { args: ['plimsoll'] })
   t.after(() => server.stop())
   assert.equal((await request(server.port, '/block/2500')).status, 200)

@@ -1,6 +1,6 @@
 'use strict'
 
-// However many copies of plimsoll a process loads, and from wherever, they act as one.
+// All copies of plimsoll in a process act as one, from any path and any number of them.
 
 const assert = require('node:assert/strict')
 const { execFile } = require('node:child_process')
@@ -13,7 +13,7 @@ const { folder } = require('../support/cli.js')
 const SEEN = path.join(__dirname, '..', 'support', 'seen.js')
 const FILES = 12
 
-/** Runs a program of a test's folder: `{ code, output }`. */
+/** Runs a program in a test's folder: `{ code, output }`. */
 function run(dir, args, env = {}) {
   const set = { ...process.env, NODE_TEST_CONTEXT: '', PLIMSOLL: '', PLIMSOLL_DIR: dir, SEEN, ...env }
   return new Promise(resolve => {
@@ -31,16 +31,16 @@ function lines(file) {
     .map(line => JSON.parse(line))
 }
 
-/** All test files of one process: the same listeners, the same depth of the stack, one count of requests. */
+/** All test files of one process have the same listeners, the same depth of the stack, and one count of requests. */
 function actAsOne(seen) {
   const [first] = seen
   seen.forEach(({ name, frames, wrappers, listeners, record, routes, total }, at) => {
     const { wrappers: same, listeners: theirs, record: one } = first
     assert.deepEqual({ wrappers, listeners, record }, { wrappers: same, listeners: theirs, record: one }, name)
-    // While asynchronous spans are sampled a callback has some frames more.
+    // While asynchronous spans are sampled a callback has some more frames.
     assert.ok(Math.abs(frames - first.frames) <= 4, `${name}: ${frames} frames, and ${first.frames} at first`)
     assert.equal(total, first.total + 5 * at, name)
-    // Mounted at a regular expression, which is one of the test file's own global.
+    // Mounted at a regular expression of the test file's own global.
     assert.ok(routes.includes(`\\/${name}/users/:id`), `${name}: ${routes}`)
     assert.ok(routes.includes(`/${name}/body`), `${name}: ${routes}`)
   })
@@ -88,7 +88,7 @@ for (const [pool, flags] of [
     const results = path.join(dir, 'results')
     const cli = path.join(path.dirname(require.resolve('vitest/package.json')), 'vitest.mjs')
     const args = [cli, 'run', '--root', dir, '--pool', pool, '--no-file-parallelism', ...flags]
-    // Vitest's loader of vmThreads does not load Express's dependencies.
+    // Vitest's loader for vmThreads does not load Express's dependencies.
     const env = { NODE_ENV: 'test', RESULTS: results, OUTSIDE: pool === 'vmThreads' ? '1' : '' }
     const { code, output } = await run(dir, args, env)
     assert.equal(code, 0, output)
@@ -100,7 +100,7 @@ for (const [pool, flags] of [
   })
 }
 
-/** Runs `__test__/apps/copies/<name>.js` in a folder where an app and a plugin have a copy installed each. */
+/** Runs `__test__/apps/copies/<name>.js` in a folder in which an app and a plugin have a copy installed each. */
 async function beside(t, name, version, env = {}) {
   const dir = folder(t)
   const copies = { app: install(dir), plugin: install(path.join(dir, 'plugin'), version) }
@@ -146,7 +146,7 @@ test('an older copy uses the newer one, and does not warn', async t => {
 test('a copy in a vm context joins the one outside, and knows the values of its own global', async t => {
   const { errors, names, addons, seen, warnings } = await beside(t, 'vm')
   assert.deepEqual(names, Object.keys(require('../..')))
-  // Of an option, by the one inside and the one outside.
+  // TypeErrors of an option, from the copy inside and the one outside.
   assert.deepEqual(errors, [true, true])
   assert.equal(addons.length, 1)
   actAsOne(seen)

@@ -10,7 +10,7 @@ const options = require('../../lib/core/options.js')
 const { hostileValue } = require('../support/hostile-random.js')
 const { choices, rounds, seed } = require('../support/rounds.js')
 
-/** Most characters of each text. */
+/** The most characters of each text. */
 const BOUNDS = { kind: 129, frame: 200, message: 8192, stack: 8192, shown: 201 }
 
 test('any random value is described in bounded text, and nothing is thrown', () => {
@@ -37,12 +37,12 @@ function described(describe, where) {
   try {
     return describe()
   } catch {
-    // What was thrown may be as hostile as the value.
+    // The thrown value may be as hostile as the value.
     assert.fail(`${where}: threw`)
   }
 }
 
-/** An option of any value is taken, or is a TypeError of ours. */
+/** An option of any value is accepted, or causes a TypeError of Plimsoll. */
 function refused(check, value, where) {
   let thrown = null
   try {

@@ -1,6 +1,6 @@
 'use strict'
 
-// A value from the app, whatever it is, becomes text of bounded length, and nothing is thrown.
+// Any value of the app becomes text of bounded length, and nothing is thrown.
 
 const assert = require('node:assert/strict')
 const test = require('node:test')
@@ -25,7 +25,7 @@ for (const [what, make] of hostile) {
     const refused = { name: 'TypeError', message: /^plimsoll: it takes / }
     assert.throws(() => options.size('it', make()), refused)
     assert.throws(() => options.oneOf('it', make(), [true, false]), refused)
-    // These are options without a name that is known, or with none.
+    // These are options with unknown names, or with none.
     const isOne = /^an object (without|of many|that|whose prototypes)|^a Proxy whose/.test(what)
     if (!isOne) assert.throws(() => options.object('it', make(), ['known']), { name: 'TypeError' })
   })
@@ -46,7 +46,7 @@ test('an error is described by its name, code and first frame, not by its messag
 })
 
 test('text of any length is described in one pass', () => {
-  // What looks for a frame behind each line break would take hours.
+  // A search for a frame after each line break would take hours.
   for (const filler of ['\n', ' ', '\n ', '\n    at', '(', '    at '])
     assert.equal(describe.frame({ stack: filler.repeat(2 ** 22) }).length <= 200, true)
 })

@@ -1,6 +1,6 @@
 'use strict'
 
-// What an app throws or returns, whatever it is, neither ends its process nor opens a guard.
+// Whatever an app throws or returns neither ends its process nor opens a guard.
 
 const assert = require('node:assert/strict')
 const { execFile } = require('node:child_process')
@@ -44,7 +44,7 @@ for (const how of ['exception', 'rejection']) {
   })
 }
 
-/** Each hook of a guard: how it is given, and what a request gets where its fallback holds. */
+/** Each hook of a guard: how it is given, and the response to a request if its fallback applies. */
 const hooks = {
   "limit()'s function": [call => plimsoll.limit(call), 413],
   "limit()'s routes": [call => plimsoll.limit({ limit: '1mb', routes: { 'POST /': call } }), 413],
@@ -53,7 +53,7 @@ const hooks = {
   "shed()'s priority": [call => plimsoll.shed({ priority: call, native: [0, 1], heap: false, delayMs: false }), 503]
 }
 
-/** `app` served by Express 5, or by plain http with a `next` that answers an error's status. */
+/** `app` served by Express 5, or by plain http with a `next` that responds with an error's status. */
 const servers = {
   express(middleware) {
     const app = express().set('env', 'test')

@@ -1,6 +1,6 @@
 'use strict'
 
-// What fails within Plimsoll, beside the requests, does not end the server.
+// A failure within Plimsoll, outside of the requests, does not end the server.
 
 const assert = require('node:assert/strict')
 const { spawnSync } = require('node:child_process')

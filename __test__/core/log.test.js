@@ -1,6 +1,6 @@
 'use strict'
 
-// A logger that fails is told to the process, and nothing of it reaches the app.
+// A logger that fails is reported as a warning of the process, and does not affect the app.
 
 const assert = require('node:assert/strict')
 const { spawnSync } = require('node:child_process')
@@ -13,7 +13,7 @@ for (const [how, fails] of [
   ['throws', "() => { throw new Error('disk full') }"],
   ['rejects', "async () => { throw new Error('disk full') }"]
 ]) {
-  test(`a logger that ${how} ends no process and no request: what it was told stands in a warning`, () => {
+  test(`a logger that ${how} ends no process and no request: its message becomes a warning`, () => {
     const code = `
       const plimsoll = require(${ROOT})
       const fails = ${fails}

@@ -1,6 +1,6 @@
 'use strict'
 
-// A wrong option throws where it is given, and says which one, what it got and what it takes.
+// A wrong option throws at the call, and the error names the option, its value and the valid values.
 
 const assert = require('node:assert/strict')
 const test = require('node:test')
@@ -87,7 +87,7 @@ const NO_SIZES = [
   [Promise.resolve('1kb'), 'Promise']
 ]
 
-/** That `call` throws a TypeError of plimsoll's on one line, with all of these in it. */
+/** Checks that `call` throws a TypeError of plimsoll on one line that contains all of these. */
 function refuses(call, ...parts) {
   assert.throws(call, error => {
     assert.ok(error instanceof TypeError, `${error}`)

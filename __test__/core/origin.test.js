@@ -11,7 +11,7 @@ const origins = require('../../lib/core/call-site.js')
 
 const LIB = require.resolve('../../lib/core/call-site.js')
 
-/** A folder with these files, and what a program in it prints. */
+/** A folder with these files, and the output of a program in it. */
 function folder(t, files) {
   const path = mkdtempSync(join(tmpdir(), 'plimsoll-origin-'))
   t.after(() => rmSync(path, { recursive: true, force: true }))
@@ -29,7 +29,7 @@ test('a place is file, line and column, seen from where the process runs', () =>
   assert.match(origins.caller(), /^__test__[/\\]core[/\\]origin\.test\.js:29:\d+$/)
 })
 
-test('inside a module it is the app that called, and the name of the module', t => {
+test('inside a module it is the call site of the app, with the name of the module', t => {
   const { run } = folder(t, {
     'node_modules/@scope/pool/index.js': `const { caller } = require(${JSON.stringify(LIB)}); exports.take = () => caller()`,
     'node_modules/plain/index.js': `exports.take = () => require('@scope/pool').take()`,

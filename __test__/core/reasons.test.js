@@ -1,6 +1,6 @@
 'use strict'
 
-// What Node or the system forbids is named as it is, and the app runs on.
+// What Node or the system forbids is reported by name, and the app continues.
 
 const assert = require('node:assert/strict')
 const { execFile } = require('node:child_process')
@@ -33,7 +33,7 @@ for (const { version, path: node } of nodes) {
     [[], '--no-addons', /with --no-addons/, /Start Node without --no-addons/]
   ]) {
     test(`Node ${version}, ${flags[0] ?? `NODE_OPTIONS=${options}`}: the warning names the flag, and the limit holds`, async t => {
-      // Newer Nodes deny the network, too.
+      // Newer Nodes deny the network too.
       const net = major({ version }) >= 25 ? ['--allow-net'] : []
       const report = await run(folder(t), node, flags.includes(permission) ? [...flags, ...net] : flags, {
         NODE_OPTIONS: options
@@ -70,7 +70,7 @@ test('records and finds as always where its working directory was deleted', asyn
   )
   assert.ok(report.recorder.path.startsWith(dir), report.recorder.path)
   const origins = Object.fromEntries(report.findings.map(({ kind, origin }) => [kind, origin]))
-  // There is nothing that a path could be relative to.
+  // Without a working directory, paths cannot be relative.
   for (const kind of ['large-response', 'disposer']) assert.match(origins[kind], /apps\/restricted\.js:\d+/, kind)
   assert.match(report.snapshot, /working directory was deleted.*absolute path/)
   const [record] = await show(report.recorder.path)

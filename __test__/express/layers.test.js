@@ -11,7 +11,7 @@ const versions = { 'express 5': require('express'), 'express 4': require('expres
 const TRACK = { layers: true, async: true }
 const OBJECT_BYTES = 6 * 8 // map, properties, elements, and three fields
 
-// What is made must not be optimised away.
+// Prevents that the allocations are optimised away.
 let held
 
 function allocate(count) {
@@ -54,7 +54,7 @@ for (const [version, express] of Object.entries(versions)) {
           await null
           allocate(4000)
           next()
-          // What comes after `next()` is its own again.
+          // After `next()` it is the function's own again.
           allocate(4000)
         })
       )
@@ -110,7 +110,8 @@ for (const [version, express] of Object.entries(versions)) {
           assert.ok(layer, `${name} is missing in ${Object.keys(layers)}`)
           assert.equal(layer.count, 200)
           assert.match(layer.origin, /^__test__[/\\]express[/\\]layers\.test\.js:\d+$/)
-          // Beside what it allocates itself: promises, timers, the response; and a reading or two taken while V8 swept.
+          // In addition to its own allocations: promises, timers, the response, and a reading or two taken while V8
+          // swept.
           const off = layer.heapMeanBytes - bytes
           assert.ok(off > -0.05 * bytes && off < 0.05 * bytes + 16_384, `${name}: ${layer.heapMeanBytes} for ${bytes}`)
           assert.ok(layer.timeMs > 0, `${name}: ${layer.timeMs} ms`)
@@ -177,7 +178,7 @@ const PATHS = [
   '/nowhere'
 ]
 
-/** An app that notes what its handlers see: arguments, `this`, `next`, return values, errors. */
+/** An app that records what its handlers receive: arguments, `this`, `next`, return values, errors. */
 function observing(express, tracked) {
   const seen = []
   const app = express()
@@ -215,7 +216,7 @@ function observing(express, tracked) {
     next(id === 'wrong' ? new Error('wrong id') : undefined)
   })
   app.get('/param/:id', (req, res) => res.send(req.found))
-  // Express takes it for an error handler and passes it by.
+  // Express takes it for an error handler and skips it.
   app.get('/arity/four', (_a, _b, _c, _d) => seen.push('never'))
   app.get('/arity/two', (_req, res) => res.send('two'))
   app.get('/array', [(_req, _res, next) => next(), [(_req, res) => res.send('array')]])
@@ -249,7 +250,7 @@ function observing(express, tracked) {
 }
 
 for (const tracer of ['opentelemetry', 'dd-trace']) {
-  test(`works beside ${tracer}, which wraps the same functions`, async t => {
+  test(`works together with ${tracer}, which wraps the same functions`, async t => {
     const server = await start('traced', { env: { TRACER: tracer } })
     t.after(() => server.stop())
     const round = async () => {
@@ -264,7 +265,7 @@ for (const tracer of ['opentelemetry', 'dd-trace']) {
       assert.equal(stats.faults, 0)
       return stats.routes.find(row => row.route === '/users/:id')
     }
-    // The first round pays for what the tracer loads and compiles, and for sweeping beside them.
+    // The first round includes what the tracer loads and compiles, and concurrent sweeping.
     const first = await round()
     const row = await round()
     assert.equal(row.count, 400)
@@ -275,7 +276,7 @@ for (const tracer of ['opentelemetry', 'dd-trace']) {
       ['getUser', 5000 * OBJECT_BYTES]
     ]) {
       assert.ok(layer(name), `${name} is missing in ${row.layers.map(({ name }) => name)}`)
-      // A tracer's own allocation in the handler is the handler's.
+      // What a tracer allocates in the handler is charged to the handler.
       assert.ok(heapMean(name) > 0.95 * bytes, `${name}: ${heapMean(name)}`)
       assert.ok(heapMean(name) < bytes + 150_000, `${name}: ${heapMean(name)}`)
     }

@@ -1,6 +1,6 @@
 'use strict'
 
-// What the first request of a process shows while watchers are on, and what findings name without a frame of the app.
+// The first request of a process while watchers are on, and what findings name without a frame of the app.
 
 const assert = require('node:assert/strict')
 const test = require('node:test')

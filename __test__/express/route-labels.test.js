@@ -317,7 +317,7 @@ for (const { version, express } of versions) {
       ])
     })
 
-    test('a route has one entry, whoever asks for it', async t => {
+    test('a route has one entry for all callers', async t => {
       const { track, ended } = tracker()
       const make = () => express.Router().get('/:id', ok)
       const app = express()
@@ -332,7 +332,7 @@ for (const { version, express } of versions) {
       assert.deepEqual(ended[0], { label: '/made/:id', id: -1 })
     })
 
-    test('each route is told of before its handlers run', async t => {
+    test('each route is reported before its handlers run', async t => {
       const order = []
       const app = express()
       app.use((req, res, next) => {

@@ -1,6 +1,7 @@
 'use strict'
 
-// The label of a URL of 16 KB, the longest that Node lets through, is found in a few milliseconds, whatever the URL consists of.
+// The label of a URL of 16 KB, the longest that Node accepts, is found in a few milliseconds, for any content of the
+// URL.
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
@@ -26,7 +27,7 @@ function cpuMs(work) {
   return (user + system) / 1000
 }
 
-/** Observes requests: the label of each, and the processor time that it took to find it. */
+/** Observes requests: the label of each, and the processor time of finding it. */
 function watcher() {
   const ended = []
   function watch(req, res, next) {
@@ -47,7 +48,7 @@ async function expectFast(t, handler, ended) {
   const { fetch } = await listen(t, handler)
   for (const [name, target] of Object.entries(TARGETS)) {
     ended.length = 0
-    // The least of three: another process may have the processor's caches.
+    // The lowest of three: another process may have filled the processor's caches.
     for (let times = 0; times < 3; times++) await fetch(target)
     await until(() => ended.length === 3)
     const least = Math.min(...ended.map(({ ms }) => ms))
@@ -77,7 +78,7 @@ for (const { version, express } of versions) {
   })
 }
 
-// The router before 2.3, whose patterns are found from the first path that they match.
+// The router before 2.3, whose patterns are determined from the first path that they match.
 test('Express 5 whose router does not keep the path of a mount: the first URL of 16 KB shows its pattern', async t => {
   const { express } = versions.find(({ version }) => version === 5)
   const slowest = []
@@ -91,7 +92,7 @@ test('Express 5 whose router does not keep the path of a mount: the first URL of
     slowest.push({ name, ...ended[0] })
   }
   for (const { name, ms, label } of slowest) {
-    // Express itself throws for what cannot be decoded.
+    // Express itself throws for a path that cannot be decoded.
     assert.equal(label, name === 'percent signs' ? '(unmatched)' : '/*rest', name)
     assert.ok(ms < 5 * MOST_MS, `${name}: ${ms} ms`)
   }

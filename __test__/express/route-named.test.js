@@ -1,6 +1,6 @@
 'use strict'
 
-// `plimsoll.route(req, label)`: names a route by hand.
+// `plimsoll.route(req, label)` names a route by hand.
 
 const assert = require('node:assert/strict')
 const http = require('node:http')

@@ -9,7 +9,7 @@ const { versions, ok, pass, later, fail, tracker, listen, until } = require('../
 
 for (const { version, express } of versions) {
   describe(`Express ${version}: inside other servers`, () => {
-    test('an app behind plain http, observed before it, is labelled from the second request on', async t => {
+    test('an app within plain http, observed before it, is labelled from the second request on', async t => {
       const { track, ended } = tracker()
       const app = express().use('/api', express.Router().get('/users/:id', ok))
       const { fetch } = await listen(t, (req, res) => track(req, res, () => app(req, res)))

@@ -9,7 +9,7 @@ const { versions, ok, later, tracker, listen, until, quiet, freshCopy } = requir
 
 for (const { version, express } of versions) {
   describe(`Express ${version}: what the app sees`, () => {
-    /** A walk through everything that a layer can do, as the app sees it. */
+    /** A walk through all features of a layer, as the app sees it. */
     function story(express, observing) {
       const seen = []
       const app = quiet(express())

@@ -12,7 +12,7 @@ const { major, need, nodes } = require('../support/nodes.js')
 
 const LEAKED = 10_000
 
-/** The snapshots that a Node writes before, after and long after a known leak: their paths. */
+/** The snapshots that a Node writes before, after and long after a known leak. Returns their paths. */
 function snapshots(t, node = process.execPath, leaked = LEAKED) {
   const folder = cli.folder(t)
   execFileSync(node, [join(__dirname, '..', 'apps', 'heap-leak'), folder, String(leaked)])
@@ -36,7 +36,7 @@ for (const version of [20, 22, 24, 26]) {
     assert.match(line, /^LeakedSession {2}\+10,000 −0, retains [\d.]+ MiB$/)
     assert.match(path, /^ {2}global → module users\.js → cache: Map → table → LeakedSession @\d+$/)
 
-    // With a third one only what has stayed is told.
+    // With a third one, only objects that stayed are reported.
     const passing = ({ classes }) => classes.find(({ name }) => name === 'Passing')?.added
     const diff = async (...files) => JSON.parse((await cli.plimsoll(['heap', 'diff', '--json', ...files])).stdout)
     assert.equal(passing(await diff(before, after)), 1000)
@@ -105,14 +105,14 @@ test('the event loop goes on while a snapshot is read', async t => {
   const [heap] = await openAll(t, [path])
   await heap.summary()
   clearImmediate(next)
-  // Were it read on the loop's thread, there would be one or two: before and after.
+  // If it were read on the loop's thread, there would be one or two ticks: before and after.
   assert.ok(turns > 10, `${turns} turns`)
 })
 
 test('a heap that is closed says so, and is closed once', async t => {
   const [path] = snapshots(t, process.execPath, 10)
   const [heap, other] = await openAll(t, [path, path])
-  // What runs already is finished.
+  // A query that is running is completed.
   const summary = heap.summary()
   await heap.close()
   await heap.close()
@@ -156,7 +156,7 @@ test('what is no snapshot is an error with the place', async t => {
   await assert.rejects(plimsoll.heap.open(join(file, 'none')), /heap\.open\(\)/)
 })
 
-test('wrong arguments are told by name', async t => {
+test('errors name the wrong argument', async t => {
   const [path] = snapshots(t, process.execPath, 10)
   const [heap] = await openAll(t, [path], { roots: 'gc' })
   for (const [call, expected] of [

@@ -1,6 +1,6 @@
 'use strict'
 
-// A trend needs major collections, and V8 makes them rarely: V8 is asked for some, where there are requests, and only then.
+// A trend needs major collections, which V8 makes rarely. V8 is asked for some if there are requests, and only then.
 
 const assert = require('node:assert/strict')
 const test = require('node:test')
@@ -9,14 +9,15 @@ const { start } = require('../support/child.js')
 const { pipelined, until } = require('../support/http.js')
 
 const TIMES = 2
-/** Before them nobody is asked. */
+/** V8 is not asked before these requests. */
 const WARM_UP = 2200
-/** A load so light that V8's own collections, each of which begins the count anew, are rarer than the questions. */
+/** A light load: V8's own collections, each of which restarts the count, are rarer than the requested ones. */
 const BURST = 5
 const PAUSE_MS = 100
 
-test('V8 is asked what lives where there are requests, and nobody is where the trend is off', async t => {
-  // V8 says why it begins to mark: by itself it does so as well, but not for external memory, of which this app has none.
+test('V8 is asked for collections if there are requests, and never if the trend is off', async t => {
+  // V8 reports why it begins to mark. It also begins by itself, but not for external memory, of which this app has
+  // none.
   const execArgv = ['--trace-incremental-marking']
   const [asked, left] = await Promise.all(
     [true, false].map(leaks => start('trend', { args: ['nothing', JSON.stringify(leaks)], execArgv }))

@@ -1,6 +1,6 @@
 'use strict'
 
-// What a leak is and what holds it, from two heap snapshots that the server takes of itself.
+// What a leak consists of and what retains it, from two heap snapshots that the server takes of itself.
 
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
@@ -19,13 +19,13 @@ const { childrenOf } = require('../support/processes.js')
 
 const USERS = path.join('__test__', 'apps', 'leaking', 'users.js')
 const lines = fs.readFileSync(path.join(__dirname, '..', '..', USERS), 'utf8').split('\n')
-/** Where what stays is made: in the constructor, or, once V8 has inlined that, in who calls it. */
+/** Where what stays is allocated: in the constructor or, once V8 has inlined that, in its caller. */
 const SITES = ['function getUser', 'constructor('].map(
   text => `${USERS}:${lines.findIndex(line => line.includes(text)) + 1}`
 )
-/** Children have the lowest priority: on a busy machine they take long. */
+/** Children have the lowest priority, so they take long on a busy machine. */
 const DEADLINE_MS = 600_000
-/** A snapshot waits for a second without a major collection, a campaign takes a profile a second. */
+/** A snapshot waits for a second without a major collection. A profiling session takes a profile a second. */
 const CALM_MS = 2000
 const SAMPLING_MS = 1000
 
@@ -47,7 +47,7 @@ async function leaking(leaks, { node, env } = {}) {
 
 const leakOf = stats => heapLeak(stats.findings)
 
-/** Bursts of traffic that is never twice the same, and as many collections as the step that it is at needs, until `done(leak, stats)`. */
+/** Sends bursts of different traffic, with the collections that the present step needs, until `done(leak, stats)`. */
 async function drive(server, done) {
   // No connection is kept: on a busy machine the server would close it between two bursts.
   const agent = new http.Agent({ maxSockets: 4 })
@@ -55,7 +55,8 @@ async function drive(server, done) {
   const deadline = Date.now() + DEADLINE_MS
   let collected = 0
   for (let round = 0; Date.now() < deadline; round++) {
-    // One that writes or compares snapshots has the lowest priority: traffic for nothing would starve it on a busy machine.
+    // A child that writes or compares snapshots has the lowest priority. Needless traffic would starve it on a busy
+    // machine.
     while (childrenOf(server.pid).length > 0 && Date.now() < deadline) await sleep(50)
     const shares = { users: 60 + ((round * 53) % 97), recent: 60 + ((round * 71) % 89) }
     for (const [route, count] of Object.entries(shares)) {
@@ -98,7 +99,7 @@ function checkPath(leak) {
   assert.match(leak.advice, /UTC: [\d.]+ MiB in total, certainty 99\.99 %\. Delete entries when they are done/)
 }
 
-describe('what holds a leak', { concurrency: 2 }, () => {
+describe('what retains a leak', { concurrency: 2 }, () => {
   for (const version of [20, 24]) {
     it(
       `route, line, class and path are told, once each, and nothing is left behind (Node ${version})`,
@@ -118,11 +119,11 @@ describe('what holds a leak', { concurrency: 2 }, () => {
           leak.advice,
           /^GET \/users\/:id .*retains \d+ B \(\d+ to \d+\) per request, allocated at .*:\d+ \((getUser|Session)\): /
         )
-        // One a request; of all requests where it is not certain whose they are.
+        // One for each request of the route, or for all requests if the route is uncertain.
         assert.ok(leak.perThousand > 400 && leak.perThousand < 1010, `${leak.perThousand}`)
         assert.equal(stats.faults, 0)
         assert.deepEqual(fs.readdirSync(env.TMPDIR), [])
-        // On a disk the record is a little behind.
+        // On a disk the record is a little late.
         const events = await until(async () => {
           const events = await eventsOf(dir)
           return events.some(event => /^retaining-path: Session: global → .* → cache: Map/.test(event)) && events
@@ -133,7 +134,8 @@ describe('what holds a leak', { concurrency: 2 }, () => {
           const text = stdout.replace(/\s+/g, ' ')
           return /Session: global → module __test__.apps.leaking.users\.js → cache: Map → /.test(text)
         }, 'show has the path')
-        // Once as a leak, once with its site, once more if of two routes the other turns out to be the likelier, once with its path; not again as it grows.
+        // Reported once as a leak, once with its allocation site, once more if another route turns out to be likelier,
+        // and once with its path. It is not reported again as it grows.
         const told = server.output().match(/plimsoll: leak: (?!memory outside)/g)
         assert.ok(told.length <= 4, server.output())
         assert.match(server.output(), /plimsoll: leak: .*Session objects in cache: Map/)
@@ -141,7 +143,7 @@ describe('what holds a leak', { concurrency: 2 }, () => {
     )
   }
 
-  it('without sites, the files are kept where that is asked for, and read as any other', linux, async t => {
+  it('without allocation sites, the files are kept on request, and are readable like any other', linux, async t => {
     const dir = folder(t)
     const server = await leaking({ sites: false, snapshots: { dir: path.join(dir, 'snapshots'), keep: true } })
     const { leak } = await drive(server, leak => leak.class !== null)
@@ -162,7 +164,7 @@ describe('what holds a leak', { concurrency: 2 }, () => {
     assert.equal(classes.find(({ name }) => name === 'Session').module, path.join(__dirname, '..', '..', USERS))
   })
 
-  it('where none can be taken, the leak is told with its site, and why there is no more', linux, async t => {
+  it('without snapshots, the leak is reported with its allocation site and the reason', linux, async t => {
     const dir = folder(t)
     fs.writeFileSync(path.join(dir, 'file'), '')
     const env = { PLIMSOLL_DIR: dir }

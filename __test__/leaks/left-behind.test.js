@@ -16,7 +16,7 @@ const tallies = new Tallies(
   () => requests
 )
 
-/** A tally under a name of its own, and what was found of it. */
+/** A tally with a name of its own, and its findings. */
 function tally(name) {
   requests = 0
   const own = tallies.of(name, null)
@@ -56,7 +56,8 @@ test('what a few requests leave behind at once, what fills up, and what comes an
   burst.own.more()
   assert.equal(burst.found(), undefined)
 
-  // Of 80 tenants each request meets one, and the first meeting leaves something: the expected number of requests for each.
+  // Each request comes from one of 80 tenants, and the first request of each leaves something: the expected number of
+  // requests for each.
   const tenants = tally('tenants')
   for (let met = 0; met < 80; met++) {
     requests += 80 / (80 - met)

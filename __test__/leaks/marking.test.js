@@ -1,7 +1,8 @@
 'use strict'
 
-// Leak detection asks V8 for collections. It must not cost the program anything but the marking: no mode that reduces memory, which shrinks the young
-// generation, and no trace in V8's count of external memory, by which it is asked.
+// Leak detection asks V8 for collections. The only cost for the program must be the marking. It must not enter the mode
+// that reduces memory, which shrinks the young generation. It must leave V8's count of external memory unchanged,
+// through which it asks.
 
 const assert = require('node:assert/strict')
 const test = require('node:test')
@@ -10,7 +11,7 @@ const { need, nodes, major } = require('../support/nodes.js')
 
 const QUESTIONS = 8
 const MB = 2 ** 20
-/** Of a MB each. */
+/** A MB each. */
 const BUFFERS = 2000
 
 async function app(t, { node, flags = [] }) {
@@ -60,7 +61,7 @@ for (const version of [20, 22, 24, 26]) {
       [external, ...seen].every(bytes => bytes < 16 * MB),
       `${external} ${seen}`
     )
-    // V8 still collects for external memory: if its limit had moved with the questions, all buffers would be there at once.
+    // V8 still collects for external memory: if its limit had moved, all buffers would be alive at once.
     const [most, reference] = [await asked.ask('buffers', BUFFERS), await left.ask('buffers', BUFFERS)]
     t.diagnostic(`${most} and ${reference} bytes of external memory at most`)
     assert.ok(most < (BUFFERS / 2) * MB, `${most} of ${BUFFERS * MB}`)

@@ -11,7 +11,7 @@ const { heapLeak, heapLeaks } = require('../support/leaks.js')
 
 const USERS = path.join('__test__', 'apps', 'leaking', 'users.js')
 const lines = readFileSync(path.join(__dirname, '..', '..', USERS), 'utf8').split('\n')
-/** Where what stays is made: in the constructor, or, once V8 has inlined that, in who calls it. */
+/** Where what stays is allocated: in the constructor or, once V8 has inlined that, in its caller. */
 const SITES = ['function getUser', 'constructor('].map(
   text => `${USERS}:${lines.findIndex(line => line.includes(text)) + 1}`
 )
@@ -32,8 +32,8 @@ async function leaking(options = {}, ...args) {
 }
 
 /**
- * Bursts of traffic, each with a major collection behind it, until `done(stats)`. Both routes get as much: by their traffic they cannot be told
- * apart, only by who calls what allocates.
+ * Sends bursts of traffic, each with a major collection after it, until `done(stats)`. Both routes get the same
+ * traffic, so only the callers of the allocating function distinguish them.
  */
 async function drive(server, done) {
   const deadline = Date.now() + DEADLINE_MS
@@ -68,7 +68,7 @@ describe('allocation sites', () => {
     await drive(server, async () => !(await server.ask('sampling')))
   })
 
-  it('leaves the sampler to another profiler, says so, and tells the leak without its site', async () => {
+  it('leaves the sampler to another profiler, says so, and reports the leak without its allocation site', async () => {
     const server = await leaking({}, 'profiled')
     const stats = await drive(server, stats => leakOf(stats))
     assert.equal(leakOf(stats).origin, null)
@@ -84,14 +84,14 @@ describe('allocation sites', () => {
     await server.ask('other')
     const stands = stats => heapLeaks(stats.findings).find(({ withdrawnAt }) => withdrawnAt === null)
     const stats = await drive(server, stands)
-    // Where it is will be looked for, but not within minutes of the last search.
+    // It will be searched again, but not within minutes of the last search.
     assert.deepEqual([stands(stats).route, stands(stats).origin], [null, null])
     const [first] = heapLeaks(stats.findings)
     assert.equal(first.origin, origin)
     assert.notEqual(first.withdrawnAt, null)
   })
 
-  it('goes on without a site where another profiler stops the sampler in the midst of it, and says so', async () => {
+  it('continues without an allocation site if another profiler stops the sampler, and says so', async () => {
     const server = await leaking()
     await drive(server, () => server.ask('sampling'))
     await server.ask('steal')
@@ -103,7 +103,7 @@ describe('allocation sites', () => {
     assert.equal(await server.ask('sampling'), false)
   })
 
-  it('is not looked for where that is not wanted', async () => {
+  it('is not searched if that is switched off', async () => {
     const server = await leaking({ leaks: { sites: false } })
     const stats = await drive(server, async stats => {
       assert.equal(await server.ask('sampling'), false)

@@ -8,7 +8,7 @@ const { show, folder } = require('../support/cli.js')
 const { pipelined, until } = require('../support/http.js')
 const { heapLeak, heapLeaks } = require('../support/leaks.js')
 
-/** A server under load, with a forced collection behind each burst. */
+/** A server under load, with a forced collection after each burst. */
 async function server(t, { leaks, options, env } = {}) {
   const args = [leaks ?? 'nothing', ...(options === undefined ? [] : [JSON.stringify(options)])]
   const server = await start('trend', { args, execArgv: ['--expose-gc'], env })
@@ -18,16 +18,19 @@ async function server(t, { leaks, options, env } = {}) {
 
 const BURST = 200
 
-/** So many requests on one connection, then what lives on the heap. */
+/** Sends `requests` requests on one connection. Returns the live heap after them. */
 async function burst(server, requests = BURST) {
   await pipelined(server.port, '/users/1', requests)
   return server.ask('gc')
 }
 
-/** The first collections are the warm-up's. */
+/** The first collections belong to the warm-up. */
 const WARM_UP = 8
 
-/** Bursts until `condition` holds of what is said of the last collection, at most so many; and what lived after each, as V8 told the app. */
+/**
+ * Sends at most `most` bursts, until `condition` holds for the report on the last collection. Also returns the live
+ * heap after each, as V8 reports it to the app.
+ */
 async function drive(server, most, condition) {
   let { to } = (await server.ask('stats')).trend.heap
   const lived = []
@@ -44,18 +47,18 @@ async function drive(server, most, condition) {
   throw new Error(`not in ${most} rounds: ${JSON.stringify((await server.ask('stats')).trend)}`)
 }
 
-/** Bytes per 1,000 requests by which what lived after each burst grows: the median of the slopes between any two. */
+/** Growth of the live heap in bytes per 1,000 requests: the median of the slopes between any two bursts. */
 function slopeOf(lived) {
   const slopes = lived.flatMap((bytes, i) => lived.slice(i + 1).map((later, j) => (later - bytes) / (j + 1)))
   return (slopes.sort((a, b) => a - b)[slopes.length >> 1] * 1000) / BURST
 }
 
-test('a leak on the heap is called one, with its size, once; it is taken back when it is fixed', async t => {
+test('a leak on the heap is reported once, with its size, and withdrawn when it is fixed', async t => {
   const dir = folder(t)
   const app = await server(t, { leaks: 'heap', env: { PLIMSOLL_DIR: dir } })
   const found = await drive(app, 60, ({ heap, leak }) => heap.state === 'leaking' && leak !== undefined)
   const { heap, leak } = found
-  // The app keeps 1,024 B of a request, and V8 some more for what it compiles and what does not fit into its pages.
+  // The app retains 1,024 B for each request. V8 retains some more for compiled code and the unused rest of pages.
   const slope = slopeOf(found.lived.slice(WARM_UP))
   t.diagnostic(`${slope} ${JSON.stringify(heap)} ${leak.advice}`)
   assert.ok(heap.bytesPerThousand > 950_000, `${heap.bytesPerThousand}`)
@@ -87,11 +90,11 @@ test('a leak on the heap is called one, with its size, once; it is taken back wh
   )
 })
 
-test('Buffers that are kept are a leak of external memory', async t => {
+test('retained Buffers are a leak of external memory', async t => {
   const app = await server(t, { leaks: 'external' })
   const { external, heap } = await drive(app, 60, ({ external }) => external.state === 'leaking')
   assert.ok(external.bytesPerThousand > 15e6 && external.bytesPerThousand < 18e6, `${external.bytesPerThousand}`)
-  // Of the heap each takes some 200 bytes.
+  // Each takes some 200 bytes of the heap.
   assert.ok(heap.bytesPerThousand < external.bytesPerThousand / 10, `${heap.bytesPerThousand}`)
   const leak = await until(async () => {
     const { findings } = await app.ask('stats')

@@ -1,6 +1,6 @@
 'use strict'
 
-// What `watchListeners` says and does not say beside what the corpus shows.
+// What `watchListeners` reports and does not report, in addition to the apps of the corpus.
 
 process.env.NODE_ENV = 'test'
 
@@ -89,7 +89,7 @@ test('listeners of an event target grow as those of an emitter', async t => {
   assert.ok(finding.perThousand > 900 && finding.perThousand <= 1000, `${finding.perThousand}`)
 })
 
-test('behind plimsoll() requests over HTTP/2 are watched as well', async t => {
+test('after plimsoll() requests over HTTP/2 are watched as well', async t => {
   const tracked = plimsoll()
   const handler = (req, res) =>
     tracked(req, res, async () => {

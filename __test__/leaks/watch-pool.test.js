@@ -1,6 +1,6 @@
 'use strict'
 
-// Connections of real pools that a request has taken and not given back.
+// Connections of real pools that a request has taken and not returned.
 
 process.env.NODE_ENV = 'test'
 
@@ -63,7 +63,7 @@ async function app(t, name, routes) {
   }
 }
 
-/** Where `wanted` is written in this file: what the origin must be. */
+/** The line of `wanted` in this file, which the origin must name. */
 const lines = require('node:fs').readFileSync(__filename, 'utf8').split('\n')
 function at(wanted) {
   const line = lines.findIndex(text => text.endsWith(`// ${wanted}`)) + 1
@@ -157,7 +157,7 @@ test('pg: a client that comes when its request has given up waiting is found as 
   check(await until('race', 1), 'orphan', 1)
 })
 
-test('with reclaim the pool is never exhausted, and whoever releases too late is told nothing', async t => {
+test('with reclaim the pool is never exhausted, and a late release does not throw', async t => {
   const connectionString = await POSTGRES(t)
   if (connectionString === null) return
   const pool = new pg.Pool({ connectionString, max: 2 })

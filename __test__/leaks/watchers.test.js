@@ -1,6 +1,7 @@
 'use strict'
 
-// What `plimsoll({ watch })` and `expectCollected` promise beside what the corpus shows: they keep nothing, and speak only of what is so.
+// What `plimsoll({ watch })` and `expectCollected` promise in addition to the apps of the corpus: they retain nothing,
+// and report nothing that is not true.
 
 const assert = require('node:assert/strict')
 const http = require('node:http')

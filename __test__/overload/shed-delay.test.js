@@ -9,14 +9,14 @@ const { request, until } = require('../support/http.js')
 
 const ONLY_DELAY = '{"shed":{"heap":false,"rss":false}}'
 
-test('one block refuses nothing: neither what waited behind it nor what comes after', async t => {
+test('one block refuses nothing: neither requests that waited for it nor later ones', async t => {
   const server = await start('burst', { args: ['plimsoll+shed', ONLY_DELAY] })
   t.after(() => server.stop())
   for (const ms of [700, 1_100]) {
     const together = [`/block/${ms}`, ...Array(5).fill('/small')].map(path => request(server.port, path))
     for (const { status } of await Promise.all(together)) assert.equal(status, 200)
     for (let i = 0; i < 50; i++) assert.equal((await request(server.port, '/small')).status, 200)
-    // The loop must be punctual in between: so far apart are blocks of a healthy server.
+    // The loop must be punctual in between: blocks of a healthy server are this far apart.
     const { eventLoop } = await server.ask('stats')
     await until(async () => (await server.ask('stats')).eventLoop.lastTick > eventLoop.lastTick, 'the next tick')
   }

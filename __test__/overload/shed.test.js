@@ -1,6 +1,6 @@
 'use strict'
 
-// What `shed()` refuses, when, and how its clients hear of it.
+// What `shed()` refuses, when, and how its clients are informed.
 
 process.env.NODE_ENV = 'test'
 
@@ -24,8 +24,8 @@ const said = []
 
 let marks = 0
 /**
- * The addon always holds more than some bytes: pressed to the full from the first sample on. Marks of their own for each, since
- * who has been at full for ten seconds lets some through.
+ * The addon always holds more than some bytes, so the level is full from the first sample on. Each has marks of its
+ * own, because a guard that has been full for ten seconds admits some requests.
  */
 function full() {
   marks += 1
@@ -46,7 +46,7 @@ async function served(t, app) {
   return server
 }
 
-/** An app that sheds, with what came to its handler and to its error handler. */
+/** An app that sheds, with what reached its handler and its error handler. */
 function app(express, options) {
   const seen = { errors: [], handled: [] }
   const app = express()
@@ -131,7 +131,7 @@ test('health checks and metrics come through, and what the options exempt', asyn
   }
 })
 
-test('an exempt path is looked for in the whole URL, wherever shed() is mounted', async t => {
+test('an exempt path is matched against the whole URL, wherever shed() is mounted', async t => {
   const express = versions['express 5']
   const outer = express()
   outer.use('/api', plimsoll.shed({ ...full(), exempt: '/api/health' }))
@@ -142,7 +142,7 @@ test('an exempt path is looked for in the whole URL, wherever shed() is mounted'
   assert.equal((await request(port, '/orders')).status, 200)
 })
 
-test('the low go first, the high last', () => {
+test('low priority is refused first, high priority last', () => {
   assert.deepEqual(
     [0.25, 0.5, 0.75, 1].map(level => ['low', 'normal', 'high'].map(priority => chance(level, priority))),
     [
@@ -154,7 +154,7 @@ test('the low go first, the high last', () => {
   )
 })
 
-test('priority() tells who is who', async t => {
+test('priority() decides the priority of a request', async t => {
   const { app: shedding, seen } = app(versions['express 5'], { priority: req => req.headers['x-priority'] })
   const { port } = await served(t, shedding)
   for (const priority of ['low', 'normal', 'high']) {
@@ -181,7 +181,7 @@ for (const [what, priority, message] of [
       ['normal', 'normal', 'normal']
     )
     assert.equal(plimsoll.stats().faults, before + 3)
-    // One place is reported once, whatever its error.
+    // One place is reported once, for any errors.
     assert.ok(said.length <= reported + 1)
     assert.match(
       said.join('\n'),
@@ -298,11 +298,14 @@ test('without a binary it passes all through, and is ready', () => {
   assert.equal(execFileSync(process.execPath, ['-e', program], { env, encoding: 'utf8' }), '1 200 ready\n')
 })
 
-// 200 requests that hold 2.4 MB each, under a heap limit of 200 MB.
+// 200 requests that retain 2.4 MB each, with a heap limit of 200 MB.
 const LOAD = 200
 const execArgv = ['--max-old-space-size=200']
 
-/** Sends one request that is held; resolves when it is answered or cut: `{ status, whole }`, `whole` resolving at its end. */
+/**
+ * Sends one request that is held. Resolves when there is a response or the connection is cut: `{ status, whole }`.
+ * `whole` resolves at its end.
+ */
 function hold(port, agent) {
   return new Promise(resolve => {
     const req = http.get({ port, path: '/hold', agent }, res => {
@@ -387,7 +390,7 @@ for (const [what, args, probe] of [
 test('garbage is no pressure', async t => {
   const server = await start('burst', { execArgv, args: ['plimsoll+shed', '{"shed":{"delayMs":false}}'] })
   t.after(() => server.stop())
-  // Five times the heap.
+  // Five times the size of the heap.
   for (let i = 0; i < 400; i++) assert.equal((await request(server.port, '/garbage')).status, 200, `request ${i}`)
   const { requests, nearLimit, gc } = await server.ask('stats')
   assert.deepEqual([requests.shed, nearLimit.grants], [0, 0])

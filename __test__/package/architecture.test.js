@@ -9,7 +9,7 @@ const test = require('node:test')
 
 const LIB = path.join(__dirname, '..', '..', 'lib')
 
-/** A room may require those of the lines above it. The files of lib/ itself are the roof. */
+/** A room may require those of the lines above it. The files of lib/ itself may require all. */
 const ORDER = [
   ['core'],
   ['request'],
@@ -50,7 +50,7 @@ function rank(file) {
   return ORDER.findIndex(rooms => rooms.includes(path.posix.dirname(file)))
 }
 
-/** `a -> b` for each import that does not point down, and is not within a room. */
+/** `a -> b` for each import between rooms that does not point down. */
 function upward(imports) {
   const found = []
   for (const [file, required] of imports) {
@@ -62,7 +62,7 @@ function upward(imports) {
   return found
 }
 
-/** `a -> b -> a`, the first circle that is met; null where there is none. */
+/** `a -> b -> a`, the first circle that is found, or null. */
 function circle(imports) {
   const done = new Set()
   const way = []

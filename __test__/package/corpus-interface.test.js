@@ -1,6 +1,7 @@
 'use strict'
 
-// What the corpus promises to a stranger's tool: declarations that hold, a setup in the app's process, a load that tells of trouble.
+// What the corpus promises to another tool: correct declarations, a setup in the app's process, a load that reports
+// errors.
 
 const assert = require('node:assert/strict')
 const { readdirSync, readFileSync, writeFileSync, mkdtempSync, rmSync } = require('node:fs')
@@ -15,7 +16,7 @@ const { nextLeak } = require('../../corpus/rules/next-leak.js')
 
 const FOLDER = join(__dirname, '..', '..', 'corpus')
 
-test('each app says what it is, whose fault it is and where', () => {
+test('each app declares its kind, the cause and the place of its leak', () => {
   assert.ok(corpus.apps.length >= 29, 'twenty ways and nine look-alikes')
   for (const { name, mechanism, about, route, expected, twins } of corpus.apps) {
     assert.ok(mechanism && about.length > 100, name)
@@ -84,7 +85,7 @@ test('whether it leaks depends on the Node', () => {
 test("node-memwatch's rule: five growths in a row", () => {
   assert.equal(memwatch([1, 2, 3, 4, 5, 6]), true)
   assert.equal(memwatch([1, 2, 3, 4, 5]), false)
-  // One pause, and it begins anew.
+  // After one pause, the count restarts.
   assert.equal(memwatch([1, 2, 3, 4, 4, 5, 6, 7, 8]), false)
   assert.equal(memwatch([1, 2, 3, 4, 4, 5, 6, 7, 8, 9]), true)
 })

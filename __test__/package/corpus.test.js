@@ -1,7 +1,7 @@
 'use strict'
 
-// In each leaky app of the corpus the kind, the route and the line are found, and nothing in its healthy twin, nor in a look-alike; what
-// there is no watcher for leaks, and its twin does not.
+// In each leaky app of the corpus the kind, the route and the line are found, and nothing in its healthy twin or in a
+// look-alike. An app whose leak has no watcher grows, and its twin does not.
 
 const assert = require('node:assert/strict')
 const test = require('node:test')
@@ -9,11 +9,14 @@ const { fits, run } = require('../../bench/corpus/watched.js')
 const corpus = require('../../corpus')
 const { measure } = require('../../corpus/measure.js')
 
-/** Of a short look without plimsoll; whole runs are `node corpus/measure.js`. */
+/** For a short run without plimsoll. Whole runs are `node corpus/measure.js`. */
 const SHORT = { rounds: 1, pings: 400 }
-/** Bytes: half of what the smallest leak keeps a request. */
+/** Bytes: half of what the smallest leak retains for each request. */
 const MARGIN = 200
-/** In the gate: an app for each kind of finding, one that only the trend finds, and a look-alike. `npm run nightly -- corpus` runs all. */
+/**
+ * In the gate: an app for each kind of finding, one that only the trend finds, and a look-alike. `npm run nightly --
+ * corpus` runs all.
+ */
 const GATE = [
   'abort-listener',
   'aborted-download',
@@ -47,7 +50,7 @@ test('the corpus', { concurrency: 3 }, async t => {
   )
 })
 
-/** What a server comes to by itself is in both twins. */
+/** Growth of the server itself is in both twins. */
 async function grows(app) {
   const short = { ...SHORT, requests: app.load.requests / 3 }
   const [leaky, healthy] = [await measure(app, 'leaky', short), await measure(app, 'healthy', short)].map(

@@ -22,9 +22,9 @@ framework('feathers', {
     ['GET', '/nowhere']
   ],
   load: '/messages/0',
-  // Feathers answers 500 to every error that is not its own, to body-parser's 413 too.
+  // Feathers responds with 500 to every error that is not its own, including body-parser's 413.
   tooLarge: { status: 500, path: '/messages', body: /"message":"request entity too large".*"code":500/ },
-  // What is no JSON is refused before the app has named the request.
+  // Invalid JSON is refused before the app has named the request.
   labels: [
     'DELETE /messages/:id',
     'GET (unmatched)',

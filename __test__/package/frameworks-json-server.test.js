@@ -33,8 +33,8 @@ framework('json-server', {
   ],
   load: '/api/posts/4',
   tooLarge: { path: '/api/posts', body: /Payload Too Large/ },
-  // Nested resources are rewritten to their own. What no route of a mount has found is answered at the mount. Static files, and what
-  // CORS answers, belong to no route.
+  // Nested resources are rewritten to their own. What no route of a mount has found is handled at the mount. Static
+  // files, and responses of CORS, belong to no route.
   labels: [
     'DELETE /api/posts/:id',
     'GET (unmatched)',

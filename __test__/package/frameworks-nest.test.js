@@ -30,7 +30,7 @@ framework('nest', {
   ],
   load: '/api/cats/7',
   tooLarge: { path: '/api/cats', body: /"statusCode":413/ },
-  // `/api/*path` is where Nest answers that there is no such route.
+  // `/api/*path` is where Nest responds that there is no such route.
   labels: [
     'GET (unmatched)',
     'GET /api/*path',

@@ -25,7 +25,8 @@ const env = {
   PLIMSOLL_DIR: at('records'),
   PORTS: at('ports')
 }
-// Workers of all apps that listen at one address and port share a socket, and port 0 is one: each app has an address of its own.
+// Workers of all apps that listen at one address and port share a socket, also for port 0, so each app has an address
+// of its own.
 const APPS = {
   bare: { script: 'server.js', args: 'bare', instances: 2, exec_mode: 'cluster', env: { HOST: '127.0.0.2' } },
   readme: { script: 'server.js', args: 'readme', instances: 2, exec_mode: 'cluster', env: { HOST: '127.0.0.3' } },
@@ -42,7 +43,7 @@ async function pm2(...args) {
   return stdout
 }
 
-/** `{ pid, port }` of each process that an app has ever had, by what they have written. */
+/** `{ pid, port }` of each process that an app has ever had, from their files. */
 function processes(app) {
   return fs
     .readdirSync(at('ports'))
@@ -54,7 +55,8 @@ function processes(app) {
 
 function isAlive(pid) {
   try {
-    // Behind the name, which may have anything in it. A zombie is dead: not every container has a process that reaps orphans.
+    // After the name, which may contain any characters. A zombie counts as dead: not every container has a process that
+    // reaps orphans.
     return !/^.*\) [ZX]/s.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'))
   } catch {
     return false
@@ -70,10 +72,10 @@ async function running(app, pids = []) {
   }, `${app} runs`)
 }
 
-/** What an app has written to its standard error, all of its processes together. */
+/** The standard error output of an app's processes. */
 const errors = app => fs.readFileSync(at(`${app}.err`), 'utf8')
 
-/** Sends a request to one of an app's processes, on a connection of its own, and gives the whole answer. */
+/** Sends a request to one of an app's processes, on a connection of its own. Returns the whole response. */
 function ask(app, method, path, options) {
   return answer(living(app)[0].port, method, path, { host: APPS[app].env.HOST, ...options })
 }
@@ -89,7 +91,7 @@ async function statsOf(app) {
   return [...found.values()]
 }
 
-/** Whatever has happened: neither the daemon nor a process of its survives. */
+/** In any case, neither the daemon nor one of its processes survives. */
 function reap() {
   const daemon = fs.existsSync(at('pm2/pm2.pid')) ? [Number(fs.readFileSync(at('pm2/pm2.pid'), 'utf8'))] : []
   const apps = fs.existsSync(at('ports')) ? Object.keys(APPS).flatMap(processes) : []
@@ -155,7 +157,7 @@ describe('PM2', { timeout: 300_000 }, () => {
       assert.ok(!first.includes(pid))
       assert.equal(internalErrors ?? 0, 0)
     }
-    // The workers that it ended died an ordinary death.
+    // The workers that it stopped ended as ordinary stops.
     assert.equal(errors('readme'), '')
   })
 

@@ -8,8 +8,8 @@ const test = require('node:test')
 const { need } = require('../support/nodes.js')
 
 /**
- * What depends on V8: the counter, its probe, collections, the ends of requests that it is read at, how a heap fills up, and the context that follows
- * what is asynchronous.
+ * What depends on V8: the counter, its probe, collections, the ends of a request at which it is read, how a heap fills
+ * up, and async contexts.
  */
 const ENGINE = [
   'tracking/track.test.js',
@@ -45,7 +45,7 @@ for (const version of [22, 24, 26]) {
   })
 }
 
-/** What of a TAP report tells why it failed: the end of a whole report does not. */
+/** The part of a TAP report that shows why it failed. The end of a report does not. */
 function failures(report) {
   const lines = report.split('\n')
   const shown = lines.flatMap((line, i) => (/^\s*not ok/.test(line) ? lines.slice(i, i + 30) : []))

@@ -1,6 +1,6 @@
 'use strict'
 
-// The README is true: its programs run, its commands exist, and its outputs are those of a real run.
+// The README is correct: its programs run, its commands exist, and its outputs are those of a real run.
 
 const assert = require('node:assert/strict')
 const { fork, spawn } = require('node:child_process')
@@ -22,9 +22,9 @@ const ROOT = path.join(__dirname, '..', '..')
 const README = path.join(ROOT, 'README.md')
 const SHOP = path.join(__dirname, '..', 'apps', 'readme')
 const MOST_LINES = 160
-/** Two snapshots are taken and compared at the lowest priority: on a busy machine that takes long. */
+/** Two snapshots are taken and compared at the lowest priority, which takes long on a busy machine. */
 const DEADLINE_MS = 900_000
-/** The width that the outputs in the README have. */
+/** The width of the outputs in the README. */
 const WIDTH = { COLUMNS: '100', TZ: 'UTC', NODE_OPTIONS: '' }
 
 const COMMANDS = [
@@ -45,7 +45,10 @@ let released = 0
 const pool = { connect: async () => ({ query: async () => ({ rows: [{ id: 1 }] }), release: () => released++ }) }
 app.get('/released', (req, res) => res.json(released))
 `
-/** By what only that program has: what stands in front of it, how its text is wrapped, and what a client sees of it. */
+/**
+ * By a text that only that program contains: what is added before it, how its text is wrapped, and what a client sees
+ * of it.
+ */
 const RUNS = {
   'app.listen(': {
     async see({ get }) {
@@ -112,7 +115,7 @@ before(() => {
 
 after(() => fs.rmSync(temporary, { recursive: true, force: true, maxRetries: 3 }))
 
-/** A snippet as a program: what it leaves out is declared in front of it, and it listens. */
+/** A snippet as a program: what it omits is declared before it, and it listens. */
 function programOf(text, { head = '', tail = '', wrap = text => text } = {}) {
   const declared = name => text.includes(`const ${name} = `)
   const lines = ['express', 'plimsoll']
@@ -123,7 +126,7 @@ function programOf(text, { head = '', tail = '', wrap = text => text } = {}) {
   return [...lines, head, wrap(text), tail, listens].join('\n')
 }
 
-/** Runs a program and gives a client of its server to `see`. */
+/** Runs a program and passes a client of its server to `see`. */
 async function run(name, program, see) {
   const file = path.join(temporary, `${name}.js`)
   const folder = path.join(temporary, name)
@@ -266,7 +269,7 @@ async function burst(server, round, agent) {
   }
 }
 
-/** Load and collections until the warning has all that there is to know. */
+/** Sends load and collects until the warning is complete. */
 async function leak(server) {
   const agent = new http.Agent({ maxSockets: 4 })
   const deadline = Date.now() + DEADLINE_MS
@@ -277,7 +280,7 @@ async function leak(server) {
     const whole = found?.class && found.route && /^plimsoll: leak: GET .*: User objects .*$/m.exec(warningOf(server))
     if (whole) return whole[0]
     await server.ask('gc')
-    // What looks for the rest waits for a quiet moment, at the lowest priority.
+    // The search for the rest waits for a quiet moment, at the lowest priority.
     if (found) await sleep(found.origin ? 3000 : 1000)
   }
   throw new Error(`not within ${DEADLINE_MS} ms:\n${server.output()}`)
@@ -287,7 +290,7 @@ function warningOf(server) {
   return server.output().replaceAll(/^\(node:\d+\) \[\w+\] Warning: /gm, '')
 }
 
-/** Requests until V8 ends the process, which cuts off the last of them. */
+/** Sends requests until V8 ends the process, which cuts off the last of them. */
 async function overfill(server) {
   const agent = new http.Agent({ maxSockets: 4 })
   const load = (async () => {

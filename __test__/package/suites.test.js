@@ -1,6 +1,7 @@
 'use strict'
 
-// `npm run suites`: a test that fails only behind Plimsoll is found, one that fails anyway is not, and what cannot run is named.
+// `npm run suites`: a test that fails only with Plimsoll is found, one that fails anyway is not, and a suite that
+// cannot run is named.
 
 const assert = require('node:assert/strict')
 const { execFile } = require('node:child_process')
@@ -44,7 +45,7 @@ function suites(...args) {
   })
 }
 
-test('names the test that fails only behind Plimsoll', async () => {
+test('names the test that fails only with Plimsoll', async () => {
   const { code, stdout, stderr } = await suites('--from', folder, '--node', process.execPath, 'own')
   assert.equal(code, 1, stderr)
   assert.match(stdout, /^\| own +\| +4 \| +3 \| +3 \| +2 \| +1 \| +0 \| +0 \|$/m)

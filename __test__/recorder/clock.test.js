@@ -1,6 +1,6 @@
 'use strict'
 
-// The wall clock may be set at any time. What lasts is measured by the monotonic clock.
+// The wall clock may be set at any time. Durations are measured by the monotonic clock.
 
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
@@ -12,7 +12,7 @@ const { folder, show } = require('../support/cli.js')
 const { until } = require('../support/http.js')
 
 const HOUR_MS = 3_600_000
-/** Of these, seven were taken for a block of an hour where blocks were measured by the wall clock. */
+/** With the wall clock, seven of these were taken for a block of an hour. */
 const STEPS = 16
 const onlyGlibc = process.report.getReport().header.glibcVersionRuntime ? false : 'needs LD_PRELOAD and glibc'
 

@@ -31,7 +31,7 @@ function counters(text) {
   return counting
 }
 
-/** A connection that was handed to a worker when it was killed is answered by nobody: then another one is made. */
+/** A connection that was passed to a worker when it was killed gets no response. Another one is made then. */
 async function scrape(port) {
   for (let tries = 0; ; tries++) {
     try {
@@ -45,10 +45,15 @@ async function scrape(port) {
   }
 }
 
-/** A worker answers with what it has rendered within the last second; a scraper that comes more often may get an older figure. */
+/**
+ * A worker responds with what it has rendered within the last second. A scraper that comes more often may get an older
+ * figure.
+ */
 const REUSE_MS = 1000
 
-/** Scrapes as Prometheus does, at most once a second, and says which of all series have fallen or vanished since the last time. */
+/**
+ * Scrapes like Prometheus, at most once a second, and returns which series have fallen or vanished since the last time.
+ */
 function watcher(port) {
   let last = new Map()
   let scraped = Promise.resolve()
@@ -85,7 +90,7 @@ for (const [kind, base] of places) {
     const look = watcher(server.port)
     let ready = 3
     let sent = 0
-    // More deaths than dead records have room.
+    // More deaths than there is room for dead records.
     for (let round = 0; round < 7; round++) {
       await load(server.port, 4)
       sent += 4

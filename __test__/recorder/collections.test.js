@@ -14,14 +14,17 @@ test('every collection is in the record, with its kind, pause and sizes', async 
   const dir = folder(t)
   const server = await start('collections', { execArgv: ['--expose-gc', '--trace-gc'], env: { PLIMSOLL_DIR: dir } })
   t.after(() => server.stop())
-  // V8 says itself what it collects: a line each.
+  // V8 itself prints a line for each collection.
   const traced = kind =>
     server
       .output()
       .split('\n')
       .filter(line => line.includes(kind)).length
   const counted = ({ gc }) => [gc.scavenge?.count ?? 0, gc['mark-sweep-compact']?.count ?? 0]
-  /** What V8 has traced beyond what is counted: those before the start. Lines come late, and collections between two looks. */
+  /**
+   * Collections that V8 has traced but that are not counted: those before the start. Lines arrive late, and collections
+   * may happen between two readings.
+   */
   const beyond = () =>
     until(async () => {
       const looks = []

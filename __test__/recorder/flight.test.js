@@ -14,7 +14,7 @@ const places = [
   ['mirrored', undefined]
 ]
 
-/** Sends requests that will not be answered; the server's end is theirs. */
+/** Sends requests that get no response. They end with the server. */
 function fly(port, paths) {
   for (const path of paths) {
     const method = path.startsWith('/upload') ? 'POST' : 'GET'
@@ -40,7 +40,7 @@ for (const [kind, base] of places) {
     await until(async () => (await server.ask('stats')).requests.inFlight === 49, '49 requests in flight')
     await until(async () => (await server.ask('stats')).requests.bodyBytes === 190_000, 'what was uploaded has come')
     fly(server.port, ['/busy/loop'])
-    // The loop is stuck: only the record can tell.
+    // The loop is blocked: only the record shows it.
     await until(async () => (await show(dir))[0].blockedMs > 3500, 'the record says that the loop is blocked')
     const [alive] = await show(dir)
     assert.equal(alive.alive, true)
@@ -82,7 +82,7 @@ for (const [kind, base] of places) {
 }
 
 test('reads the record of a process that ran out of heap, and says so at the next start', async t => {
-  // On a disk the record is up to 250 ms older than the death, in which this heap fills.
+  // On a disk the record may be 250 ms older than the death, in which this heap fills.
   const dir = folder(t, places[0][1])
   const server = await start('flight', { execArgv: ['--max-old-space-size=64'], env: { PLIMSOLL_DIR: dir } })
   t.after(() => server.stop())
@@ -107,7 +107,7 @@ test('reads the record of a process that ran out of heap, and says so at the nex
   )
 })
 
-test('tells a plain exit, an exit code, a signal and an uncaught exception apart', async t => {
+test('distinguishes a plain exit, an exit code, a signal and an uncaught exception', async t => {
   const dir = folder(t)
   const run = async end => {
     const server = await start('flight', { env: { PLIMSOLL_DIR: dir } })

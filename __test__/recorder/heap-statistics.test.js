@@ -8,7 +8,7 @@ const { start } = require('../support/child.js')
 const { folder } = require('../support/cli.js')
 const { request, until } = require('../support/http.js')
 
-/** The lines of a statistics file; each must be whole. */
+/** The lines of a statistics file. Each must be complete. */
 function lines(file) {
   const text = readFileSync(file, 'utf8')
   assert.ok(text === '' || text.endsWith('\n'), 'the last line is whole')
@@ -67,13 +67,13 @@ for (const [how, end] of [
   })
 }
 
-test('rotates by size and keeps as many as it is told', async t => {
+test('rotates by size and keeps the configured number of files', async t => {
   const dir = folder(t)
   const file = join(dir, 'heap.ndjson')
   const server = await start('heap-statistics', { args: [file, '4kb'] })
   t.after(() => server.stop())
   await until(() => readdirSync(dir).length === 3, 'the file and two old ones', 30_000)
-  // Else a file might move on between the listing and the look.
+  // Otherwise a file might be renamed between the listing and the reading.
   await server.stop()
   const sizes = readdirSync(dir).map(name => statSync(join(dir, name)).size)
   assert.ok(
@@ -90,7 +90,7 @@ test('goes on when its folder vanishes, and writes again when it is back', async
   const server = await start('heap-statistics', { args: [file, '4kb'] })
   t.after(() => server.stop())
   await until(() => linesIfAny(file) >= 1, 'a line')
-  // Moved away together with the open file; the next rotation finds no folder.
+  // Moved away together with the open file. The next rotation finds no folder.
   renameSync(dir, `${dir}-gone`)
   await until(async () => (await server.ask('stats')).pid, 'the app answers')
   assert.equal((await request(server.port, '/ok')).body, 'ok')

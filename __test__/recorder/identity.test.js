@@ -49,7 +49,7 @@ async function death(server) {
   return JSON.parse((await request(server.port, '/death')).body)
 }
 
-/** Waits until its file says that it serves: a mirrored one is late. */
+/** Waits until its file shows that it serves: a mirrored one is late. */
 function recorded(dir, { pid }) {
   const serves = record => record.pid === pid && record.requests.total > 0
   return until(async () => (await show(dir)).some(serves), 'the request is on record')
@@ -59,7 +59,7 @@ async function covered(server) {
   return Number(/^plimsoll_processes (\d+)$/m.exec((await request(server.port, '/metrics')).body)[1])
 }
 
-test('the name is that of the nearest package with one, and the script is told within it', t => {
+test('the name is that of the nearest package with one, and the script is a path within it', t => {
   const root = folder(t)
   tree(root, {
     'shop/app/package.json': { name: 'shop' },
@@ -108,7 +108,7 @@ test('two services in folders of one name share neither metrics nor deaths', asy
     await shop.kill()
     const next = await run(t, join(root, 'blog/app'), 'server.js', env)
     assert.equal(await death(next), null)
-    // A server reuses what it has rendered for a second.
+    // A server reuses a rendering for a second.
     for (const server of [next, blog]) await until(async () => (await covered(server)) === 2, 'both are covered')
     const back = await run(t, join(root, 'shop/app'), 'server.js', env)
     assert.equal((await death(back)).pid, shop.pid)

@@ -1,6 +1,6 @@
 'use strict'
 
-// What of a client's URL may reach the record, the routes' labels and the metrics: words of routes and nothing else.
+// The parts of a client's URL that may reach the record, the routes' labels and the metrics: words of routes only.
 
 const assert = require('node:assert/strict')
 const { readdirSync, readFileSync } = require('node:fs')

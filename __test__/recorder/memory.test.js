@@ -50,7 +50,7 @@ function addsUp(memory) {
   }
 }
 
-/** Grows a fresh process, and asks it where its memory was before and after. */
+/** Makes a fresh process grow, and reads where its memory was before and after. */
 async function growth(t, node, grow, args = []) {
   const app = await start('memory', { node, args, execArgv: ['--expose-gc'] })
   t.after(() => app.stop())
@@ -64,7 +64,7 @@ async function growth(t, node, grow, args = []) {
   return { app, before, after, grown, rss: after.rssBytes - before.rssBytes }
 }
 
-/** That the growth is in these parts, and next to nothing is unexplained. */
+/** Checks that the growth is in these parts, and almost nothing is unexplained. */
 function shows(t, what, { after, grown, rss }, known, ...names) {
   const [share, rest] = [grown(...names) / rss, bytes(after, 'unexplained') / after.rssBytes]
   t.diagnostic(
@@ -96,7 +96,7 @@ for (const version of [null, 22, 24, 26]) {
     const large = await growth(t, node, app => app.ask('buffers', { count: 32, bytes: 4 * MIB }))
     shows(t, 'large buffers', large, 128 * MIB, 'array-buffers')
 
-    // Below malloc's threshold for mappings of their own: 128 KiB.
+    // Below malloc's threshold for mappings of their own, which is 128 KiB.
     const blocks = { count: 4_000, bytes: 50_000 }
     const fragments = await growth(
       t,
@@ -135,13 +135,13 @@ for (const version of [null, 22, 24, 26]) {
   })
 }
 
-test('a buffer that nobody has written to is in no part', { skip: onlyGlibc }, async t => {
+test('a buffer that was never written to is in no part', { skip: onlyGlibc }, async t => {
   const { grown, rss } = await growth(t, process.execPath, app => app.ask('untouched', 512 * MIB))
   assert.ok(rss < 32 * MIB, `${rss}`)
   assert.ok(grown('array-buffers') < 16 * MIB, `${grown('array-buffers')}`)
 })
 
-test("tells what the platform's figures are, beside the parts", { skip: onlyGlibc }, async () => {
+test("reports the platform's figures in addition to the parts", { skip: onlyGlibc }, async () => {
   const memory = await plimsoll.memory()
   addsUp(memory)
   assert.equal(memory.pid, process.pid)
@@ -182,7 +182,7 @@ test('trim() gives back what malloc holds free, and says how much, in the record
   const trimmed = await app.ask('trim')
   t.diagnostic(JSON.stringify(trimmed))
   assert.equal(trimmed.freedBytes, trimmed.rssBeforeBytes - trimmed.rssAfterBytes)
-  // Each hole keeps the pages that blocks in use begin and end on.
+  // Each hole retains the pages on which used blocks begin and end.
   assert.ok(trimmed.freedBytes >= 0.8 * held, `${trimmed.freedBytes} of ${held}`)
   assert.ok(trimmed.tookMs > 0 && trimmed.stalledMs >= 0)
   assert.equal(trimmed.malloc, true)
@@ -220,7 +220,7 @@ test('a worker thread may end while its memory is read and trimmed', async () =>
   assert.equal(stdout, '7\n'.repeat(10))
 })
 
-test('show tells where the RSS of a living and of a dead process is', { skip: onlyLinux }, async t => {
+test('show reports where the RSS of a living and of a dead process is', { skip: onlyLinux }, async t => {
   const dir = cli.folder(t)
   const app = await start('memory', { env: { PLIMSOLL_DIR: dir } })
   t.after(() => app.stop())
@@ -236,7 +236,7 @@ test('show tells where the RSS of a living and of a dead process is', { skip: on
   assert.match(shown, /^Where the RSS is \([\d.]+ MiB now\)\n {2}V8 heap/)
   assert.match(shown, /^ {2}code +[\d.]+ MiB/m)
   assert.match(shown, /Only the process itself can report malloc's free memory: plimsoll\.memory\(\)/)
-  // Its RSS is that of the sampler's last turn, twice a second.
+  // Its RSS is that of the sampler's last tick, twice a second.
   await until(async () => (await cli.show(dir))[0].process.rssBytes > 120 * MIB, 'the sampler has seen it')
   await app.stop()
   const after = await section()
@@ -251,7 +251,7 @@ test('memory() and trim() take no arguments', async () => {
       await assert.rejects(plimsoll[name](value), { name: 'TypeError', message })
     }
   }
-  // As a handler of promises it gets one.
+  // As a handler of a promise it gets an argument.
   assert.ok((await Promise.resolve().then(plimsoll.memory)).rssBytes > 0)
 })
 
@@ -277,7 +277,7 @@ test('without the addon memory() says what Node knows, and trim() why it cannot'
   assert.equal(stderr, '')
 })
 
-/** The path of a library that brings a malloc, as the loader knows it; null after the test was skipped. */
+/** The path of a library with a malloc, as the loader finds it. Null after the test was skipped. */
 function library(t, name) {
   const known = execFileSync('ldconfig', ['-p'], {
     encoding: 'utf8',

@@ -66,7 +66,7 @@ test('answers in OpenMetrics where the scraper prefers it', async t => {
   assert.ok(body.endsWith('# EOF\n'))
 })
 
-test("leaves prom-client's names to prom-client when told so", async t => {
+test("leaves prom-client's names to prom-client with the option", async t => {
   const { body } = await scraped(t, '/metrics/ours')
   const names = body.split('\n').filter(line => line !== '' && !line.startsWith('#'))
   assert.ok(names.length > 5)
@@ -170,7 +170,7 @@ test('scrapes at once share one rendering, and wait for no other', async t => {
   const texts = await Promise.all(Array.from({ length: 60 }, (_, i) => plimsoll.metrics.text(options[i % 3])))
   assert.equal(calls.length, 3)
   assert.equal(new Set(texts).size, 3)
-  // Handlers share with `text()`, whichever factory made them.
+  // Handlers share with `text()`, from any factory.
   const handlers = [plimsoll.metrics(options[2]), plimsoll.metrics({ buckets: [5, 1], scope: 'process' })]
   for (const handler of handlers) {
     const scrape = await serve((req, res) => handler(req, res, assert.ifError))
@@ -178,7 +178,7 @@ test('scrapes at once share one rendering, and wait for no other', async t => {
     assert.ok((await request(scrape.port, '/')).body.includes('le="5"'))
   }
   assert.ok(calls.length <= 4, 'reused for a second, which this may have taken')
-  // And no longer than that.
+  // But not for longer.
   await until(async () => {
     await plimsoll.metrics.text(options[0])
     return calls.filter(call => call === calls[0]).length > 1

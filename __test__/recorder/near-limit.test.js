@@ -16,12 +16,12 @@ const { request, until } = require('../support/http.js')
 
 const MIB = 2 ** 20
 const execArgv = ['--max-old-space-size=200']
-// Only V8's word counts, not the heap's marks.
+// Only V8's call counts, not the heap's marks.
 const NO_MARKS = '{"shed":{"heap":false,"delayMs":false}}'
 
 /**
- * Has the app keep a megabyte more with each request, until it refuses one or has let go of what it kept (on a busy machine its loop may
- * turn, and V8 collect, before the next request comes). Rejects where no answer comes.
+ * Makes the app retain another megabyte with each request, until it refuses one or has released what it retained. (On a
+ * busy machine its loop may tick, and V8 collect, before the next request.) Rejects if there is no response.
  */
 async function fill(port) {
   for (let kept = 1; kept < 400; kept++) {
@@ -44,7 +44,7 @@ test('a server whose heap is pushed over survives where a bare one aborts', asyn
   const { kept, status } = await fill(server.port)
   t.diagnostic(`granted after ${kept} MB, ${status === 503 ? 'let go at a refusal' : 'let go at a tick'}`)
   await until(async () => (await request(server.port, '/small')).status === 200, 'it admits again')
-  // A minute has not gone by, and another burst that the app lets go of in time needs no reserve.
+  // Within a minute, another burst that the app releases in time needs no reserve.
   for (let i = 0; i < 80; i++) assert.equal((await request(server.port, '/keep/1')).status, 200)
   const { heap } = await until(async () => {
     const stats = await server.ask('stats')
@@ -61,7 +61,7 @@ test('a server whose heap is pushed over survives where a bare one aborts', asyn
   assert.equal(nearLimit.at, message.at)
 })
 
-test('from the grant on every request is refused, while nothing is let go', async t => {
+test('from the grant on every request is refused, until memory is released', async t => {
   const server = await start('burst', { execArgv, args: ['plimsoll+shed', NO_MARKS] })
   t.after(() => server.stop())
   assert.equal((await fill(server.port)).status, 503)
@@ -70,8 +70,8 @@ test('from the grant on every request is refused, while nothing is let go', asyn
   assert.deepEqual([nearLimit.grants, requests.shed], [1, 6])
 })
 
-test('grants once, and the death that follows is told as one of the heap limit', async t => {
-  // On a disk the record is up to 250 ms older than the death.
+test('grants once, and the death that follows is reported as one of the heap limit', async t => {
+  // On a disk the record may be 250 ms older than the death.
   const dir = folder(t, existsSync('/dev/shm') ? '/dev/shm' : undefined)
   const server = await start('burst', {
     execArgv,

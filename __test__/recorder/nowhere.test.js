@@ -10,7 +10,7 @@ const { show, folder } = require('../support/cli.js')
 const { request, until } = require('../support/http.js')
 const { mount } = require('../support/mount.js')
 
-/** The app serves, counts, and has said once why there is no file. */
+/** The app serves, counts, and has reported once why there is no file. */
 async function worksWithoutFile(t, dir) {
   const server = await start('flight', { env: { PLIMSOLL_DIR: dir } })
   t.after(() => server.stop())

@@ -1,6 +1,6 @@
 'use strict'
 
-// V8s that the probe does not know: their functions are not called, or what they say is not believed, and the rest works.
+// V8s that the probe does not know: their functions are not called, or their figures are not used, and the rest works.
 
 const assert = require('node:assert/strict')
 const test = require('node:test')
@@ -8,7 +8,7 @@ const { start } = require('../support/child.js')
 const { request, until } = require('../support/http.js')
 const { nodes } = require('../support/nodes.js')
 
-/** Drives the app. What it says of itself. */
+/** Drives the app. Returns what it reports. */
 async function use(t, { args = [], env = {}, node, execArgv } = {}) {
   const server = await start('probe', { args, env: { PLIMSOLL_PROBE: '', ...env }, node, execArgv })
   t.after(() => server.stop())
@@ -18,7 +18,7 @@ async function use(t, { args = [], env = {}, node, execArgv } = {}) {
     const stats = await server.ask('stats')
     return stats.requests.inFlight === 0 && stats
   }, 'all have ended')
-  // The rest works, whatever the probe does.
+  // The rest works, with any state of the probe.
   assert.deepEqual([stats.requests.total, stats.requests.limited], [4, 1])
   assert.equal(stats.routes.find(row => row.route === '/rows/:id').count, 3)
   assert.match(await server.ask('metrics'), /^plimsoll_heap_exact /m)
@@ -42,7 +42,7 @@ function assertOff({ heap, nearLimit, place, sampler }, reason) {
   assert.match(heap.reason, reason)
   assert.equal(nearLimit.armed, false)
   assert.match(nearLimit.reason, /the exact heap probe is off/)
-  // No function of V8's is called then.
+  // No function of V8 is called then.
   assert.equal(place, '')
   assert.equal(sampler.own, false)
   assert.ok(sampler.nodes > 0, 'the inspector starts the sampler')

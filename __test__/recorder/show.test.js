@@ -1,6 +1,7 @@
 'use strict'
 
-// What the command prints: the newest living record first, in lines that fit, in local time, and nothing that steers a terminal.
+// What the command prints: the newest living record first, in lines that fit, in local time, and nothing that controls
+// a terminal.
 
 const assert = require('node:assert/strict')
 const { execFileSync } = require('node:child_process')

@@ -22,12 +22,12 @@ function records(dir) {
   return readdirSync(dir, { recursive: true }).filter(name => name.endsWith('.plimsoll'))
 }
 
-/** Whether the file says that this process has had a request: a mirrored one is late. */
+/** Whether the file shows that this process has had a request: a mirrored one is late. */
 async function recorded(dir, pid) {
   return (await show(dir)).some(record => record.pid === pid && record.requests.total > 0)
 }
 
-/** A server under this folder that has had a request. */
+/** A server with this folder that has had a request. */
 async function server(t, dir, env = {}) {
   const server = await start('stops', { env: { PLIMSOLL_DIR: dir, ...env } })
   t.after(() => server.stop())
@@ -36,7 +36,7 @@ async function server(t, dir, env = {}) {
   return server
 }
 
-/** Starts the next one and waits until it has consumed what there was: `{ death, output }`. */
+/** Starts the next one and waits until it has consumed the death: `{ death, output }`. */
 async function next(t, dir, env) {
   const next = await server(t, dir, env)
   const death = await next.ask('lastDeath')
@@ -80,7 +80,7 @@ for (const [kind, base] of places) {
   })
 }
 
-/** What becomes of the process, and what is on record of it. */
+/** The end of the process, and what the record says of it. */
 const cases = {
   'a listener from before plimsoll() goes on to decide': {
     env: { BEFORE: `process.on('SIGTERM', () => process.exit(7))` },
@@ -162,14 +162,14 @@ test('no listener of signals is added, and children begin with the dispositions 
     bare
   ])
   for (const name of ['SigIgn', 'SigBlk']) assert.equal(mask(status, name), mask(bare, name), name)
-  // Of Node's own there are no others in the server than in a bare process, but for SIGHUP.
+  // The server has no handlers that a bare process does not have, except for SIGHUP.
   const bit = signal => 1n << BigInt(require('node:os').constants.signals[signal] - 1)
   const caught = mask(`/proc/${living.pid}/status`, 'SigCgt')
   for (const signal of ['SIGUSR2', 'SIGQUIT', 'SIGPIPE', 'SIGALRM']) assert.equal(caught & bit(signal), 0n, signal)
   for (const signal of SIGNALS) assert.notEqual(caught & bit(signal), 0n, signal)
 })
 
-test('only a server is told of the last death: a script and a look leave it, and no record of their own', async t => {
+test('only a server gets the report of the last death: a script and a query leave it, and no record of their own', async t => {
   const dir = folder(t)
   const killed = await server(t, dir)
   killed.kill('SIGKILL')

@@ -1,7 +1,7 @@
 'use strict'
 
-// A request that is over, and that its app has let go of, is collected: by one collection, while its connection is open. Nothing of
-// Plimsoll's keeps it, whatever is switched on, and whatever the app keeps in an AsyncLocalStorage.
+// A request that is over, and that its app has released, is collected: by one collection, while its connection is open.
+// Nothing of Plimsoll retains it, with all features on, and with anything that the app stores in an AsyncLocalStorage.
 
 const assert = require('node:assert/strict')
 const { execFile } = require('node:child_process')
@@ -11,7 +11,7 @@ const { promisify } = require('node:util')
 const { nodes, need, major } = require('../support/nodes.js')
 
 const APP = join(__dirname, '..', 'apps', 'collected.js')
-/** A marking that had begun before a request was over would spare it. */
+/** A marking that had begun before the end of a request would spare it. */
 const FLAGS = ['--expose-gc', '--no-incremental-marking']
 const SETS = [
   'plimsoll()',

@@ -27,8 +27,8 @@ async function app(t, mode, options = {}) {
 }
 
 /**
- * Whether a figure is what a handler allocates, and what Express takes beside it. To be asked of medians: while V8 sweeps beside the
- * program (the first dozen requests of a process, on Node 26), one reading may be off by half a megabyte, to either side.
+ * Whether a figure equals what a handler allocates, with Express's share. Use medians: during concurrent sweeping (the
+ * first dozen requests of a process, on Node 26), one reading may be off by half a megabyte, in either direction.
  */
 function near(bytes, known = KNOWN) {
   return bytes > 0.98 * known && bytes < 1.05 * known
@@ -53,7 +53,7 @@ test('by default some requests are metered whole, and routes say how many', asyn
   const wholeSum = row => row.wholeHeapMeanBytes * row.wholeCount
   const whole = (wholeSum(row) - wholeSum(warm)) / (row.wholeCount - warm.wholeCount)
   assert.ok(near(whole), `${whole}`)
-  // The others have their synchronous part.
+  // The others have their synchronous part only.
   const others = (row.heapBytes.mean * row.count - wholeSum(row)) / (row.count - row.wholeCount)
   assert.ok(others < 0.5 * KNOWN, `${others}`)
   const { asyncSpans, requests } = await server.settled()
@@ -76,7 +76,7 @@ test('a request that a window does not hold is not called whole', async t => {
   assert.equal(row.wholeCount, 0)
 })
 
-test('switched off, only synchronous code is charged, also behind middleware that waits', async t => {
+test('switched off, only synchronous code is charged, also after middleware that waits', async t => {
   const server = await app(t, false)
   for (let i = 0; i < 100; i++) {
     await server.get('/awaits')
@@ -125,10 +125,10 @@ test('what is outside the heap is charged as well: buffers, and the response', a
   )
 })
 
-test('a context that outlives its request holds no request, and charges nobody', async t => {
+test('a context that outlives its request retains no request, and charges none', async t => {
   const server = await app(t, true, { execArgv: ['--expose-gc'] })
   for (let i = 0; i < 20; i++) await server.get('/lasting')
-  // A keep-alive socket holds its last request for a while.
+  // A keep-alive socket refers to its last request for a while.
   await until(async () => {
     await server.get('/awaits')
     return (await server.ask('alive')) === 0
@@ -153,7 +153,7 @@ test('a callback that throws leaves no span open', async t => {
   assert.ok(throws < 1000 * 48 + 100_000, `${throws}`)
 })
 
-test('what two requests asked of one socket is charged to neither', async t => {
+test('data that two requests requested from one socket is charged to neither', async t => {
   const server = await app(t, true)
   await Promise.all([request(server.port, '/shared/a'), request(server.port, '/shared/b')])
   const { a, b } = await server.ask('usages')

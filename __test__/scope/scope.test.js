@@ -1,6 +1,6 @@
 'use strict'
 
-// What is tied to a request ends with it: once, last in first out, whatever happens to the request.
+// What is tied to a request ends with it: once, last in first out, however the request ends.
 
 process.env.NODE_ENV = 'test'
 
@@ -77,7 +77,7 @@ for (const [version, express] of EXPRESS) {
   })
 }
 
-test('a disposer that throws or never settles is reported with route and place, and holds up no other', async t => {
+test('a disposer that throws or never settles is reported with route and call site, and does not block others', async t => {
   const { port, log } = await scoped(
     t,
     (app, log) => {
@@ -120,7 +120,7 @@ test('a disposer that throws or never settles is reported with route and place, 
     'did not settle within 50 ms'
   ])
   assert.ok(found.every(({ severity }) => severity === 'warning'))
-  // Where a function is defined only the addon can tell; where `use` was called, Node.
+  // Only the addon reports where a function is defined. Node reports where `use` was called.
   const places = found.filter(({ origin }) => /^__test__[/\\]scope[/\\]scope\.test\.js:\d+/.test(origin))
   assert.equal(places.length, process.env.PLIMSOLL === 'off' ? 1 : 4, JSON.stringify(found))
   const shape = [
@@ -137,11 +137,11 @@ test('a disposer that throws or never settles is reported with route and place, 
     [2, 2, 2, 2]
   )
   assert.equal(heard.length, 4, 'each is told once')
-  // A listener that throws is counted, where there is a record to count in, and keeps nobody from hearing.
+  // A listener that throws is counted, if there is a record, and the other listeners are called.
   if (internalErrors !== undefined) assert.equal(plimsoll.stats().faults, internalErrors + 4)
 })
 
-test('use closes a resource the way it knows, or as it is told, and returns it', async t => {
+test('use closes a resource with its own method or the given function, and returns it', async t => {
   const ways = ['release', 'close', 'end', 'destroy', 'disconnect', Symbol.dispose, Symbol.asyncDispose]
   const { port, log } = await scoped(t, (app, log) => {
     app.get('/', async (req, res) => {
@@ -181,7 +181,7 @@ test('what cannot be closed is a TypeError that names the ways', async t => {
   assert.throws(() => plimsoll.scope({ wait: 1 }), { name: 'TypeError', message: /no option 'wait'/ })
 })
 
-test('the store is emptied at the end, and use behind it is a clear error that leaks nothing', async t => {
+test('the store is emptied at the end, and later use is a clear error that leaks nothing', async t => {
   let kept = null
   const { port } = await scoped(t, app => {
     app.get('/', (req, res) => {
@@ -275,7 +275,7 @@ test('pipe destroys every stream when the client goes away, and reports other er
   await assert.rejects(request(port, '/unheard'))
 })
 
-test("a req.scope that somebody else has set stays, and other requests' prototype has none", async t => {
+test("a req.scope that other code has set stays, and other requests' prototype has none", async t => {
   const app = require('express')()
   app.use((req, _res, next) => {
     req.scope = 'theirs'
@@ -300,7 +300,7 @@ test("a req.scope that somebody else has set stays, and other requests' prototyp
   assert.equal((await request(bare.port, '/')).body, 'undefined')
 })
 
-test('it works behind HTTP/2 and plain http, and a request that was never asked for has no scope made', async t => {
+test('it works with HTTP/2 and plain http, and no scope is created for a request that does not use it', async t => {
   const middleware = plimsoll.scope()
   const log = []
   const handler = (req, res) =>
@@ -325,7 +325,7 @@ test('it works behind HTTP/2 and plain http, and a request that was never asked 
   assert.deepEqual(log, ['1.1', '2.0'])
 })
 
-test('one that waits behind a pipelined request that is cut ends as well', async t => {
+test('a request that waits for a pipelined one that is cut ends as well', async t => {
   const { port, log } = await scoped(t, (app, log) => {
     app.get('/:id', (req, res) => {
       req.scope.defer(() => log.push(req.params.id))
@@ -379,7 +379,7 @@ test('under an abort storm every disposer runs exactly once', async t => {
     }
   }
   await Promise.all(Array.from({ length: 40 }, client))
-  // Before that, a request may come yet.
+  // Before that, a request may still arrive.
   await until(() => accepted === sent && closed === sent, 'all connections have come and gone')
   const entered = () => new Set([...ran.keys()].map(key => key.split('/')[0])).size
   await until(() => ran.size === 3 * entered() && [...ran.values()].every(times => times > 0), 'all disposers')

@@ -1,6 +1,6 @@
 'use strict'
 
-// What a HAR file holds, whatever that is, gives routes that can be driven, or an error that names the file and the place in it.
+// Any HAR file gives routes that can be requested, or an error that names the file and the place in it.
 
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
@@ -38,7 +38,7 @@ const VALID = {
   }
 }
 
-/** A folder's file with this text. */
+/** A file in a folder with this text. */
 function file(t, text) {
   const path = join(cli.folder(t), 'session.har')
   fs.writeFileSync(path, text)
@@ -102,7 +102,7 @@ test('soak() and its command report it without a stack', async t => {
     const { code, stderr } = await cli.plimsoll(['soak', APP, '--routes', `${routes}.${content.length}.js`])
     assert.equal(code, 2)
     assert.doesNotMatch(stderr, /\n\s+at /)
-    // The command breaks its lines between words, so a file's name may be cut from what is said of it.
+    // The command breaks its lines between words, so a file's name may be broken in an error.
     assert.match(stderr.replace(/\s+/g, ' '), expected)
   }
 })
@@ -133,7 +133,7 @@ const VALUES = [
   'http://a/\u0000 b'
 ]
 
-/** Replaces, removes, doubles or moves a random part. */
+/** Replaces, removes, duplicates or moves a random part. */
 function mutate({ below, chance, pick }, content) {
   const places = []
   const visit = (parent, key) => {
@@ -159,7 +159,7 @@ function mutate({ below, chance, pick }, content) {
   return root.content
 }
 
-/** A byte more, less or other. */
+/** One byte more, less or different. */
 function damage({ below, pick }, text) {
   const at = below(text.length + 1)
   return text.slice(0, at) + pick(['', '"', '{', ']', ',', '\\', '\u0000', '0']) + text.slice(at + below(2))
@@ -188,7 +188,7 @@ test('a random change of a valid file gives routes that can be driven, or such a
   assert.ok(Math.min(outcomes.routes, outcomes.errors) > number / 10, JSON.stringify(outcomes))
 })
 
-/** Node takes all that it would send. */
+/** Node accepts everything that would be sent. */
 function drivable({ method, path, headers, body }) {
   const req = http.request({ method, path: path(1), headers: headers(1), createConnection: () => null, agent: false })
   req.on('error', () => {})

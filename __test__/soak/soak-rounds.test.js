@@ -1,6 +1,7 @@
 'use strict'
 
-// Which figures of a block count: those right behind it, or those of a moment later. The app's process is a script of figures here.
+// Which figures of a block count: those right after it, or those of a moment later. The app's process is a script of
+// figures here.
 
 const assert = require('node:assert/strict')
 const { test } = require('node:test')
@@ -10,7 +11,7 @@ const { Series } = require('../../lib/soak/series.js')
 const REQUESTS = 100
 const route = { route: 'GET /', block: REQUESTS }
 
-/** Heaps in KB, as they are read one after the other, after a first one of 0; says what was waited before each. */
+/** Heaps in KB, as they are read one after the other, after a first one of 0. Returns what was waited before each. */
 function scripted(heaps, settleMs = 0) {
   const waited = []
   const left = [0, ...heaps]
@@ -48,8 +49,8 @@ test('what goes a little later does not count, block after block', async () => {
   assert.deepEqual([waited.filter(ms => ms > 1000).length, left], [3, []])
 })
 
-test('what stays counts as it is behind the block, and is not waited for a third time', async () => {
-  // What came while it waited is nobody's: the next block begins with it.
+test('what stays counts as it is after the block, and is not waited for a third time', async () => {
+  // Growth during the wait belongs to no block: the next block begins with it.
   const { block, waited, left } = scripted([60, 63, 123, 123, 183, 243])
   assert.deepEqual([await block(), await block(), await block(), await block()], [60, 120, 180, 240])
   assert.deepEqual([waited.filter(ms => ms > 1000).length, left], [2, []])
@@ -61,7 +62,7 @@ test('a leak beside what goes later is measured by what stays', async () => {
   assert.deepEqual(left, [])
 })
 
-test('who lets it settle for longer anyway does not wait again', async () => {
+test('with a longer settleMs there is no further wait', async () => {
   const { block, waited } = scripted([60, 120], 5000)
   assert.deepEqual([await block(), await block()], [60, 120])
   assert.deepEqual(waited, [5000, 5000, 5000])

@@ -1,7 +1,7 @@
 'use strict'
 
-// `plimsoll soak` on real apps: what leaks fails, by the right route, with its size; what does not passes; and where there can be no
-// verdict there is an error that says why.
+// `plimsoll soak` on real apps. A leak fails, with the right route and its size. An app without a leak passes. If there
+// can be no verdict, there is an error with the reason.
 
 const assert = require('node:assert/strict')
 const { execFileSync, spawn } = require('node:child_process')
@@ -20,7 +20,7 @@ const APPS = join('__test__', 'apps', 'soak')
 const app = name => join(__dirname, '..', 'apps', 'soak', name)
 const KEEP = fs.readFileSync(app('known.js'), 'utf8').split('\n')
 const LINES = ['function keep', 'constructor'].map(text => KEEP.findIndex(line => line.includes(text)) + 1)
-/** What is enough for an app that keeps nothing, in little time. */
+/** Enough for an app that retains nothing, in little time. */
 const SHORT = { requests: 40, warmup: 200 }
 const shortly = ['--requests', '40', '--warmup', '200']
 
@@ -32,7 +32,7 @@ function assertXml(file) {
 }
 
 describe('soak', { concurrency: 2 }, () => {
-  it('finds the route that leaks, by its exact size, with its site, its class and what holds it; an LRU beside it passes', async () => {
+  it('finds the route that leaks, by its exact size, with its allocation site, its class and what retains it; an LRU passes', async () => {
     const result = await plimsoll.soak(app('shop.js'), { routes: ['GET /exact', 'GET /articles/:id'] })
     const text = String(result)
     assert.equal(result.verdict, 'failed', text)
@@ -43,7 +43,7 @@ describe('soak', { concurrency: 2 }, () => {
     assert.ok(Math.abs(value / BYTES - 1) < 0.03, `${value} of ${BYTES}`)
     assert.ok(low <= value && value <= high)
     const [site] = exact.sites
-    // Where the constructor is inlined, what it makes is its caller's.
+    // If the constructor is inlined, its allocations are its caller's.
     assert.ok(
       LINES.some(line => site.origin === join(APPS, `known.js:${line}`)),
       site.origin
@@ -90,7 +90,7 @@ describe('soak', { concurrency: 2 }, () => {
     assertXml(junit)
     assert.match(fs.readFileSync(junit, 'utf8'), /<failure message="failed: JavaScript heap/)
 
-    // It has one that is broken, so they were found: and that is no load.
+    // One of its routes is broken, so its routes were found. That is an error of the load.
     const found = await soak(app('shop.js'), ...shortly)
     assert.equal(found.code, 2)
     assert.match(found.stderr, /GET \/broken was answered 500: no database/)
@@ -198,7 +198,7 @@ describe('soak', { concurrency: 2 }, () => {
     assert.match(stdout, /app\.shop: passed/)
   })
 
-  it('keeps its verdict where the app dies of its leak while evidence is looked for', async () => {
+  it('keeps its verdict if the app dies of its leak during the search for evidence', async () => {
     const result = await plimsoll.soak(app('late.mjs'), { routes: ['GET /mortal'], requests: 25, warmup: 50 })
     assert.equal(result.verdict, 'failed', String(result))
     assert.match(result.routes[0].notes[0], /no more evidence: the app ended by itself \(exit code 9\)/)
@@ -271,7 +271,7 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
     it(`where the app ${name}: exit code 2 and why`, async () => {
       const { code, stdout, stderr } = await soak(app(file), ...args)
       assert.equal(code, 2, stdout + stderr)
-      // However it is broken into lines.
+      // Independent of line breaks.
       assert.match(stderr.replace(/\s+/g, ' '), message)
       assert.equal(stdout, '')
     })
@@ -318,7 +318,7 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
   })
 
   it('holds answers open for as long as the load lasts, and says where they end before', async () => {
-    // GET /open answers 500 once one of the two that stay is gone.
+    // GET /open responds with 500 once one of the two open connections is gone.
     const driven = { route: 'GET /open', pauseMs: 50 }
     const routes = [driven, { route: 'GET /events', hold: 2 }, { route: 'GET /short', hold: 3 }]
     const options = { ...SHORT, routes, timeoutMs: 2000, evidence: false }
@@ -380,7 +380,7 @@ describe('the end of soak', () => {
     ['SIGINT', 130],
     ['SIGKILL', null]
   ]) {
-    it(`leaves no process and no file behind at ${signal}`, { skip: process.platform !== 'linux' }, async t => {
+    it(`leaves no process and no file at ${signal}`, { skip: process.platform !== 'linux' }, async t => {
       const tmp = cli.folder(t)
       const parent = spawn(
         process.execPath,

@@ -11,10 +11,10 @@ const { request, until } = require('../support/http.js')
 const { nodes, major } = require('../support/nodes.js')
 const { postgres } = require('../support/postgres.js')
 
-/** So many of a kind one after the other: until V8 has compiled them, and then to compare with. */
+/** Requests of a kind, one after the other: until V8 has compiled them, and then for comparison. */
 const WARM_UP = 100
 const ALONE = 50
-/** And so many of a kind among the others, as many at once. */
+/** Requests of a kind among the others, this many at once. */
 const TIMES = 200
 const BODY = JSON.stringify({ text: 'x'.repeat(2000) })
 

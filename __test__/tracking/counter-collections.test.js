@@ -1,6 +1,6 @@
 'use strict'
 
-// What small groups of requests are charged while V8 collects, sweeps and compiles beside them.
+// What small groups of requests are charged during concurrent collections, sweeping and compilation.
 
 const assert = require('node:assert/strict')
 const http = require('node:http')
@@ -57,7 +57,7 @@ for (const version of [20, 22, 24, 26]) {
     const leftOut = stats.routes.reduce((sum, row) => sum + row.count - row.heapBytes.count, 0)
     assert.equal(stats.heap.uncertainRequests, leftOut)
 
-    // Most blocks are alike: the later half, when code has been compiled.
+    // Most blocks are alike. Only the later half is used, when code has been compiled.
     const later = means.slice(means.length / 2).sort((a, b) => a - b)
     const median = later[later.length >> 1]
     const alike = later.filter(mean => Math.abs(mean - median) < 0.25 * median)

@@ -6,7 +6,7 @@ const test = require('node:test')
 const { start } = require('../support/child.js')
 const { request, until } = require('../support/http.js')
 
-// V8 without pointer compression: an array of n elements is 32 bytes and a store of 16 + 8n; an object literal of three
+// V8 without pointer compression. An array of n elements is 32 bytes and a store of 16 + 8n. An object literal of three
 // properties is map, properties, elements and three fields.
 const DOUBLES = 32 + 16 + 8 * 131_072
 const OBJECTS = 10_000 * 6 * 8

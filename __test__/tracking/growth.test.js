@@ -7,7 +7,7 @@ const { pipelined } = require('../support/http.js')
 
 const WARM_UP = 10_000
 const REQUESTS = process.env.PLIMSOLL_SLOW ? 200_000 : 60_000
-/** Bare runs differ by 365 KiB among themselves; a number kept for each request would be 480 KB or more. */
+/** Bare runs differ by 365 KiB from each other. One number retained for each request would be 480 KB or more. */
 const NOISE = 400 << 10
 
 test('keeps nothing per request on the JS heap, and no more with all watchers on', async t => {

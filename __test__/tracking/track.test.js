@@ -31,7 +31,7 @@ function fresh(name) {
 
 for (const [version, express] of Object.entries(versions)) {
   test.describe(version, () => {
-    /** An app with plimsoll in front and `handler` at a route of its own; gives `use` that route and the server. */
+    /** An app with plimsoll and `handler` at a route of its own. Passes that route and the server to `use`. */
     async function withApp(name, method, handler, use) {
       const route = fresh(name)
       const app = express()
@@ -77,7 +77,7 @@ for (const [version, express] of Object.entries(versions)) {
         for (let i = 0; i < 10; i++) await request(port, route)
         const response = request(port, `${route}?wait=1`)
         await until(() => release, 'the handler runs')
-        // A single reading can be off, even negative, while V8 sweeps beside it; the middle one of eleven is not.
+        // A single reading can be off, even negative, during concurrent sweeping. The median of eleven is not.
         const bytes = seen.map(usage => usage.heapBytes).sort((a, b) => a - b)
         assert.ok(bytes[5] >= 80_000 && bytes[5] < 1_000_000, `${bytes}`)
         assert.ok(seen.every(usage => usage.spans === 1))

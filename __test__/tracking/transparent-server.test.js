@@ -1,8 +1,8 @@
 'use strict'
 
-// Servers and requests of every kind pass all middleware: subclasses, requests that are injected or emitted by hand, mocks that are plain
-// objects, HTTP/2, and events that others emit with another `this`. What has no connection is passed on; nothing throws, and nothing counts
-// as an internal error.
+// Servers and requests of every kind pass all middleware: subclasses, requests that are injected or emitted by hand,
+// mocks that are plain objects, HTTP/2, and events that others emit with another `this`. A request without a connection
+// is passed on. Nothing throws, and nothing counts as an internal error.
 
 process.env.NODE_ENV = 'test'
 
@@ -45,7 +45,7 @@ function appOf(framework) {
   return app
 }
 
-/** A chain without a framework; `next` gets the error of a refusal. */
+/** A chain without a framework. `next` gets the error of a refusal. */
 function run(middleware, req, res, next) {
   const [first, ...others] = middleware
   if (first === undefined) return next()
@@ -238,7 +238,7 @@ test("listeners of ours that others call with another 'this' do no harm", async 
   assert.ok(called > 0)
 })
 
-/** By the place where it is defined: those of Node and of the test are theirs. */
+/** By the place of its definition: listeners of Node and of the test are theirs. */
 function isOurs(listener) {
   const { native } = require('../../lib/core/addon.js')
   const script = native.functionOrigin(listener.listener ?? listener)?.script ?? ''
@@ -307,7 +307,7 @@ test('an attached server answers a success as one that is not attached, and refu
   assert.match(attached[2], /^HTTP\/1\.1 401/)
 })
 
-/** Two ends of a connection that is no socket. */
+/** Two ends of a connection that is not a socket. */
 function pair() {
   const ends = [0, 1].map(
     at =>
