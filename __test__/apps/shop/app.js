@@ -52,7 +52,10 @@ function reports() {
     await audit.record('ann', 'report', { id: req.params.id })
     res.json(rows)
   })
-  router.post('/:id/run', query('run report', rows => rows.length))
+  router.post(
+    '/:id/run',
+    query('run report', rows => rows.length)
+  )
   return router
 }
 

@@ -17,7 +17,9 @@ class Pool {
     else this.free -= 1
     try {
       await pause(1 + Math.random() * 2)
-      return { rows: Array.from({ length: ROWS }, (_, id) => ({ id, name: `row ${id}`, text, total: id * 2.5, values })) }
+      return {
+        rows: Array.from({ length: ROWS }, (_, id) => ({ id, name: `row ${id}`, text, total: id * 2.5, values }))
+      }
     } finally {
       const next = this.waiting.shift()
       if (next === undefined) this.free += 1
