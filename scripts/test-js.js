@@ -15,17 +15,8 @@ const { parseArgs } = require('node:util')
 const slowest = require('../__test__/support/slowest.js')
 
 const TESTS = path.join(__dirname, '..', '__test__')
-/** Time, memory, or delays of the event loop. */
-const MEASURING = [
-  'body/inflate-memory',
-  'body/limit-rate',
-  'express/route-long-urls',
-  'overload/shed-delay',
-  'recorder/many',
-  'recorder/memory',
-  'tracking/attribution',
-  'tracking/growth'
-]
+/** Times, rates, and delays of the event loop. Memory may be measured under load. */
+const MEASURING = ['body/inflate-memory', 'body/limit-rate', 'express/route-long-urls', 'overload/shed-delay']
 /** A file that begins last and takes long would keep all others waiting. */
 const LONGEST = [
   'package/nodes',
@@ -36,7 +27,8 @@ const LONGEST = [
   'package/corpus',
   'leaks/cadence',
   'leaks/trend',
-  'heap/snapshot',
+  'recorder/memory',
+  'tracking/growth',
   'package/package'
 ]
 

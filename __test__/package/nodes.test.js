@@ -18,10 +18,11 @@ const ENGINE = [
   'recorder/near-limit.test.js',
   'recorder/probe.test.js',
   'request/spans.test.js',
+  'scope/scope.test.js',
   'leaks/watch-listeners.test.js'
 ]
 /** What depends on the modules of Node or on Express. `npm run nightly -- nodes` runs these as well. */
-const MODULES = ['express/layers.test.js', 'overload/shed.test.js', 'scope/scope.test.js']
+const MODULES = ['express/layers.test.js', 'overload/shed.test.js']
 const FILES = process.env.PLIMSOLL_SLOW ? [...ENGINE, ...MODULES] : ENGINE
 
 for (const version of [22, 24, 26]) {
