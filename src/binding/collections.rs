@@ -25,6 +25,7 @@ pub fn tick(environment: &mut Environment, env: &Env) {
         requests: reader::requests(&**map),
         used_bytes: ledger.in_flight_bytes().1,
         live_bytes: pressure.watch.borrow().live().unwrap_or(0),
+        limit_bytes: ledger.heap_limit_bytes(),
         suspicious: Quantity::ALL.into_iter().any(|quantity| is_suspicious(map, quantity)),
         small: bytes.is_none(),
     };

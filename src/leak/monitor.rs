@@ -176,9 +176,11 @@ impl Monitor {
 
     /// What the sampling heap profiler must do now.
     pub fn profiling_step(&mut self, map: &Map, now_ms: u64) -> Step {
+        let fast = self.gc.as_ref().is_some_and(GcSchedule::is_fast);
         self.search.step(SearchSituation {
             now_ms,
-            suspicious: is_suspicious(map, Quantity::Heap),
+            suspicious: is_suspicious(map, Quantity::Heap) || fast,
+            fast,
             majors: reader::points(map).unwrap_or(0),
             requests: reader::requests(map),
         })

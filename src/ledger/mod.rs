@@ -413,6 +413,11 @@ impl Ledger {
         (self.in_flight_bytes.max(0) as u64, self.mark.heap.used)
     }
 
+    /// V8's heap limit as of the last switch.
+    pub fn heap_limit_bytes(&self) -> u64 {
+        self.mark.heap.limit
+    }
+
     pub fn usage(&self, handle: Handle) -> Option<Usage> {
         let slot = &self.slots[self.slots.index(handle)?];
         let mut usage = Usage {

@@ -27,6 +27,8 @@ pub struct Situation {
     pub now_ms: u64,
     /// The trend of the heap is suspicious or worse.
     pub suspicious: bool,
+    /// It grows so fast that there is no time for a long profile of callers.
+    pub fast: bool,
     /// Major collections so far that are points of the trend. The first ones do not count, nor those after hardly any
     /// requests.
     pub majors: u64,
@@ -43,6 +45,7 @@ const LONGEST_MS: u64 = 60 * 60_000;
 /// too.
 const CALLERS_REQUESTS: u64 = 1000;
 const CALLERS_MS: u64 = 30_000;
+const FAST_CALLERS_MS: u64 = 2_000;
 /// A young leak's trend may look harmless for a while. A session ends after this time and this many collections of it.
 const CALM_MS: u64 = 60_000;
 const CALM_MAJORS: u64 = 3;
@@ -91,7 +94,7 @@ impl ProfilingSchedule {
 
     /// `found`: whether the allocation sites are known well enough.
     pub fn step(&mut self, now: Situation, found: bool) -> Step {
-        let Situation { now_ms, suspicious, majors, requests } = now;
+        let Situation { now_ms, suspicious, fast, majors, requests } = now;
         let calm = self.is_calm(&now);
         let Some(sampling) = &mut self.sampling else {
             if !suspicious || !self.rest.is_over(now_ms) {
@@ -118,7 +121,9 @@ impl ProfilingSchedule {
             return Step::Stop;
         }
         if !sampling.callers {
-            if requests < sampling.requests + CALLERS_REQUESTS && now_ms < sampling.since_ms + CALLERS_MS {
+            if requests < sampling.requests + CALLERS_REQUESTS
+                && now_ms < sampling.since_ms + if fast { FAST_CALLERS_MS } else { CALLERS_MS }
+            {
                 return Step::None;
             }
             *sampling = Sampling { profile_ms: now_ms, majors, requests, callers: true, ..*sampling };
@@ -176,7 +181,8 @@ mod tests {
         suspicious: bool,
         found: bool,
     ) -> Vec<(u64, Step)> {
-        let situation = |now_ms| Situation { now_ms, suspicious, majors: now_ms / major_ms, requests: now_ms };
+        let situation =
+            |now_ms| Situation { now_ms, suspicious, fast: false, majors: now_ms / major_ms, requests: now_ms };
         let times = (from_ms..from_ms + for_ms).step_by(250);
         times.map(|now| (now, schedule.step(situation(now), found))).filter(|(_, step)| *step != Step::None).collect()
     }
@@ -223,7 +229,7 @@ mod tests {
         let mut schedule = ProfilingSchedule::default();
         let mut times = Vec::new();
         for now in (0..600_000).step_by(250) {
-            let situation = Situation { now_ms: now, suspicious: true, majors: now / 300, requests: now };
+            let situation = Situation { now_ms: now, suspicious: true, fast: false, majors: now / 300, requests: now };
             if schedule.step(situation, false) == Step::Profile {
                 times.push(now);
                 schedule.took(200.0);

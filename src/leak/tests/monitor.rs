@@ -258,6 +258,7 @@ fn without_the_trend_no_collection_is_asked_for() {
         requests: 1_000_000,
         used_bytes: 500 << 20,
         live_bytes: 100 << 20,
+        limit_bytes: 2 << 30,
         suspicious: true,
         small: false,
     };
