@@ -10,7 +10,6 @@ mod locations;
 pub mod meta;
 mod number;
 mod rows;
-mod wide;
 
 use columns::Highest;
 use cursor::Cursor;

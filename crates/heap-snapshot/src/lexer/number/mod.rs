@@ -1,20 +1,33 @@
-//! Numbers, nine tenths of a snapshot: short unsigned integers, a hundred million of them in 500 MB. A loop over digits spends its time on
-//! mispredicted ends, and looking for the end of one before the next can begin makes each wait for the one before. So ends are
-//! looked for first, 64 bytes at a time, and then each number is made of the bytes before its end, without regard to any other.
-//! (Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019, do the same with all of JSON.)
+//! Numbers: nine tenths of a snapshot. They are short unsigned integers, a hundred million of them in 500 MB.
 //!
-//! [`wide`] does so with vectors, four numbers at once, where the processor has them and the text is as V8 writes it. What it leaves is
-//! read here: all of it on other processors, the beginning of a chunk, and whatever is unusual or wrong.
+//! A loop over digits spends its time on mispredicted ends. A reader that finds one end before it can start with the next number makes each
+//! number wait for the one before. So this module first finds ends, 64 bytes at a time, and then makes each number of the bytes before its
+//! end, independently of all others. Langdale and Lemire do the same with all of JSON ("Parsing Gigabytes of JSON per Second", 2019).
+//!
+//! [`avx2`] makes four numbers at once, where the processor has it and the text is as V8 writes it. [`scalar`] reads the rest: everything
+//! on other processors, the beginning of a chunk, and whatever is unusual or wrong. Both read the same blocks ([`block`]), and a property
+//! test compares them.
 
-use super::wide;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod block;
+mod scalar;
 
-/// 19 digits fit into 64 bits, whatever they are.
-const MOST_DIGITS: usize = 19;
-/// Bytes that are searched for ends at once, and how often that is done before numbers are made.
-pub const BLOCK_BYTES: usize = 64;
-pub const BLOCKS: usize = 8;
-/// Places that are noted without asking how many there are: mostly a block has no more than sixteen.
-pub const UNASKED: usize = 8;
+use block::{BLOCK_BYTES, BLOCKS, UNASKED};
+use scalar::{between, commas, digit_by_digit, is_space};
+
+/// On other processors nothing is read by vectors.
+#[cfg(not(target_arch = "x86_64"))]
+mod avx2 {
+    pub fn is_supported() -> bool {
+        false
+    }
+
+    pub fn read(_bytes: &[u8], _from: usize, _ends: &mut [u32], _values: &mut [u64]) -> Option<usize> {
+        None
+    }
+}
+
 /// Numbers in all blocks at the most, what is left of a row before them, and places that are noted in vain.
 const ROOM: usize = BLOCKS * BLOCK_BYTES + super::meta::MOST_FIELDS + UNASKED;
 
@@ -51,7 +64,7 @@ impl<'a> Numbers<'a> {
     /// # Panics
     /// With more than 4 GiB.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self::with(bytes, wide::is_supported())
+        Self::with(bytes, avx2::is_supported())
     }
 
     fn with(bytes: &'a [u8], is_wide: bool) -> Self {
@@ -109,7 +122,7 @@ impl<'a> Numbers<'a> {
             }
             let found = match self.is_wide {
                 true => {
-                    wide::read(self.bytes, self.searched, &mut self.ends[self.found..], &mut self.values[self.found..])
+                    avx2::read(self.bytes, self.searched, &mut self.ends[self.found..], &mut self.values[self.found..])
                 }
                 false => None,
             };
@@ -207,80 +220,6 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// What stands between `start` and the comma at `end`.
-#[cold]
-fn digit_by_digit(bytes: &[u8], start: usize, end: usize) -> Result<u64, Unexpected> {
-    let text = &bytes[start..end];
-    let blank = text.iter().take_while(|byte| is_space(**byte)).count();
-    let digits = text[blank..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let behind = &text[blank + digits..];
-    let unexpected = |what, at| Err(Unexpected { what, at });
-    if digits == 0 {
-        return unexpected("a number was expected", start + blank);
-    }
-    if digits > MOST_DIGITS {
-        return unexpected("a number of more than 19 digits", start + blank);
-    }
-    if let Some(other) = behind.iter().position(|byte| !is_space(*byte)) {
-        return unexpected("a comma was expected", start + blank + digits + other);
-    }
-    Ok(text[blank..blank + digits].iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0')))
-}
-
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
-}
-
-const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// A bit for each comma.
-fn commas(block: &[u8; BLOCK_BYTES]) -> u64 {
-    let (words, _) = block.as_chunks::<8>();
-    words.iter().enumerate().fold(0, |commas, (at, word)| {
-        let others = u64::from_le_bytes(*word) ^ (LOW * b',' as u64);
-        // The high bit of each byte that is zero now, and of no other (Warren, "Hacker's Delight", 6-1).
-        let zeros = !(((others & !HIGH) + !HIGH) | others | !HIGH);
-        // Multiplied, the eight high bits come to lie side by side.
-        let bits = (zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        commas | bits << (8 * at)
-    })
-}
-
-/// The number from `start` to `end`. None where that is not 1 to 16 digits, or what is before `end` is too short to be looked at at once.
-#[inline(always)]
-fn between(bytes: &[u8], start: usize, end: usize) -> Option<u64> {
-    let digits = end.wrapping_sub(start);
-    match digits {
-        // A type, a flag, most counts: and in a row of a kind always the same ones.
-        1 => Some(bytes[start].wrapping_sub(b'0')).filter(|digit| *digit < 10).map(u64::from),
-        2..=8 => last_digits(&bytes[..end], digits),
-        9..=16 => {
-            let (low, high) = (last_digits(&bytes[..end], 8)?, last_digits(&bytes[..end - 8], digits - 8)?);
-            Some(high * 100_000_000 + low)
-        }
-        _ => None,
-    }
-}
-
-/// The number that the last bytes are, `digits` of them, 1 to 8; None if one is no digit, or fewer than eight bytes are there.
-#[inline(always)]
-fn last_digits(bytes: &[u8], digits: usize) -> Option<u64> {
-    let window = u64::from_le_bytes(*bytes.last_chunk::<8>()?);
-    // What comes before the number becomes zeros.
-    let before = 64 - 8 * digits as u32;
-    let nibbles = (window ^ (LOW * b'0' as u64)) >> before << before;
-    // A byte over nine sets its high bit, here or by its carry.
-    if (nibbles.wrapping_add(0x7676_7676_7676_7676) | nibbles) & HIGH != 0 {
-        return None;
-    }
-    // Pairs, fours, eight: Lemire, "Quickly parsing eight digits".
-    let value = nibbles.wrapping_mul(10).wrapping_add(nibbles >> 8);
-    let low = (value & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
-    let high = ((value >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
-    Some(low.wrapping_add(high) >> 32)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -350,7 +289,7 @@ mod tests {
         #[test]
         fn vectors_read_what_is_read_without_them(text in lists(), fewer in 0..3usize) {
             let count = (text.iter().filter(|byte| **byte == b',').count() + 1).saturating_sub(fewer);
-            let [slowly, quickly] = [false, wide::is_supported()].map(|is_wide| {
+            let [slowly, quickly] = [false, avx2::is_supported()].map(|is_wide| {
                 let mut numbers = Numbers::with(&text, is_wide);
                 let mut read = Vec::new();
                 while read.len() < count {
