@@ -1,9 +1,26 @@
-//! What came and what went between two snapshots of one process. V8 keeps an object's id for its life, so objects are the same where their ids
-//! are. Native nodes get new ids in each snapshot; of these, as many as are alike before and after cancel out. Children of a process number its objects
-//! each for itself: whether ids mean the same is told by functions, whose names never change, and if they do not, see [`super::diff_without_ids`].
+//! What was created and what is gone between two snapshots of one process.
 //!
-//! With three snapshots only what was made between the first and the second and is still there in the third counts, as in memlab: what one
-//! round of work has left behind.
+//! An object keeps its id as long as it exists, so equal ids are the same object. Native nodes get new ids in each snapshot. Native nodes of
+//! the same class and size cancel out. Two forked children of a process number its objects independently, so their ids are unrelated.
+//! [`Heap::has_ids_of`] checks that: it compares the names of functions, which never change. Then [`Groups`] compares without ids.
+//!
+//! With three snapshots, an object counts if it was created between the first and the second and still exists in the third. That is
+//! memlab's rule.
+//!
+//! ```
+//! use heap_snapshot::diff::Baseline;
+//! use heap_snapshot::source::Source;
+//! use heap_snapshot::{Heap, Roots};
+//!
+//! let path = "examples/small.heapsnapshot".as_ref();
+//! let before = Baseline::read(&mut Source::open(path)?, Roots::DevTools)?;
+//! let after = Heap::read(&mut Source::open(path)?, Roots::DevTools)?;
+//!
+//! assert!(after.has_ids_of(&before));
+//! let diff = after.diff(&before, None)?;
+//! assert_eq!((diff.added, diff.removed), (0, 0), "it is the same snapshot");
+//! # Ok::<(), heap_snapshot::Error>(())
+//! ```
 
 use std::collections::HashMap;
 
@@ -11,6 +28,7 @@ use serde::Serialize;
 
 use super::bits::Bits;
 use super::classes::{self, Class, Classes, Place};
+pub use super::diff_without_ids::Groups;
 use super::snapshot::{NONE, Ordinal, Snapshot};
 use super::source::Source;
 use super::{Error, Heap, Result, Roots, graph, lexer};
@@ -18,40 +36,52 @@ use super::{Error, Heap, Result, Roots, graph, lexer};
 /// The first classes have a path; those behind would take long and say little.
 const MOST_PATHS: usize = 50;
 
+/// What was created and what is gone, between two snapshots.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diff {
-    /// Whether objects were counted by class and by how they are held, since their ids mean nothing: of two children of a process.
+    /// Whether objects were counted by class and by the path that retains them. That is so if ids mean nothing: see [`Groups`].
     pub counted: bool,
+    /// Objects in the later snapshot only.
     pub added: u64,
+    /// Objects in the earlier snapshot only.
     pub removed: u64,
+    /// The shallow size of the added objects, in bytes.
     pub added_bytes: u64,
+    /// The shallow size of the removed objects, in bytes.
     pub removed_bytes: u64,
     /// By what the added objects retain less what is gone, largest first.
     pub classes: Vec<ClassDiff>,
 }
 
+/// The part of a [`Diff`] that is of one class.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClassDiff {
+    /// The name of the class, as DevTools shows it.
     pub name: String,
+    /// Its objects in the later snapshot only.
     pub added: u64,
+    /// Its objects in the earlier snapshot only.
     pub removed: u64,
+    /// The shallow size of the added objects, in bytes.
     pub added_bytes: u64,
+    /// The shallow size of the removed objects, in bytes.
     pub removed_bytes: u64,
     /// What the added objects retain together.
     pub retained_bytes: u64,
-    /// How the one that retains most is kept, root first; of the first 50 classes.
+    /// The retaining path of the added object that retains most, root first. Only the first 50 classes have one.
     pub path: Vec<String>,
-    /// The file of the module that the path goes through; none where it goes through none.
+    /// The file of the module that the path goes through, if any.
     pub module: Option<String>,
-    /// The id of that one.
+    /// The id of the object at the end of the path.
     pub example: Option<u32>,
+    /// The constructor, where V8 knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Place>,
 }
 
-/// What a diff needs of the snapshot before: 12 bytes an object instead of all.
+/// What a diff needs of the earlier snapshot: 12 bytes an object instead of the whole heap.
 pub struct Baseline {
     ids: Ids,
     /// Id, class, bytes.
@@ -69,7 +99,7 @@ pub struct Baseline {
 const MOST_FUNCTIONS: usize = 4096;
 const SAME: f64 = 0.98;
 
-/// Ids of one snapshot. V8 numbers objects one after the other, so a bit for each is smallest; native nodes have what comes from addresses, and
+/// The ids of one snapshot. V8 numbers objects one after the other, so a bit for each is smallest; native nodes have what comes from addresses, and
 /// are few.
 pub struct Ids {
     low: Bits,
@@ -145,20 +175,20 @@ impl Snapshot {
 }
 
 impl Ids {
-    /// Those of a snapshot of which nothing else is wanted.
+    /// Reads only the ids of a snapshot.
     ///
     /// # Errors
-    /// It cannot be read, or is not valid.
+    /// Those of [`Heap::read`].
     pub fn read(source: &mut Source) -> Result<Self> {
         Ok(Self::of(&lexer::read(source)?.nodes.id))
     }
 }
 
 impl Baseline {
-    /// That of a snapshot of which nothing else is wanted: who retains what needs not be known.
+    /// Reads only the baseline of a snapshot. This is faster than [`Heap::read`], because it computes no dominators.
     ///
     /// # Errors
-    /// It cannot be read, or is not valid.
+    /// Those of [`Heap::read`].
     pub fn read(source: &mut Source, roots: Roots) -> Result<Self> {
         let mut snapshot = lexer::read(source)?;
         let classes = graph::sizes_and(&mut snapshot, roots, classes::find);
@@ -188,15 +218,17 @@ impl Baseline {
 }
 
 impl Heap {
+    /// The ids of all its nodes.
     pub fn ids(&self) -> Ids {
         Ids::of(&self.snapshot.nodes.id)
     }
 
+    /// What a later heap needs of this one for a [`Heap::diff`].
     pub fn baseline(&self) -> Baseline {
         Baseline::of(&self.snapshot, &self.classes)
     }
 
-    /// Whether an id is the same object's here and in `before`.
+    /// Whether an id means the same object here and in `before`. If it does not, compare [`Heap::groups`].
     pub fn has_ids_of(&self, before: &Baseline) -> bool {
         let snapshot = &self.snapshot;
         let (mut seen, mut same) = (0, 0);
@@ -209,10 +241,10 @@ impl Heap {
         same as f64 >= SAME * f64::from(seen)
     }
 
-    /// What came since `before` and is here. With `between`, the ids of a snapshot in the middle, only what was there already.
+    /// What was created since `before` and still exists. With `between`, the ids of a snapshot in the middle, only what existed then.
     ///
     /// # Errors
-    /// The snapshots have no object in common, so they are not of one process.
+    /// [`Error::Unrelated`] if the snapshots have no object in common. Then they are not of one process.
     pub fn diff(&self, before: &Baseline, between: Option<&Ids>) -> Result<Diff> {
         let own = self.ids();
         let common = before.objects.iter().filter(|(id, ..)| own.has(*id)).count();

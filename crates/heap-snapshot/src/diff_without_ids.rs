@@ -73,7 +73,9 @@ impl Told {
     }
 }
 
-/// All groups of a snapshot by the way they are held; the way's number is the same in all snapshots.
+/// All objects of a snapshot, counted by class and by the classes that dominate them, root first.
+///
+/// Two snapshots can be compared by it if their ids are unrelated: each was written by a forked child of the process.
 pub struct Groups {
     by_way: HashMap<u64, Told>,
 }
@@ -98,7 +100,7 @@ struct Next {
 }
 
 impl Heap {
-    /// All objects by class and by how they are held.
+    /// Counts all objects by class and by the classes that dominate them. Use it where [`Heap::has_ids_of`] is false.
     pub fn groups(&self) -> Groups {
         let names: Vec<u64> = self.classes.all.iter().map(|class| number(0, class.name.as_bytes())).collect();
         let groups = self.grouped(&names);

@@ -1,51 +1,65 @@
-//! One object: what it is, what it refers to, and who refers to it.
+//! One object, its references and the references to it.
 
 use serde::Serialize;
 
+pub use super::graph::distances::{SYSTEM, UNREACHED};
 use super::snapshot::Ordinal;
 use super::{Heap, Result, names};
 
 /// Shown of the references in each direction.
 const MOST_REFERENCES: usize = 100;
 
+/// An object or another node of the heap.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeapObject {
+    /// V8's id. It is the same in all snapshots of the process.
     pub id: u32,
+    /// The text of a string, the properties of a plain object, otherwise V8's name.
     pub name: String,
+    /// The class that DevTools shows it under.
     pub class: String,
+    /// V8's type: `object`, `closure`, `string`, `native`, …
     #[serde(rename = "type")]
     pub kind: String,
+    /// The shallow size, in bytes.
     pub self_bytes: u64,
+    /// What would be freed with it, itself included, in bytes.
     pub retained_bytes: u64,
-    /// Steps from the global objects; from 100,000,000 on from V8's own roots, and -5 for what only weak references reach.
+    /// Steps from the global objects. From [`SYSTEM`] on, steps from V8's own roots. [`UNREACHED`] if only weak references lead to it.
     pub distance: i32,
-    /// The id of the immediate dominator; none for the root.
+    /// The id of the immediate dominator. The root has none.
     pub dominator: Option<u32>,
 }
 
 /// An edge, seen from one of its ends.
 #[derive(Clone, Debug, Serialize)]
 pub struct Reference {
-    /// A property, a variable, an index, or V8's name for it.
+    /// The property, variable or index, or V8's own name.
     pub name: String,
+    /// V8's type: `property`, `context`, `element`, `internal`, `weak`, …
     #[serde(rename = "type")]
     pub kind: String,
-    /// Whether it counts for who retains whom.
+    /// Whether it keeps its target alive.
     pub retains: bool,
-    /// At its other end.
+    /// The object at the other end.
     pub object: HeapObject,
 }
 
+/// An object with its references.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Detail {
+    /// The object itself.
     #[serde(flatten)]
     pub object: HeapObject,
-    /// How many edges lead from it and to it; of each, the first 100 are listed.
+    /// How many references it has to other objects.
     pub reference_count: usize,
+    /// How many references other objects have to it.
     pub retainer_count: usize,
+    /// The first 100 of its references.
     pub references: Vec<Reference>,
+    /// The first 100 of the references to it.
     pub retainers: Vec<Reference>,
 }
 
@@ -83,8 +97,10 @@ impl Heap {
         }
     }
 
+    /// One object, its references and the references to it. This scans all edges, which takes some milliseconds.
+    ///
     /// # Errors
-    /// There is no object with this id.
+    /// [`Error::NoSuchObject`](crate::Error::NoSuchObject) if no object has this id.
     pub fn object(&self, id: u32) -> Result<Detail> {
         let node = self.find(id)?;
         let edges = self.snapshot.edges_of(node);

@@ -1,4 +1,4 @@
-//! The shortest way from a root to an object, told as code reads: `global → module users.js → cache: Map → table → LeakedSession @1234`.
+//! The shortest path from a root to an object, in the names of the code: `global → module users.js → cache: Map → table → LeakedSession @1234`.
 
 use std::collections::HashSet;
 
@@ -17,41 +17,44 @@ const MOST_PARTS: usize = 40;
 /// Of the steps that are described. A linked list can have millions.
 const MOST_STEPS: usize = 200;
 
-/// A step of a path: an edge, and what it leads to.
+/// A step of a path: a reference and its target.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
-    /// The name of the edge: a property, a variable, an index; nothing for the root.
+    /// The property, variable or index. Empty for the root.
     pub edge: String,
-    /// Its type, nothing for the root.
+    /// V8's type of the reference. Empty for the root.
     #[serde(rename = "edgeType")]
     pub edge_kind: String,
+    /// The target, or the root itself.
     pub object: HeapObject,
 }
 
-/// Root first; without steps where nothing but weak references leads to the object.
+/// A path, root first. It has no steps if only weak references lead to the object.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RetainingPath {
-    /// As it is told, joined by arrows; empty if there is none.
+    /// The parts, joined by arrows. Empty if there is no path.
     pub text: String,
-    /// The parts of that: fewer than there are steps.
+    /// The path in the names of the code, at most 41 parts. V8's own steps are left out.
     pub parts: Vec<String>,
-    /// At most 200: of a longer path the first 100 and the last 100.
+    /// At most 200. A longer path has its first 100 and its last 100 steps.
     pub steps: Vec<Step>,
-    /// Steps in the middle that are not described.
+    /// How many steps in the middle are left out.
     #[serde(rename = "stepsLeftOut")]
     pub left_out: usize,
 }
 
 impl RetainingPath {
-    /// The steps before and after those that are left out.
+    /// The steps before and after those that are left out. The second half is empty if none is left out.
     pub fn ends(&self) -> (&[Step], &[Step]) {
         self.steps.split_at(if self.left_out == 0 { self.steps.len() } else { MOST_STEPS / 2 })
     }
 }
 
 impl Heap {
+    /// The shortest retaining path of an object.
+    ///
     /// # Errors
-    /// There is no object with this id.
+    /// [`Error::NoSuchObject`](crate::Error::NoSuchObject) if no object has this id.
     pub fn path(&self, id: u32) -> Result<RetainingPath> {
         Ok(self.path_of(self.find(id)?))
     }

@@ -1,29 +1,47 @@
 //! Small snapshots made by hand, for tests and the fuzz target: what V8 would write of a graph.
+//!
+//! The numbers of node types and edge types are those of Node 20.
 
-/// The node types of Node 20, by their numbers.
+/// V8's internal objects.
 pub const HIDDEN: u8 = 0;
+/// Arrays of elements and properties.
 pub const ARRAY: u8 = 1;
+/// Strings.
 pub const STRING: u8 = 2;
+/// Objects.
 pub const OBJECT: u8 = 3;
+/// Functions.
 pub const CLOSURE: u8 = 5;
+/// Objects outside of V8.
 pub const NATIVE: u8 = 8;
+/// Roots.
 pub const SYNTHETIC: u8 = 9;
 const NODE_TYPES: &str = r#""hidden","array","string","object","code","closure","regexp","number","native","synthetic","concatenated string","sliced string","symbol","bigint""#;
 
-/// Edge types.
+/// A variable of a scope.
 pub const CONTEXT: u8 = 0;
+/// An index of an array.
 pub const ELEMENT: u8 = 1;
+/// A property.
 pub const PROPERTY: u8 = 2;
+/// A reference of V8's own.
 pub const INTERNAL: u8 = 3;
+/// A shortcut from the root to a global object.
 pub const SHORTCUT: u8 = 5;
+/// A weak reference.
 pub const WEAK: u8 = 6;
 const EDGE_TYPES: &str = r#""context","element","property","internal","hidden","shortcut","weak""#;
 
+/// A node of a [`Graph`].
 #[derive(Clone, Debug)]
 pub struct Node {
+    /// Its type.
     pub kind: u8,
+    /// Its name.
     pub name: String,
+    /// Its id.
     pub id: u32,
+    /// Its shallow size, in bytes.
     pub size: u64,
     /// Type, name and target.
     pub edges: Vec<(u8, String, usize)>,
@@ -38,8 +56,10 @@ pub enum Style {
     Dense,
 }
 
+/// Nodes and edges of a snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
+    /// By number.
     pub nodes: Vec<Node>,
     /// Node, script, line, column.
     pub locations: Vec<(usize, u32, u32, u32)>,
@@ -53,6 +73,7 @@ impl Graph {
         self.nodes.len() - 1
     }
 
+    /// Adds an edge between two nodes. `name` is the index where `kind` is [`ELEMENT`].
     pub fn edge(&mut self, from: usize, kind: u8, name: &str, to: usize) {
         self.nodes[from].edges.push((kind, name.to_owned(), to));
     }
@@ -69,6 +90,7 @@ impl Graph {
         graph
     }
 
+    /// The text of a `.heapsnapshot` file.
     pub fn write(&self, style: Style) -> String {
         let mut strings: Vec<String> = vec!["<dummy>".into()];
         let mut number = |text: &str| {

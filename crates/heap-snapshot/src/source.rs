@@ -1,4 +1,4 @@
-//! Where a snapshot comes from: a file or a stream, plain, gzip or zstd, told apart by the first bytes and not by a name.
+//! Where a snapshot comes from: a file or a stream, plain, gzip or zstd. The first bytes decide which, not the name.
 //!
 //! It is read in chunks and never mapped: a mapped file counts against the memory bound of a container once it is touched, and one that is
 //! truncated meanwhile is a SIGBUS.
@@ -17,18 +17,18 @@ const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// What a decoder takes at once.
 const INPUT_BYTES: usize = 256 << 10;
 
-/// How far the reading has come, for whoever watches from another thread.
+/// How much has been read. It can be read from another thread.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<AtomicU64>);
 
 impl Progress {
-    /// Bytes of the file that are read, compressed ones where it is compressed.
+    /// Bytes of the file that have been read, before decompression.
     pub fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// A snapshot's bytes, inflated where they are compressed.
+/// The bytes of a snapshot, decompressed.
 pub struct Source {
     reader: Box<dyn Read + Send>,
     /// Of the content. None where that is not known beforehand: compressed, or from a stream.
@@ -40,8 +40,10 @@ pub struct Source {
 }
 
 impl Source {
+    /// Opens a file or a named pipe.
+    ///
     /// # Errors
-    /// The file cannot be opened or read.
+    /// The file cannot be opened or read, or it is a folder.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let kind = file.metadata()?;
@@ -52,13 +54,15 @@ impl Source {
         Self::new(file, kind.is_file().then_some(kind.len()))
     }
 
+    /// Reads standard input.
+    ///
     /// # Errors
     /// Standard input cannot be read.
     pub fn stdin() -> io::Result<Self> {
         Self::new(io::stdin(), None)
     }
 
-    /// `length`: of what `reader` gives, where it is known.
+    /// Reads any reader. `length` is the number of bytes it gives, if known. With it, memory for all columns is allocated at once.
     ///
     /// # Errors
     /// The first bytes cannot be read.
@@ -78,19 +82,22 @@ impl Source {
         Ok(Self { reader, length: length.filter(|_| !compressed), file_bytes: length, progress, compressed })
     }
 
+    /// The length of the content in bytes. None for compressed data and for streams.
     pub fn length(&self) -> Option<u64> {
         self.length
     }
 
+    /// The length of the file in bytes. None for streams.
     pub fn file_bytes(&self) -> Option<u64> {
         self.file_bytes
     }
 
+    /// A counter that another thread can read meanwhile.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
     }
 
-    /// Fills `buffer`, to its end but for the end of the content. Returns how many bytes there were.
+    /// Fills `buffer`. Returns how many bytes that were: fewer than its length only at the end of the content.
     ///
     /// # Errors
     /// Reading or inflating fails.

@@ -1,4 +1,4 @@
-//! What is on the heap: by class, by kind of memory, the biggest objects, what is there twice, what no document holds any more.
+//! What is on the heap: classes, kinds of memory, the biggest objects, duplicate strings, detached DOM nodes.
 
 use serde::Serialize;
 
@@ -13,72 +13,94 @@ const MOST_SHOWN: usize = 100;
 /// Of a string's text.
 const TEXT_CHARS: usize = 200;
 
+/// What is on the heap. All sizes are in bytes.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
+    /// How many nodes the snapshot has.
     pub nodes: usize,
+    /// How many references it has.
     pub edges: usize,
+    /// See [`Heap::total_bytes`].
     pub total_bytes: u64,
     /// By retained size, largest first.
     pub classes: Vec<ClassSummary>,
-    /// What kinds of things take, each byte in one of them.
+    /// By kind of memory. Each byte is in one of them.
     pub kinds: Vec<KindSummary>,
-    /// By retained size, largest first.
+    /// The 100 objects that retain most, largest first.
     pub biggest: Vec<HeapObject>,
+    /// Strings with the same text.
     pub duplicate_strings: Duplicates,
+    /// DOM nodes that no document contains.
     pub detached: Detached,
 }
 
+/// The objects of one class.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClassSummary {
+    /// Its name, as DevTools shows it.
     pub name: String,
+    /// How many objects it has.
     pub count: u64,
+    /// Their shallow size.
     pub self_bytes: u64,
-    /// What all its objects retain together.
+    /// What they retain together.
     pub retained_bytes: u64,
-    /// The least of its objects.
+    /// The shortest distance of one of them: see [`HeapObject::distance`].
     pub distance: i32,
-    /// Of the constructor, where V8 knows it.
+    /// The constructor, where V8 knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<Place>,
 }
 
+/// One kind of memory.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KindSummary {
+    /// `objects`, `arrays`, `strings`, `closures`, `buffers`, `native`, `compiled code`, `system` or `other`.
     pub kind: &'static str,
+    /// How many nodes are of it.
     pub count: u64,
+    /// Their shallow size.
     pub bytes: u64,
 }
 
+/// Strings with the same text. Strings of 1,024 characters and more do not count: V8 cuts them there.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Duplicates {
-    /// Strings beyond the first of each.
+    /// How many strings there are beyond the first of each text.
     pub count: u64,
+    /// The size of all strings but the largest of each text.
     pub wasted_bytes: u64,
-    /// By what is wasted, largest first; the first 100.
+    /// The 100 texts that waste most, largest first.
     pub strings: Vec<Duplicate>,
 }
 
+/// One text that several strings have.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Duplicate {
-    /// Its beginning.
+    /// The first 200 characters.
     pub value: String,
+    /// How many strings have it.
     pub count: u64,
+    /// The size of all of them.
     pub bytes: u64,
-    /// What all but the largest one take.
+    /// The size of all but the largest.
     pub wasted_bytes: u64,
 }
 
+/// DOM nodes that no document contains. Node has none.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Detached {
+    /// How many there are.
     pub count: u64,
+    /// Their shallow size.
     pub self_bytes: u64,
-    /// By retained size, largest first; the first 100.
+    /// The 100 nodes that retain most, largest first.
     pub nodes: Vec<HeapObject>,
 }
 
@@ -86,6 +108,7 @@ const KINDS: [&str; 9] =
     ["objects", "arrays", "strings", "closures", "buffers", "native", "compiled code", "system", "other"];
 
 impl Heap {
+    /// Computes the summary of the whole heap, on two threads.
     pub fn summary(&self) -> Summary {
         let snapshot = &self.snapshot;
         let (retained, (mut classes, kinds, biggest, duplicate_strings, detached)) = threads::both(

@@ -30,6 +30,16 @@ fn names(snapshot: &Snapshot) -> Vec<(String, u32, u64)> {
     snapshot.ordinals().map(of).collect()
 }
 
+/// The file that the documentation reads. With `WRITE_SAMPLE=1` it is written again.
+#[test]
+fn the_file_of_the_examples_is_a_sample() {
+    let (path, text) = ("examples/small.heapsnapshot", leak(3).write(Style::Lines));
+    if std::env::var_os("WRITE_SAMPLE").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+}
+
 #[test]
 fn reads_what_every_version_of_node_writes() {
     let graph = leak(40);

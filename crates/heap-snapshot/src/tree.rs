@@ -1,4 +1,4 @@
-//! The dominator tree downwards: what each node dominates.
+//! The dominator tree, from the root down.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use super::memory;
 use super::object::HeapObject;
 use super::snapshot::{Ordinal, Sizes};
 
-pub struct Children {
+pub(crate) struct Children {
     first: Vec<u32>,
     nodes: Vec<Ordinal>,
     root: Ordinal,
@@ -93,26 +93,31 @@ impl Children {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Branch {
+    /// How many steps below the root it is.
     pub depth: usize,
+    /// The node.
     #[serde(flatten)]
     pub object: HeapObject,
-    /// Of what it dominates at once, what is too small or too deep to be listed.
+    /// How many nodes it dominates immediately that are too small or too deep to be listed.
     pub rest_count: u64,
+    /// What those retain, in bytes.
     pub rest_bytes: u64,
 }
 
 /// Where the tree is cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
-    /// What retains less is not listed.
+    /// Nodes that retain less are not listed.
     pub least_bytes: u64,
+    /// The greatest depth that is listed. The root has 0.
     pub depth: usize,
-    /// Rows at most.
+    /// The greatest number of rows.
     pub rows: usize,
 }
 
 impl Heap {
-    /// The tree from the root, each node before what it dominates, the largest first. A flat list: trees of lists are deep.
+    /// The tree as a flat list: each node before those it dominates, the largest first. A linked list makes a deep tree, so this is no
+    /// nested structure.
     pub fn dominators(&self, cut: Cut) -> Vec<Branch> {
         let children = self.children();
         let sizes = &self.retained.size;
@@ -139,7 +144,7 @@ impl Heap {
         rows
     }
 
-    /// Ids of the objects of a class that retain most.
+    /// The ids of the objects of a class that retain most, largest first, at most `most`.
     pub fn largest_of(&self, class: &str, most: usize) -> Vec<u32> {
         let is_class: Vec<bool> = self.classes.all.iter().map(|each| each.name == class).collect();
         let nodes = self.snapshot.ordinals().filter(|node| is_class[self.classes.of[*node as usize] as usize]);
@@ -147,7 +152,7 @@ impl Heap {
         largest.into_iter().map(|node| self.snapshot.nodes.id[node as usize]).collect()
     }
 
-    /// Names of classes that have `part` in them, whatever its case.
+    /// The names of classes that contain `part` in any case, the shortest first.
     pub fn classes_like(&self, part: &str) -> Vec<&str> {
         let part = part.to_lowercase();
         let mut found: Vec<&str> = (self.classes.all.iter())

@@ -17,7 +17,7 @@ const INDENT: &str = "  ";
 /// Characters of names in tables.
 const NAME_CHARS: usize = 100;
 /// From this value on, distances are V8's own, counted from its roots.
-const SYSTEM: i32 = heap_snapshot::graph::distances::SYSTEM;
+const SYSTEM: i32 = heap_snapshot::object::SYSTEM;
 
 /// A table with figures on the right, and one column that takes the rest of the terminal's width.
 fn table(header: &[(&str, CellAlignment)], page: &Page) -> Table {

@@ -21,13 +21,15 @@ pub struct Class {
     pub location: Option<Location>,
 }
 
-/// What the program's own code is told by: a script's number means something within its process.
+/// A position in the code of the program. The number of a script is valid within its process only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Place {
     #[serde(rename = "scriptId")]
+    /// V8's number of the script.
     pub script: u32,
-    /// Both are counted from 1.
+    /// The line, from 1.
     pub line: u32,
+    /// The column, from 1.
     pub column: u32,
 }
 

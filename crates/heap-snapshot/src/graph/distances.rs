@@ -8,9 +8,9 @@ use crate::bits::Bits;
 use crate::memory;
 use crate::snapshot::{NONE, Ordinal, Snapshot};
 
-/// Of what only V8's own roots reach. JavaScript's globals are at 1.
+/// The first distance of what only V8's own roots reach. JavaScript's global objects have the distance 1.
 pub const SYSTEM: i32 = 100_000_000;
-/// Nothing but weak edges lead there.
+/// The distance of what only weak references reach.
 pub const UNREACHED: i32 = -5;
 
 struct Search<'a> {
