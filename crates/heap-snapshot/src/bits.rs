@@ -22,7 +22,7 @@ impl Bits {
         self.0[at as usize >> 6] &= !(1 << (at & 63));
     }
 
-    /// Whether it was new.
+    /// Sets a bit. Returns whether it was new.
     #[inline]
     pub fn set(&mut self, at: u32) -> bool {
         let word = &mut self.0[at as usize >> 6];

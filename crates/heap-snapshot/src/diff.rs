@@ -33,7 +33,7 @@ use super::snapshot::{NONE, Ordinal, Snapshot};
 use super::source::Source;
 use super::{Error, Heap, Result, Roots, graph, lexer};
 
-/// The first classes have a path; those behind would take long and say little.
+/// Only this many classes have a path: further ones would take long and say little.
 const MOST_PATHS: usize = 50;
 
 /// What was created and what is gone, between two snapshots.
@@ -50,7 +50,7 @@ pub struct Diff {
     pub added_bytes: u64,
     /// The shallow size of the removed objects, in bytes.
     pub removed_bytes: u64,
-    /// By what the added objects retain less what is gone, largest first.
+    /// By what the added objects retain less what was removed, largest first.
     pub classes: Vec<ClassDiff>,
 }
 
@@ -68,7 +68,7 @@ pub struct ClassDiff {
     pub added_bytes: u64,
     /// The shallow size of the removed objects, in bytes.
     pub removed_bytes: u64,
-    /// What the added objects retain together.
+    /// Bytes that the added objects retain together.
     pub retained_bytes: u64,
     /// The retaining path of the added object that retains most, root first. Only the first 50 classes have one.
     pub path: Vec<String>,
@@ -89,13 +89,14 @@ pub struct Baseline {
     /// The bytes of objects of 4 GiB and more, by id.
     large: HashMap<u32, u64>,
     classes: Vec<Class>,
-    /// How many native nodes there are of each class and size.
+    /// The number of native nodes of each class and size.
     native: HashMap<(u32, u64), u64>,
     /// Ids and names of some functions.
     functions: HashMap<u32, String>,
 }
 
-/// Functions that are looked at, and how many must be the same for the ids to be: in one process all were, in two children 1 to 3 %.
+/// Functions that are compared, and the share that must be the same for ids to be comparable: in one process all were,
+/// in two children 1 to 3 %.
 const MOST_FUNCTIONS: usize = 4096;
 const SAME: f64 = 0.98;
 
@@ -103,14 +104,14 @@ const SAME: f64 = 0.98;
 /// are few.
 pub struct Ids {
     low: Bits,
-    /// How many `low` has.
+    /// The number of bits in `low`.
     bound: u32,
     high: Vec<u32>,
 }
 
 impl Ids {
     fn of(ids: &[u32]) -> Self {
-        // As much memory as half of the ids take, at most.
+        // At most half the memory of a list of all ids.
         let highest = ids.iter().copied().max().map_or(0, |id| u64::from(id) + 1);
         let bound = highest.min(16 * ids.len() as u64).min(u64::from(u32::MAX)) as u32;
         let mut low = Bits::new(bound as usize);
@@ -131,7 +132,7 @@ impl Ids {
     }
 }
 
-/// A size in 32 bits; what does not fit is in [`Baseline::large`].
+/// A size in 32 bits. Larger ones are in [`Baseline::large`].
 type Small = u32;
 
 #[derive(Clone, Copy, Default)]
@@ -152,7 +153,7 @@ impl Snapshot {
         self.nodes.kind[node as usize] == self.node_kinds().native
     }
 
-    /// Some functions from all over it.
+    /// Some functions from the whole snapshot.
     fn functions(&self) -> HashMap<u32, String> {
         let closures = || self.ordinals().filter(|node| self.is_closure(*node));
         let step = closures().count().div_ceil(MOST_FUNCTIONS).max(1);
@@ -167,7 +168,7 @@ impl Snapshot {
         self.strings.text(self.nodes.name[node as usize])
     }
 
-    /// What counts: nodes with a size of their own, as in the summary.
+    /// The nodes that count: those with a size of their own, as in the summary.
     fn sized(&self) -> impl Iterator<Item = Ordinal> + '_ {
         let counts = |node: &Ordinal| self.nodes.size.get(*node) > 0 && *node != self.root && !self.is_synthetic(*node);
         self.ordinals().filter(counts)
@@ -248,7 +249,8 @@ impl Heap {
     pub fn diff(&self, before: &Baseline, between: Option<&Ids>) -> Result<Diff> {
         let own = self.ids();
         let common = before.objects.iter().filter(|(id, ..)| own.has(*id)).count();
-        // Two processes of one program have many ids in common, of other objects; so this finds only the grossest mistakes.
+        // Two processes of one program have many ids in common, for different objects. So this detects only the worst
+        // mistakes.
         if common == 0 && !before.objects.is_empty() {
             return Err(Error::Unrelated);
         }
@@ -284,7 +286,7 @@ impl Heap {
         Ok(self.told_by_class(&classes, &added, &removed, &is_added))
     }
 
-    /// Numbers for the classes of another snapshot among ours, and all of them.
+    /// Maps the classes of another snapshot to numbers, and returns the classes of both.
     fn joined(&self, others: &[Class]) -> (Vec<u32>, Vec<Class>) {
         let mut all = self.classes.all.clone();
         let mut known: HashMap<Class, u32> = all.iter().cloned().zip(0..).collect();

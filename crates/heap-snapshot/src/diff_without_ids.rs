@@ -1,6 +1,7 @@
-//! What grew between two snapshots whose ids have nothing to do with each other: each was made by a child of the process (`plimsoll.snapshot()`), and each
-//! child numbers the objects for itself. So objects are counted instead, by class and by how they are held: by the classes of what dominates
-//! them, root first. A session in a cache is another thing than one in a list, and of what lives in either, there is more or less.
+//! What grew between two snapshots whose ids are not comparable: a child of the process made each
+//! (`plimsoll.snapshot()`), and each child numbers the objects separately. So objects are counted by class and by their
+//! owners: the classes of what dominates them, root first. A session in a cache differs from one in a list, and the
+//! number of each is compared.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,31 +11,31 @@ use super::classes::Place;
 use super::diff::{ClassDiff, Diff};
 use super::snapshot::{NONE, Ordinal};
 
-/// Of the groups that retain most, paths are told.
+/// The groups that retain most have a path.
 const MOST_PATHS: usize = 300;
-/// Groups that are counted; an odd heap may have as many as it has objects.
+/// Groups that are counted. An unusual heap may have as many as it has objects.
 const MOST_GROUPS: usize = 1_000_000;
 
-/// Objects of one class that are held in one way.
+/// Objects of one class with the same classes of owners.
 #[derive(Clone, Debug, Default)]
 struct Group {
     class: u32,
-    /// Whether another of the class retains what they do.
+    /// Whether another object of the class retains what they do.
     is_within: bool,
     count: u64,
     bytes: u64,
-    /// What they retain together.
+    /// Bytes that they retain together.
     retained: u64,
-    /// One of those in the hands of whoever has most of them.
+    /// An object of the owner that has most of them.
     example: Ordinal,
-    /// How many that are; who was seen to have one last, and how many so far.
+    /// The number of that owner's objects, the owner that was seen last, and its number so far.
     most: u64,
     holder: Ordinal,
     held: u64,
 }
 
 impl Group {
-    /// Those with one holder come one after the other.
+    /// Objects with one owner are visited consecutively.
     fn see(&mut self, node: Ordinal, holder: Ordinal) {
         self.held = if self.held > 0 && self.holder == holder { self.held + 1 } else { 1 };
         self.holder = holder;
@@ -44,7 +45,7 @@ impl Group {
     }
 }
 
-/// A group by itself, without its snapshot.
+/// A group without its snapshot.
 #[derive(Clone, Debug, Default)]
 struct Told {
     class: String,
@@ -65,7 +66,8 @@ impl Told {
         self.retained += if other.is_within { 0 } else { other.retained };
     }
 
-    /// What those that there are more of retain: as much as the others do, at most all that has come. What grows in one that was there is not theirs.
+    /// Bytes that the additional objects retain: their share, at most all growth of the group. Growth within an
+    /// existing object does not count.
     fn grown(&self, then: &Self) -> u64 {
         let more = self.count.saturating_sub(then.count);
         let alike = self.retained as f64 * more as f64 / self.count.max(1) as f64;
@@ -80,9 +82,9 @@ pub struct Groups {
     by_way: HashMap<u64, Told>,
 }
 
-/// Whether there is one of a class on the way down already, and the number of the way to it. A way has two of a class at most, so there are not more
-/// ways than lists have ends: of those within the first (the arrays of what is in an array, the rest of a list) all are one group, and what
-/// the outermost of these retain is theirs.
+/// Whether a class is already on the way down, and the number of the way to it. A way contains a class at most twice,
+/// so there are not more ways than lists have ends. Within the first object of a class (arrays in an array, the rest of
+/// a list) all objects are one group. They count with what the outermost of them retain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entered {
     Not,
@@ -90,10 +92,10 @@ enum Entered {
     Within(u64),
 }
 
-/// Goes on with the way to the first of a class, to those that are within it.
+/// Appended to the way to the first object of a class, for those within it.
 const WITHIN: &[u8] = b"within";
 
-/// A node that is still to be looked at.
+/// A node that is still to be visited.
 struct Next {
     node: Ordinal,
     way: u64,
@@ -120,7 +122,8 @@ impl Heap {
     fn grouped(&self, names: &[u64]) -> HashMap<u64, Group> {
         let children = self.children();
         let mut groups: HashMap<u64, Group> = HashMap::new();
-        // How each class was entered on the way down; what it was before is restored when the stack is as short as it was then.
+        // How each class was entered on the way down. The previous state is restored when the stack is as short as it
+        // was then.
         let mut entered: Vec<Entered> = vec![Entered::Not; names.len()];
         let mut leave: Vec<(usize, usize, Entered)> = Vec::new();
         let mut stack = vec![Next { node: self.snapshot.root, way: 0 }];
@@ -162,9 +165,11 @@ impl Heap {
         self.snapshot.nodes.size.get(node) > 0 && !self.is_root_like(node)
     }
 
-    /// The number of the way to `node`, which is held by what is at the end of `above`. Variables are told apart, properties are not: they may be keys.
-    /// What several hold is none of theirs but of someone above them all; there it is told apart by the class of who holds it nearest to a root: a request by
-    /// its parser, the prototype of all requests by a module.
+    /// The number of the way to `node`, whose dominator is at the end of `above`. Variables are distinguished,
+    /// properties are not, because they may be keys.
+    ///
+    /// An object with several retainers belongs to none of them but to a node above all. It is distinguished by the
+    /// class of the retainer nearest to a root: a request by its parser, the prototype of all requests by a module.
     fn way(&self, above: u64, node: Ordinal, names: &[u64]) -> u64 {
         let way = number(above, &names[self.classes.of[node as usize] as usize].to_le_bytes());
         let edge = self.ways()[node as usize];
@@ -179,7 +184,7 @@ impl Heap {
     }
 }
 
-/// Number `before` goes on with these bytes: the same in all processes of this build.
+/// Extends the number `before` by these bytes. It is the same in all processes of this build.
 fn number(before: u64, bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     (before, bytes).hash(&mut hasher);
@@ -187,7 +192,7 @@ fn number(before: u64, bytes: &[u8]) -> u64 {
 }
 
 impl Groups {
-    /// What there is more of, and less, than `before`; classes as in [`Heap::diff`].
+    /// What was added and removed since `before`. Classes are as in [`Heap::diff`].
     pub fn since(&self, before: &Self) -> Diff {
         let nothing = Told::default();
         let mut growths: HashMap<(&str, Option<Place>), Growth> = HashMap::new();
@@ -213,14 +218,15 @@ impl Groups {
     }
 }
 
-/// What became of one class.
+/// The change of one class.
 #[derive(Default)]
 struct Growth<'a> {
     diff: ClassDiff,
-    /// Of the group whose path is told.
+    /// The group whose path is shown.
     most: u64,
-    /// Of ways that were there before only, and of those that are there now only, together: what went one way may go another now. A request under way that
-    /// refers to the end of a list holds all of it as well, so nobody has it alone.
+    /// Sum of the groups that were only there before, and of those that are only there now: objects may have moved from
+    /// one way to another. For example, a request in flight that refers to the end of a list retains all of it too, so
+    /// the list has no single owner.
     gone: Told,
     new: Told,
     /// The largest of the new ones.
@@ -278,7 +284,7 @@ mod tests {
         Heap::read(&mut source, Roots::DevTools).unwrap()
     }
 
-    /// As another process would number it: the other way round.
+    /// Numbered as by another process: in reverse order.
     fn renumbered(mut graph: Graph) -> Graph {
         let last = 2 * graph.nodes.len() as u32;
         graph.nodes.iter_mut().for_each(|node| node.id = last - node.id);
@@ -304,7 +310,7 @@ mod tests {
         assert_eq!((first.added_bytes, first.retained_bytes), (20 * 48, 20 * 88));
         assert_eq!(first.path[..4], ["global", "module users.js", "cache: Map", "table"]);
         assert_eq!(first.module.as_deref(), Some("/srv/shop/users.js"));
-        // Its strings come behind it.
+        // Its strings come after it.
         assert_eq!((diff.classes[1].name.as_str(), diff.classes[1].added), ("(string)", 20));
         let back = before.groups().since(&after.groups());
         assert_eq!((back.added, back.removed), (0, 40));
@@ -355,7 +361,7 @@ mod tests {
     #[test]
     fn what_two_hold_is_told_apart_by_who_holds_it_first() {
         use super::super::sample::{OBJECT, PROPERTY};
-        // With the prototype of them all at either end.
+        // With the prototype of all requests at either end.
         let held = |requests: usize, prototype: usize| {
             let mut graph = Graph::with_global();
             let [server, parsers] = ["Server", "Parsers"].map(|name| graph.node(OBJECT, name, 16));

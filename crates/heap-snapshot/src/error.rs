@@ -1,4 +1,4 @@
-//! What can be wrong with a snapshot.
+//! The errors of a snapshot.
 
 use std::io;
 
@@ -16,7 +16,7 @@ pub enum Error {
         /// Where, in bytes from the beginning of the content, after decompression.
         offset: u64,
     },
-    /// Valid, but larger than this code can hold.
+    /// Valid, but larger than the maximum.
     #[error("the snapshot is too large: {0}")]
     TooLarge(&'static str),
     /// No object has this id.
@@ -44,7 +44,7 @@ impl Error {
         Self::Malformed { what: what.into(), offset }
     }
 
-    /// Where it was found; what has no place comes last.
+    /// The offset of the error. Errors without one come last.
     pub(crate) fn offset(&self) -> u64 {
         match self {
             Self::Malformed { offset, .. } => *offset,

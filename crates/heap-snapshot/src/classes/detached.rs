@@ -1,12 +1,13 @@
-//! What of a page's elements no document holds any more. V8 says it of some nodes, and what is native takes it from them.
+//! Which of a page's elements no document refers to any more. V8 reports it for some nodes, and native nodes inherit it
+//! from them.
 
 use crate::snapshot::{Ordinal, Snapshot};
 
 const ATTACHED: u8 = 1;
 pub const DETACHED: u8 = 2;
 
-/// The state of each node, 0 for unknown; empty where the snapshot says nothing of any. What an attached node reaches is attached, what only
-/// detached ones reach is detached. JavaScript passes nothing on.
+/// The state of each node, 0 for unknown. Empty if the snapshot has no states. What an attached node reaches is
+/// attached, what only detached ones reach is detached. JavaScript objects do not pass on a state.
 pub fn find(snapshot: &Snapshot) -> Vec<u8> {
     let given = &snapshot.nodes.detached;
     if given.iter().all(|state| *state == 0) {

@@ -1,5 +1,6 @@
-//! Which class each node is shown under, by DevTools' rules: V8's kinds in parentheses, functions and regular expressions under one name each,
-//! objects under their constructor's name and place (several constructors may have one name), plain objects under their shape.
+//! The class of each node, by DevTools' rules. V8's kinds are in parentheses. Functions and regular expressions have
+//! one name each. Objects have their constructor's name and place (several constructors may have one name). Plain
+//! objects have their shape.
 
 mod detached;
 mod shapes;
@@ -13,11 +14,11 @@ pub use shapes::label_text as label;
 use super::memory;
 use super::snapshot::{Location, NONE, Ordinal, Snapshot};
 
-/// A class by its number is a place in this.
+/// The number of a class is an index into this.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Class {
     pub name: String,
-    /// Where its constructor is, for objects of which V8 knows it.
+    /// Where its constructor is, for objects for which V8 knows it.
     pub location: Option<Location>,
 }
 
@@ -48,7 +49,7 @@ pub struct Classes {
     /// By node.
     pub of: Vec<u32>,
     pub all: Vec<Class>,
-    /// By node, of native ones; empty if none is known. See [`DETACHED`].
+    /// By node, for native ones. Empty if none is known. See [`DETACHED`].
     pub detached: Vec<u8>,
 }
 
@@ -58,7 +59,7 @@ impl Classes {
     }
 }
 
-/// Numbers for classes as they come up.
+/// Assigns numbers to classes in the order in which they occur.
 #[derive(Default)]
 struct Naming {
     all: Vec<Class>,
@@ -81,7 +82,7 @@ impl Naming {
         number
     }
 
-    /// Of a plain object with this shape.
+    /// For a plain object with this shape.
     fn shaped(&mut self, shapes: &Shapes, shape: usize, location: Option<Location>) -> u32 {
         if let Some(number) = self.by_shape.get(&(shape, location)) {
             return *number;
@@ -91,9 +92,9 @@ impl Naming {
         number
     }
 
-    /// Of an object whose name has this number.
+    /// For an object whose name has this number.
     fn named(&mut self, snapshot: &Snapshot, name: u32, detached: bool, location: Option<Location>) -> u32 {
-        // The upper half of the numbers is for detached ones; there are no strings for it.
+        // The upper half of the numbers is for detached ones: no strings have these numbers.
         let key = if detached { !name } else { name };
         let known = match location {
             None => self.by_name.get(&key),

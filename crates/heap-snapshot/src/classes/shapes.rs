@@ -1,19 +1,20 @@
-//! Plain objects by what properties they have: `{items, note}`. DevTools infers interfaces from the objects themselves: the sequences of
-//! properties that are frequent enough, and each object belongs to the one with the most properties of which it has all.
+//! Names plain objects by their properties: `{items, note}`. DevTools infers interfaces from the objects themselves.
+//! These are the sequences of properties that are frequent enough. Each object belongs to the interface with the most
+//! properties that are all present.
 
 use foldhash::{HashMap, HashMapExt};
 
 use crate::snapshot::{Ordinal, Snapshot};
 
-/// A name ends before it would get longer than this, once it has a property.
+/// A name with at least one property ends before it would exceed this.
 const NAME_UNITS: usize = 120;
 const LEAST_OBJECTS: u32 = 2;
-/// An interface has at least one in a thousand plain objects.
+/// An interface has at least one in this many plain objects.
 const PROPORTION: f64 = 1000.0;
 
 struct Interface {
     name: String,
-    /// Places of its properties in the order of names, sorted.
+    /// Its properties as places in the order of names, sorted.
     properties: Box<[u32]>,
     mask: u64,
 }
@@ -25,9 +26,9 @@ pub struct Shapes {
     plain: Vec<u32>,
     /// For the properties of all interfaces, by the string's number.
     ranks: HashMap<u32, u32>,
-    /// With most properties first.
+    /// Those with most properties first.
     interfaces: Vec<Interface>,
-    /// What was found for a set of properties.
+    /// The result for a set of properties.
     known: HashMap<Box<[u32]>, Option<usize>>,
     scratch: Vec<u32>,
 }
@@ -57,7 +58,7 @@ impl Shapes {
         candidates.retain(|candidate| f64::from(candidate.count) >= least);
         shapes.ranks = ranks(snapshot, &candidates);
         shapes.interfaces = candidates.into_iter().map(|candidate| shapes.interface(candidate)).collect();
-        // Stable: of those with equally many properties the most frequent comes first.
+        // Stable: of those with the same number of properties the most frequent comes first.
         shapes.interfaces.sort_by_key(|interface| std::cmp::Reverse(interface.properties.len()));
         shapes
     }
@@ -67,7 +68,7 @@ impl Shapes {
             && self.plain.contains(&snapshot.nodes.name[node as usize])
     }
 
-    /// The properties that plain objects begin with, how many do, and how many plain objects there are.
+    /// The sequences of properties of plain objects with their counts, and the number of plain objects.
     fn candidates(&self, snapshot: &Snapshot) -> (Vec<Candidate>, u32) {
         let mut labels: HashMap<u32, (String, usize)> = HashMap::new();
         let mut found: HashMap<Box<[u32]>, (u32, usize)> = HashMap::new();
@@ -114,7 +115,7 @@ impl Shapes {
         Interface { name: candidate.name, mask: mask(&properties), properties: properties.into() }
     }
 
-    /// The number of a plain object's interface; none for what is not a plain object, or has none.
+    /// The number of a plain object's interface. None for other objects, and for those without one.
     pub fn of(&mut self, snapshot: &Snapshot, node: Ordinal) -> Option<usize> {
         if !self.is_plain(snapshot, node) {
             return None;
@@ -145,7 +146,7 @@ impl Shapes {
     }
 }
 
-/// Rules out most that is no subset.
+/// A filter that rejects most sets that are no subset.
 fn mask(properties: &[u32]) -> u64 {
     properties.iter().fold(0, |mask, property| mask | 1 << (property % 64))
 }
@@ -158,7 +159,7 @@ fn ranks(snapshot: &Snapshot, candidates: &[Candidate]) -> HashMap<u32, u32> {
     names.into_iter().zip(0..).collect()
 }
 
-/// A property as it stands in a shape, and how long that is in UTF-16. What would be taken for the shape's own punctuation is quoted.
+/// A property in the form of a shape, and its length in UTF-16. It is quoted if it contains a shape's punctuation.
 pub fn label(name: &str) -> (String, usize) {
     let label = match name.contains([',', '\'', '"', '{', '}']) {
         true => serde_json::to_string(name).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! How far each node is from the roots, as DevTools counts it, and the edge that it is reached by.
+//! The distance of each node from the roots, as DevTools counts it, and the edge by which it is reached.
 
 use std::collections::HashSet;
 
@@ -16,31 +16,32 @@ pub const UNREACHED: i32 = -5;
 struct Search<'a> {
     snapshot: &'a Snapshot,
     ephemerons: &'a Ephemerons,
-    /// Contexts and descriptor arrays, of whose edges some do not count.
+    /// Contexts and descriptor arrays, some of whose edges do not count.
     special: Bits,
-    /// Entries of WeakMaps of which one edge was seen: the second one counts, which is the farther.
+    /// Entries of WeakMaps of which one edge was seen. The second one counts, which is farther.
     pending: HashSet<u32>,
     distances: Vec<i32>,
-    /// The edge that leads to each node; empty where nobody asks.
+    /// The edge that leads to each node. Empty if it is not requested.
     via: Vec<u32>,
-    /// Nodes with a distance: one bit each, which the cache has room for.
+    /// Nodes with a distance: one bit each, which fits into the cache.
     seen: Bits,
     /// Nodes whose edges are still to be followed.
     reached: Vec<Ordinal>,
 }
 
-/// Of each node.
+/// The distance of each node.
 pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Vec<i32> {
     search(snapshot, ephemerons, roots, Vec::new()).distances
 }
 
-/// The edge of a shortest path that leads to each node; none to the roots. Only paths need it, and it is as large as the distances.
+/// The edge of a shortest path that leads to each node. None for the roots. Only paths need it, and it is as large as
+/// the distances.
 pub fn ways(snapshot: &Snapshot, roots: Roots) -> Vec<u32> {
     let via = memory::filled(NONE, snapshot.node_count());
     search(snapshot, &Ephemerons::of(&snapshot.strings), roots, via).via
 }
 
-/// In breadth, first from the global objects, then from the root.
+/// Breadth-first, from the global objects, then from the root.
 fn search<'a>(snapshot: &'a Snapshot, ephemerons: &'a Ephemerons, roots: Roots, via: Vec<u32>) -> Search<'a> {
     let count = snapshot.node_count();
     let mut search = Search {
@@ -66,7 +67,7 @@ fn search<'a>(snapshot: &'a Snapshot, ephemerons: &'a Ephemerons, roots: Roots, 
     search.run();
     search.seen.set(snapshot.root);
     search.distances[snapshot.root as usize] = if globals { SYSTEM } else { 0 };
-    // V8 lets nothing refer to the root, but a file may.
+    // V8 writes no edge to the root, but a file may contain one.
     if let Some(via) = search.via.get_mut(snapshot.root as usize) {
         *via = NONE;
     }
@@ -75,7 +76,7 @@ fn search<'a>(snapshot: &'a Snapshot, ephemerons: &'a Ephemerons, roots: Roots, 
     search
 }
 
-/// Nodes of whose edges not all count.
+/// Nodes not all of whose edges count.
 fn special(snapshot: &Snapshot) -> Bits {
     let mut special = Bits::new(snapshot.node_count());
     let kinds = snapshot.node_kinds();
@@ -138,7 +139,7 @@ impl Search<'_> {
         if snapshot.nodes.kind[node as usize] == snapshot.node_kinds().hidden {
             return snapshot.raw_edge_name(edge) != b"sloppy_function_map";
         }
-        // A descriptor array is shared between maps, and its values need not be those of the map that is looked at.
+        // A descriptor array is shared between maps, and its values may not be those of this map.
         let kind = snapshot.edges.kind(edge);
         let index = match snapshot.edge_kinds().is_indexed(kind) {
             true => Some(i64::from(snapshot.edges.name[edge])),
@@ -147,14 +148,14 @@ impl Search<'_> {
         index.is_some_and(|index| index < 2 || index % 3 != 1)
     }
 
-    /// False for the first edge of the two that a WeakMap's entry is, true for all that is none.
+    /// False for the first of the two edges of a WeakMap's entry, and true for other edges.
     fn second(&mut self, name: u32) -> bool {
         let Some(entry) = self.ephemerons.get(name) else { return true };
         self.pending.remove(&entry.pair) || !self.pending.insert(entry.pair)
     }
 }
 
-/// What JavaScript's `parseInt` makes of it.
+/// The result of JavaScript's `parseInt`.
 fn leading_number(text: &[u8]) -> Option<i64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&text[..digits]).ok()?.parse().ok()

@@ -1,46 +1,51 @@
-//! Who keeps whom alive. A node's immediate dominator is the last one that all paths from the root to it have in common: if that goes, so
-//! does the node.
+//! What keeps each node alive. A node's immediate dominator is the last node that all paths from the root to it have in
+//! common. If that is freed, so is the node.
 //!
-//! Semi-NCA (Georgiadis, "Linear-Time Algorithms for Dominators and Related Problems", 2005): semidominators as in Lengauer and Tarjan,
-//! then for each node the nearest ancestor that is no deeper than its semidominator. On heaps it beats Lengauer and Tarjan's
-//! buckets. All that is looked at lies in the order of the depth-first search, in which neighbours mostly are neighbours, and a link's
-//! label is the semidominator's number itself, so that a step of the compression touches eight bytes in one place.
+//! The algorithm is Semi-NCA (Georgiadis, "Linear-Time Algorithms for Dominators and Related Problems", 2005).
+//! Semidominators are as in Lengauer and Tarjan. For each node, the dominator is then the nearest ancestor that is no
+//! deeper than its semidominator. On heaps this is faster than Lengauer and Tarjan's buckets. All data is in the order
+//! of the depth-first search, in which neighbours usually are neighbours. A link's label is the number of the
+//! semidominator itself, so a step of the compression accesses eight bytes in one place.
 //!
-//! Of a node's retainers those that the search entered before it count by their place alone, and the least place is the one that led to it
-//! first: the search knows it, and none of them is kept. What is kept are the *late* edges, to nodes that were entered before: a
-//! half of all, and nearly all of those lead to few nodes (hidden classes, shared strings), whose memory is in the cache.
+//! Of a node's retainers, those that the search entered before it count by their place only. The lowest such place is
+//! the one that led to the node first. The search knows it, so these retainers are not stored. Stored are the *late*
+//! edges, to nodes that were entered before. They are half of all, and nearly all of them lead to few nodes (hidden
+//! classes, shared strings), whose memory is in the cache.
 
 use crate::memory;
 use crate::snapshot::{NONE, Ordinal, Snapshot};
 
 /// The tree as columns, in the order of a depth-first search: dominators come before what they dominate.
 pub struct Tree {
-    /// The nodes in that order; the first is the root.
+    /// The nodes in that order. The first is the root.
     pub order: Vec<Ordinal>,
-    /// The place in `order` of each one's immediate dominator; the root's is itself.
+    /// The place in `order` of each one's immediate dominator. The root's is its own.
     pub dominator: Vec<u32>,
-    /// A column that is not needed any more, of any content.
+    /// A column that can be reused, with any content.
     pub spare: Vec<u32>,
 }
 
-/// Marks a place as something else than where a node has been entered. The lexer refuses files with as many nodes.
+/// Marks a place that is not that of an entered node. The lexer rejects files with this many nodes.
 const MARK: u32 = 1 << 31;
 
-/// What [`Retainers`] need beyond one word a node.
+/// Additional words of [`Retainers`], beyond one for each node.
 const SLACK: usize = 2;
 
 struct Search<'a> {
     snapshot: &'a Snapshot,
-    /// By node: its place once it is entered, before that the marked place of whoever led to it first, [`NONE`] before that.
+    /// By node: its place once it is entered. Before that, the marked place of the node that led to it first, or
+    /// [`NONE`].
     states: Vec<u32>,
     order: Vec<Ordinal>,
     /// The place of each one's parent.
     parent: Vec<u32>,
-    /// The least place of a retainer that was entered before.
+    /// The lowest place of a retainer that was entered before.
     first: Vec<u32>,
-    /// Nodes that edges lead to, with the place of who refers to them. A node may be there several times: the last one is its parent.
+    /// Targets of edges, with the place of their source. A node may be on the stack several times: the last one is its
+    /// parent.
     stack: Vec<(Ordinal, u32)>,
-    /// The marked place of a node, followed by the places of nodes that were entered before, and that it refers to; and so on.
+    /// The marked place of a node, followed by the places of nodes to which it refers and that were entered before.
+    /// Repeated.
     late: Vec<u32>,
     late_count: usize,
 }
@@ -56,14 +61,14 @@ pub fn tree(snapshot: &Snapshot, root: Ordinal) -> Tree {
         while dominator > semi[place] {
             dominator = parent[dominator as usize];
         }
-        // Those before it have been replaced already.
+        // The ancestors before it have been replaced already.
         parent[place] = dominator;
     }
     Tree { order, dominator: parent, spare: semi }
 }
 
-/// Depth first from the root, then from what nothing retains (only weak edges lead there), then whatever is left one by one, all
-/// of it below the root, as DevTools has it.
+/// Depth-first from the root, then from nodes that nothing retains (only weak edges lead there). The rest is added one
+/// by one, below the root, as in DevTools.
 fn search(snapshot: &Snapshot, root: Ordinal) -> Search<'_> {
     let (count, edges) = (snapshot.node_count(), snapshot.edges.count());
     let mut search = Search {
@@ -72,7 +77,7 @@ fn search(snapshot: &Snapshot, root: Ordinal) -> Search<'_> {
         order: memory::room(count),
         parent: memory::room(count),
         first: memory::room(count),
-        // Room for the worst, of which what is not needed is never touched.
+        // Room for the worst case. Unused memory is never touched.
         stack: memory::zeros(edges + 1),
         late: memory::zeros(edges + count),
         late_count: 0,
@@ -84,7 +89,7 @@ fn search(snapshot: &Snapshot, root: Ordinal) -> Search<'_> {
                 search.from(node);
             }
         }
-        // Only each other retains what is left, so their edges change nobody's dominator.
+        // The remaining nodes only retain each other, so their edges change no other node's dominator.
         for node in snapshot.ordinals().filter(|node| search.states[*node as usize] == NONE) {
             search.order.push(node);
             search.parent.push(0);
@@ -94,7 +99,7 @@ fn search(snapshot: &Snapshot, root: Ordinal) -> Search<'_> {
     search
 }
 
-/// Nodes not yet entered that no edge retains.
+/// Nodes that are not entered and that no edge retains.
 fn orphans(snapshot: &Snapshot, states: &[u32]) -> Vec<Ordinal> {
     let mut retained = crate::bits::Bits::new(states.len());
     for (retains, to) in snapshot.edges.targets(0..snapshot.edges.count()) {
@@ -125,7 +130,8 @@ impl Search<'_> {
         }
     }
 
-    /// Notes where the edges of a node lead. Whether that was entered before, nobody could predict, so nothing branches on it.
+    /// Notes where the edges of a node lead. Whether a target was entered before is unpredictable, so there is no
+    /// branch on it.
     #[inline]
     fn follow(&mut self, node: Ordinal, place: u32, mut top: usize) -> usize {
         let began = self.late_count;
@@ -149,17 +155,17 @@ impl Search<'_> {
     }
 }
 
-/// The late edges by where they lead: nodes and retainers as places.
+/// The late edges by target: nodes and retainers as places.
 struct Retainers {
-    /// Where each one's begin, and, once more, where all end.
+    /// Where each one's retainers begin and, at the end, where all end.
     first: Vec<u32>,
     sources: Vec<u32>,
 }
 
 impl Retainers {
-    /// `first` is memory that is not needed any more: fresh one costs as much as what is done with it.
+    /// `first` is memory that can be reused: new memory would cost as much as the work.
     fn of(late: &[u32], count: usize, mut first: Vec<u32>) -> Self {
-        // One place further than they belong, so that noting the sources moves all to where they do.
+        // Shifted by one place, so that noting the sources moves all into position.
         first.clear();
         first.resize(count + SLACK, 0);
         for to in late.iter().filter(|to| **to < MARK) {
@@ -190,10 +196,10 @@ impl Retainers {
     }
 }
 
-/// An ancestor, and the least semidominator between here and there.
+/// An ancestor, and the lowest semidominator on the way to it.
 type Link = [u32; 2];
 
-/// `semi` is the least retainer of each that was entered before it; `memory` is some that is not needed any more.
+/// `semi` is the lowest retainer of each node that was entered before it. `memory` can be reused.
 fn semidominators(retainers: &Retainers, parent: &[u32], mut semi: Vec<u32>, mut memory: Vec<u32>) -> Vec<u32> {
     memory.resize(2 * parent.len(), 0);
     let (links, _) = memory.as_chunks_mut::<2>();
@@ -212,7 +218,7 @@ fn semidominators(retainers: &Retainers, parent: &[u32], mut semi: Vec<u32>, mut
     semi
 }
 
-/// The least label from `node` up to the ancestors that are not beyond `place`; shortens the way for the next.
+/// The lowest label from `node` up to the ancestors that are not beyond `place`. Shortens the chain for the next call.
 #[inline]
 fn compress(links: &mut [Link], node: u32, place: u32, path: &mut Vec<u32>) -> u32 {
     let mut top = node;

@@ -1,6 +1,6 @@
-//! WeakMap entries. V8 writes each as two edges of the same name, from the table and from the key, and only the name says so:
-//! `42 / part of key (Session @7) -> value (Object @9) pair in WeakMap (table @5)`. Both must live for the value to live, so for
-//! retaining one of the two is left out, and for distances the nearer one.
+//! WeakMap entries. V8 writes each as two edges of the same name, from the table and from the key, and only the name
+//! shows it: `42 / part of key (Session @7) -> value (Object @9) pair in WeakMap (table @5)`. The value is alive only
+//! if both are. So one of the two is ignored for retaining, and the nearer one for distances.
 
 use std::collections::HashMap;
 
@@ -44,7 +44,7 @@ impl Ephemerons {
     }
 }
 
-/// The table's id, and what both edges have in common.
+/// The table's id, and the common part of both edges.
 fn parse(name: &[u8]) -> Option<(u64, &[u8])> {
     let space = name.iter().position(|byte| !byte.is_ascii_digit()).filter(|at| *at > 0)?;
     let rest = &name[space..];

@@ -1,8 +1,8 @@
-//! What follows from a snapshot's nodes and edges alone: which edges retain, whose an array's bytes are, how far things are from
-//! the roots, who dominates whom, and what each retains. The semantics are those of Chrome DevTools (`HeapSnapshot.ts`), checked against it
-//! node by node.
+//! What follows from a snapshot's nodes and edges alone: which edges retain, which object owns an array's bytes,
+//! distances from the roots, dominators, and retained sizes. The semantics are those of Chrome DevTools
+//! (`HeapSnapshot.ts`), checked against it node by node.
 //!
-//! Two strands of work that do not need each other run beside each other: what needs the retaining edges, and what needs only the edges.
+//! Two independent tasks run concurrently: what needs the retaining edges, and what needs only the edges.
 
 pub mod distances;
 pub mod dominators;
@@ -17,28 +17,28 @@ use ephemerons::Ephemerons;
 use super::snapshot::{Ordinal, Sizes, Snapshot};
 use super::threads;
 
-/// From where memory is retained.
+/// The roots of retained memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Roots {
-    /// As DevTools: from the global objects, and what is the program's is not retained by what is not.
+    /// As in DevTools: from the global objects. Objects of the program are not retained by others.
     #[default]
     DevTools,
-    /// From V8's own roots alone, with all that they reach, as memlab does.
+    /// Only from V8's own roots, with all that they reach, as in memlab.
     Gc,
 }
 
-/// What is known of each node once all is computed.
+/// The results for each node.
 pub struct Retained {
-    /// The immediate dominator; the root's is the root.
+    /// The immediate dominator. The root's is the root.
     pub dominator: Vec<Ordinal>,
-    /// What would be freed with it, itself included.
+    /// Bytes that would be freed with it, including itself.
     pub size: Sizes,
     /// From the roots, see [`distances`].
     pub distance: Vec<i32>,
 }
 
-/// Computes everything, and moves the sizes of arrays to their owners. `beside` is what else is to be done of the snapshot, which
-/// has no sizes meanwhile.
+/// Computes everything, and moves the sizes of arrays to their owners. `beside` runs concurrently on the snapshot,
+/// which has no sizes meanwhile.
 pub fn analyse<T>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Snapshot) -> T) -> (Retained, T) {
     let ephemerons = Ephemerons::of(&snapshot.strings);
     let page = (roots == Roots::DevTools).then(|| retaining::page(snapshot));
@@ -50,13 +50,13 @@ pub fn analyse<T>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Sn
     let ((dominator, size), (sizes, distance, beside)) = threads::both(
         move || {
             let tree = dominators::tree(shared, shared.root);
-            // There long since; or the other thread has panicked, and that is what will be told.
+            // The sizes have arrived long before. If not, the other thread has panicked, which is reported.
             retained(tree, handed_over.recv().unwrap_or_default())
         },
         move || {
             let owners = owners::find(shared, roots);
             let sizes = owners::sizes(shared, sizes, &owners);
-            // Whoever does not take it has panicked.
+            // If it is not received, the other thread has panicked.
             let _ = hand_over.send(sizes.copy(owners));
             (sizes, distances::find(shared, ephemerons, roots), beside(shared))
         },
@@ -65,7 +65,7 @@ pub fn analyse<T>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Sn
     (Retained { dominator, size, distance }, beside)
 }
 
-/// The sizes alone, and what else is to be done of the snapshot, which has none meanwhile.
+/// The sizes only. `beside` runs concurrently on the snapshot, which has no sizes meanwhile.
 pub fn sizes_and<T: Send>(snapshot: &mut Snapshot, roots: Roots, beside: impl FnOnce(&Snapshot) -> T + Send) -> T {
     let sizes = std::mem::take(&mut snapshot.nodes.size);
     let shared = &*snapshot;
@@ -75,12 +75,12 @@ pub fn sizes_and<T: Send>(snapshot: &mut Snapshot, roots: Roots, beside: impl Fn
     beside
 }
 
-/// The dominators and retained sizes by node; `sizes` are the shallow ones.
+/// The dominators and retained sizes by node. `sizes` are the shallow ones.
 fn retained(tree: dominators::Tree, mut sizes: Sizes) -> (Vec<Ordinal>, Sizes) {
     let dominators::Tree { order, dominator, spare: mut dominators } = tree;
     let root = order[0];
     dominators[root as usize] = root;
-    // Dominators come first, so what a node retains is complete when it is added to its dominator's.
+    // Dominators come first, so a node's retained size is complete when it is added to its dominator's.
     for place in (1..order.len()).rev() {
         let (node, above) = (order[place], order[dominator[place] as usize]);
         dominators[node as usize] = above;

@@ -1,5 +1,5 @@
-//! V8 keeps an object's properties and elements in arrays of their own. What such an array (or a hidden node, or a string's external data)
-//! takes is shown as its owner's, where it has exactly one.
+//! V8 stores an object's properties and elements in separate arrays. The size of such an array (or of a hidden node, or
+//! of a string's external data) is shown as its owner's, if it has exactly one.
 
 use super::Roots;
 use crate::bits::Bits;
@@ -9,8 +9,8 @@ use crate::snapshot::{NONE, Ordinal, Sizes, Snapshot};
 /// More than one.
 const SHARED: u32 = u32::MAX - 1;
 
-/// The owner of each node, itself for most. Empty where nothing is to be moved: a snapshot without user roots was made with
-/// V8's internals exposed, and shows memory as it is.
+/// The owner of each node, which mostly is the node itself. Empty if nothing is to be moved: a snapshot without user
+/// roots was made with V8's internals exposed, and shows memory as it is.
 pub fn find(snapshot: &Snapshot, roots: Roots) -> Vec<Ordinal> {
     if roots == Roots::Gc || !snapshot.has_user_roots() {
         return Vec::new();
@@ -19,7 +19,7 @@ pub fn find(snapshot: &Snapshot, roots: Roots) -> Vec<Ordinal> {
     let weak = snapshot.edge_kinds().weak;
     let mut owners = memory::room(snapshot.node_count());
     owners.extend(snapshot.ordinals());
-    // Those that may get another owner yet: one bit each, so that most edges need nothing that is not in the cache.
+    // Nodes that may get another owner: one bit each, so that most edges need no data outside the cache.
     let mut open = Bits::new(snapshot.node_count());
     for node in snapshot.ordinals() {
         let kind = snapshot.nodes.kind[node as usize];
@@ -30,7 +30,7 @@ pub fn find(snapshot: &Snapshot, roots: Roots) -> Vec<Ordinal> {
         }
     }
     let mut work: Vec<Ordinal> = Vec::new();
-    // Nodes that own themselves are where it begins. Their order makes no difference, so none of them needs to wait in the list.
+    // The search starts from nodes that own themselves. Their order has no effect, so they need not be in the list.
     for start in snapshot.ordinals() {
         if owners[start as usize] != start {
             continue;
@@ -55,7 +55,7 @@ pub fn find(snapshot: &Snapshot, roots: Roots) -> Vec<Ordinal> {
     owners
 }
 
-/// The sizes as they are shown: as in the file, but for those of arrays, which are their owners'. `sizes` are the file's.
+/// The displayed sizes: those of the file, except that arrays' sizes are their owners'. `sizes` are the file's.
 pub fn sizes(snapshot: &Snapshot, mut sizes: Sizes, owners: &[Ordinal]) -> Sizes {
     for (node, owner) in (0..).zip(owners.iter().copied()) {
         if owner == NONE || owner == SHARED || owner == node || owner == snapshot.root || snapshot.is_synthetic(owner) {

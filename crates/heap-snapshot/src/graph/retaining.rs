@@ -1,5 +1,9 @@
-//! Which edges retain: DevTools' *essential* edges. All do but for weak ones, edges to oneself, shortcuts that do not come from the root, the
-//! edge of a WeakMap's table to a value, and those from what is not the page's (the debugger, V8 itself) to what is.
+//! Which edges retain: DevTools' *essential* edges. These edges do not retain:
+//!
+//! - weak ones, and edges from a node to itself,
+//! - shortcuts that do not come from the root,
+//! - the edge of a WeakMap's table to a value,
+//! - those from outside of the page (the debugger, V8 itself) to the page.
 
 use super::Roots;
 use super::ephemerons::Ephemerons;
@@ -7,7 +11,7 @@ use crate::bits::Bits;
 use crate::snapshot::{Edges, Ordinal, Snapshot};
 use crate::threads;
 
-/// What the program can reach, from its global objects and documents: the page, in a browser.
+/// What the program can reach from its global objects and documents. In a browser it is the page.
 pub fn page(snapshot: &Snapshot) -> Bits {
     let mut page = Bits::new(snapshot.node_count());
     let mut stack: Vec<Ordinal> = Vec::new();
@@ -30,7 +34,7 @@ pub fn page(snapshot: &Snapshot) -> Bits {
     page
 }
 
-/// Marks the edges that retain nothing. `page` is what the program can reach; None where that makes no difference.
+/// Marks the edges that do not retain. `page` is what the program can reach, or None if that has no effect.
 pub fn mark(snapshot: &mut Snapshot, ephemerons: &Ephemerons, page: Option<&Bits>, roots: Roots) {
     let Snapshot { nodes, edges, meta, root, .. } = snapshot;
     let (weak, shortcut, internal) = (meta.edge_kinds.weak, meta.edge_kinds.shortcut, meta.edge_kinds.internal);

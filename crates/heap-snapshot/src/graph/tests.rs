@@ -1,4 +1,5 @@
-//! Dominators, retained sizes and distances against definitions: a node dominates what the root does not reach without it.
+//! Compares dominators, retained sizes and distances with their definitions: a node dominates what the root does not
+//! reach without it.
 
 use proptest::prelude::*;
 
@@ -15,8 +16,8 @@ fn parse(graph: &Graph) -> Snapshot {
     lexer::read(&mut Source::new(std::io::Cursor::new(text), Some(length)).unwrap()).unwrap()
 }
 
-/// Up to 30 nodes below a root, of the types that are treated differently, with any edges between them, to nodes from `first` on: V8 lets nothing
-/// refer to the root, but a file may.
+/// Up to 30 nodes below a root, of the types that are treated differently. They have any edges between them, to nodes
+/// from `first` on. V8 writes no edge to the root, but a file may contain one.
 fn graphs(first: usize) -> impl Strategy<Value = Graph> {
     let kinds = prop::sample::select(vec![HIDDEN, ARRAY, STRING, OBJECT, OBJECT, OBJECT, NATIVE, SYNTHETIC]);
     let nodes = prop::collection::vec((kinds, 0u64..100), 1..30);
@@ -68,8 +69,8 @@ fn retaining(graph: &Graph, roots: Roots) -> Vec<Vec<usize>> {
     edges.collect()
 }
 
-/// Where the search begins: the root, and what nothing retains. What is left beyond that hangs on the root one by one, and retains nothing that
-/// others reach.
+/// The starting points of the search: the root, and what nothing retains. The remaining nodes are below the root one by
+/// one, and retain nothing that others reach.
 fn starts(edges: &mut [Vec<usize>]) -> Vec<usize> {
     let from_root = reach(edges, &[0], None);
     let retained = |node: usize| edges.iter().any(|to| to.contains(&node));
@@ -95,7 +96,7 @@ fn check(graph: &Graph, roots: Roots) {
         let without = reach(&edges, &starts, Some(node));
         let kept: u64 = (0..sizes.len()).filter(|other| !without[*other]).map(|other| sizes[other]).sum();
         assert_eq!(retained.size.get(node as u32), kept, "node {node} of {graph:?}");
-        // All that dominate it, the nearest of which is dominated by the others.
+        // All nodes that dominate it. The nearest of them is dominated by the others.
         let dominates = |other: usize| other != node && !reach(&edges, &starts, Some(other))[node];
         let nearest = (1..sizes.len()).filter(|other| dominates(*other)).max_by_key(|other| {
             let above = |above: usize| above != *other && !reach(&edges, &starts, Some(above))[*other];
@@ -148,7 +149,7 @@ fn an_array_is_its_only_owners_and_nobodys_if_there_are_two() {
     let mut snapshot = parse(&graph);
     analyse(&mut snapshot, Roots::DevTools, |_| ());
     assert_eq!([one, two, own, shared].map(|node| snapshot.nodes.size.get(node as u32)), [13, 20, 0, 4]);
-    // memlab leaves sizes where they are.
+    // memlab does not move sizes.
     let mut snapshot = parse(&graph);
     analyse(&mut snapshot, Roots::Gc, |_| ());
     assert_eq!([one, two, own, shared].map(|node| snapshot.nodes.size.get(node as u32)), [10, 20, 3, 4]);

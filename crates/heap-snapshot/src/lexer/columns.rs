@@ -1,4 +1,4 @@
-//! Rows of nodes and of edges become columns.
+//! Converts rows of nodes and of edges to columns.
 
 use super::cursor::Cursor;
 use super::meta::{EdgeFields, MOST_FIELDS, Meta, NodeFields};
@@ -8,17 +8,17 @@ use crate::error::{Error, Result};
 use crate::memory;
 use crate::snapshot::{Edges, Nodes, Sizes};
 
-/// Rows that columns are made longer by where the length of the content is not known: a header may promise any number, and of a compressed
-/// file or a stream nobody knows whether it keeps that.
+/// Rows by which columns grow if the length of the content is unknown. A header may promise any number. For a
+/// compressed file or a stream it cannot be checked in advance.
 const GROWTH_ROWS: usize = 4 << 20;
-/// The upper bit of a node's number is free for whoever needs one; of edges, the last number means that there is none.
+/// The upper bit of a node's number is free for other use. The last number of an edge means none.
 const MOST_NODES: u64 = u32::MAX as u64 >> 1;
 const MOST_EDGES: u64 = u32::MAX as u64 - 1;
-/// Sizes are summed up in 64 bits and shown as JavaScript's numbers.
+/// Sizes are summed in 64 bits and shown as JavaScript's numbers.
 const MOST_BYTES: u64 = 1 << 53;
 
-/// The numbers of a row. `F` is how many, if the compiler is to know, else 0: with the usual fields at their usual places a row never
-/// leaves the registers.
+/// The numbers of a row. `F` is their number if it is known at compile time, otherwise 0. With the usual fields in the
+/// usual order, a row never leaves the registers.
 #[inline(always)]
 pub fn row<const F: usize>(numbers: &mut Numbers<'_>, fields: usize) -> [u64; MOST_FIELDS] {
     let mut row = [0; MOST_FIELDS];
@@ -29,7 +29,7 @@ pub fn row<const F: usize>(numbers: &mut Numbers<'_>, fields: usize) -> [u64; MO
     row
 }
 
-/// How many rows there are, if that is possible: a number takes a digit and a comma.
+/// The number of rows, if it is possible: a number takes a digit and a comma.
 fn count(cursor: &Cursor<'_>, rows: u64, fields: usize, most: u64, what: &str) -> Result<usize> {
     if cursor.left().is_some_and(|left| rows > (left + 2) / (2 * fields as u64)) {
         return Err(cursor.unexpected(format!("the header declares {rows} {what}, but the file is too short for them")));
@@ -40,14 +40,14 @@ fn count(cursor: &Cursor<'_>, rows: u64, fields: usize, most: u64, what: &str) -
     Ok(rows as usize)
 }
 
-/// The stretches, from and to, in which `count` rows are read. Where the length is known columns have their size at once, else they grow
-/// with what comes.
+/// The ranges in which `count` rows are read. If the length is known, columns get their size at once. Otherwise they
+/// grow with the content.
 fn stretches(cursor: &Cursor<'_>, count: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
     let step = if cursor.left().is_some() { count.max(1) } else { GROWTH_ROWS };
     (0..count).step_by(step).map(move |from| (from, count.min(from + step)))
 }
 
-/// Takes the bracket behind `count` rows.
+/// Consumes the bracket after `count` rows.
 fn finish(cursor: &mut Cursor<'_>, count: usize) -> Result<()> {
     if cursor.peek()? != b']' {
         return Err(
@@ -57,7 +57,7 @@ fn finish(cursor: &mut Cursor<'_>, count: usize) -> Result<()> {
     cursor.expect(b']')
 }
 
-/// The highest number of a string, and where its row was.
+/// The highest number of a string, and the place of its row.
 #[derive(Clone, Copy, Default)]
 pub struct Highest {
     pub name: u64,
@@ -83,7 +83,7 @@ pub struct NodesFound {
 struct NodePart<'a> {
     fields: NodeFields,
     kinds: u64,
-    /// Of its first row.
+    /// Index of its first row.
     first: usize,
     kind: &'a mut [u8],
     name: &'a mut [u32],
@@ -152,7 +152,7 @@ impl NodePart<'_> {
             self.id[at] = narrow(values[fields.id]).ok_or_else(|| wrong("a node's id has more than 32 bits"))?;
             let edges = narrow(values[fields.edge_count]);
             self.edge_count[at] = edges.ok_or_else(|| wrong("a node's edge count has more than 32 bits"))?;
-            // Outside of browsers it is known of none: then the column's memory is never touched.
+            // Outside of browsers it is always unknown, and the column's memory is never touched.
             if let Some(state) = fields.detachedness.map(|field| values[field]).filter(|state| *state != 0) {
                 self.detached[at] = state.min(3) as u8;
             }
@@ -211,7 +211,7 @@ pub fn nodes(cursor: &mut Cursor<'_>, meta: &Meta) -> Result<(Nodes, Highest)> {
     Ok((nodes, found.highest))
 }
 
-/// Counts of edges become the places where they begin.
+/// Converts the counts of edges to the places where they begin.
 fn sum_up(first_edge: &mut [u32], edges: u64, offset: u64) -> Result<()> {
     let mut sum = 0u64;
     for first in first_edge {
@@ -236,7 +236,7 @@ pub struct EdgesFound {
 struct EdgePart<'a> {
     fields: EdgeFields,
     kinds: u64,
-    /// A bit for each kind whose name is an index.
+    /// One bit for each kind whose name is an index.
     indexed: u128,
     node_fields: u64,
     nodes: u64,
@@ -281,8 +281,9 @@ impl EdgePart<'_> {
     ) -> std::result::Result<EdgesFound, Unexpected> {
         let fields = if F == 0 { self.fields } else { EdgeFields::USUAL };
         let mut found = EdgesFound::default();
-        // Twenty million divisions less: with this the product's upper half is the quotient, of all that a file can have for nodes
-        // (Granlund and Montgomery, "Division by Invariant Integers using Multiplication", 1994), and the remainder is looked at below.
+        // Saves twenty million divisions. With the reciprocal, the upper half of the product is the quotient for every
+        // possible number of nodes (Granlund and Montgomery, "Division by Invariant Integers using Multiplication",
+        // 1994). The remainder is checked below.
         let reciprocal = u64::MAX / self.node_fields + 1;
         for at in 0..self.kind.len() {
             let end = numbers.end();
@@ -348,7 +349,7 @@ fn front<'a, T>(slice: &mut &'a mut [T], rows: usize) -> &'a mut [T] {
     front
 }
 
-/// Zeros up to `length`. The first time they come from the system as they are and are not touched.
+/// Zeros up to `length`. The first time they come zeroed from the system and are not touched.
 fn grow<T: Clone + Default>(column: &mut Vec<T>, length: usize) {
     if column.is_empty() {
         *column = memory::zeros(length);

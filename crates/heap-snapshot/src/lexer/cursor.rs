@@ -1,14 +1,15 @@
-//! JSON by bytes, with at most a chunk of it in memory. Nothing here recurses: how deep a file nests is its author's choice.
+//! Reads JSON by bytes, with at most a chunk of it in memory. Nothing here recurses, because the author of a file
+//! controls its depth.
 
 use crate::error::{Error, Result};
 use crate::source::Source;
 
-/// What is read at once: it should fit into a core's cache beside the columns it becomes.
+/// Bytes that are read at once: they should fit into a core's cache together with the columns.
 pub const CHUNK_BYTES: usize = 512 << 10;
-/// Keys of a snapshot are words.
+/// The longest key. Keys of a snapshot are words.
 const KEY_BYTES: usize = 256;
 
-/// Bytes in memory that is used again and again, and so made zeros only once.
+/// A buffer that is reused, and so zeroed only once.
 #[derive(Default)]
 pub struct Chunk {
     memory: Vec<u8>,
@@ -24,7 +25,7 @@ impl Chunk {
         self.length = length.min(self.length);
     }
 
-    /// Memory for as much more.
+    /// Room for `bytes` more.
     fn room(&mut self, bytes: usize) -> &mut [u8] {
         let end = self.length + bytes;
         if self.memory.len() < end {
@@ -45,11 +46,11 @@ impl Chunk {
     }
 }
 
-/// A place in the content.
+/// A position in the content.
 pub struct Cursor<'a> {
     source: &'a mut Source,
     buffer: Chunk,
-    /// Of the buffer's first byte.
+    /// Offset of the buffer's first byte.
     base: u64,
     at: usize,
 }
@@ -63,7 +64,7 @@ impl<'a> Cursor<'a> {
         self.base + self.at as u64
     }
 
-    /// Bytes of content left, where that is known.
+    /// Bytes of content left, if known.
     pub fn left(&self) -> Option<u64> {
         self.source.length().map(|length| length.saturating_sub(self.offset()))
     }
@@ -77,7 +78,7 @@ impl<'a> Cursor<'a> {
         self.unexpected(what)
     }
 
-    /// What is read and not yet taken; empty only at the end.
+    /// What is read and not yet consumed. Empty only at the end.
     pub fn rest(&mut self) -> Result<&[u8]> {
         if self.at == self.buffer.length {
             self.base += self.at as u64;
@@ -92,7 +93,8 @@ impl<'a> Cursor<'a> {
         self.at += bytes;
     }
 
-    /// Hands over what is read and reads on into `chunk`, until that has `CHUNK_BYTES` more or the content ends. Returns whether any came.
+    /// Passes on what is read and continues to read into `chunk`, until that has `CHUNK_BYTES` more or the content
+    /// ends. Returns whether there was any.
     pub fn fill(&mut self, chunk: &mut Chunk) -> Result<bool> {
         let held = chunk.length;
         chunk.append(&self.buffer.bytes()[self.at..]);
@@ -103,7 +105,7 @@ impl<'a> Cursor<'a> {
         Ok(chunk.length > held)
     }
 
-    /// Puts back the end of what [`Self::fill`] gave.
+    /// Returns the end of what [`Self::fill`] passed on.
     pub fn put_back(&mut self, rest: &[u8]) {
         debug_assert!(self.at == self.buffer.length);
         self.base = self.offset() - rest.len() as u64;
@@ -112,7 +114,7 @@ impl<'a> Cursor<'a> {
         self.buffer.append(rest);
     }
 
-    /// The next byte that is no white space, without taking it.
+    /// The next byte that is not white space, without consuming it.
     pub fn peek(&mut self) -> Result<u8> {
         loop {
             let rest = self.rest()?;
@@ -130,7 +132,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Takes `byte`, which must come next.
+    /// Consumes `byte`, which must come next.
     pub fn expect(&mut self, byte: u8) -> Result<()> {
         if self.take_if(byte)? { Ok(()) } else { Err(self.unexpected(format!("'{}' was expected", char::from(byte)))) }
     }
@@ -141,7 +143,7 @@ impl<'a> Cursor<'a> {
         Ok(found)
     }
 
-    /// A key of an object, without its quotes, and the colon behind it.
+    /// A key of an object, without its quotes, and the colon after it.
     pub fn key(&mut self) -> Result<String> {
         let offset = self.offset();
         let mut key = Vec::new();
@@ -156,8 +158,8 @@ impl<'a> Cursor<'a> {
         Ok(String::from_utf8_lossy(&key).into_owned())
     }
 
-    /// What stands between quotes, the first of which is taken already: as it stands, with its escapes, in parts. Ends after the closing
-    /// quote, or, with false, where `sink` says no.
+    /// The text between quotes, the first of which is consumed already. It is passed in parts, with its escapes. Ends
+    /// after the closing quote or, with false, when `sink` returns false.
     pub fn string(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
         loop {
             let rest = self.rest()?;
@@ -190,7 +192,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Passes over a value of any kind, and hands its bytes to `sink`, which may refuse them.
+    /// Skips a value of any kind, and passes its bytes to `sink`, which may reject them.
     pub fn value(&mut self, sink: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
         let start = self.offset();
         let refused = || Error::malformed("too long a value", start);

@@ -1,4 +1,4 @@
-//! Where objects' constructors are, and functions: a list of which nobody says how long it is.
+//! Where constructors of objects, and functions, are defined: a list of unknown length.
 
 use super::columns::row;
 use super::cursor::Cursor;
@@ -11,7 +11,7 @@ use crate::snapshot::{Location, Ordinal};
 
 type Row = (Ordinal, Location);
 
-/// The rows of each chunk, and where it was.
+/// The rows of each chunk, and its offset.
 pub type Found = Vec<(u64, Vec<Row>)>;
 
 struct LocationPart {
@@ -67,7 +67,7 @@ impl LocationPart {
     }
 }
 
-/// Takes the list, whose bracket is taken already: the rows of its chunks, in no order.
+/// Reads the list, whose bracket is consumed already. Returns the rows of its chunks, in no order.
 pub fn read(cursor: &mut Cursor<'_>, meta: &Meta, fields: LocationFields) -> Result<Found> {
     let part =
         LocationPart { fields, node_fields: meta.node_fields.count as u64, nodes: meta.node_count, rows: usize::MAX };

@@ -1,5 +1,5 @@
-//! The header of a snapshot: how many fields its rows have, where each lies, and what the numbers of types mean. All of that differs between
-//! versions of V8, so nothing of it is assumed.
+//! The header of a snapshot: the number of fields of its rows, their order, and the meaning of the types' numbers. All
+//! of that differs between versions of V8, so none of it is assumed.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,7 +12,7 @@ pub const HEADER_BYTES: usize = 1 << 20;
 pub const MOST_FIELDS: usize = 16;
 /// The upper bit of an edge's type is ours.
 const MOST_TYPES: usize = 128;
-/// For a type that the snapshot does not know.
+/// For a type that the snapshot does not have.
 pub const ABSENT: u8 = u8::MAX;
 
 #[derive(Deserialize)]
@@ -20,7 +20,7 @@ struct Header {
     meta: RawMeta,
     node_count: u64,
     edge_count: u64,
-    /// Of the root, in numbers, not in rows.
+    /// Index of the root in numbers, not in rows.
     #[serde(default)]
     root_index: u64,
     #[serde(default)]
@@ -37,7 +37,7 @@ struct RawMeta {
     location_fields: Vec<String>,
 }
 
-/// Where the fields of a row lie.
+/// The positions of the fields in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeFields {
     pub count: usize,
@@ -58,7 +58,7 @@ pub struct EdgeFields {
 }
 
 impl NodeFields {
-    /// The order that V8 has had since there is `detachedness`, the last of `count` fields.
+    /// V8's order since `detachedness` exists, which is the last of `count` fields.
     pub const fn usual(count: usize) -> Self {
         let detachedness = Some(count.saturating_sub(1));
         Self { count, kind: 0, name: 1, id: 2, self_size: 3, edge_count: 4, detachedness }
@@ -79,7 +79,7 @@ pub struct LocationFields {
     pub column: usize,
 }
 
-/// The numbers of the types that mean something here.
+/// The numbers of the types that matter here.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeKinds {
     pub hidden: u8,

@@ -1,8 +1,10 @@
-//! From the bytes of a `.heapsnapshot` to columns. The file is one JSON object, and nearly all of it are two lists of integers, of nodes
-//! and of edges, so this is no JSON parser: it knows the keys, and passes over what it does not know.
+//! Converts the bytes of a `.heapsnapshot` to columns. The file is one JSON object, and consists almost entirely of two
+//! lists of integers, of nodes and of edges. So this is not a general JSON parser: it knows the keys, and skips what it
+//! does not know.
 //!
-//! Node 20 and 22 write a row a line, 24 and later no line ends within the lists; both are white space here. All offsets and types come
-//! from the header ([`meta`]). Whatever is promised by a count is checked against what the file has room for before memory is taken.
+//! Node 20 and 22 write one row on each line. From Node 24 on there are no line ends within the lists. Both are white
+//! space here. All offsets and types come from the header ([`meta`]). A count is checked against the size of the file
+//! before memory is allocated.
 
 mod columns;
 mod cursor;
@@ -24,7 +26,7 @@ use super::threads;
 /// Reads a whole snapshot.
 ///
 /// # Errors
-/// The source cannot be read, or has no valid snapshot; the error has the place.
+/// The source cannot be read, or contains no valid snapshot. The error has the offset.
 pub fn read(source: &mut Source) -> Result<Snapshot> {
     let mut cursor = Cursor::new(source);
     let mut parts = Parts::default();
@@ -47,7 +49,7 @@ struct Parts {
     meta: Option<Meta>,
     nodes: Option<(Nodes, Highest)>,
     edges: Option<(Edges, Highest)>,
-    /// Until they are sorted, beside the strings.
+    /// Unsorted. They are sorted while the strings are read.
     locations: locations::Found,
     sorted: Vec<(Ordinal, Location)>,
     strings: Option<Strings>,
@@ -106,7 +108,7 @@ impl Parts {
         let (edges, of_edges) = self.edges.ok_or_else(|| missing("edges"))?;
         let strings = self.strings.ok_or_else(|| missing("strings"))?;
         for (what, highest) in [("a node", of_nodes), ("an edge", of_edges)] {
-            // In a snapshot without any, the names of edges alone may all be indices.
+            // In a snapshot without strings, only the names of edges may all be indices.
             if highest.name >= strings.count() as u64 && highest.name > 0 {
                 let what = format!("{what} with the name {}, of {} strings", highest.name, strings.count());
                 return Err(Error::malformed(what, highest.offset));
@@ -131,14 +133,15 @@ fn header(cursor: &mut Cursor<'_>) -> Result<Meta> {
     Meta::parse(&json, offset)
 }
 
-/// Takes the bracket of a list whose rows the header explains.
+/// Consumes the bracket of a list whose rows the header describes.
 fn list<'a>(cursor: &mut Cursor<'_>, meta: Option<&'a Meta>) -> Result<&'a Meta> {
     let meta = meta.ok_or_else(|| cursor.unexpected("a list before the header \"snapshot\" that explains it"))?;
     cursor.expect(b'[')?;
     Ok(meta)
 }
 
-/// Takes strings that are as nearly all are: a line each, without escapes, with another one behind. Returns how many bytes they are.
+/// Consumes strings in the usual form: one on each line, without escapes, followed by another one. Returns their length
+/// in bytes.
 fn usual_strings(bytes: &[u8], strings: &mut Strings) -> usize {
     let mut at = 0;
     loop {
@@ -155,7 +158,7 @@ fn usual_strings(bytes: &[u8], strings: &mut Strings) -> usize {
 
 fn strings(cursor: &mut Cursor<'_>) -> Result<Strings> {
     let mut strings = Strings::default();
-    // Mostly they are the last there is. What is too much is never touched, and given back.
+    // They are usually the last list. Excess room is never touched, and given back.
     strings.reserve(cursor.left().map_or(0, |left| left as usize));
     cursor.expect(b'[')?;
     if !cursor.take_if(b']')? {
