@@ -1,7 +1,7 @@
-//! Memory for columns. They are hundreds of megabytes, touched once in order and then here and there, so what they cost is page faults and
-//! misses of the TLB: with huge pages there are five hundred times fewer of both.
+//! Memory for columns. They are hundreds of megabytes, accessed once in order and then randomly. So their cost is page
+//! faults and misses of the TLB. With huge pages there are five hundred times fewer of both.
 
-/// Zeros, which come from the system as they are and are not touched.
+/// Zeros, which come from the system and are not touched.
 pub fn zeros<T: Clone + Default>(length: usize) -> Vec<T> {
     let mut column = vec![T::default(); length];
     advise(&mut column);
@@ -21,7 +21,7 @@ pub fn filled<T: Clone>(value: T, length: usize) -> Vec<T> {
     column
 }
 
-/// Asks for huge pages where the system gives them to those who ask.
+/// Requests huge pages, on systems that provide them on request only.
 #[cfg(target_os = "linux")]
 fn advise<T>(column: &mut [T]) {
     use rustix::mm::{Advice, madvise};
@@ -31,7 +31,8 @@ fn advise<T>(column: &mut [T]) {
     let start = all.start.addr().next_multiple_of(HUGE_PAGE_BYTES);
     let end = all.end.addr() / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
     if start < end {
-        // SAFETY: whole pages within a slice that is borrowed alone; the advice changes no contents. That it is refused makes no difference.
+        // SAFETY: whole pages within a slice that is borrowed exclusively. The advice changes no contents, and may be
+        // refused.
         let _ = unsafe { madvise(all.start.with_addr(start).cast(), end - start, Advice::LinuxHugepage) };
     }
 }

@@ -1,16 +1,16 @@
-//! What a node is called where it is shown.
+//! The displayed name of a node.
 
 use super::classes::Classes;
 use super::snapshot::{Ordinal, Snapshot};
 
-/// V8 itself cuts strings at this many characters.
+/// V8 itself cuts strings at this number of characters.
 pub const MOST_CHARS: usize = 1024;
 /// For the properties of a plain object.
 const OBJECT_CHARS: usize = 100;
-/// What is put together from so many pieces is cut there: a tree of cons strings may be of any depth.
+/// A string is cut after this many pieces: a tree of cons strings may have any depth.
 const MOST_PIECES: usize = 4096;
 
-/// The name of a node: a string's text, a plain object's properties, else as V8 has it.
+/// The name of a node: a string's text, a plain object's properties, otherwise V8's name.
 pub fn of(snapshot: &Snapshot, classes: &Classes, node: Ordinal) -> String {
     let kinds = snapshot.node_kinds();
     let kind = snapshot.nodes.kind[node as usize];
@@ -45,7 +45,7 @@ fn cons(snapshot: &Snapshot, node: Ordinal) -> String {
     text
 }
 
-/// What an internal edge of this name leads to.
+/// The target of an internal edge with this name.
 pub fn internal(snapshot: &Snapshot, node: Ordinal, name: &[u8]) -> Option<Ordinal> {
     let internal = snapshot.edge_kinds().internal;
     let mut edges = snapshot.edges_of(node);

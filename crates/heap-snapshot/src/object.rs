@@ -6,7 +6,7 @@ pub use super::graph::distances::{SYSTEM, UNREACHED};
 use super::snapshot::Ordinal;
 use super::{Heap, Result, names};
 
-/// Shown of the references in each direction.
+/// References that are listed in each direction.
 const MOST_REFERENCES: usize = 100;
 
 /// An object or another node of the heap.
@@ -105,7 +105,7 @@ impl Heap {
         let node = self.find(id)?;
         let edges = self.snapshot.edges_of(node);
         let references = edges.clone().take(MOST_REFERENCES);
-        // All edges are looked at, which takes some milliseconds: an index the other way round would take a third more memory.
+        // All edges are searched, which takes some milliseconds. An index would need a third more memory.
         let targets = &self.snapshot.edges.to;
         let leading = || (0..targets.len()).filter(|edge| targets[*edge] == node);
         let retainers = leading().take(MOST_REFERENCES);

@@ -10,11 +10,11 @@ use super::snapshot::{NONE, Ordinal};
 use super::{Heap, Result, names};
 
 const CONTEXT: &[u8] = b"system / Context";
-/// Of the name of what is stepped through.
+/// Characters of the name of a step.
 const NAME_CHARS: usize = 60;
-/// Of the parts that are told; the middle says least.
+/// Parts that are shown. The middle matters least.
 const MOST_PARTS: usize = 40;
-/// Of the steps that are described. A linked list can have millions.
+/// Steps that are described. A linked list can have millions.
 const MOST_STEPS: usize = 200;
 
 /// A step of a path: a reference and its target.
@@ -80,7 +80,7 @@ impl Heap {
         }
     }
 
-    /// A path as it is told, without its steps, and the file of the module in it; empty if there is none.
+    /// The parts of a path, without its steps, and the file of the module in it. Empty if there is none.
     pub(super) fn told_path(&self, node: Ordinal) -> (Vec<String>, Option<String>) {
         self.edges_to(node).map(|edges| self.tell(&edges, node)).unwrap_or_default()
     }
@@ -105,7 +105,7 @@ impl Heap {
         edges.first().map_or(node, |edge| self.snapshot.source_of(*edge))
     }
 
-    /// The edges from a root, the first one first; none if there is no path.
+    /// The edges from a root, the first one first. None if there is no path.
     fn edges_to(&self, node: Ordinal) -> Option<Vec<u32>> {
         let ways = self.ways();
         let mut edges = Vec::new();
@@ -123,18 +123,19 @@ impl Heap {
     }
 }
 
-/// How code would say it. V8's own links (a function's context, an array's elements) are left out; a module stands for all that leads to
-/// it, since `require.cache` and the modules that loaded it are no reason why something is kept.
+/// Describes a path in the terms of code. V8's own links (a function's context, an array's elements) are left out. A
+/// module replaces all steps to it, since `require.cache` and the modules that loaded it are no reason for an object to
+/// be retained.
 struct Telling<'a> {
     heap: &'a Heap,
-    /// Where it begins.
+    /// The first part.
     start: String,
     parts: Vec<String>,
-    /// What the last step would be called by who refers to it.
+    /// The last step's name in the object that refers to it.
     label: Option<String>,
-    /// The file of the function that was last stepped through.
+    /// The file of the function on the path that was last passed.
     script: Option<String>,
-    /// The file of the module that the path has come to.
+    /// The file of the module that the path has reached.
     module: Option<String>,
 }
 
@@ -143,7 +144,7 @@ impl<'a> Telling<'a> {
         let name = names::of(&heap.snapshot, &heap.classes, start);
         let start = match heap.retained.distance[start as usize] < SYSTEM && name.starts_with("global") {
             true => "global".to_owned(),
-            // A context has the global object.
+            // A context contains the global object.
             false if name == "system / NativeContext" => String::new(),
             false => cut(&name),
         };
@@ -199,7 +200,7 @@ impl<'a> Telling<'a> {
     }
 }
 
-/// Of steps that are alike, as along a list, the first, and how many more.
+/// Shortens equal consecutive steps, as along a list, to the first and a count.
 fn in_short(parts: Vec<String>) -> Vec<String> {
     let mut short = Vec::with_capacity(parts.len().min(MOST_PARTS));
     for alike in parts.chunk_by(|a, b| a == b) {
@@ -211,7 +212,7 @@ fn in_short(parts: Vec<String>) -> Vec<String> {
     short
 }
 
-/// Whether V8's name for a link says something to who wrote the code.
+/// Whether V8's name for a link is meaningful for the author of the code.
 fn tells(name: &str) -> bool {
     let links = ["context", "elements", "properties", "previous", "shared", "map", "global_object", "native_context"];
     !links.contains(&name) && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -224,7 +225,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// `users.js`; an `index.js` is known by its folder.
+/// `users.js`. An `index.js` is named by its folder.
 fn base_name(file: &str) -> String {
     let mut parts = file.rsplit(['/', '\\']).filter(|part| !part.is_empty());
     let name = parts.next().unwrap_or(file);
@@ -235,12 +236,12 @@ fn base_name(file: &str) -> String {
 }
 
 impl Heap {
-    /// A step as it is told: how it is referred to, and what it is where that says more.
+    /// A step as text: the name of the reference, and the object if that says more.
     fn told(&self, node: Ordinal, label: Option<&str>) -> String {
         let snapshot = &self.snapshot;
         let (kind, kinds) = (snapshot.nodes.kind[node as usize], snapshot.node_kinds());
         if snapshot.is_synthetic(node) {
-            // V8's own words for its roots, such as (GC roots) and (Global handles).
+            // V8's own names for its roots, such as (GC roots) and (Global handles).
             return names::of(snapshot, &self.classes, node);
         }
         if kind == kinds.closure {
@@ -278,8 +279,9 @@ impl Heap {
         self.snapshot.raw_name(node) == CONTEXT
     }
 
-    /// The scope of a CommonJS module's function: one right within V8's native context, and the only one of that function. A function of a module that has no
-    /// variables of its own is right within it too, but is called more than once.
+    /// Whether it is the scope of a CommonJS module's function: directly within V8's native context, and the only scope
+    /// of that function. A function of a module without variables is directly within it too, but is called more than
+    /// once.
     fn is_module_scope(&self, node: Ordinal) -> bool {
         self.is_context(node)
             && self.is_outermost_scope(node)
@@ -291,12 +293,12 @@ impl Heap {
         outer.is_some_and(|outer| self.snapshot.raw_name(outer).starts_with(b"system / NativeContext"))
     }
 
-    /// What V8 knows of the scope of which this is one: there is one such thing for a function.
+    /// V8's description of the scope of this context. There is one for each function.
     fn scope_of(&self, context: Ordinal) -> Option<Ordinal> {
         names::internal(&self.snapshot, context, b"scope_info")
     }
 
-    /// Outermost scopes that more than one context is of.
+    /// Outermost scopes with more than one context.
     fn scopes_of_many(&self) -> &HashSet<Ordinal> {
         self.scopes_of_many.get_or_init(|| {
             let named = self.snapshot.strings.numbers_of(CONTEXT);
@@ -309,11 +311,11 @@ impl Heap {
         })
     }
 
-    /// The file that a function is from, if it is one of the program's. V8 names a script's node after it.
+    /// The file of a function, if it is one of the program's. V8 names a script's node after it.
     fn script_of(&self, closure: Ordinal) -> Option<String> {
         let shared = names::internal(&self.snapshot, closure, b"shared")?;
         let script = |name: &[u8]| names::internal(&self.snapshot, shared, name);
-        // Until Node 22 another thing may be in its place while the function is debugged.
+        // Up to Node 22 another object may be there while the function is debugged.
         let script = script(b"script").or_else(|| script(b"script_or_debug_info"))?;
         let name = self.snapshot.strings.text(self.snapshot.nodes.name[script as usize]);
         let is_file = name.starts_with('/') || name.starts_with("file:") || name.get(1..3) == Some(":\\");

@@ -47,10 +47,10 @@ pub struct Node {
     pub edges: Vec<(u8, String, usize)>,
 }
 
-/// How it is written down.
+/// The format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Node 20 and 22: a row a line, 7 fields.
+    /// Node 20 and 22: one row on each line, 7 fields.
     Lines,
     /// From Node 24 on: no line ends in lists, 6 fields.
     Dense,
@@ -134,7 +134,7 @@ impl Graph {
     }
 }
 
-/// A module's `Map` with sessions in it, as code would leave it: `sessions` of them, each with a name of 40 bytes.
+/// A module's `Map` of sessions, as code would create it: `sessions` of them, each with a name of 40 bytes.
 pub fn leak(sessions: usize) -> Graph {
     let mut graph = Graph::with_global();
     let module = graph.node(OBJECT, "Module", 50);

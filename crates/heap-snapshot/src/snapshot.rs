@@ -1,4 +1,5 @@
-//! A snapshot in memory: columns instead of objects, 18 bytes a node and 9 an edge, so that hundreds of megabytes of file stay that.
+//! A snapshot in memory: columns instead of objects, with 18 bytes for each node and 9 for each edge. So the memory is
+//! of the order of the file's size.
 
 use std::ops::Range;
 
@@ -7,14 +8,14 @@ use foldhash::HashMap;
 use super::lexer::meta::{EdgeKinds, Meta, NodeKinds};
 use super::strings::Strings;
 
-/// Of a node: its number in the file.
+/// The number of a node in the file.
 pub type Ordinal = u32;
 /// No node, no edge, no class.
 pub const NONE: u32 = u32::MAX;
-/// Set on an edge's type where the edge retains nothing.
+/// Set on the type of an edge that does not retain.
 const LOOSE: u8 = 0x80;
 
-/// Sizes in bytes. Hardly any need more than 32 bits; those that do are in a list of their own.
+/// Sizes in bytes. Few need more than 32 bits. Those are in a separate list.
 #[derive(Default)]
 pub struct Sizes {
     small: Vec<u32>,
@@ -22,7 +23,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// `small` with `u32::MAX` wherever `large` has the value.
+    /// `small` is `u32::MAX` if `large` has the value.
     pub fn new(small: Vec<u32>, large: HashMap<Ordinal, u64>) -> Self {
         Self { small, large }
     }
@@ -35,7 +36,7 @@ impl Sizes {
         }
     }
 
-    /// A copy, in memory that is not needed any more.
+    /// A copy, in reused memory.
     pub fn copy(&self, mut memory: Vec<u32>) -> Self {
         memory.clear();
         memory.extend_from_slice(&self.small);
@@ -62,18 +63,18 @@ pub struct Nodes {
     pub kind: Vec<u8>,
     pub name: Vec<u32>,
     pub id: Vec<u32>,
-    /// Shallow, as in the file until the arrays' sizes have gone to their owners.
+    /// Shallow sizes: those of the file until the arrays' sizes have been moved to their owners.
     pub size: Sizes,
-    /// Where the edges of each begin, and, once more, where all end.
+    /// Where the edges of each node begin and, at the end, where all end.
     pub first_edge: Vec<u32>,
-    /// 0 unknown, 1 attached, 2 detached; empty where the file has no such column.
+    /// 0 unknown, 1 attached, 2 detached. Empty if the file has no such column.
     pub detached: Vec<u8>,
 }
 
 #[derive(Default)]
 pub struct Edges {
     kind: Vec<u8>,
-    /// A string's number, or an index where the kind says so.
+    /// A string's number, or an index for some kinds.
     pub name: Vec<u32>,
     pub to: Vec<Ordinal>,
 }
@@ -92,30 +93,30 @@ impl Edges {
         self.kind[edge] & !LOOSE
     }
 
-    /// Whether the edge counts for who retains whom.
+    /// Whether the edge retains.
     #[inline]
     pub fn retains(&self, edge: usize) -> bool {
         self.kind[edge] & LOOSE == 0
     }
 
-    /// Of each of some edges, whether it retains, and where it leads.
+    /// For each of some edges, whether it retains, and its target.
     #[inline]
     pub fn targets(&self, edges: Range<usize>) -> impl Iterator<Item = (bool, Ordinal)> + '_ {
         self.kind[edges.clone()].iter().map(|kind| kind & LOOSE == 0).zip(self.to[edges].iter().copied())
     }
 
-    /// The column of kinds, to be marked with [`Self::loosen`]; and the others.
+    /// The column of kinds, to be marked with [`Self::loosen`], and the others.
     pub fn split_kinds(&mut self) -> (&mut [u8], &[u32], &[Ordinal]) {
         (&mut self.kind, &self.name, &self.to)
     }
 
-    /// Marks a kind as that of an edge that retains nothing.
+    /// Marks a kind as that of an edge that does not retain.
     pub fn loosen(kind: &mut u8) {
         *kind |= LOOSE;
     }
 }
 
-/// Where an object's constructor is, or a function itself.
+/// Where an object's constructor, or a function itself, is defined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Location {
     pub script: u32,
@@ -148,9 +149,9 @@ impl Snapshot {
         self.nodes.first_edge[node] as usize..self.nodes.first_edge[node + 1] as usize
     }
 
-    /// The node that an edge comes from.
+    /// The node from which an edge comes.
     pub fn source_of(&self, edge: u32) -> Ordinal {
-        // The last one that begins at or before it: those without edges begin there too, but before.
+        // The last node whose edges begin at or before it. Nodes without edges begin there too, but come before.
         (self.nodes.first_edge.partition_point(|first| *first <= edge) - 1) as Ordinal
     }
 
@@ -166,7 +167,7 @@ impl Snapshot {
         self.strings.raw(self.nodes.name[node as usize])
     }
 
-    /// The name of an edge, nothing where it is an index.
+    /// The name of an edge. Empty if it is an index.
     pub fn raw_edge_name(&self, edge: usize) -> &[u8] {
         match self.edge_kinds().is_indexed(self.edges.kind(edge)) {
             true => &[],
@@ -178,7 +179,7 @@ impl Snapshot {
         self.nodes.kind[node as usize] == self.node_kinds().synthetic
     }
 
-    /// The global objects: what stands at the root and is not V8's own bookkeeping.
+    /// The global objects: what is at the root and is not V8's own bookkeeping.
     pub fn is_user_root(&self, node: Ordinal) -> bool {
         !self.is_synthetic(node) || self.is_dom_trees(node)
     }

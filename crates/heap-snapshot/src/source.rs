@@ -14,7 +14,7 @@ use zstd_safe::{DCtx, InBuffer, OutBuffer};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// What a decoder takes at once.
+/// Bytes that a decoder takes at once.
 const INPUT_BYTES: usize = 256 << 10;
 
 /// How much has been read. It can be read from another thread.
@@ -31,9 +31,9 @@ impl Progress {
 /// The bytes of a snapshot, decompressed.
 pub struct Source {
     reader: Box<dyn Read + Send>,
-    /// Of the content. None where that is not known beforehand: compressed, or from a stream.
+    /// Length of the content. None if it is not known in advance: compressed, or from a stream.
     length: Option<u64>,
-    /// Of the file.
+    /// Length of the file.
     file_bytes: Option<u64>,
     progress: Progress,
     compressed: bool,
@@ -132,14 +132,14 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Frames of zstd, one after the other.
+/// Consecutive frames of zstd.
 struct Zstd<R> {
     reader: R,
     context: DCtx<'static>,
     input: Box<[u8]>,
     filled: usize,
     taken: usize,
-    /// A frame has begun and not ended.
+    /// Whether a frame has begun and not ended.
     inside: bool,
 }
 
@@ -171,7 +171,7 @@ impl<R: Read> Read for Zstd<R> {
                 .map_err(|code| io::Error::new(io::ErrorKind::InvalidData, zstd_safe::get_error_name(code)))?;
             let (took, made) = (input.pos - before, output.pos());
             self.taken += took;
-            // At the end a call that does nothing asks for the next frame's header.
+            // At the end, a call without progress requests the next frame's header.
             if took > 0 || made > 0 {
                 self.inside = hint != 0;
             }

@@ -1,4 +1,4 @@
-//! The strings of a snapshot, as they stand in the file: they are compared in that form, and decoded when one is shown.
+//! The strings of a snapshot in the form of the file. They are compared in that form, and decoded when one is shown.
 
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ impl Strings {
         self.ends.len()
     }
 
-    /// Adds bytes to the string that is not ended yet.
+    /// Adds bytes to the present string.
     pub fn extend(&mut self, part: &[u8]) {
         self.bytes.extend_from_slice(part);
     }
@@ -26,7 +26,7 @@ impl Strings {
         self.ends.push(self.bytes.len() as u64);
     }
 
-    /// Makes room for as many bytes.
+    /// Reserves room for this many bytes.
     pub fn reserve(&mut self, bytes: usize) {
         self.bytes = memory::room(bytes);
     }
@@ -36,7 +36,7 @@ impl Strings {
         self.ends.shrink_to_fit();
     }
 
-    /// As it stands in the file, without quotes and with escapes. Nothing for a number that is none of a string.
+    /// The form in the file, without quotes and with escapes. Empty for a number without a string.
     pub fn raw(&self, index: u32) -> &[u8] {
         let index = index as usize;
         let Some(end) = self.ends.get(index) else { return &[] };
@@ -44,12 +44,13 @@ impl Strings {
         &self.bytes[start as usize..*end as usize]
     }
 
-    /// The numbers of a text: mostly one or none, but nobody promises that.
+    /// The numbers of a text: usually one or none, but that is not guaranteed.
     pub fn numbers_of(&self, raw: &[u8]) -> Vec<u32> {
         (0..self.count() as u32).filter(|index| self.raw(*index) == raw).collect()
     }
 
-    /// What it means. V8 cuts strings at 1,024 characters, in the middle of a surrogate pair where that is how it comes, so this forgives all.
+    /// The decoded text. V8 cuts strings at 1,024 characters, possibly within a surrogate pair, so invalid sequences
+    /// are accepted.
     pub fn text(&self, index: u32) -> String {
         decode(self.raw(index))
     }

@@ -8,9 +8,9 @@ use super::snapshot::Ordinal;
 use super::tree::Children;
 use super::{Heap, names, threads};
 
-/// Shown of the objects that retain most, of the strings that are there more than once, and of what is detached.
+/// Objects, duplicate strings and detached nodes that are listed.
 const MOST_SHOWN: usize = 100;
-/// Of a string's text.
+/// Characters of a string's text.
 const TEXT_CHARS: usize = 200;
 
 /// What is on the heap. All sizes are in bytes.
@@ -130,12 +130,12 @@ impl Heap {
         }
     }
 
-    /// Nodes without a size of their own do not count, as in DevTools: arrays whose size is their owner's.
+    /// As in DevTools, nodes without a size of their own do not count: arrays whose size is their owner's.
     fn counts(&self, node: Ordinal) -> bool {
         self.snapshot.nodes.size.get(node) > 0
     }
 
-    /// What the objects of each class retain together.
+    /// Bytes that the objects of each class retain together.
     fn retained_by_class(&self) -> Vec<u64> {
         let classes = &self.classes;
         let mut all = vec![0; classes.all.len()];
@@ -152,7 +152,7 @@ impl Heap {
         biggest.into_iter().map(|node| self.describe(node)).collect()
     }
 
-    /// By number, and not yet with what they retain.
+    /// By number, without retained sizes yet.
     fn class_summaries(&self) -> Vec<ClassSummary> {
         let snapshot = &self.snapshot;
         let mut all: Vec<ClassSummary> = (self.classes.all.iter())
@@ -200,7 +200,8 @@ impl Heap {
         all.into_iter().filter(|kind| kind.count > 0).collect()
     }
 
-    /// V8 numbers texts, so strings of one number are alike. Those that it has cut may differ further on, and are left out.
+    /// V8 numbers texts, so strings with one number are equal. Those that it has cut may differ after the cut, and are
+    /// left out.
     fn duplicates(&self) -> Duplicates {
         let snapshot = &self.snapshot;
         let string = snapshot.node_kinds().string;
@@ -208,7 +209,7 @@ impl Heap {
         let mut texts = vec![(0u32, 0u64, 0u64); snapshot.strings.count()];
         for node in snapshot.ordinals().filter(|node| snapshot.nodes.kind[*node as usize] == string) {
             let size = snapshot.nodes.size.get(node);
-            // Names were checked against the strings; in a snapshot without any, all are 0.
+            // Names were checked against the strings. In a snapshot without any, all are 0.
             let Some(text) = texts.get_mut(snapshot.nodes.name[node as usize] as usize) else { continue };
             *text = (text.0 + 1, text.1 + size, text.2.max(size));
         }
@@ -237,7 +238,7 @@ impl Heap {
         let native = snapshot.node_kinds().native;
         let is_detached = |node: &Ordinal| match self.classes.detached.get(*node as usize) {
             Some(state) => *state == DETACHED,
-            // Before V8 had a column for it, it was in the name.
+            // Before V8 had a column for it, the name contained it.
             None => snapshot.nodes.kind[*node as usize] == native && snapshot.raw_name(*node).starts_with(b"Detached "),
         };
         let found: Vec<Ordinal> = snapshot.ordinals().filter(is_detached).collect();

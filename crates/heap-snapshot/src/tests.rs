@@ -1,4 +1,4 @@
-//! Snapshots as they come, whole and damaged, and the questions that are asked of them.
+//! Complete and damaged snapshots, and queries about them.
 
 use std::io::{Cursor, Write};
 
@@ -48,7 +48,7 @@ fn reads_what_every_version_of_node_writes() {
     let expected: Vec<_> = graph.nodes.iter().map(|node| (node.name.clone(), node.id, node.size)).collect();
     assert_eq!(names(&read(&lines)), expected);
     assert_eq!(names(&read(&dense)), expected);
-    // Keys that nobody knows, in an order of their own, with spaces.
+    // Unknown keys, in another order, with spaces.
     let strange =
         dense.replace("\"nodes\":[", "\"scopes\" : { \"a\" : [ [], {}, \"]}\\\"\", -1.5e3, null ] } , \"nodes\" : [ ");
     assert_eq!(names(&read(&strange)), expected);
@@ -72,7 +72,7 @@ fn reads_gzip_and_zstd_and_streams_of_unknown_length() {
     }
     let mut stream = Source::new(Cursor::new(plain), None).unwrap();
     assert_eq!(names(&lexer::read(&mut stream).unwrap()), expected);
-    // Two frames, as `cat a.zst b.zst` has them.
+    // Two frames, as in the output of `cat a.zst b.zst`.
     let halves = [&zstd[..], &zstd[..]].concat();
     assert!(lexer::read(&mut source(&halves)).is_ok(), "what comes behind the snapshot is not read");
 }
@@ -132,7 +132,7 @@ fn what_cannot_be_is_told_with_its_place() {
     ] {
         let error = changed(from, to);
         assert!(error.contains("at byte"), "{from} → {to}: {error}");
-        // The first row says of the count only that the file is too short for it.
+        // For the count, the first row only shows that the file is too short.
         assert!(error.contains(expected) || error.contains("too short"), "{from} → {to}: {error}");
     }
     assert!(error(b"PNG\r\n").contains("'{' was expected, at byte 0"));
@@ -142,7 +142,7 @@ fn what_cannot_be_is_told_with_its_place() {
 
 #[test]
 fn a_count_that_a_stream_cannot_keep_takes_no_memory() {
-    // Of a stream nobody knows how long it is; the columns grow with what comes.
+    // The length of a stream is unknown, so the columns grow with the content.
     let whole = leak(2).write(Style::Dense).replace("\"node_count\":17", "\"node_count\":2000000000");
     let mut stream = Source::new(Cursor::new(whole.into_bytes()), None).unwrap();
     let error = lexer::read(&mut stream).map(|_| ()).unwrap_err().to_string();
@@ -172,11 +172,11 @@ fn what_grew_comes_first_with_its_path() {
     assert_eq!(first.path[..4], ["global", "module users.js", "cache: Map", "table"]);
     assert!(first.path[4].starts_with("LeakedSession @"));
     assert_eq!(first.module.as_deref(), Some("/srv/shop/users.js"));
-    // What was there in the middle already, and is there at the end.
+    // Objects that were already in the middle snapshot, and are in the last.
     let third = open(&leak(7));
     let kept = third.diff(&before.baseline(), Some(&after.ids())).unwrap();
     assert_eq!(kept.classes[0].added, 5);
-    // Nothing of the first is new in itself.
+    // Compared with itself, it has nothing new.
     let same = before.diff(&before.baseline(), None).unwrap();
     assert_eq!((same.added, same.removed, same.classes.len()), (0, 0, 0));
     let gone = before.diff(&after.baseline(), None).unwrap();
@@ -221,7 +221,7 @@ fn plain_objects_are_known_by_their_shape() {
     }
     let summary = open(&graph).summary();
     let counts = |name: &str| summary.classes.iter().find(|class| class.name == name).map(|class| class.count);
-    // One object alone makes no shape.
+    // A single object is not enough for a shape.
     assert_eq!(counts("{name, \"note, of \\\"it\\\"\"}"), Some(4), "{:?}", summary.classes);
     assert_eq!(counts("Object"), Some(1));
 }
@@ -246,7 +246,7 @@ fn an_object_has_its_references_in_both_directions() {
     let map = heap.object(id("Map")).unwrap();
     assert_eq!((map.reference_count, map.references[0].name.as_str()), (1, "table"));
     assert_eq!((map.retainer_count, map.retainers[0].name.as_str()), (1, "cache"));
-    // Its table's size is its own.
+    // The table is counted separately.
     assert_eq!((map.object.self_bytes, map.object.retained_bytes), (48, 48 + 2 * 88));
     assert_eq!(map.object.dominator, Some(id("system / Context")));
     assert!(matches!(heap.object(2).map(|_| ()), Err(Error::NoSuchObject(2))));

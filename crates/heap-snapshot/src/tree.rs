@@ -15,7 +15,7 @@ pub(crate) struct Children {
 
 impl Children {
     pub fn of(dominators: &[Ordinal], root: Ordinal) -> Self {
-        // One place further than they belong, so that noting the nodes moves all to where they do.
+        // Shifted by one place, so that noting the nodes moves all into position.
         let mut first = memory::zeros::<u32>(dominators.len() + 2);
         let others = || (0..).zip(dominators).filter(|(node, _)| *node != root);
         for (_, dominator) in others() {
@@ -37,8 +37,9 @@ impl Children {
         &self.nodes[self.first[node as usize] as usize..self.first[node as usize + 1] as usize]
     }
 
-    /// Visits nodes that `counts` holds for and that no other such node of the same class dominates: what these retain is what the class does,
-    /// and nothing of it twice. `classes` is each node's, below `count`.
+    /// Visits the nodes for which `counts` is true and that no other such node of the same class dominates. What these
+    /// retain is what the class retains, without counting anything twice. `classes` has each node's class, below
+    /// `count`.
     pub fn outermost(
         &self,
         classes: &[u32],
@@ -47,7 +48,7 @@ impl Children {
         mut visit: impl FnMut(Ordinal),
     ) {
         let mut above = vec![false; count];
-        // Classes to be left again when the stack is as short as it was when they were entered.
+        // Classes to be left when the stack is as short as when they were entered.
         let mut entered: Vec<(usize, u32)> = Vec::new();
         let mut stack = vec![self.root];
         while let Some(node) = stack.pop() {
@@ -104,7 +105,7 @@ pub struct Branch {
     pub rest_bytes: u64,
 }
 
-/// Where the tree is cut.
+/// The limits of the listed tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
     /// Nodes that retain less are not listed.
@@ -136,7 +137,7 @@ impl Heap {
                     rest = (rest.0 + 1, rest.1 + sizes.get(*child));
                 }
             }
-            // The last one pushed is the next to be shown.
+            // The last one on the stack is shown next.
             listed.sort_by_key(|child| (sizes.get(*child), std::cmp::Reverse(*child)));
             stack.extend(listed.into_iter().map(|child| (child, depth + 1)));
             rows.push(Branch { depth, object: self.describe(node), rest_count: rest.0, rest_bytes: rest.1 });

@@ -1,6 +1,7 @@
-//! The lists that nearly all of a file is: rows of unsigned integers. Several threads take turns: whoever has the file reads a chunk and cuts
-//! it between rows, which takes no more than counting commas, and then makes columns of it while the next one reads, each in a part of the
-//! columns that is its own. So a chunk stays in the cache of one core, and nothing is handed over.
+//! Reads the lists that are nearly all of a file: rows of unsigned integers. Several threads alternate. One thread at a
+//! time has the file: it reads a chunk and cuts it between rows, which only needs counting commas. Then it converts the
+//! chunk to columns while the next thread reads. Each thread has its own part of the columns. So a chunk stays in the
+//! cache of one core, and nothing is copied between threads.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -10,34 +11,35 @@ use super::number::{Numbers, Unexpected};
 use crate::error::{Error, Result};
 use crate::threads;
 
-/// A stretch of columns to be filled.
+/// A part of columns to be filled.
 pub trait Part: Sized + Send {
-    /// What is learnt on the way.
+    /// What reading finds in addition.
     type Found: Default + Send;
 
-    /// `usize::MAX` if nobody knows how many there are.
+    /// `usize::MAX` if the number is unknown.
     fn rows(&self) -> usize;
-    /// Its first `rows` rows; the others stay.
+    /// Splits off its first `rows` rows.
     fn split(&mut self, rows: usize) -> Self;
-    /// Fills all rows; `offset` is where the numbers begin in the content.
+    /// Fills all rows. `offset` is where the numbers begin in the content.
     fn read(self, numbers: &mut Numbers<'_>, offset: u64) -> std::result::Result<Self::Found, Unexpected>;
     fn merge(into: &mut Self::Found, found: Self::Found);
 }
 
-/// What the threads take turns at.
+/// The state that the threads share.
 struct Rows<'a, 'b, P> {
     cursor: &'a mut Cursor<'b>,
     part: P,
     fields: usize,
-    /// What the last chunk had behind its last whole row.
+    /// Bytes of the last chunk after its last complete row.
     carried: Vec<u8>,
-    /// The list's bracket has been seen.
+    /// Whether the list's bracket was seen.
     ended: bool,
-    /// Nothing more is to be read.
+    /// Whether there is nothing more to read.
     is_over: bool,
 }
 
-/// Fills `part` from rows of `fields` numbers; the list's bracket is taken already, and its end is left.
+/// Fills `part` from rows of `fields` numbers. The list's opening bracket is consumed already, and its closing one is
+/// left.
 pub fn read<P: Part>(cursor: &mut Cursor<'_>, part: P, fields: usize) -> Result<P::Found> {
     let rows = Mutex::new(Rows { cursor, part, fields, carried: Vec::new(), ended: false, is_over: false });
     let ends: Vec<_> = thread::scope(|scope| {
@@ -49,7 +51,7 @@ pub fn read<P: Part>(cursor: &mut Cursor<'_>, part: P, fields: usize) -> Result<
     for end in ends {
         match end.unwrap_or(Err(Error::Internal("a reading thread panicked"))) {
             Ok(more) => P::merge(&mut found, more),
-            // A row that is wrong comes before the end that was missed because of it.
+            // An invalid row comes before the missing end that it has caused.
             Err(error) if first.as_ref().is_none_or(|first| error.offset() < first.offset()) => first = Some(error),
             Err(_) => {}
         }
@@ -66,7 +68,7 @@ fn work<P: Part>(rows: &Mutex<Rows<'_, '_, P>>) -> Result<P::Found> {
         let Some((part, offset)) = next.inspect_err(|_| rows().is_over = true)? else { return Ok(found) };
         let mut numbers = Numbers::new(chunk.bytes());
         let read = part.read(&mut numbers, offset);
-        // A number that cannot be read comes before what was made of it.
+        // A number that cannot be read comes before the row that contains it.
         let read = numbers.wrong().and(read).and_then(|found| numbers.finish().map(|()| found));
         match read {
             Ok(more) => P::merge(&mut found, more),
@@ -79,7 +81,8 @@ fn work<P: Part>(rows: &Mutex<Rows<'_, '_, P>>) -> Result<P::Found> {
 }
 
 impl<P: Part> Rows<'_, '_, P> {
-    /// Reads a chunk of whole rows. Returns the part that they fill, and where they begin; None if there are no more.
+    /// Reads a chunk of complete rows. Returns the part that they fill, and where they begin. None if there are no
+    /// more.
     fn next(&mut self, chunk: &mut Chunk) -> Result<Option<(P, u64)>> {
         loop {
             let is_open = self.part.rows() == usize::MAX;
@@ -123,8 +126,8 @@ impl<P: Part> Rows<'_, '_, P> {
     }
 }
 
-/// How many whole rows `bytes` begin with, at most `most`, and how long they are. The comma behind the last row is part of it, but
-/// for the last one of the list, behind which there is none: with `ended` all of `bytes` must be rows.
+/// The number of complete rows at the start of `bytes`, at most `most`, and their length. A row includes the comma
+/// after it. The last row of the list has none: with `ended`, all of `bytes` must be rows.
 fn whole_rows(
     bytes: &[u8],
     ended: bool,

@@ -16,9 +16,9 @@ use std::arch::x86_64::{
 
 use super::block::{BLOCK_BYTES, BLOCKS, UNASKED};
 
-/// Of a number, and what is looked at of each.
+/// The most digits of a number, and the bytes that are read for each.
 const MOST_DIGITS: usize = 16;
-/// From the place of a length on, the mask of as many bytes at the end of sixteen.
+/// From the index of a length on: the mask for that many bytes at the end of sixteen.
 const MASKS: [u8; 2 * MOST_DIGITS] = {
     let mut masks = [0; 2 * MOST_DIGITS];
     let mut at = MOST_DIGITS;
@@ -33,14 +33,15 @@ pub fn is_supported() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt")
 }
 
-/// Reads the numbers that end in the next blocks, from `from` on: notes their ends behind the first of `ends`, where the one before ended, and
-/// their values. Returns how many, and nothing if anything is not as it mostly is; then what was noted means nothing.
+/// Reads the numbers that end in the next blocks, from `from` on. Writes their ends after the first of `ends`, which is
+/// the end of the number before, and their values. Returns their number, or None if anything is unusual. The written
+/// values then have no meaning.
 ///
 /// # Panics
 /// Without [`is_supported`].
 pub fn read(bytes: &[u8], from: usize, ends: &mut [u32], values: &mut [u64]) -> Option<usize> {
     assert!(is_supported());
-    // SAFETY: all that it needs was asked for just now.
+    // SAFETY: all required features were just checked.
     unsafe { read_blocks(bytes, from, ends, values) }
 }
 
@@ -66,7 +67,8 @@ fn read_blocks(bytes: &[u8], from: usize, ends: &mut [u32], values: &mut [u64]) 
     values_of(bytes, &ends[..=found], &mut values[..found]).then_some(found)
 }
 
-/// A bit for each separator that a number ends at. `last` is the byte before. None where separators do not stand as V8 has them.
+/// One bit for each separator at the end of a number. `last` is the byte before. None if separators are not in V8's
+/// form.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn number_ends(block: &[u8; BLOCK_BYTES], last: u8) -> Option<u64> {
@@ -75,7 +77,7 @@ fn number_ends(block: &[u8; BLOCK_BYTES], last: u8) -> Option<u64> {
     let (comma, line, zero) = (all(b','), all(b'\n'), all(b'0'));
     let commas = bits(_mm256_cmpeq_epi8(low, comma), _mm256_cmpeq_epi8(high, comma));
     let lines = bits(_mm256_cmpeq_epi8(low, line), _mm256_cmpeq_epi8(high, line));
-    // Bytes of more than seven bits are less than all others. Those above digits are told from them later.
+    // Bytes of more than seven bits compare as less than all others. Bytes above the digits are detected later.
     let no_digits = bits(_mm256_cmpgt_epi8(zero, low), _mm256_cmpgt_epi8(zero, high));
     let after_line = lines << 1 | u64::from(last == b'\n');
     let after_any = (commas | lines) << 1 | u64::from(last == b',' || last == b'\n');
@@ -89,8 +91,8 @@ fn bits(low: __m256i, high: __m256i) -> u64 {
     u64::from(_mm256_movemask_epi8(low) as u32) | u64::from(_mm256_movemask_epi8(high) as u32) << 32
 }
 
-/// Makes values of numbers by their ends, of which the first is that of the number before. False if one has more than sixteen digits, or
-/// something that is none; or if they are too few, or too near to the beginning.
+/// Computes values from the ends of numbers. The first end is that of the number before. False in these cases: one has
+/// more than sixteen digits, one contains another character, there are too few, or they are too close to the beginning.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn values_of(bytes: &[u8], ends: &[u32], values: &mut [u64]) -> bool {
@@ -100,7 +102,7 @@ fn values_of(bytes: &[u8], ends: &[u32], values: &mut [u64]) -> bool {
         let (Some(ends), Some(values)) = (ends[at..].first_chunk::<5>(), values[at..].first_chunk_mut::<4>()) else {
             return false;
         };
-        // In this order they end up in theirs.
+        // In this order the results are in the right order.
         let (Some(ac), Some(bd)) = (digits(bytes, ends, 0), digits(bytes, ends, 1)) else { return false };
         wrong = _mm256_or_si256(wrong, _mm256_subs_epu8(_mm256_max_epu8(ac, bd), all(9)));
         let eights = _mm256_madd_epi16(_mm256_packus_epi32(fours(ac), fours(bd)), _mm256_set1_epi32(0x0001_2710));
@@ -110,7 +112,7 @@ fn values_of(bytes: &[u8], ends: &[u32], values: &mut [u64]) -> bool {
     _mm256_testz_si256(wrong, wrong) == 1
 }
 
-/// The digits of two numbers out of four, as their values, sixteen each.
+/// The digits of two of four numbers as values, sixteen each.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn digits(bytes: &[u8], ends: &[u32; 5], at: usize) -> Option<__m256i> {
@@ -119,14 +121,14 @@ fn digits(bytes: &[u8], ends: &[u32; 5], at: usize) -> Option<__m256i> {
     Some(_mm256_and_si256(_mm256_subs_epu8(pair(a.0, b.0), all(b'0')), pair(a.1, b.1)))
 }
 
-/// The sixteen bytes before an end, and the mask of what follows the end before.
+/// The sixteen bytes before an end, and the mask of those after the previous end.
 #[inline(always)]
 fn number(bytes: &[u8], before: u32, end: u32) -> Option<(&[u8; MOST_DIGITS], &[u8; MOST_DIGITS])> {
     let length = end.wrapping_sub(before).wrapping_sub(1) as usize;
     Some((bytes.get(..end as usize)?.last_chunk()?, MASKS.get(length..)?.first_chunk()?))
 }
 
-/// Sixteen digits become four numbers of four digits.
+/// Converts sixteen digits to four numbers of four digits.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn fours(digits: __m256i) -> __m256i {
@@ -149,13 +151,13 @@ fn pair(low: &[u8; 16], high: &[u8; 16]) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load(bytes: &[u8; 16]) -> __m128i {
-    // SAFETY: sixteen bytes are read, in whatever place they lie.
+    // SAFETY: sixteen bytes are read, at any alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store(values: &mut [u64; 4], all: __m256i) {
-    // SAFETY: thirty-two bytes are written, in whatever place they lie.
+    // SAFETY: thirty-two bytes are written, at any alignment.
     unsafe { _mm256_storeu_si256(values.as_mut_ptr().cast(), all) }
 }

@@ -1,7 +1,7 @@
 //! How the text is divided: both readers search for ends in the same blocks.
 
-/// Bytes that are searched for ends at once, and how often that is done before numbers are made.
+/// Bytes that are searched for ends at once, and the number of such blocks before numbers are computed.
 pub const BLOCK_BYTES: usize = 64;
 pub const BLOCKS: usize = 8;
-/// Places that are noted without asking how many there are: mostly a block has no more than sixteen.
+/// Places that are noted without checking how many there are: most blocks have no more than sixteen.
 pub const UNASKED: usize = 8;

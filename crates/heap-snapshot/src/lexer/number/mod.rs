@@ -28,36 +28,37 @@ mod avx2 {
     }
 }
 
-/// Numbers in all blocks at the most, what is left of a row before them, and places that are noted in vain.
+/// The most numbers in all blocks, with the rest of a row before them and places that are noted in vain.
 const ROOM: usize = BLOCKS * BLOCK_BYTES + super::meta::MOST_FIELDS + UNASKED;
 
-/// Why no number could be read; `at` is a place in the bytes.
+/// Why no number could be read. `at` is an index into the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unexpected {
     pub what: &'static str,
     pub at: usize,
 }
 
-/// Reads lists of unsigned integers that are separated by commas and white space. What is wrong is kept until the end, so that nothing needs
-/// to be asked after each number: behind it all numbers are 0.
+/// Reads lists of unsigned integers that are separated by commas and white space. An error is stored until the end, so
+/// that no check is needed after each number: after it, all numbers are 0.
 pub struct Numbers<'a> {
     bytes: &'a [u8],
-    /// The numbers that come next, and which of them are not used yet.
+    /// The next numbers, and which of them are not used yet.
     values: [u64; ROOM],
     next: usize,
     found: usize,
-    /// Where each of them ends, before its comma or at it, and in front of each the end of the one before.
+    /// Where each of them ends, before its comma or at it. The entry before the first is the end of the previous
+    /// number.
     ends: [u32; ROOM + 1],
-    /// Up to where ends are found; beyond the bytes once the last one is.
+    /// The end of the part in which ends were searched. It is after the bytes once the last one is found.
     searched: usize,
     is_wide: bool,
-    /// Why there is no number behind those that are found.
+    /// Why there is no number after those that are found.
     stopped: Option<Unexpected>,
-    /// One of those was asked for.
+    /// Whether one of those was requested.
     failed: bool,
 }
 
-/// Before the first number none ends.
+/// The end before the first number.
 const NOWHERE: u32 = u32::MAX;
 
 impl<'a> Numbers<'a> {
@@ -79,7 +80,7 @@ impl<'a> Numbers<'a> {
         self.ends[self.next]
     }
 
-    /// Where the number behind this end begins.
+    /// Where the number after this end begins.
     pub fn behind(&self, end: u32) -> usize {
         if end == NOWHERE {
             return 0;
@@ -92,7 +93,7 @@ impl<'a> Numbers<'a> {
         self.behind(self.end())
     }
 
-    /// The next numbers. That all are there is not asked: see [`Self::wrong`].
+    /// The next numbers. Whether all of them exist is not checked: see [`Self::wrong`].
     #[inline(always)]
     pub fn row<const F: usize>(&mut self) -> [u64; F] {
         if self.found - self.next < F {
@@ -108,7 +109,7 @@ impl<'a> Numbers<'a> {
         next
     }
 
-    /// Makes at least `count` numbers, zeros if there are no more.
+    /// Computes at least `count` numbers, and zeros if there are no more.
     #[inline(never)]
     fn fill(&mut self, count: usize) {
         self.values.copy_within(self.next..self.found, 0);
@@ -142,7 +143,7 @@ impl<'a> Numbers<'a> {
         self.ends[self.found] = end as u32;
     }
 
-    /// The numbers whose commas lie in the next blocks, or the last one, behind which there need be none.
+    /// The numbers whose commas are in the next blocks, or the last one, which needs no comma.
     fn fill_slowly(&mut self) {
         let began = self.behind(self.ends[self.found]);
         let (mut start, most) = (began, self.searched + BLOCKS * BLOCK_BYTES);
@@ -159,7 +160,7 @@ impl<'a> Numbers<'a> {
             while commas != 0 {
                 let comma = self.searched + commas.trailing_zeros() as usize;
                 commas &= commas - 1;
-                // That of a line's end which the blocks before had.
+                // The comma of a line end in the previous block.
                 if comma < start {
                     continue;
                 }
@@ -182,9 +183,9 @@ impl<'a> Numbers<'a> {
         self.searched = start;
     }
 
-    /// The number from `start` to the comma at `end`; false if there is none.
+    /// The number from `start` to the comma at `end`. False if there is none.
     fn number(&mut self, start: usize, end: usize) -> bool {
-        // Up to Node 22 each row is a line, and the comma begins the next.
+        // Up to Node 22 each row is a line, and the comma begins the next one.
         let digits_end = end - usize::from(end > start && self.bytes[end - 1] == b'\n');
         let read = match between(self.bytes, start, digits_end) {
             Some(value) => Ok(value),
@@ -197,14 +198,14 @@ impl<'a> Numbers<'a> {
         self.stopped.is_none()
     }
 
-    /// Where what is no white space begins, of what is left.
+    /// Where the remaining text that is not white space begins.
     fn left(&self) -> usize {
         let at = self.at();
         let rest = &self.bytes[at..];
         at + rest.iter().take_while(|byte| is_space(**byte)).count()
     }
 
-    /// What is wrong with the numbers that were asked for, if anything is.
+    /// The error in the requested numbers, if any.
     pub fn wrong(&self) -> Result<(), Unexpected> {
         match &self.stopped {
             Some(unexpected) if self.failed => Err(unexpected.clone()),
@@ -212,7 +213,7 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// That all was right, and nothing but white space is left.
+    /// Checks that all was right, and only white space is left.
     pub fn finish(&self) -> Result<(), Unexpected> {
         self.wrong()?;
         let at = self.left();
@@ -265,7 +266,8 @@ mod tests {
         }
     }
 
-    /// Lists as V8 writes them, of `fields` numbers a line or all in one, of mostly short numbers, and with up to two bytes changed.
+    /// Lists in V8's form: `fields` numbers on each line or all on one, mostly short numbers, with up to two bytes
+    /// changed.
     fn lists() -> impl Strategy<Value = Vec<u8>> {
         let number =
             prop_oneof![20 => 0..10u64, 20 => 0..100_000_000u64, 1 => 0..10_000_000_000_000_000u64, 1 => any::<u64>()];

@@ -3,10 +3,10 @@
 use super::Unexpected;
 use super::block::BLOCK_BYTES;
 
-/// 19 digits fit into 64 bits, whatever they are.
+/// Any 19 digits fit into 64 bits.
 const MOST_DIGITS: usize = 19;
 
-/// What stands between `start` and the comma at `end`.
+/// The number between `start` and the comma at `end`.
 #[cold]
 pub fn digit_by_digit(bytes: &[u8], start: usize, end: usize) -> Result<u64, Unexpected> {
     let text = &bytes[start..end];
@@ -40,18 +40,19 @@ pub fn commas(block: &[u8; BLOCK_BYTES]) -> u64 {
         let others = u64::from_le_bytes(*word) ^ (LOW * b',' as u64);
         // The high bit of each byte that is zero now, and of no other (Warren, "Hacker's Delight", 6-1).
         let zeros = !(((others & !HIGH) + !HIGH) | others | !HIGH);
-        // Multiplied, the eight high bits come to lie side by side.
+        // The multiplication puts the eight high bits next to each other.
         let bits = (zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
         commas | bits << (8 * at)
     })
 }
 
-/// The number from `start` to `end`. None where that is not 1 to 16 digits, or what is before `end` is too short to be looked at at once.
+/// The number from `start` to `end`. None if it has no digits or more than 16, or if there are too few bytes before
+/// `end` to read at once.
 #[inline(always)]
 pub fn between(bytes: &[u8], start: usize, end: usize) -> Option<u64> {
     let digits = end.wrapping_sub(start);
     match digits {
-        // A type, a flag, most counts: and in a row of a kind always the same ones.
+        // A type, a flag, or most counts. In rows of one kind it is mostly the same value.
         1 => Some(bytes[start].wrapping_sub(b'0')).filter(|digit| *digit < 10).map(u64::from),
         2..=8 => last_digits(&bytes[..end], digits),
         9..=16 => {
@@ -62,11 +63,11 @@ pub fn between(bytes: &[u8], start: usize, end: usize) -> Option<u64> {
     }
 }
 
-/// The number that the last bytes are, `digits` of them, 1 to 8; None if one is no digit, or fewer than eight bytes are there.
+/// The number in the last `digits` bytes, 1 to 8. None if one is no digit, or if there are fewer than eight bytes.
 #[inline(always)]
 fn last_digits(bytes: &[u8], digits: usize) -> Option<u64> {
     let window = u64::from_le_bytes(*bytes.last_chunk::<8>()?);
-    // What comes before the number becomes zeros.
+    // Bytes before the number become zeros.
     let before = 64 - 8 * digits as u32;
     let nibbles = (window ^ (LOW * b'0' as u64)) >> before << before;
     // A byte over nine sets its high bit, here or by its carry.
