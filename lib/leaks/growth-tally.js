@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * Separates leaks from caches and bursts: what requests leave behind is a leak if it grows with requests. A cache that
- * fills leaves something behind too, and so does a burst.
+ * Separates leaks from caches and bursts: what stays after requests is a leak if it grows with requests. A cache that
+ * fills leaves something too, and so does a burst.
  *
  * A tally counts what is there now, by route and call site. It notes the number of requests at each new maximum. The
  * count grows with requests if two conditions hold:

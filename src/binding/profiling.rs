@@ -104,8 +104,8 @@ pub struct CallTree {
     pub names: Vec<String>,
     pub places: Vec<String>,
     pub shown: Vec<String>,
-    /// Nodes, each after its parent: the parent's index, the function's index (-1 for code that is not the app's) and bytes. Those are live
-    /// ones, or for a profile of callers all that were allocated.
+    /// Nodes, each after its parent: the parent's index, the function's index (-1 for code that is not the app's) and
+    /// bytes. Those are live ones, or for a profile of callers all that were allocated.
     pub parents: Uint32Array,
     pub of: Int32Array,
     pub bytes: Float64Array,

@@ -17,7 +17,7 @@ pub struct Place {
     pub function: String,
     /// File and line.
     pub origin: String,
-    /// Whose requests allocate it.
+    /// The requests that allocate it.
     pub owners: Owners,
     /// Share of the heap's sampled growth, and the relative error of the call site's own sampled growth (half of its
     /// interval of 95 %).
@@ -31,9 +31,10 @@ impl Place {
         self.owners.first()
     }
 
-    /// Bytes that a request of the first route retains, with the interval of 95 %. It is the trend's interval, which is based on counted
-    /// bytes, scaled by the share of the route, or of the site if the owner is not known. Sampling is random, but if nothing else grows
-    /// the share is 1 in any case. So the interval is widened only by the part that others may have.
+    /// Bytes that a request of the first route retains, with the interval of 95 %. It is the trend's interval, which is
+    /// based on counted bytes, scaled by the share of the route, or of the allocation site if the owner is unknown.
+    /// Sampling is random, but if nothing else grows the share is 1 in any case. So the interval is widened only by the
+    /// part that others may have.
     pub fn bytes(&self, verdict: &Verdict) -> Option<[f64; 3]> {
         let trend = bytes_of(verdict)?;
         let requests_per = match &self.owners {

@@ -1,9 +1,9 @@
-//! Whose requests own what survives: growth by route, from the samples of V8's sampling heap profiler whose owner is known
-//! ([`crate::ledger::sample_owners`]).
+//! Which requests own what survives: growth by route, from the samples of V8's sampling heap profiler whose owner is
+//! known ([`crate::ledger::sample_owners`]).
 //!
-//! Each profile after a major collection has the samples that are alive. A route leaks if its samples grow with its own requests, by the same
-//! tests as the heap as a whole. Samples are taken in windows and come by chance, so they give a route's *part* of the growth; its size comes
-//! from the trend, which is counted.
+//! Each profile after a major collection has the samples that are alive. A route leaks if its samples grow with its own
+//! requests, by the same tests as the heap as a whole. Samples are taken in windows and at random, so they give a
+//! route's *part* of the growth. Its size comes from the trend, which is counted.
 
 use std::collections::HashMap;
 
@@ -20,17 +20,17 @@ const LEAST_SHARE: f64 = 0.05;
 const NOBODY_SHARE: f64 = 0.5;
 /// The routes that grow for certain must have this part of all growth with an owner: another one that grows too may not be certain yet.
 const EXPLAINED: f64 = 0.8;
-/// All samples may have grown by this times what the heap has. Where they have grown by more, new objects replace older ones, which a cache at
-/// its bound does as well, until all of it is new.
+/// All samples may have grown by this times what the heap has. A larger factor means that new objects replace older
+/// ones. A full cache does that too, until all of its content is new.
 const TURNOVER: f64 = 1.5;
 /// Samples that a route's growth must be made of.
 const LEAST_SAMPLES: f64 = 12.0;
-/// Routes are alike if one retains at least this part of what another one does, and if they are at least so many.
+/// Routes are alike if one retains at least this part of what another one does, and if there are at least this many.
 const ALIKE: f64 = 0.4;
 const LEAST_ALIKE: usize = 3;
-/// Routes that are followed.
+/// Routes that are tracked.
 const MOST_ROUTES: usize = 1024;
-/// Of a normal distribution, 95 %.
+/// For 95 % of a normal distribution.
 const Z: f64 = 1.96;
 
 /// The live samples of one owner in a profile.
@@ -53,16 +53,17 @@ impl std::ops::Add for Alive {
 pub struct OwnedProfile {
     /// `GET /users/:id` → its live samples.
     pub routes: HashMap<String, Alive>,
-    /// Of requests in flight.
+    /// Samples of requests in flight.
     pub in_flight: Alive,
-    /// Of code that runs for no request.
+    /// Samples of code that runs for no request.
     pub nobody: Alive,
-    /// Allocated while owners were not followed.
+    /// Samples allocated while owners were not tracked.
     pub unknown: Alive,
 }
 
 impl OwnedProfile {
-    /// The samples of a profile that was read just now, by number and bytes. None if samples have no owner in this session.
+    /// The samples of a profile that was read just now, by number and bytes. None if samples have no owner in this
+    /// session.
     ///
     /// # Errors
     /// V8's counter of samples does not fit the profile.
@@ -96,22 +97,22 @@ pub const MOST_NAMED: usize = 3;
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteShare {
     pub route: String,
-    /// Of all growth that has an owner, with its interval of 95 %.
+    /// Share of all growth with an owner, with its interval of 95 %.
     pub share: f64,
     pub low: f64,
     pub high: f64,
-    /// All requests for each one of the route.
+    /// All requests for each request of the route.
     pub requests_per: f64,
 }
 
 impl RouteShare {
-    /// Bytes that a request of the route retains, of what the trend says of all requests, with the interval of 95 %.
+    /// Bytes that a request of the route retains, from the trend of all requests, with the interval of 95 %.
     pub fn bytes(&self, [mean, low, high]: [f64; 3]) -> [f64; 3] {
         [mean * self.share, low * self.low, high * self.high].map(|bytes| bytes * self.requests_per)
     }
 }
 
-/// Who owns the growth.
+/// The owner of the growth.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Owners {
     /// Not certain yet.
@@ -119,7 +120,7 @@ pub enum Owners {
     Unknown,
     /// The requests of these routes, the largest share first.
     Routes(Vec<RouteShare>),
-    /// The requests of all routes, each about as much: what they share retains it.
+    /// The requests of all routes, each about as much: what retains it is shared by them.
     Alike(Vec<RouteShare>),
     /// No request: it grows with time. A timer, a queue.
     Nobody,
@@ -144,7 +145,7 @@ impl Owners {
         shares.iter().map(|share| share.route.as_str()).chain(likely.iter().map(String::as_str))
     }
 
-    /// The route that the finding belongs to. None if it is one of several, and which is not known.
+    /// The route that the finding belongs to. None if it is one of several and unknown which.
     pub fn first(&self) -> Option<&str> {
         match self {
             Self::Likely { routes, .. } if routes.len() > 1 => None,
@@ -198,7 +199,7 @@ impl OwnerGrowth {
         self.routes.values_mut().for_each(|series| series.resize(at + 1, Alive::default()));
     }
 
-    /// Who owns the growth. `bytes_per_request`: the trend's.
+    /// The owner of the growth. `bytes_per_request`: the trend's.
     pub fn verdict(&self, gate: &Thresholds, bytes_per_request: Option<f64>) -> Owners {
         self.certain(gate, bytes_per_request).unwrap_or_default()
     }
@@ -225,7 +226,7 @@ impl OwnerGrowth {
             return None;
         }
         let all = certain.max(total.bytes);
-        // Of many routes alike, each has a small part.
+        // With many similar routes, each has a small part.
         let counts = |route: Option<&str>, part: &Part| {
             let usual = route.map_or(f64::INFINITY, |route| all / requests.max(1.0) * own(route));
             part.bytes >= LEAST_SHARE * all || part.bytes >= ALIKE * usual
@@ -241,7 +242,7 @@ impl OwnerGrowth {
                 let route = (*route)?;
                 let own = own(route);
                 let share = part.bytes / all;
-                // Of a part of independent samples.
+                // The variance of a part of independent samples.
                 let loose = Z * (share * (1.0 - share) / total.samples.max(1.0)).sqrt();
                 Some(RouteShare {
                     route: route.to_owned(),
@@ -267,7 +268,7 @@ impl OwnerGrowth {
         let requests = (last.requests - first.requests).max(1.0);
         let would_show = |route: &str| {
             let part = (served(last, route) - served(first, route)) / requests;
-            // Half of what would be there if it were alike may be missing by chance.
+            // Half of the expected value may be missing by chance.
             part * samples >= 2.0 * LEAST_SAMPLES
         };
         let shows = |route: &str| owned.iter().any(|share| share.route == route);

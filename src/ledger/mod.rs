@@ -103,13 +103,14 @@ pub struct Ledger {
     findings: Findings,
     mode: AsyncMode,
     windows: Windows,
-    /// The window that is open; 0: none. Their count while none is.
+    /// The open window, or 0. While none is open, their number.
     window: u32,
     last_window: u32,
     totals: Totals,
-    /// Who allocated the samples of the profiling session that is on.
+    /// Owners of the samples of the present profiling session.
     samples: Option<SampleOwners>,
-    /// The requests that were in flight when the window opened are over, or it has been open for long: code that runs without a span is no request's.
+    /// True once the requests that were in flight at the start of the window are over, or it has been open for long.
+    /// From then on, code that runs without a span belongs to no request.
     settled_in: bool,
     opened: Instant,
     /// Bytes charged to requests since the start.
@@ -330,8 +331,8 @@ impl Ledger {
         turn
     }
 
-    /// A profiling session begins: asynchronous spans are metered as often as a session may, and samples have an owner, if the counter of
-    /// V8's samples is known.
+    /// A profiling session begins: asynchronous spans are metered as often as a session permits. Samples have an owner
+    /// if the counter of V8's samples is known.
     pub fn begin_session(&mut self, counter: Option<SampleCounter>) {
         self.samples = counter.filter(|_| self.mode != AsyncMode::Off).map(SampleOwners::new);
         if self.samples.is_some() && self.mode == AsyncMode::Sampled {
@@ -350,19 +351,19 @@ impl Ledger {
         self.mode != AsyncMode::Off
     }
 
-    /// The samples since the last switch are of the span that was open.
+    /// Assigns the samples since the last switch to the span that was open.
     fn pass_samples(&mut self) {
         let Some(samples) = &mut self.samples else { return };
         let handle = self.stack.last().map_or(0, |span| span.handle);
         self.settled_in =
             self.settled_in || self.mode == AsyncMode::Always || self.opened.elapsed() >= self.windows.length() / 2;
-        // What code of a request allocates behind a promise is not seen outside of a window: nor would the share of routes be right if that
-        // of others were.
+        // Allocations after a promise are only attributed within a window. Counting the other code outside of windows
+        // would distort the routes' shares.
         let metered = self.window != 0 && (handle != 0 || self.settled_in);
         samples.pass(handle, metered);
     }
 
-    /// The owner of each sample of a profile that was read just now; none where owners are not followed.
+    /// The owner of each sample of a profile that was read just now. None if owners are not tracked.
     ///
     /// # Errors
     /// The counter of V8's samples does not fit the profile.
@@ -413,7 +414,7 @@ impl Ledger {
         (self.in_flight_bytes.max(0) as u64, self.mark.heap.used)
     }
 
-    /// V8's heap limit as of the last switch.
+    /// V8's heap limit at the last switch.
     pub fn heap_limit_bytes(&self) -> u64 {
         self.mark.heap.limit
     }

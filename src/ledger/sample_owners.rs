@@ -1,15 +1,16 @@
 //! Which request allocated each sample of V8's sampling heap profiler.
 //!
-//! V8 numbers its samples in order of time. At each switch between spans the counter is read: the samples since the last switch belong to the
-//! request that ran until now. Requests are known by their route once that is known, at their end at the latest. Samples that no request's
-//! code allocated are nobody's. What was allocated while asynchronous spans were not metered is unknown, and so is what the bounds below left out.
+//! V8 numbers its samples in order of time. The counter is read at each switch between spans: the samples since the
+//! last switch belong to the request that ran until now. A request is identified by its route once that is known, at
+//! its end at the latest. Samples that no request's code allocated have no owner. The owner is unknown for allocations
+//! while asynchronous spans were not metered, and for what the bounds below left out.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::Handle;
 use crate::probe::v8::sample_counter::SampleCounter;
 
-/// Switches with new samples that are remembered until a profile is read. At 16 bytes each.
+/// Switches with new samples that are remembered until a profile is read. Each takes 16 bytes.
 const MOST_RUNS: usize = 1 << 17;
 /// Ended requests whose route is remembered, for code of theirs that still runs.
 const MOST_ENDED: usize = 1 << 14;
@@ -23,7 +24,7 @@ pub struct RouteId {
     pub label: u16,
 }
 
-/// To whom a sample belongs.
+/// The owner of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
     Route(RouteId),
@@ -31,7 +32,7 @@ pub enum Owner {
     Request(Handle),
     /// No request's code was running.
     Nobody,
-    /// Not known.
+    /// Unknown.
     Unknown,
 }
 
@@ -54,9 +55,9 @@ pub struct SampleOwners {
     ended: HashMap<Handle, RouteId>,
     /// Requests with samples that were in flight then, and have ended since.
     sampled: HashMap<Handle, Option<RouteId>>,
-    /// Of the samples that were alive at the last profile.
+    /// Owners of the samples that were alive at the last profile.
     alive: HashMap<u64, Owner>,
-    /// Why owners are not known any more.
+    /// Why owners are unknown from now on.
     failure: Option<&'static str>,
 }
 
@@ -76,7 +77,7 @@ impl SampleOwners {
         }
     }
 
-    /// The span of `handle` ran until now; 0 for none. `metered`: whether all code of requests is seen to run.
+    /// The span of `handle` ran until now, 0 for none. `metered`: whether all code of requests runs in spans.
     pub fn pass(&mut self, handle: Handle, metered: bool) {
         match self.counter.read() {
             Some(now) => self.passed(now, handle, metered),
@@ -131,7 +132,7 @@ impl SampleOwners {
         }
     }
 
-    /// The owner of each sample of a profile that was read just now: all that are alive. Forgets the others.
+    /// The owner of each sample of a profile that was read just now: all that are alive. Drops the others.
     ///
     /// # Errors
     /// The counter does not fit the profile, or the profiler was stopped. There are no owners in this session any more.
@@ -211,7 +212,7 @@ mod tests {
         run(&mut owners, 8, 0, true);
         run(&mut owners, 9, 7, false);
         owners.end(7, USERS);
-        // Code of a request that goes on after its end.
+        // Code of a request that runs after its end.
         run(&mut owners, 12, 7, true);
         let of = owners.of_profile(&[1, 3, 4, 6, 8, 9, 12]).unwrap();
         let (users, unknown) = (Owner::Route(USERS), Owner::Unknown);

@@ -24,10 +24,10 @@ const REQUESTS_MIN: u64 = 20;
 /// Comparisons that are stored, and the least number of them.
 const COSTS: usize = 15;
 const COSTS_MIN: usize = 5;
-/// Of a session, its utilization is measured over at least this.
+/// In a session, utilization is measured over at least this time.
 const SESSION_STRETCH: Duration = Duration::from_secs(1);
 
-/// In a session there must be enough to see, and there is no reason to close a window that is cheap.
+/// In a session there must be enough samples, and a cheap window need not be closed.
 const SESSION_SHARES: (f64, f64) = (0.05, 1.0);
 
 /// Totals since the start, from the ledger.
@@ -65,11 +65,11 @@ pub struct Windows {
     length: Duration,
     /// The last comparisons: what metering added to a request's CPU time, as a part of that.
     costs: Vec<f64>,
-    /// A profiling session: what it bounds.
+    /// The bounds of a profiling session.
     session: Option<Session>,
 }
 
-/// What the share of a session goes by: CPU time over time, since it began.
+/// The basis for the share of a session: CPU time over time, since it began.
 #[derive(Clone, Copy, Debug)]
 struct Session {
     since: Instant,
@@ -83,9 +83,9 @@ impl Windows {
         Self { phase: Phase::Idle, due: now + 2 * length, length, costs: Vec::new(), session: None }
     }
 
-    /// A profiling session begins: more is metered, and soon. It is known that `cpu` was used up to now.
+    /// A profiling session begins: more is metered, and soon. `cpu` was used so far.
     pub fn begin_session(&mut self, now: Instant, cpu: Duration) {
-        // Until there is a measurement, as if a core were taken.
+        // Before the first measurement a fully used core is assumed.
         self.session = Some(Session { since: now, from: cpu, utilization: 1.0 });
         self.due = self.due.min(now + self.length);
     }
@@ -267,7 +267,8 @@ mod tests {
 
     #[test]
     fn a_session_meters_as_much_as_a_twentieth_of_a_core_pays_for() {
-        /// Share of the time that windows took, and of a core that metering cost, of a server that is busy for this share of the time.
+        /// Share of the time that windows took, and share of a core that metering cost, for a server that is busy for
+        /// this share of the time.
         fn session(utilization: f64, cost: f64) -> (f64, f64) {
             let start = Instant::now();
             let mut windows = Windows::new(start);

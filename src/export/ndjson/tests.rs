@@ -168,7 +168,7 @@ fn several_writers_of_one_file_keep_lines_whole_and_lose_none() {
             scope.spawn(move || {
                 for n in 0..EACH {
                     let line = format!("{{\"writer\":{writer},\"n\":{n},\"pad\":\"{}\"}}\n", "x".repeat(n % 90));
-                    // With so many writers, a lock may be refused for longer than a writer waits.
+                    // While this number of writers compete, a lock may be refused for longer than a writer waits.
                     while let Err(error) = appender.append(line.as_bytes()) {
                         assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
                     }

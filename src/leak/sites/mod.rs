@@ -346,7 +346,7 @@ impl Sites {
     /// it is not empty. There is more than one if they cannot be distinguished.
     ///
     /// Growth for each request of the route is constant, so its steps between profiles are proportional to the route's
-    /// requests. `by_name` are the routes whose handlers call one of the site's [names](Self::names).
+    /// requests. `by_name` are the routes whose handlers call one of its [names](Self::names).
     pub fn routes(&self, site: &Site, among: &BTreeSet<String>, by_name: &BTreeSet<String>) -> Vec<String> {
         let Some((last, site)) = self.moments.last().zip(self.numbers.get(&site.function)) else { return Vec::new() };
         let steps = |values: Vec<f64>| -> Vec<f64> { values.windows(2).map(|pair| pair[1] - pair[0]).collect() };

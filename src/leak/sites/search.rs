@@ -1,4 +1,5 @@
-//! The search for the allocation site of a leak: the result of the profiling sessions, and the likeliest site.
+//! The search for the allocation site of a leak: the result of the profiling sessions, and the likeliest allocation
+//! site.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -1,15 +1,19 @@
-//! The number of the newest sample of V8's sampling heap profiler. V8 numbers its samples in order of time, and a profile has the number
-//! of each sample that is alive. So whoever reads the counter at each switch between requests knows which request allocated a sample.
+//! The number of the newest sample of V8's sampling heap profiler. V8 numbers its samples in order of time, and a
+//! profile has the number of each sample that is alive. So reading the counter at each switch between requests shows
+//! which request allocated a sample.
 //!
 //! The counter is a field of an internal object, for which V8 has no function. No offset is assumed:
 //!
-//! 1. `Isolate::GetHeapProfiler` returns the internal `HeapProfiler`. Of its first words exactly one is null before the profiler starts and
-//!    a pointer afterwards. It points to the sampling profiler ([`Before::started`]).
-//! 2. Of the first words of that object, exactly one is between the numbers that a profile shows, round by round ([`Trial`]).
+//! 1. `Isolate::GetHeapProfiler` returns the internal `HeapProfiler`. Of its first words exactly one is null before the
+//!    profiler
+//!    starts and a pointer afterwards. It points to the sampling profiler ([`Before::started`]).
+//! 2. Of the first words of that object, exactly one is between the numbers that a profile shows, round by round
+//!    ([`Trial`]).
 //!    It is the third word on Node 20, 22, 24 and 26.
 //!
-//! Words are copied through a pipe: for an address that is not mapped, the kernel returns an error instead of a signal. Once the field is
-//! known, it is read directly: V8 sets the pointer to null when it deletes the object, and both happen on this thread.
+//! Words are copied through a pipe: for an address that is not mapped, the kernel returns an error instead of a signal.
+//! Once the field is known, it is read directly: V8 sets the pointer to null when it deletes the object, and both
+//! happen on this thread.
 
 use std::ffi::c_void;
 
@@ -18,7 +22,7 @@ const PROFILER_WORDS: usize = 40;
 const SAMPLER_WORDS: usize = 8;
 /// A profile can lack the last samples before it: V8 has not finished the object, or it is dead already.
 const MISSED: u64 = 2;
-/// Rounds that must agree, and samples in each: other counters (of nodes) stay behind.
+/// Rounds that must agree, and samples in each. Other counters (of nodes) grow more slowly.
 const ROUNDS: u32 = 3;
 const SAMPLES_PER_ROUND: u64 = 8;
 
@@ -27,7 +31,7 @@ const SAMPLES_PER_ROUND: u64 = 8;
 pub struct Field {
     /// Index of the word of the `HeapProfiler` that points to the sampling profiler.
     pointer: usize,
-    /// Index of the counter among the words of that.
+    /// Index of the counter among the words of the sampling profiler.
     counter: usize,
 }
 
@@ -64,7 +68,7 @@ pub struct SampleCounter {
 }
 
 impl Before {
-    /// None where the words cannot be read.
+    /// None if the words cannot be read.
     ///
     /// # Safety
     /// `profiler` is V8's `HeapProfiler` of this thread's isolate.
@@ -80,14 +84,14 @@ impl Before {
         Some(Started { slot: self.profiler.wrapping_add(pointer), pointer, sampler: after[pointer] })
     }
 
-    /// Begins a trial of the profiler that has just started. None where its object cannot be told.
+    /// Begins a trial of the profiler that has just started. None if its object cannot be identified.
     pub fn trial(&self) -> Option<Trial> {
         let started = self.started()?;
         Some(Trial { started, candidates: u8::MAX, before: [0; SAMPLER_WORDS], first: started.words()?, rounds: 0 })
     }
 
-    /// Reads the counter of the profiler that has just started, where a trial has found the field. None if V8 has not done
-    /// the same as in the trial.
+    /// Reads the counter of the profiler that has just started, if a trial has found the field. None if V8 has not
+    /// behaved as in the trial.
     pub fn counter(&self, field: Field) -> Option<SampleCounter> {
         let started = self.started().filter(|started| started.pointer == field.pointer)?;
         started.words()?;
@@ -102,7 +106,7 @@ impl Started {
 }
 
 impl Trial {
-    /// To be called right before a profile is read, after allocations that are alive.
+    /// Call this right before a profile is read, after allocations that are alive.
     pub fn begin_round(&mut self) {
         match self.started.words() {
             Some(words) => self.before = words,
@@ -137,13 +141,14 @@ impl Trial {
 impl SampleCounter {
     /// The number of the newest sample. None if the profiler was stopped.
     pub fn read(&self) -> Option<u64> {
-        // SAFETY: `slot` is a word of the `HeapProfiler`, which lives as long as its isolate; this type is not `Send`, so the thread is the
-        // isolate's, and no V8 code runs beside it.
+        // SAFETY: `slot` is a word of the `HeapProfiler`, which lives as long as its isolate. This type is not `Send`,
+        // so the thread is the isolate's, and no V8 code runs concurrently.
         let sampler = unsafe { self.started.slot.read_volatile() };
         if sampler != self.started.sampler {
             return None;
         }
-        // SAFETY: the pointer is in its place, so the object lives; the word was read in `Before::counter`, aligned as all words of it.
+        // SAFETY: the pointer is unchanged, so the object is alive. The word was read in `Before::counter`, and is
+        // aligned like all its words.
         Some(unsafe { (sampler as *const u64).add(self.counter).read_volatile() })
     }
 }
@@ -156,12 +161,12 @@ pub struct CounterSearch {
 }
 
 impl CounterSearch {
-    /// A trial begins. `before`: as of its start.
+    /// A trial begins. `before`: the words at its start.
     pub fn begin(&mut self, before: Option<Before>) {
         (self.trial, self.field) = (before.and_then(|before| before.trial()), None);
     }
 
-    /// Right before a profile of the trial is read.
+    /// Call this right before a profile of the trial is read.
     pub fn begin_round(&mut self) {
         if let Some(trial) = &mut self.trial {
             trial.begin_round();
@@ -176,7 +181,7 @@ impl CounterSearch {
         }
     }
 
-    /// A session begins. `before`: as of its start. None where the counter is not known.
+    /// A session begins. `before`: the words at its start. None if the counter is unknown.
     pub fn counter(&self, before: Option<Before>) -> Option<SampleCounter> {
         before?.counter(self.field?)
     }
@@ -186,14 +191,15 @@ fn is_pointer(word: usize) -> bool {
     word > 0xffff && word.is_multiple_of(align_of::<usize>())
 }
 
-/// Words at an address of which nothing is known. None where they cannot be read.
+/// Words at an unverified address. None if they cannot be read.
 #[cfg(unix)]
 fn copied<const WORDS: usize>(from: *const usize) -> Option<[usize; WORDS]> {
     use std::io::Read;
 
     let bytes = size_of::<[usize; WORDS]>();
     let (mut reader, writer) = std::io::pipe().ok()?;
-    // SAFETY: the kernel copies from the address and returns EFAULT for memory that is not mapped; the program itself reads nothing there.
+    // SAFETY: the kernel copies from the address and returns EFAULT for memory that is not mapped. The program itself
+    // reads nothing there.
     let written = unsafe { libc::write(std::os::fd::AsRawFd::as_raw_fd(&writer), from.cast(), bytes) };
     if written != bytes as isize {
         return None;
@@ -245,7 +251,7 @@ pub mod tests {
         }
 
         fn before(&self) -> Before {
-            // SAFETY: the words of the fake, which lives.
+            // SAFETY: the words of the fake, which is alive.
             unsafe { Before::of(self.profiler.as_ptr().cast()) }.unwrap()
         }
 
@@ -312,7 +318,7 @@ pub mod tests {
         let before = fake.before();
         fake.profiler[9] = 0x10_0000;
         assert!(before.trial().is_none());
-        // In a session another word than in the trial.
+        // In a session, another word than in the trial.
         let field = Fake::new().trial(32, 0).unwrap();
         let mut fake = Fake::new();
         let before = fake.before();

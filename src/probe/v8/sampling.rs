@@ -16,16 +16,16 @@ const LIVING: i32 = 0;
 #[cfg(unix)]
 const ALL: i32 = 2 | 4;
 
-/// What became of a request to start the profiler.
+/// The result of a request to start the profiler.
 pub struct Start {
     /// False if it is on already.
     pub started: bool,
-    /// For the search of its counter of samples. None where its words cannot be read.
+    /// For the search of its counter of samples. None if its words cannot be read.
     pub before: Option<Before>,
 }
 
-/// Starts it on this thread's isolate, with a sample every `interval` bytes on average, of the live heap or of `all` allocations. None if it
-/// cannot be started like this.
+/// Starts it on this thread's isolate, with a sample every `interval` bytes on average, of the live heap or of `all`
+/// allocations. None if it cannot be started in this way.
 #[cfg(unix)]
 pub fn start(interval: u64, all: bool) -> Option<Start> {
     let SamplingSymbols { get_current, get_heap_profiler, start } = SamplingSymbols::find().ok()?;
@@ -34,7 +34,8 @@ pub fn start(interval: u64, all: bool) -> Option<Start> {
     if isolate.is_null() {
         return None;
     }
-    // SAFETY: of the isolate of this thread, which lives: its JavaScript is what calls. Its profiler lives as long as it does.
+    // SAFETY: the isolate of this thread is alive: its JavaScript is the caller. Its profiler lives as long as the
+    // isolate.
     let profiler = unsafe { get_heap_profiler(isolate) };
     // SAFETY: the same profiler.
     let before = unsafe { Before::of(profiler) };
