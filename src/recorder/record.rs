@@ -107,7 +107,7 @@ pub struct Trend {
 pub struct Finding {
     pub kind: String,
     pub route: Option<String>,
-    /// The place in the code that causes it, if known.
+    /// The call site or allocation site, if known.
     pub origin: Option<String>,
     pub count: u64,
     /// For a thousand requests of the route. None if it does not apply. For a leak: how many objects of `class` they
