@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * Profiling sessions: profiles of the live heap, taken when the native side requests one (src/leak/sites/schedule.rs).
+ * Profiling sessions: profiles of the live heap, taken when the native side requests one (`src/leak/sites/schedule.rs`).
  * Profiles are passed on and not retained here.
  */
 

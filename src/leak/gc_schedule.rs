@@ -103,7 +103,7 @@ impl GcSchedule {
         in_time || by_growth
     }
 
-    /// Whether the used size has grown so much, or the last collections have found so much, that the next one cannot wait.
+    /// Whether the next collection cannot wait, by the growth of the used size or by what the last collections have found.
     fn has_grown(&self, now: Now) -> bool {
         let cost_ms = (now.used_bytes as f64 * NS_PER_BYTE / 1e6 / FAST_SHARE) as u64;
         let growth = now.used_bytes.saturating_sub(now.live_bytes.max(self.most_bytes));
