@@ -5,9 +5,11 @@
  *
  *   npm run lint:words
  *
- * Prints the mean length of a sentence by file. Fails for a word that a reader of our field does not know in this sense, for documents whose sentences have
+ * The words of comments in lib/, bin/, index.js, src/ and crates/ are checked too.
+ *
+ * Prints the mean length of a sentence by file, and of comments by folder. Fails for a word that a reader of our field does not know in this sense, for documents whose sentences have
  * more than 20 words on average, for a sentence over 40, for a link that leads nowhere, and for a file or a test that does not exist. The list has the wrong use of a word, not the word: `kept` and
- * `behind` have right ones too. Code is not checked.
+ * `behind` have right ones too. Code is not checked. In comments only the words are.
  */
 
 const fs = require('node:fs')
@@ -20,6 +22,8 @@ const MOST_WORDS = 40
 const GENERATED = ['docs/corpus.md', 'docs/soak.md']
 const TYPES = ['index.d.ts', 'express.d.ts']
 const THREATS = 'docs/threat-model.md'
+/** Folders and files whose comments are checked. */
+const SOURCES = ['lib', 'bin', 'index.js', 'src', 'crates']
 /** A file or folder of this repository in a code span. With a line it is a call site in an app. */
 const FILE = /(?<![\w@./-])(?:__test__|bench|bin|corpus|crates|examples|fuzz|lib|scripts|src)\/[\w./-]*(?![\w./-]|:\d)/g
 
@@ -90,11 +94,39 @@ function main() {
       if (count > MOST_WORDS) problems.push(`${file}:${line}: a sentence of ${count} words: ${text.slice(0, 80)}…`)
     }
   }
+  for (const root of SOURCES) problems.push(...wrongComments(root))
   const mean = total.words / total.sentences
   console.log(`${mean.toFixed(1).padStart(5)} words a sentence in all documents; at most ${MEAN_WORDS}`)
   if (mean > MEAN_WORDS) problems.push(`sentences have ${mean.toFixed(1)} words on average, more than ${MEAN_WORDS}`)
   for (const problem of problems) console.error(problem)
   process.exitCode = problems.length > 0 ? 1 : 0
+}
+
+/** Prints the mean length of a sentence, which has no bound here, and returns the wrong words. */
+function wrongComments(root) {
+  const problems = []
+  const counted = []
+  for (const file of sources(root)) {
+    const blocks = commentsOfCode(fs.readFileSync(path.join(ROOT, file), 'utf8'))
+    problems.push(...wrongWords(file, blocks))
+    counted.push(...sentencesOf(blocks))
+  }
+  const mean = counted.reduce((sum, { count }) => sum + count, 0) / Math.max(1, counted.length)
+  console.log(
+    `${mean.toFixed(1).padStart(5)} words a sentence, ${String(counted.length).padStart(4)} sentences  comments of ${root}`
+  )
+  return problems
+}
+
+function sources(root) {
+  const full = path.join(ROOT, root)
+  if (!fs.existsSync(full)) return []
+  if (!fs.statSync(full).isDirectory()) return [root]
+  return fs
+    .readdirSync(full, { recursive: true })
+    .filter(name => /\.(js|mjs|rs)$/.test(name))
+    .map(name => path.join(root, name).replaceAll(path.sep, '/'))
+    .sort()
 }
 
 function markdown(folder) {
@@ -165,6 +197,17 @@ function commentsOf(source) {
     blocks.push({ line, text: text.split('\n').map(plain).join('\n') })
   }
   return blocks
+}
+
+/** Comments of JavaScript and Rust: blocks, consecutive lines as one, and what follows code. Code spans may be broken. */
+function commentsOfCode(source) {
+  const pattern = /^[ \t]*\/\*.*?\*\/|(?:^[ \t]*\/\/[^\n]*(?:\n|$))+|(?<=\S[ \t]+)\/\/ [^\n]*/gms
+  return [...source.matchAll(pattern)].map(({ 0: comment, index }) => ({
+    line: source.slice(0, index).split('\n').length,
+    text: comment
+      .replaceAll(/^[ \t]*(\/\*+|\/\/[/!]?|\*\/|\*) ?|\*\/$/gm, '')
+      .replaceAll(/(`+)(?:.|\n)*?\1/g, span => `code${'\n'.repeat(span.split('\n').length - 1)}`)
+  }))
 }
 
 function wrongWords(file, blocks) {
