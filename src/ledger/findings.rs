@@ -148,7 +148,7 @@ mod tests {
         let withdrawn = row();
         assert_eq!((withdrawn.severity, withdrawn.advice.as_str()), ("info", "was not streamed"));
         assert!(withdrawn.withdrawn_at.is_some_and(|at| at >= withdrawn.last_seen));
-        assert!(findings.see(&writer, &evidence("/a", "stream it"), 1), "told again");
+        assert!(findings.see(&writer, &evidence("/a", "stream it"), 1), "reported again");
         let again = row();
         assert_eq!((again.severity, again.count, again.withdrawn_at), ("warning", 2, None));
     }
@@ -176,7 +176,7 @@ mod tests {
         let somewhere = Evidence { route: None, origin: None, ..evidence("", "it grows") };
         let located = evidence("/a", "it grows there");
         for time in 0..3 {
-            assert!(findings.see(&writer, &somewhere, 1), "told anew");
+            assert!(findings.see(&writer, &somewhere, 1), "reported anew");
             assert!(findings.locate(&writer, &somewhere, &located));
             assert!(!findings.see(&writer, &located, 1), "it is known by that name");
             let rows = reader::read(&**writer.map()).unwrap().findings;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_and_how_it_is_held_stands_in_the_row() {
+    fn the_row_has_the_class_and_the_path_of_a_leak() {
         let writer = Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity::default());
         let mut findings = Findings::default();
         findings.see(&writer, &evidence("/a", "it grows"), 1);

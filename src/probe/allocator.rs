@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_what_stands_in_for_the_c_library() {
+    fn names_the_replacement_of_the_c_librarys_malloc() {
         let name = |file: &str| name_of(file);
         for file in ["/lib/x86_64-linux-gnu/libc.so.6", "/lib/libc-2.31.so", "/lib/ld-musl-x86_64.so.1"] {
             assert_eq!(name(file), None, "{file}");

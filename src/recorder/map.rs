@@ -128,7 +128,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn writes_reach_nobody_once_it_has_parted() {
+    fn writes_reach_no_other_process_after_part() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(FILE_BYTES as u64).unwrap();
         let (one, other) = (Map::of_file(&file).unwrap(), Map::of_file(&file).unwrap());

@@ -105,7 +105,7 @@ mod tests {
         soon: Option<Millis>,
         greatest: f64,
         /// When it was first judged overloaded.
-        told_at: Option<Millis>,
+        judged_at: Option<Millis>,
     }
 
     impl Loop {
@@ -130,7 +130,7 @@ mod tests {
             }
             self.greatest = self.greatest.max(self.delay.sustained_ms());
             if self.delay.sustained_ms() > 0.0 {
-                self.told_at.get_or_insert(self.now);
+                self.judged_at.get_or_insert(self.now);
             }
         }
 
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn one_block_and_what_waited_behind_it_are_no_overload_however_long() {
+    fn one_block_of_any_length_and_what_waited_for_it_are_no_overload() {
         for block in [400, 1_100, 30_000] {
             let behind = [60; 10];
             assert_eq!(Loop::warm().turns([block]).turns(behind).turns([0; 20]).greatest, 0.0, "{block} ms");
@@ -170,8 +170,8 @@ mod tests {
             let warm = Loop::warm();
             let began = warm.now;
             let busy = warm.turns([turn; 10]);
-            let told = busy.told_at.unwrap_or_else(|| panic!("turns of {turn} ms")) - began;
-            assert!(told <= SPAN_MS + TICK_MS + 2 * turn, "turns of {turn} ms: after {told} ms");
+            let after = busy.judged_at.unwrap_or_else(|| panic!("turns of {turn} ms")) - began;
+            assert!(after <= SPAN_MS + TICK_MS + 2 * turn, "turns of {turn} ms: after {after} ms");
             assert!(busy.delay.sustained_ms() >= (turn - SOON_MS) as f64 * 0.9, "{}", busy.delay.sustained_ms());
         }
     }

@@ -68,7 +68,7 @@ fn what_requests_in_flight_have_allocated_may_live_as_long_as_they_do() {
 }
 
 #[test]
-fn what_lives_is_pressure_until_a_collection_frees_it() {
+fn the_live_heap_is_pressure_until_a_collection_frees_it() {
     let (mut heap, mut guard) = (Heap::new(200 * MIB), guard());
     heap.collected(true, 170 * MIB, 1, 0);
     assert!((level(&heap, &mut guard, 0) - 0.5).abs() < 1e-9);
@@ -79,7 +79,7 @@ fn what_lives_is_pressure_until_a_collection_frees_it() {
 }
 
 #[test]
-fn asks_what_lives_while_pressed_and_forgets_a_figure_that_nobody_renews() {
+fn asks_for_collections_under_pressure_and_fades_a_figure_that_is_not_renewed() {
     let (mut heap, mut guard) = (Heap::new(200 * MIB), guard());
     heap.collected(true, 190 * MIB, 0, 0);
     assert!(!heap.wants_collection(499), "it has just been told");

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn asks_what_lives_only_while_memory_is_short() {
+    fn asks_for_collections_only_while_memory_is_short() {
         let mut watch = watch();
         watch.guard(heap(0.5));
         let delay_ms = Some(Marks { lower: 100.0, upper: 200.0 });

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_can_read_both_as_often_as_it_wants_and_its_answer_is_told() {
+    fn the_program_can_read_both_repeatedly_and_its_answer_is_returned() {
         let answer = compared(r#"cat "$3" "$4" "$3"; echo " $1 $2 $5""#).unwrap();
         assert_eq!(String::from_utf8(answer).unwrap(), "what was therewhat is therewhat was there heap diff --json\n");
         // More than a pipe's buffer, on both of them.

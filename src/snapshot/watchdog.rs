@@ -13,8 +13,8 @@ use super::{Child, child};
 use crate::probe::process;
 
 /// The longest and the shortest interval between checks. The less memory is free, the shorter it is.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+const CHECK_EVERY: Duration = Duration::from_millis(100);
+const CHECK_AGAIN: Duration = Duration::from_millis(2);
 /// Bytes a second, faster than any child grows. V8's graph took up to 2.4 GiB/s of new pages (measured over 5 ms). With
 /// checks 100 ms apart it took all of 30 MiB in between, and the kernel killed first.
 const FASTEST: f64 = 4.0 * (1 << 30) as f64;
@@ -99,7 +99,7 @@ fn take_over(pid: i32, output: &OwnedFd, sink: &mut Sink) -> Result<Option<u8>, 
         if let Some(room) = room.filter(Room::is_tight) {
             return Err(Failure::Memory { left: room.left >> 20, whole: room.whole >> 20 });
         }
-        wait = until_next_look(room);
+        wait = until_next_check(room);
         if moved.elapsed() > STUCK_AFTER {
             return Err(Failure::Stuck);
         }
@@ -110,8 +110,10 @@ fn take_over(pid: i32, output: &OwnedFd, sink: &mut Sink) -> Result<Option<u8>, 
 }
 
 /// So soon that the child cannot have used all the spare memory before.
-fn until_next_look(room: Option<Room>) -> Duration {
-    room.map_or(LOOK_EVERY, |room| Duration::from_secs_f64(room.spare() as f64 / FASTEST).clamp(LOOK_AGAIN, LOOK_EVERY))
+fn until_next_check(room: Option<Room>) -> Duration {
+    room.map_or(CHECK_EVERY, |room| {
+        Duration::from_secs_f64(room.spare() as f64 / FASTEST).clamp(CHECK_AGAIN, CHECK_EVERY)
+    })
 }
 
 /// Waits until there is something to read, but at most for this time.
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_whole_is_kept_and_nothing_else() {
+    fn only_a_complete_snapshot_is_kept() {
         assert!(matches!(watched("echo '{}'"), (Ok(()), 1)));
         assert!(matches!(watched("echo '{'"), (Err(Failure::Torn), 0)));
         assert!(matches!(watched("echo '{}'; exit 71"), (Err(Failure::NoSnapshot), 0)));
@@ -204,11 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn is_looked_at_the_sooner_the_less_room_there_is() {
-        let after = |left: u64| until_next_look(Some(Room { left: left << 20, whole: 1000 << 20 }));
-        assert_eq!(until_next_look(None), LOOK_EVERY);
-        assert_eq!(after(900), LOOK_EVERY);
-        assert_eq!(after(80), LOOK_AGAIN);
+    fn checks_are_closer_together_with_less_room() {
+        let after = |left: u64| until_next_check(Some(Room { left: left << 20, whole: 1000 << 20 }));
+        assert_eq!(until_next_check(None), CHECK_EVERY);
+        assert_eq!(after(900), CHECK_EVERY);
+        assert_eq!(after(80), CHECK_AGAIN);
         assert!((19..=20).contains(&after(160).as_millis()), "80 MiB may go in 19.5 ms: {:?}", after(160));
     }
 

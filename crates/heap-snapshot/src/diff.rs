@@ -283,7 +283,7 @@ impl Heap {
         for ((class, bytes), count) in cancelled {
             removed[class as usize].add(count, bytes * count);
         }
-        Ok(self.told_by_class(&classes, &added, &removed, &is_added))
+        Ok(self.by_class(&classes, &added, &removed, &is_added))
     }
 
     /// Maps the classes of another snapshot to numbers, and returns the classes of both.
@@ -302,7 +302,7 @@ impl Heap {
         (numbers, all)
     }
 
-    fn told_by_class(&self, classes: &[Class], added: &[Sum], removed: &[Sum], is_added: &Bits) -> Diff {
+    fn by_class(&self, classes: &[Class], added: &[Sum], removed: &[Sum], is_added: &Bits) -> Diff {
         let mut retained = vec![0u64; classes.len()];
         let mut example = vec![NONE; classes.len()];
         self.children().outermost(
@@ -322,10 +322,10 @@ impl Heap {
         let mut order: Vec<usize> = (0..classes.len()).filter(|at| added[*at].count + removed[*at].count > 0).collect();
         let growth = |at: usize| retained[at] as i64 - removed[at].bytes as i64;
         order.sort_by(|a, b| growth(*b).cmp(&growth(*a)).then_with(|| classes[*a].name.cmp(&classes[*b].name)));
-        let told = order.into_iter().enumerate().map(|(rank, at)| {
+        let classes = order.into_iter().enumerate().map(|(rank, at)| {
             let node = Some(example[at]).filter(|node| *node != NONE);
-            let told = node.filter(|_| rank < MOST_PATHS).map(|node| self.told_path(node));
-            let (path, module) = told.unwrap_or_default();
+            let path = node.filter(|_| rank < MOST_PATHS).map(|node| self.parts_of_path(node));
+            let (path, module) = path.unwrap_or_default();
             ClassDiff {
                 name: classes[at].name.clone(),
                 added: added[at].count,
@@ -346,7 +346,7 @@ impl Heap {
             removed: sum(removed, |sum| sum.count),
             added_bytes: sum(added, |sum| sum.bytes),
             removed_bytes: sum(removed, |sum| sum.bytes),
-            classes: told.collect(),
+            classes: classes.collect(),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Group {
 
 /// A group without its snapshot.
 #[derive(Clone, Debug, Default)]
-struct Told {
+struct Summed {
     class: String,
     location: Option<Place>,
     is_within: bool,
@@ -59,7 +59,7 @@ struct Told {
     module: Option<String>,
 }
 
-impl Told {
+impl Summed {
     fn take_in(&mut self, other: &Self) {
         self.count += other.count;
         self.bytes += other.bytes;
@@ -79,7 +79,7 @@ impl Told {
 ///
 /// Two snapshots can be compared by it if their ids are unrelated: each was written by a forked child of the process.
 pub struct Groups {
-    by_way: HashMap<u64, Told>,
+    by_way: HashMap<u64, Summed>,
 }
 
 /// Whether a class is already on the way down, and the number of the way to it. A way contains a class at most twice,
@@ -108,15 +108,15 @@ impl Heap {
         let groups = self.grouped(&names);
         let mut order: Vec<(&u64, &Group)> = groups.iter().collect();
         order.sort_unstable_by_key(|(way, group)| (std::cmp::Reverse(group.retained), **way));
-        let told = |(rank, (way, group)): (usize, (&u64, &Group))| {
+        let summed = |(rank, (way, group)): (usize, (&u64, &Group))| {
             let class = &self.classes.all[group.class as usize];
-            let (path, module) = if rank < MOST_PATHS { self.told_path(group.example) } else { Default::default() };
+            let (path, module) = if rank < MOST_PATHS { self.parts_of_path(group.example) } else { Default::default() };
             let Group { is_within, count, bytes, retained, example, .. } = *group;
             let example = self.snapshot.nodes.id[example as usize];
             let (class, location) = (class.name.clone(), class.place());
-            (*way, Told { class, location, is_within, count, bytes, retained, example, path, module })
+            (*way, Summed { class, location, is_within, count, bytes, retained, example, path, module })
         };
-        Groups { by_way: order.into_iter().enumerate().map(told).collect() }
+        Groups { by_way: order.into_iter().enumerate().map(summed).collect() }
     }
 
     fn grouped(&self, names: &[u64]) -> HashMap<u64, Group> {
@@ -194,7 +194,7 @@ fn number(before: u64, bytes: &[u8]) -> u64 {
 impl Groups {
     /// What was added and removed since `before`. Classes are as in [`Heap::diff`].
     pub fn since(&self, before: &Self) -> Diff {
-        let nothing = Told::default();
+        let nothing = Summed::default();
         let mut growths: HashMap<(&str, Option<Place>), Growth> = HashMap::new();
         let ways = self.by_way.keys().chain(before.by_way.keys().filter(|way| !self.by_way.contains_key(way)));
         for way in ways {
@@ -202,7 +202,7 @@ impl Groups {
             let named = if now.class.is_empty() { then } else { now };
             growths.entry((named.class.as_str(), named.location)).or_default().see(then, now);
         }
-        let classes = growths.into_iter().map(|((name, location), growth)| growth.told(name, location));
+        let classes = growths.into_iter().map(|((name, location), growth)| growth.named(name, location));
         let mut classes: Vec<ClassDiff> = classes.filter(|class| class.added + class.removed > 0).collect();
         let growth = |class: &ClassDiff| class.retained_bytes as i64 - class.removed_bytes as i64;
         classes.sort_by(|a, b| growth(b).cmp(&growth(a)).then_with(|| a.name.cmp(&b.name)));
@@ -227,14 +227,14 @@ struct Growth<'a> {
     /// Sum of the groups that were only there before, and of those that are only there now: objects may have moved from
     /// one way to another. For example, a request in flight that refers to the end of a list retains all of it too, so
     /// the list has no single owner.
-    gone: Told,
-    new: Told,
+    gone: Summed,
+    new: Summed,
     /// The largest of the new ones.
-    newest: Option<&'a Told>,
+    newest: Option<&'a Summed>,
 }
 
 impl<'a> Growth<'a> {
-    fn see(&mut self, then: &Told, now: &'a Told) {
+    fn see(&mut self, then: &Summed, now: &'a Summed) {
         match (then.count, now.count) {
             (_, 0) => self.gone.take_in(then),
             (0, _) => {
@@ -246,7 +246,7 @@ impl<'a> Growth<'a> {
         }
     }
 
-    fn count(&mut self, then: &Told, now: &Told, example: &Told) {
+    fn count(&mut self, then: &Summed, now: &Summed, example: &Summed) {
         let Self { diff, most, .. } = self;
         diff.added += now.count.saturating_sub(then.count);
         diff.removed += then.count.saturating_sub(now.count);
@@ -262,7 +262,7 @@ impl<'a> Growth<'a> {
         }
     }
 
-    fn told(mut self, name: &str, location: Option<Place>) -> ClassDiff {
+    fn named(mut self, name: &str, location: Option<Place>) -> ClassDiff {
         let (gone, new) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.new));
         let newest = self.newest.unwrap_or(&gone).clone();
         self.count(&gone, &new, &newest);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_another_process_are_told_by_functions_that_are_others() {
+    fn numbers_of_another_process_are_detected_by_the_names_of_functions() {
         assert!(read(&leak(30)).has_ids_of(&baseline(&leak(10))));
         assert!(!read(&renumbered(leak(30))).has_ids_of(&baseline(&leak(10))));
     }
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_hold_is_told_apart_by_who_holds_it_first() {
+    fn an_object_with_two_retainers_is_distinguished_by_the_one_nearest_to_a_root() {
         use super::super::sample::{OBJECT, PROPERTY};
         // With the prototype of all requests at either end.
         let held = |requests: usize, prototype: usize| {
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_somebody_else_holds_too_now_has_not_come_and_gone() {
+    fn a_list_with_an_additional_retainer_is_not_added_and_removed() {
         use super::super::sample::{OBJECT, PROPERTY};
         let held = |sessions: usize, by_request: bool| {
             let mut graph = Graph::with_global();
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_in_the_hands_of_whoever_has_its_first() {
+    fn a_list_belongs_to_the_owner_of_its_first_element() {
         use super::super::sample::{OBJECT, PROPERTY};
         let list = |count: usize| {
             let mut graph = Graph::with_global();

@@ -68,7 +68,7 @@ impl Heap {
         let first = if left_out == 0 { edges.len() } else { MOST_STEPS / 2 - 1 };
         let described = edges[..first].iter().chain(&edges[first + left_out..]);
         let steps = std::iter::once(root).chain(described.map(|edge| self.step_of(*edge as usize))).collect();
-        let (parts, _) = self.tell(&edges, node);
+        let (parts, _) = self.parts_of_edges(&edges, node);
         RetainingPath { text: parts.join(" → "), parts, steps, left_out }
     }
 
@@ -81,17 +81,17 @@ impl Heap {
     }
 
     /// The parts of a path, without its steps, and the file of the module in it. Empty if there is none.
-    pub(super) fn told_path(&self, node: Ordinal) -> (Vec<String>, Option<String>) {
-        self.edges_to(node).map(|edges| self.tell(&edges, node)).unwrap_or_default()
+    pub(super) fn parts_of_path(&self, node: Ordinal) -> (Vec<String>, Option<String>) {
+        self.edges_to(node).map(|edges| self.parts_of_edges(&edges, node)).unwrap_or_default()
     }
 
-    fn tell(&self, edges: &[u32], node: Ordinal) -> (Vec<String>, Option<String>) {
-        let mut telling = Telling::from(self, self.start_of(edges, node));
+    fn parts_of_edges(&self, edges: &[u32], node: Ordinal) -> (Vec<String>, Option<String>) {
+        let mut description = Description::from(self, self.start_of(edges, node));
         for edge in edges {
-            telling.step(*edge as usize);
+            description.step(*edge as usize);
         }
-        let module = telling.module.take();
-        let mut parts = in_short(telling.finish(node));
+        let module = description.module.take();
+        let mut parts = in_short(description.finish(node));
         if parts.len() > MOST_PARTS {
             let end = parts.split_off(parts.len() - MOST_PARTS / 2);
             let left_out = parts.split_off(MOST_PARTS / 2).len();
@@ -126,7 +126,7 @@ impl Heap {
 /// Describes a path in the terms of code. V8's own links (a function's context, an array's elements) are left out. A
 /// module replaces all steps to it, since `require.cache` and the modules that loaded it are no reason for an object to
 /// be retained.
-struct Telling<'a> {
+struct Description<'a> {
     heap: &'a Heap,
     /// The first part.
     start: String,
@@ -139,7 +139,7 @@ struct Telling<'a> {
     module: Option<String>,
 }
 
-impl<'a> Telling<'a> {
+impl<'a> Description<'a> {
     fn from(heap: &'a Heap, start: Ordinal) -> Self {
         let name = names::of(&heap.snapshot, &heap.classes, start);
         let start = match heap.retained.distance[start as usize] < SYSTEM && name.starts_with("global") {
@@ -167,13 +167,13 @@ impl<'a> Telling<'a> {
         self.label = match kind {
             _ if kind == kinds.element => Some(format!("[{}]", snapshot.edges.name[edge])),
             _ if kind == kinds.hidden => None,
-            _ if kind == kinds.internal => Some(heap.edge_name(edge)).filter(|name| tells(name)),
+            _ if kind == kinds.internal => Some(heap.edge_name(edge)).filter(|name| is_meaningful(name)),
             _ => Some(cut(&heap.edge_name(edge))),
         };
         match heap.module_file(to) {
             Some(file) => self.restart(&file),
             None => {
-                let part = heap.told(to, self.label.as_deref());
+                let part = heap.step_text(to, self.label.as_deref());
                 self.parts.push(part);
             }
         }
@@ -213,7 +213,7 @@ fn in_short(parts: Vec<String>) -> Vec<String> {
 }
 
 /// Whether V8's name for a link is meaningful for the author of the code.
-fn tells(name: &str) -> bool {
+fn is_meaningful(name: &str) -> bool {
     let links = ["context", "elements", "properties", "previous", "shared", "map", "global_object", "native_context"];
     !links.contains(&name) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
@@ -237,7 +237,7 @@ fn base_name(file: &str) -> String {
 
 impl Heap {
     /// A step as text: the name of the reference, and the object if that says more.
-    fn told(&self, node: Ordinal, label: Option<&str>) -> String {
+    fn step_text(&self, node: Ordinal, label: Option<&str>) -> String {
         let snapshot = &self.snapshot;
         let (kind, kinds) = (snapshot.nodes.kind[node as usize], snapshot.node_kinds());
         if snapshot.is_synthetic(node) {

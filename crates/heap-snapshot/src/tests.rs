@@ -106,7 +106,7 @@ fn no_single_byte_that_is_wrong_brings_it_down() {
 }
 
 #[test]
-fn what_cannot_be_is_told_with_its_place() {
+fn invalid_content_is_reported_with_its_offset() {
     let whole = leak(2).write(Style::Dense);
     let changed = |from: &str, to: &str| {
         assert!(whole.contains(from), "{from}");
@@ -253,7 +253,7 @@ fn an_object_has_its_references_in_both_directions() {
 }
 
 #[test]
-fn the_dominator_tree_is_cut_where_it_is_told_to_be() {
+fn the_dominator_tree_is_cut_at_the_given_limits() {
     let heap = open(&leak(50));
     let all = heap.dominators(Cut { least_bytes: 0, depth: 100, rows: 10_000 });
     assert!(all.iter().any(|row| row.object.class == "(string)"));
@@ -292,8 +292,8 @@ fn what_no_program_holds_is_held_by_a_root_of_v8s_that_has_a_name() {
     graph.edge(parser, PROPERTY, "incoming", request);
     let path = open(&graph).path(graph.nodes[request].id).unwrap();
     let id = graph.nodes[request].id;
-    let told = format!("(GC roots) → (Global handles) → [4]: HTTPParser → incoming: IncomingMessage @{id}");
-    assert_eq!(path.text, told);
+    let expected = format!("(GC roots) → (Global handles) → [4]: HTTPParser → incoming: IncomingMessage @{id}");
+    assert_eq!(path.text, expected);
 }
 
 #[test]

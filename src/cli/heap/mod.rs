@@ -325,7 +325,7 @@ fn path(heap: &Heap, target: &str, page: &Page, out: &mut dyn Write, err: &mut d
 
 impl Reading {
     /// `read 496 MB in 2.1 s (236 MB/s)`.
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         let megabytes = self.bytes as f64 / 1e6;
         let took = units::duration(self.seconds * 1e3);
         format!("{megabytes:.0} MB read and analysed in {took} ({:.0} MB/s)", megabytes / self.seconds.max(1e-6))

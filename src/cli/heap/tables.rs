@@ -79,7 +79,7 @@ pub fn summary(file: &str, summary: &Summary, reading: &Reading, page: &Page, ou
     let (nodes, edges) = (count(summary.nodes as u64), count(summary.edges as u64));
     let head = format!("{}: {} in {nodes} nodes, {edges} edges", page.look.plain(file), bytes(summary.total_bytes));
     writeln!(out, "{}", page.look.bold(&head))?;
-    writeln!(out, "{}\n", reading.told())?;
+    writeln!(out, "{}\n", reading.text())?;
 
     writeln!(out, "{}", page.look.bold("Kinds of memory"))?;
     let mut kinds = table(&[("Kind", Left), ("Count", Right), ("Bytes", Right)], page);
@@ -143,7 +143,7 @@ fn duplicates(all: &Duplicates, page: &Page, out: &mut dyn Write) -> io::Result<
 
 pub fn diff(diff: &Diff, reading: &Reading, page: &Page, out: &mut dyn Write) -> io::Result<()> {
     if diff.classes.is_empty() {
-        return writeln!(out, "No object was added or removed ({})", reading.told());
+        return writeln!(out, "No object was added or removed ({})", reading.text());
     }
     for class in diff.classes.iter().take(page.limit) {
         changed(class, page, out)?;
@@ -152,7 +152,7 @@ pub fn diff(diff: &Diff, reading: &Reading, page: &Page, out: &mut dyn Write) ->
     let minus = if page.look.unicode { '−' } else { '-' };
     let (added, removed) = (count(diff.added), count(diff.removed));
     let (more, less) = (bytes(diff.added_bytes), bytes(diff.removed_bytes));
-    writeln!(out, "\nTotal: +{added} {minus}{removed} objects, +{more} {minus}{less}; {}", reading.told())?;
+    writeln!(out, "\nTotal: +{added} {minus}{removed} objects, +{more} {minus}{less}; {}", reading.text())?;
     if diff.counted {
         let how = "Each snapshot has object ids of its own, so objects are counted by class and retaining path";
         writeln!(out, "{how}")?;

@@ -44,7 +44,7 @@ fn dead() -> Record {
 }
 
 #[test]
-fn tells_who_died_of_what_and_when_the_last_heartbeat_was() {
+fn shows_which_process_died_of_what_and_when_the_last_heartbeat_was() {
     let text = shown(&[Record { last_heartbeat: 1_795_353_845_000, ..dead() }], &options());
     for part in [
         "shop, pid 4711: dead, cgroup OOM",
@@ -72,13 +72,13 @@ fn names_every_request_in_flight_oldest_first_and_the_one_that_was_running() {
 }
 
 #[test]
-fn tells_how_long_the_loop_is_blocked_and_on_which_request() {
+fn shows_how_long_the_loop_is_blocked_and_on_which_request() {
     let text = shown(&[dead()], &options());
     assert!(text.contains("blocked for 4.5 s at the last heartbeat, by POST /upload/… (/upload/:id)"), "{text}");
 }
 
 #[test]
-fn tells_what_was_allocated_and_what_of_it_is_attributed() {
+fn shows_what_was_allocated_and_what_of_it_is_attributed() {
     let text = flat(&shown(&[dead()], &options()));
     assert!(
         text.contains(
@@ -90,7 +90,7 @@ fn tells_what_was_allocated_and_what_of_it_is_attributed() {
 }
 
 #[test]
-fn tells_where_the_rss_of_a_living_process_is_by_its_mappings() {
+fn shows_where_the_rss_of_a_living_process_is_by_its_mappings() {
     const MIB: u64 = 1 << 20;
     let mappings = |_: &Record| {
         Some(Mappings { code: 50 * MIB, v8: 100 * MIB, arenas: 200 * MIB, plain: 40 * MIB, ..Mappings::default() })
@@ -111,7 +111,7 @@ fn tells_where_the_rss_of_a_living_process_is_by_its_mappings() {
 }
 
 #[test]
-fn tells_where_the_rss_of_a_dead_process_was_as_far_as_the_record_knows() {
+fn shows_where_the_rss_of_a_dead_process_was_as_far_as_the_record_knows() {
     let mut record = dead();
     record.heap.physical_bytes = 90 << 20;
     let text = shown(&[record], &Options { mappings: &|_| panic!("it is dead"), ..options() });
@@ -122,7 +122,7 @@ fn tells_where_the_rss_of_a_dead_process_was_as_far_as_the_record_knows() {
 }
 
 #[test]
-fn tells_what_presses_and_whether_it_sheds() {
+fn shows_what_presses_and_whether_it_sheds() {
     let mut record = dead();
     record.requests.shed_reported = 3;
     record.near_limit = NearLimit { grants: 1, at: Some(1_795_353_845_000) };

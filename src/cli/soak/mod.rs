@@ -182,11 +182,11 @@ struct File {
 /// What is wrong with each quantity of a route, one line each.
 fn reasons(route: &Route) -> Vec<String> {
     let verdict = if route.verdict == "undecided" { "open" } else { "over" };
-    route.quantities.values().filter(|quantity| quantity.verdict == verdict).map(told).collect()
+    route.quantities.values().filter(|quantity| quantity.verdict == verdict).map(line_of).collect()
 }
 
 /// `JavaScript heap: 4,183 B per request (4,182 B to 4,185 B); 48 B is allowed`.
-fn told(quantity: &Quantity) -> String {
+fn line_of(quantity: &Quantity) -> String {
     let show = |value: f64| if quantity.unit == "bytes" { bytes(value) } else { number(value) };
     let Quantity { title, per_request, low, high, bound, .. } = quantity;
     let rate = match (per_request, low, high) {

@@ -201,7 +201,7 @@ fn stop_writes_the_last_line_and_flush_one_now() {
 }
 
 #[test]
-fn a_folder_that_vanishes_is_told_once_and_used_again_when_it_is_back() {
+fn a_folder_that_vanishes_is_reported_once_and_used_again_when_it_is_back() {
     let root = TempDir::new().unwrap();
     let folder = root.path().join("logs");
     let file = folder.join("s");
@@ -221,7 +221,7 @@ fn a_folder_that_vanishes_is_told_once_and_used_again_when_it_is_back() {
 }
 
 #[test]
-fn a_path_that_cannot_be_is_told_and_the_end_is_quick() {
+fn an_impossible_path_is_reported_and_the_end_is_quick() {
     let root = TempDir::new().unwrap();
     let no_folder = root.path().join("file");
     fs::write(&no_folder, "").unwrap();
@@ -320,7 +320,7 @@ impl Sink for Failing {
 }
 
 #[test]
-fn each_kind_of_error_is_told_once_until_it_works_again() {
+fn each_kind_of_error_is_reported_once_until_it_works_again() {
     let tries = Arc::new(AtomicUsize::new(0));
     let said = Arc::new(Mutex::new(Vec::new()));
     let hears = Arc::clone(&said);

@@ -75,7 +75,7 @@ fn nothing_is_a_site_where_nothing_grows() {
 }
 
 #[test]
-fn who_calls_it_is_known_from_what_does_not_live() {
+fn callers_are_known_from_dead_samples_too() {
     let mut sites = Sites::default();
     let calls: [(&[&str], f64); 2] = [(&["show", "getUser"], 1e3), (&["list", "getUser"], 4e3)];
     sites.callers(&profile(&calls), |f| ["show", "list"].contains(&f.name.as_str()));
@@ -185,7 +185,7 @@ fn the_names_of_a_site_are_its_own_and_those_of_its_callers_in_the_program() {
 }
 
 #[test]
-fn a_source_calls_what_stands_before_a_parenthesis() {
+fn a_source_calls_the_names_before_a_parenthesis() {
     let source = "async (req, res) => { if (!req) return; const user = await users . getUser?.(req.params.id); new Session (user)\n(0, $größe_2)(1)((2)) }";
     assert_eq!(names_called(source).collect::<Vec<_>>(), ["async", "if", "getUser", "Session"]);
     assert_eq!(names_called("").count(), 0);

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_it_is_what_has_a_name() {
+    fn the_holder_is_the_last_step_with_a_name() {
         let holder = |name: &str, path: &[&str]| {
             find_in(vec![with_path(class(name, 2000, 0, 5_000_000), None, path)], 5e6).unwrap().holder
         };

@@ -139,7 +139,7 @@ fn a_cache_that_fills_slowly_mostly_is_not_accused_while_it_bends() {
 }
 
 #[test]
-fn a_ramp_of_traffic_is_not_accused_though_what_is_in_flight_lives() {
+fn a_ramp_of_traffic_is_not_reported_although_requests_in_flight_are_live() {
     let ramp = |requests: f64| (requests / 200.0).min(150.0);
     let busier = Server { in_flight: &ramp, in_flight_bytes: 100_000.0, noise_bytes: 0.3 * MB, ..QUIET };
     let runs = if slow() { 100 } else { 10 };

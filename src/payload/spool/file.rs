@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_overwrites_nothing_unless_told_to() {
+    fn a_link_overwrites_nothing_unless_requested() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         write(&path, "older").unwrap();
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_told() {
+    fn a_missing_folder_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let error = Folder::new(folder.path().join("none")).try_out().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);

@@ -251,7 +251,7 @@ fn moved(content: Content, size: u64, path: &Path, overwrite: bool) -> io::Resul
 }
 
 #[test]
-fn moves_what_is_in_memory_and_overwrites_only_when_told_to() {
+fn moves_what_is_in_memory_and_overwrites_only_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("body");
     let content = Content::Memory(Arc::new(vec![vec![1; BLOCK], vec![2; 10]]));

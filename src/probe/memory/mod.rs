@@ -199,7 +199,7 @@ impl Readings {
         let Some(malloc) = self.malloc else {
             // All of it together, as far as the other figures show it.
             let all = take(u64::MAX, [&mut left.arenas, &mut left.plain]);
-            return (all + self.buffers_elsewhere(all, left), 0, None);
+            return (all + self.buffers_outside_malloc(all, left), 0, None);
         };
         let in_arenas = take(malloc.in_use, [&mut left.arenas, &mut left.unknown]);
         let mapped = take(malloc.mapped, [&mut left.plain, &mut left.unknown]);
@@ -207,13 +207,13 @@ impl Readings {
         let in_use = in_arenas + take(malloc.in_use - in_arenas, [&mut left.plain]);
         let free = take(malloc.free, [&mut left.arenas, &mut left.plain, &mut left.unknown]);
         let said = malloc.in_use.saturating_add(malloc.mapped);
-        let elsewhere = self.buffers_elsewhere(said, left);
-        (in_use + mapped + elsewhere, said - (in_use + mapped), Some(free))
+        let outside = self.buffers_outside_malloc(said, left);
+        (in_use + mapped + outside, said - (in_use + mapped), Some(free))
     }
 
     /// Buffers and V8's tables beyond what malloc holds: they are in memory of another malloc, which was not
     /// recognised.
-    fn buffers_elsewhere(&self, held: u64, left: &mut Mappings) -> u64 {
+    fn buffers_outside_malloc(&self, held: u64, left: &mut Mappings) -> u64 {
         let malloced = self.heap.map_or(0, |heap| heap.malloced);
         let more = self.array_buffers.unwrap_or(0).saturating_add(malloced).saturating_sub(held);
         take(more, [&mut left.unreserved, &mut left.plain, &mut left.unknown])

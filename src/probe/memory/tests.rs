@@ -68,7 +68,7 @@ fn without_mallinfo_what_malloc_holds_is_one_part() {
 }
 
 #[test]
-fn without_mappings_only_what_was_given_is_told_apart() {
+fn without_mappings_only_the_given_figures_are_distinguished() {
     let readings = Readings { rss: 400 * MIB, mappings: None, malloc: None, ..readings() };
     let known: Vec<_> = mib(&readings).into_iter().filter_map(|(name, bytes)| Some((name, bytes?))).collect();
     let expected = [
@@ -141,7 +141,7 @@ fn advises_on_a_heap_near_its_limit_and_on_one_that_is_mostly_free() {
 }
 
 #[test]
-fn what_cannot_be_told_reads_unsupported() {
+fn an_unknown_part_reads_unsupported() {
     let readings = Readings { rss: MIB, ..Readings::default() };
     let json = serde_json::to_value(readings.parts()).unwrap();
     assert_eq!(json[0]["name"], "v8-heap");

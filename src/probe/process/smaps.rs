@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_kinds_of_mappings_apart() {
+    fn distinguishes_kinds_of_mappings() {
         let text = [
             mapping("00400000-00401000 r--p 00000000 08:01 77     /usr/bin/node", 1, "rd mr mw me"),
             mapping("00401000-05000000 r-xp 00001000 08:01 77     /usr/bin/node", 2, "rd ex mr mw me"),

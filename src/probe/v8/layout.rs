@@ -80,7 +80,7 @@ impl Round {
     }
 
     /// Whether a figure differs from all others. A figure of 0 needs no proof.
-    fn tells_apart(&self, figure: usize) -> bool {
+    fn distinguishes(&self, figure: usize) -> bool {
         let bounds = self.bounds();
         let (low, high) = bounds[figure];
         let twins = |other: usize| figure < TWINS && other < TWINS;
@@ -108,7 +108,7 @@ pub fn verify(rounds: &[Round], gc_types: &[u32]) -> Result<(), ProbeError> {
         }));
     }
     for (figure, name) in NAMES.iter().enumerate() {
-        if !agreeing.iter().any(|round| round.tells_apart(figure)) {
+        if !agreeing.iter().any(|round| round.distinguishes(figure)) {
             return Err(ProbeError::Layout(format!("{name} equals another figure in each reading")));
         }
     }

@@ -172,7 +172,7 @@ fn deaths_by_the_heap_limit_seen_on_node_20_to_26_are_judged_so() {
 }
 
 #[test]
-fn the_throes_of_a_slow_leak_are_told_with_their_figures() {
+fn the_last_collections_of_a_slow_leak_are_reported_with_their_figures() {
     let sweeps = &[
         (0, 100.0, 99.0, 300.0),
         (900, 101.0, 100.0, 300.0),
@@ -357,7 +357,7 @@ fn figures_of_any_kind_make_no_panic() {
 }
 
 #[test]
-fn a_death_tells_the_heaviest_and_the_oldest_requests_each_once() {
+fn a_death_names_the_heaviest_and_the_oldest_requests_each_once() {
     let mut record = healthy();
     // Of 40 requests, those with high numbers are heavy and those with low ones old. Number 0 is both.
     record.in_flight = (0..40).map(|n| request(&format!("/{n}"), n + 1, n as i64 * 1_000, END - 1_000 + n)).collect();

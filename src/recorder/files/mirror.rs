@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_counted_told_once_and_what_failed_is_kept_for_later() {
+    fn errors_are_counted_reported_once_and_failed_blocks_are_written_later() {
         let path = tempfile::NamedTempFile::new().unwrap();
         let map = Arc::new(Map::anonymous(true).unwrap());
         let read_only = Arc::new(File::open(path.path()).unwrap());

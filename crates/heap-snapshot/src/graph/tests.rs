@@ -137,7 +137,7 @@ proptest! {
 }
 
 #[test]
-fn an_array_is_its_only_owners_and_nobodys_if_there_are_two() {
+fn an_array_counts_for_its_only_owner_and_for_itself_if_there_are_two() {
     let mut graph = Graph::with_global();
     let (one, two) = (graph.node(OBJECT, "One", 10), graph.node(OBJECT, "Two", 20));
     let (own, shared) = (graph.node(ARRAY, "", 3), graph.node(ARRAY, "", 4));

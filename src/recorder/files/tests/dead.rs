@@ -12,7 +12,7 @@ fn path_of(death: Option<Death>) -> Option<PathBuf> {
 }
 
 #[test]
-fn the_newest_death_of_the_name_is_told_once_and_the_older_are_done_with() {
+fn the_newest_death_of_the_name_is_reported_once_and_older_ones_are_marked() {
     for dir in [memory(), disk()] {
         let older = dead(dir.path(), "api", 1_000);
         let newest = dead(dir.path(), "api", 3_000);
@@ -45,7 +45,7 @@ fn the_end_of_a_worker_thread_is_no_death() {
 }
 
 #[test]
-fn of_many_threads_that_ask_at_once_one_is_told() {
+fn of_many_threads_that_ask_at_once_one_gets_the_death() {
     let dir = memory();
     let folder = dir.path();
     for round in 1..20 {
@@ -107,7 +107,7 @@ fn an_ordinary_stop_hides_no_death() {
 }
 
 #[test]
-fn who_only_looks_leaves_the_death_to_a_server() {
+fn a_query_leaves_the_death_to_a_server() {
     let dir = memory();
     let path = dead(dir.path(), "api", 1_000);
     for _ in 0..2 {
@@ -118,7 +118,7 @@ fn who_only_looks_leaves_the_death_to_a_server() {
 }
 
 #[test]
-fn a_script_that_served_nobody_dies_no_death_and_leaves_no_record() {
+fn a_script_that_served_no_request_has_no_death_and_leaves_no_record() {
     let dir = memory();
     let (script, _writer) = create(dir.path(), "api");
     let path = script.path().unwrap().to_owned();
@@ -150,7 +150,7 @@ fn another_script_of_the_same_name_is_another_service() {
 }
 
 #[test]
-fn what_creators_left_behind_goes_and_what_is_not_ours_stays() {
+fn unfinished_files_are_removed_and_foreign_ones_stay() {
     let dir = memory();
     let (living, _writer) = create(dir.path(), "api");
     let folder = living.folder().unwrap();

@@ -63,7 +63,7 @@ fn is_left_alone(dir: &Path) {
 }
 
 #[test]
-fn a_full_tmpfs_means_a_record_in_memory_and_nothing_left_behind() {
+fn a_full_tmpfs_means_a_record_in_memory_and_no_file() {
     let Some(disk) = tmpfs("1m") else { return };
     is_left_alone(disk.0.path());
 }
@@ -80,7 +80,7 @@ fn a_full_tmpfs_is_passed_over_for_the_next_folder() {
 }
 
 #[test]
-fn a_tmpfs_that_fills_up_later_faults_nobody() {
+fn a_tmpfs_that_fills_up_later_causes_no_sigbus() {
     let Some(disk) = tmpfs("8m") else { return };
     let (recorder, writer) = create(disk.0.path(), "api");
     assert!(!open(recorder.path().unwrap()).unwrap().mirrored);
@@ -118,7 +118,7 @@ fn a_disk_that_fills_up_later_still_takes_the_mirror() {
 }
 
 #[test]
-fn a_full_disk_means_a_record_in_memory_and_nothing_left_behind() {
+fn a_full_disk_means_a_record_in_memory_and_no_file() {
     let image = disk();
     let Some(disk) = ext4(&image.path().join("image")) else { return };
     let (first, _writer) = create(disk.0.path(), "api");

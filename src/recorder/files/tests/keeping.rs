@@ -126,7 +126,7 @@ fn a_worker_that_ended_leaves_no_file_and_a_process_does() {
 }
 
 #[test]
-fn a_file_deleted_while_in_use_is_missed_by_nobody() {
+fn a_file_deleted_while_in_use_does_no_harm() {
     for dir in [memory(), disk()] {
         let (recorder, writer) = create(dir.path(), "api");
         fs::remove_file(recorder.path().unwrap()).unwrap();
@@ -141,7 +141,7 @@ fn a_file_deleted_while_in_use_is_missed_by_nobody() {
 }
 
 #[test]
-fn a_mirrored_file_cut_short_by_someone_harms_nobody() {
+fn a_mirrored_file_that_is_truncated_does_no_harm() {
     let dir = disk();
     let (recorder, writer) = create(dir.path(), "api");
     fs::File::options().write(true).open(recorder.path().unwrap()).unwrap().set_len(0).unwrap();

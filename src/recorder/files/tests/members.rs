@@ -67,7 +67,7 @@ fn living_siblings_are_servers_of_the_service_but_oneself() {
 }
 
 #[test]
-fn whoever_falls_back_to_another_folder_is_covered_too() {
+fn a_process_that_falls_back_to_another_folder_is_covered_too() {
     let (full, temporary) = (memory(), disk());
     let (_one, _a) = serving(full.path(), "api", 1);
     let (_other, _b) = serving(temporary.path(), "api", 1);

@@ -67,7 +67,7 @@ fn child(task: &str, dir: &Path) -> Command {
 }
 
 /// Runs the task as a user who is not root, in a folder of its own. None if that is not possible.
-fn as_nobody(task: &str, dir: &Path) -> Option<ExitStatus> {
+fn as_another_user(task: &str, dir: &Path) -> Option<ExitStatus> {
     let mut command = child(task, dir);
     if geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
@@ -136,7 +136,7 @@ fn life_is_the_lock_and_nothing_else() {
 }
 
 #[test]
-fn those_who_look_are_not_taken_for_owners() {
+fn readers_are_not_taken_for_owners() {
     let dir = memory();
     let path = dead(dir.path(), "api", 1);
     let looking = fs::File::open(&path).unwrap();
@@ -146,7 +146,7 @@ fn those_who_look_are_not_taken_for_owners() {
 }
 
 #[test]
-fn of_many_processes_that_ask_at_once_one_is_told() {
+fn of_many_processes_that_ask_at_once_one_gets_the_death() {
     let dir = memory();
     for at in 1..4 {
         dead(dir.path(), "api", at);
@@ -168,7 +168,7 @@ fn a_folder_that_may_not_be_written_means_a_record_in_memory() {
         chown(dir.path(), Some(NOBODY), None).unwrap();
     }
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o500)).unwrap();
-    let Some(status) = as_nobody("warned", dir.path()) else { return };
+    let Some(status) = as_another_user("warned", dir.path()) else { return };
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     assert!(status.success());
 }
@@ -193,7 +193,7 @@ fn a_file_of_another_user_is_refused_with_his_number() {
         fs::copy(&path, dir.path().join(name)).unwrap();
         fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
     }
-    let Some(status) = as_nobody("foreign", dir.path()) else { return };
+    let Some(status) = as_another_user("foreign", dir.path()) else { return };
     assert!(status.success());
 }
 

@@ -56,7 +56,7 @@ fn times_from_a_damaged_file_make_no_absurd_ages() {
 }
 
 #[test]
-fn what_is_no_record_is_an_error_and_hangs_nobody() {
+fn a_file_that_is_no_record_is_an_error_and_blocks_no_reader() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     let made = std::process::Command::new("mkfifo").arg(at("fifo")).status().unwrap();
@@ -140,7 +140,7 @@ fn the_living_come_first_then_the_newest_and_last_what_cannot_be_read() {
 }
 
 #[test]
-fn says_where_it_looked_in_vain() {
+fn names_the_folders_that_were_searched() {
     let dir = memory();
     let bases = [dir.path().to_owned()];
     let place = dir.path().to_str().unwrap();
