@@ -1,6 +1,6 @@
 'use strict'
 
-// `npm run bench -- --write`: what is measured replaces the recorded table of the same measurement and Node, and nothing else.
+// `npm run bench -- --write`: a result replaces the recorded table of the same measurement and Node, and nothing else.
 
 const assert = require('node:assert/strict')
 const { spawnSync } = require('node:child_process')

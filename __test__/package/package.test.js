@@ -1,7 +1,7 @@
 'use strict'
 
-// The package as a user gets it: packed, installed into an empty folder beside Express, without Rust and without install
-// scripts; used from CommonJS, ESM and TypeScript, bundled, and by its command.
+// The package as a user gets it: packed, and installed into an empty folder with Express, without Rust and without
+// install scripts. It is used from CommonJS, ESM and TypeScript, bundled, and by its command.
 
 const assert = require('node:assert/strict')
 const { execFile, execFileSync, spawn } = require('node:child_process')
@@ -16,8 +16,8 @@ const { RESOLVERS, check, compile, imports, programsOf } = require('../support/t
 const run = promisify(execFile)
 const root = path.join(__dirname, '..', '..')
 /**
- * What compiles, or installs another package manager. `dev`: with the profile of the Rust tests, whose dependencies are compiled already, instead of
- * a release's.
+ * Tests that compile, or that install another package manager. `dev`: with the profile of the Rust tests, whose
+ * dependencies are compiled already, instead of a release's.
  */
 const whole = process.env.PLIMSOLL_PACKED
 const { version } = require('../../package.json')
@@ -72,10 +72,10 @@ let temporary
 let packed
 let tarball
 let apps
-/** A folder with `node` and nothing else: no Rust on this PATH, nor any other tool. */
+/** A folder with only `node`: no Rust on this PATH, nor any other tool. */
 let bare
 
-/** Runs a program in an app's folder with the bare PATH, and gives its output. */
+/** Runs a program in an app's folder with the bare PATH. Returns its output. */
 async function node(cwd, args, options = {}) {
   const env = { ...process.env, PATH: bare, PLIMSOLL_DIR: temporary, ...options.env }
   const { stdout } = await run(options.node ?? process.execPath, args, { cwd, env, timeout: 60_000 })
@@ -90,7 +90,7 @@ async function npm(args, cwd) {
   return stdout
 }
 
-/** The version that this repository's lockfile has, so that npm's cache does. */
+/** The version in this repository's lockfile, which npm's cache has. */
 function locked(name) {
   return JSON.parse(fs.readFileSync(path.join(root, 'node_modules', name, 'package.json'), 'utf8')).version
 }
@@ -122,7 +122,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
     bare = path.join(temporary, 'bin')
     fs.mkdirSync(bare)
     fs.symlinkSync(process.execPath, path.join(bare, 'node'))
-    // Without scripts: `prepare` would build what is there already.
+    // Without scripts: `prepare` would build again.
     const output = await npm(['pack', '--ignore-scripts', '--json', '--pack-destination', temporary], root)
     packed = JSON.parse(output)[0]
     tarball = path.join(temporary, packed.filename)
@@ -242,7 +242,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
   test("compiles the README's code in TypeScript", () => {
     const programs = programsOf(path.join(root, 'README.md'))
     assert.ok(Object.values(programs).some(text => text.includes('req.scope.use(')))
-    // What a document leaves out is declared by its reader; of an array with a known element it takes the first.
+    // The test declares what a document omits. For an array with a known element it uses the first.
     const options = { module: 'nodenext', noUncheckedIndexedAccess: false }
     assert.deepEqual(check(apps[5], programs, { options, undeclared: true }), [])
   })
@@ -251,7 +251,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
     const dir = path.join(temporary, 'deaths')
     fs.mkdirSync(dir)
     const env = { PLIMSOLL_DIR: dir }
-    // Killed with a request in flight; its successor tells.
+    // Killed with a request in flight. The next process reports it.
     const killed = await node(apps[5], ['-e', KILLED], { env }).catch(error => error)
     assert.equal(killed.signal, 'SIGKILL')
     const { stats, death } = JSON.parse(await node(apps[5], ['--no-warnings', '-e', TELLS], { env }))
@@ -274,7 +274,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
     )
     const folder = path.join(apps[5], 'fields')
     fs.cpSync(path.join(__dirname, '../types/consumers/nodenext/tsconfig.json'), path.join(folder, 'tsconfig.json'))
-    // A literal may have no field that its type does not know.
+    // A literal may not have fields that its type does not have.
     fs.writeFileSync(
       path.join(folder, 'fields.cts'),
       `import plimsoll = require('plimsoll')\n${declarations.join('\n')}\n`
@@ -334,7 +334,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
 
     test('builds the addon from the tarball', { skip: !whole && 'slow: PLIMSOLL_PACKED=1' }, async () => {
       await withoutBinary(apps[5], async () => {
-        // The repository's own target folder has the dependencies built.
+        // The repository's own target folder has the built dependencies.
         const env = { ...process.env, CARGO_TARGET_DIR: process.env.CARGO_TARGET_DIR ?? path.join(root, 'target') }
         if (whole === 'dev') {
           env.CARGO = path.join(temporary, 'dev-cargo')
@@ -372,7 +372,7 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
       YARN_ENABLE_IMMUTABLE_INSTALLS: 'false',
       YARN_ENABLE_SCRIPTS: 'false',
       YARN_ENABLE_TELEMETRY: 'false',
-      // Yarn finds out by itself in a project of type "module".
+      // Yarn sets this itself in a project of type "module".
       YARN_PNP_ENABLE_ESM_LOADER: 'true',
       YARN_GLOBAL_FOLDER: path.join(temporary, 'yarn-global')
     }
@@ -421,7 +421,7 @@ function bundle(entry, outfile, format) {
   })
 }
 
-/** A tool's own words are what one wants to read. */
+/** Shows the tool's own output. */
 function tellOutput(error) {
   throw new Error(`${error.message}\n${error.stdout}\n${error.stderr}`)
 }

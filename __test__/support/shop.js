@@ -1,11 +1,11 @@
 'use strict'
 
-/* The load of the shop (apps/shop): a mix over its routes, the same again and again, by some connections at a rate. */
+/* The load of the shop (apps/shop): a repeated mix of its routes, over several connections at a rate. */
 
 const http = require('node:http')
 const { setTimeout: pause } = require('node:timers/promises')
 
-/** Method, path and share of the mix. `:id` is another number each time. */
+/** Method, path and share of the mix. `:id` is a new number each time. */
 const MIX = [
   ['GET', '/', 2],
   ['GET', '/health', 3],

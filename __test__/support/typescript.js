@@ -22,7 +22,7 @@ const RESOLVERS = {
   'nodenext, ESM': { options: { module: 'nodenext' }, extension: 'mts' },
   bundler: { options: { module: 'esnext', moduleResolution: 'bundler' }, extension: 'ts' }
 }
-/** It has a code for each family of names: of Node, of the DOM, of test runners, of what is spelled alike. */
+/** TypeScript has a code for each family of names: of Node, of the DOM, of test runners, of similar names. */
 const UNDECLARED = /^(Cannot find name|No value exists in scope for the shorthand property)/
 
 /** The first lines of a program. */
@@ -36,8 +36,8 @@ function imports({ requires }) {
 const parsed = new Map()
 
 /**
- * What TypeScript reports of `files` (name to text) in `folder`, a line each. With `undeclared`, a name that nothing declares is no error and
- * has the type `any`.
+ * Returns TypeScript's errors in `files` (name to text) in `folder`, one line each. With `undeclared`, an undeclared
+ * name is no error and has the type `any`.
  */
 function check(folder, files, { options = {}, undeclared = false } = {}) {
   const { options: compiler, errors } = ts.convertCompilerOptionsFromJson({ ...STRICT, ...options }, folder)

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * A server under more load than its heap has room for, with a bounded load of its own (loopback only). Each second it says what was served and
- * refused, and what lives on the heap.
+ * A server under more load than its heap has room for, with a bounded load of its own (loopback only). Each second it
+ * prints what was served and refused, and the size of the live heap.
  *
  *   node examples/shedding            with shed()
  *   node examples/shedding --bare     without: it dies
@@ -17,7 +17,7 @@ const CLIENTS = 200
 const HOLD_MS = 4000
 const SECONDS = 15
 
-/** What a query returned, 2.4 MB of small objects, held while the response is made. */
+/** The result of a query, 2.4 MB of small objects, which is retained while the response is created. */
 function rows() {
   return Array.from({ length: 20_000 }, (_, id) => ({ id, name: `n${id}`, price: id * 1.5 }))
 }

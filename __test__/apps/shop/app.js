@@ -1,7 +1,8 @@
 'use strict'
 
 /*
- * A shop of thirty routes, in whose requests two routes leak: `POST /orders` and `GET /reports/:id`. All allocate in the same pool.
+ * A shop with thirty routes, of which `POST /orders` and `GET /reports/:id` leak. All requests allocate in the same
+ * pool.
  */
 
 const express = require('express')

@@ -4,7 +4,7 @@
 
 const { pool } = require('./database.js')
 
-/** What an entry retains: rows that the pool has made, or objects that are made here. */
+/** What an entry retains: rows that the pool has allocated, or objects that are allocated here. */
 const SHAPE = process.env.SHOP_SHAPE ?? 'rows'
 
 class AuditTrail {
