@@ -1,6 +1,6 @@
 //! The native half of Plimsoll. Calls go in one direction: `binding`, the only module that uses N-API, calls `ledger`,
-//! `payload`, `snapshot`, `leak`, `shed`, `heap`, `export` and `cli`. These use `recorder` and `probe`. Without the
-//! `node` feature all modules but `binding` compile, and their tests pass.
+//! `payload`, `snapshot`, `leak`, `shed`, `export` and `cli`. These use `recorder` and `probe`. `binding` and `cli` also
+//! use the crate `heap_snapshot`. Without the `node` feature all modules but `binding` compile, and their tests pass.
 
 // Without the binding, what only the binding calls is unused. In test builds napi registers nothing.
 #![cfg_attr(any(test, not(feature = "node")), allow(dead_code))]

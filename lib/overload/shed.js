@@ -57,7 +57,10 @@ function shed(given) {
   }
 }
 
-/** The probability that a request is refused. For low priority it is twice the level. High priority is refused last. */
+/**
+ * The probability that a request is refused. For low priority it is twice the level. High priority is refused at a full
+ * level only.
+ */
 function chance(level, priority) {
   if (level >= FULL) return level
   if (priority === 'low') return Math.min(1, 2 * level)

@@ -6,7 +6,7 @@
 //! 2. another boot,
 //! 3. a heap that was out of room,
 //! 4. the cgroup's own count of OOM kills,
-//! 5. what was only near its limit.
+//! 5. what was near its limit, or a blocked event loop.
 //!
 //! An end that fits no rule is called a signal. Bytes in the sentences are MiB, as in V8's own flags.
 

@@ -8,9 +8,11 @@
 //! While the loop is late it is asked to tick sooner ([`Delay::is_late`]). With a tick in each iteration of a loaded
 //! loop, an overload is detected early and its end at once. An idle loop has no additional wake-ups.
 //!
-//! Rejected: the last tick's delay (after one block, everything would be refused for up to 250 ms), and a permanent
-//! finer timer such as `monitorEventLoopDelay` (it wakes an idle process every 10 ms, and one block fills its histogram
-//! too).
+//! Rejected:
+//!
+//! - The last tick's delay: after one block, everything would be refused for up to 250 ms.
+//! - A permanent finer timer such as `monitorEventLoopDelay`: it wakes an idle process every 10 ms, and one block fills
+//!   its histogram too.
 
 use std::collections::VecDeque;
 

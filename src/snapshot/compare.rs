@@ -1,8 +1,8 @@
 //! Compares two snapshots in a process of its own: `plimsoll heap diff --json`, at the lowest priority.
 //!
 //! A thread is not used. The memory of an open snapshot (about the file's size) would count in the server's RSS, which
-//! `shed()`, process managers and autoscalers use, and if memory ran out, the kernel would kill the server. The process
-//! is started with `posix_spawn`, which copies no page tables, from a thread, so the event loop is not affected.
+//! `shed()`, process managers and autoscalers use. And if memory ran out, the kernel would kill the server. The process
+//! is started from a thread with `posix_spawn`, which copies no page tables, so the event loop is not affected.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -8,9 +8,11 @@
 //! bodies, are not written yet, and is woken when there is room. So the memory of one body is limited by `memory` and
 //! then by some 320 KiB, for any size and any speed of the disk.
 //!
-//! Rejected: one bounded queue on which the thread waits (it is the event loop), the kernel's own asynchronous writes
-//! (io_uring is switched off in many containers), and `sendfile` from the socket (the bytes are in JavaScript's memory
-//! by then).
+//! Rejected:
+//!
+//! - One bounded queue on which the thread waits: it is the event loop.
+//! - The kernel's own asynchronous writes: io_uring is switched off in many containers.
+//! - `sendfile` from the socket: the bytes are in JavaScript's memory by then.
 
 mod copy;
 #[cfg(not(unix))]
