@@ -262,8 +262,12 @@ function node(args, { cwd = ROOT, env } = {}) {
   return once(child, 'close').then(([code]) => ({ code, ...out }))
 }
 
-async function burst(server, round, agent) {
-  const shares = { '/users/': 60 + ((round * 53) % 97), '/articles?': 60 + ((round * 71) % 89) }
+async function burst(
+  server,
+  round,
+  agent,
+  shares = { '/users/': 60 + ((round * 53) % 97), '/articles?': 60 + ((round * 71) % 89) }
+) {
   for (const [path, count] of Object.entries(shares)) {
     await Promise.all(Array.from({ length: count }, (_, id) => request(server.port, `${path}${id}`, { agent })))
   }
@@ -271,7 +275,7 @@ async function burst(server, round, agent) {
 
 /** Sends load and collects until the warning is complete. */
 async function leak(server) {
-  const agent = new http.Agent({ maxSockets: 4 })
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 4 })
   const deadline = Date.now() + DEADLINE_MS
   for (let round = 0; Date.now() < deadline; round++) {
     await burst(server, round, agent)
@@ -292,9 +296,9 @@ function warningOf(server) {
 
 /** Sends requests until V8 ends the process, which cuts off the last of them. */
 async function overfill(server) {
-  const agent = new http.Agent({ maxSockets: 4 })
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 4 })
   const load = (async () => {
-    for (let round = 0; ; round++) await burst(server, round, agent)
+    for (let round = 0; ; round++) await burst(server, round, agent, { '/users/': 100 })
   })()
   await Promise.all([assert.rejects(load), server.exited])
 }
