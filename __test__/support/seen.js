@@ -56,7 +56,7 @@ async function drive(express, plimsoll, name) {
       ended,
       frames: stack.split('\n').length,
       /** Those of them that are Plimsoll's wrappers of Express. */
-      wrappers: stack.split('\n').filter(line => /[\\/]lib[\\/]route\.js/.test(line)).length,
+      wrappers: stack.split('\n').filter(line => /[\\/]express[\\/]route-tracker\.js/.test(line)).length,
       routes: plimsoll
         .stats()
         .routes.map(({ route }) => route)
