@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use textwrap::core::{Word, display_width};
-use textwrap::{Options, WordSeparator, WordSplitter};
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
 /// A longer word may be broken after a `/`.
 const LONG_WORD: usize = 30;
@@ -34,6 +34,8 @@ pub fn fit(line: &str, width: usize) -> String {
         .initial_indent(&head)
         .subsequent_indent(&indent)
         .word_separator(WordSeparator::Custom(words))
+        // The default depends on the features of textwrap that some crate asks for.
+        .wrap_algorithm(WrapAlgorithm::FirstFit)
         .word_splitter(WordSplitter::NoHyphenation);
     textwrap::fill(&text, options)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::recorder::map::Map;
-use crate::recorder::record::{Record, Trend};
+use crate::recorder::record::{Progress, Record, Trend};
 use crate::recorder::writer::{
     Ended, ExitKind, HeapFigures, Identity, LayerUse, NativeUse, ProcessFigures, SamplerWriter, Writer, epoch_ms,
 };
@@ -127,13 +127,15 @@ fn trends(sampler: &SamplerWriter) {
     let leaking = Trend {
         state: TrendState::Leaking,
         samples: 64,
-        bytes_per_thousand: Some(528_000.0),
-        low: Some(519_000.0),
-        high: Some(537_000.0),
+        progress: Progress { of_requests: 3_000, of_collections: 21, ..Progress::default() },
+        bytes_per_request: Some(528.0),
+        low: Some(519.0),
+        high: Some(537.0),
         p: Some(1e-9),
         since: Some(1_700_000_000_000),
         from: Some(1_700_000_000_000),
         to: Some(1_700_003_600_000),
+        hours_to_limit: None,
     };
     sampler.trend(Quantity::Heap, &leaking);
     sampler.trend(Quantity::External, &Trend::default());

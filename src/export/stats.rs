@@ -283,7 +283,7 @@ mod tests {
             "/routes/0/nativePeakBytes",
             "/routes/0/layers/0/heapMeanBytes",
             "/trend/heap/samples",
-            "/trend/heap/bytesPerThousand",
+            "/trend/heap/bytesPerRequest",
             "/trend/heap/low",
             "/trend/heap/high",
             "/trend/heap/p",
@@ -297,8 +297,10 @@ mod tests {
         assert_eq!(
             stats["trend"]["external"],
             json!({
-                "state": "warming up", "samples": 0, "bytesPerThousand": null, "low": null, "high": null, "p": null,
-                "since": null, "from": null, "to": null,
+                "state": "learning", "samples": 0,
+                "progress": { "requests": 51, "ofRequests": 0, "collections": 0, "ofCollections": 0, "etaMs": 0 },
+                "bytesPerRequest": null, "low": null, "high": null, "p": null,
+                "since": null, "from": null, "to": null, "hoursToLimit": null,
             })
         );
         assert_eq!(stats["trend"]["native"], Value::Null);

@@ -38,7 +38,7 @@ pub enum Change {
 
 /// Sure looks, less those that were not, until growth is a leak. Autocorrelated noise agrees with itself for some
 /// collections.
-const CONFIRMED: u32 = 6;
+pub(super) const CONFIRMED: u32 = 6;
 /// Looks in a row without any growth until a leak is over.
 const OVER: u32 = 8;
 

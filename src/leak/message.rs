@@ -62,6 +62,7 @@ pub struct Known<'a> {
     pub no_path: Option<&'a str>,
     /// Whether snapshots are taken, or will be.
     pub snapshots: bool,
+    pub hours_to_limit: Option<f64>,
 }
 
 /// A finding has 2,048 bytes in the record. This bounds a reason and the file names. The rest is bounded by itself, but
@@ -74,19 +75,51 @@ pub fn advice(quantity: Quantity, event: &TrendEvent, known: &Known) -> String {
         TrendEvent::Leaks(verdict) => (verdict, true),
         TrendEvent::Stopped(verdict, _) => (verdict, false),
     };
-    let mut text = match known.place {
-        Some(place) => located(place, verdict, stands),
-        None => grows(quantity, verdict, stands),
+    let subject = known.suspect.and_then(|(suspect, _)| suspect.subject());
+    let mut text = match (subject, known.place) {
+        (Some(subject), _) => held(&subject, known, verdict, stands),
+        (None, Some(place)) => located(place, verdict, stands),
+        (None, None) => grows(quantity, verdict, stands),
     };
     if let Some((suspect, per_thousand)) = known.suspect {
         text += &format!(": {}", suspect.describe(per_thousand));
+        if let Some(adder) = suspect.explanation.added_by.as_deref().filter(|_| stands) {
+            text += &format!(". Entries are added by {adder}");
+        }
     }
     let since = clock(verdict.grown.map_or(0, |(began, _)| began.at));
-    text += &format!(". Since {since} UTC: {:.1} MiB in total{}", verdict.kept_bytes() / MIB, certainty(verdict));
+    let limit = known.hours_to_limit.filter(|_| stands).map_or(String::new(), limit);
+    text +=
+        &format!(". Since {since} UTC: {:.1} MiB in total{limit}{}", verdict.kept_bytes() / MIB, certainty(verdict));
     match event {
         TrendEvent::Stopped(_, at) => format!("growth stopped by {} UTC: {text}", clock(*at)),
         TrendEvent::Leaks(_) => format!("{text}. {}{}", what_to_do(quantity, known), what_is_short(known)),
     }
+}
+
+/// The holder first: it is what has to be fixed. `AuditTrail.entries (a Map in services/audit.js) grows with POST /orders: 2,409 B …`.
+fn held(subject: &str, known: &Known, verdict: &Verdict, stands: bool) -> String {
+    let grows = if stands { "grows" } else { "grew" };
+    let each = bytes_of(verdict).map_or(String::new(), |bytes| format!(": {} per request", bytes_in_words(bytes)));
+    let Some(place) = known.place else { return format!("{subject} {grows}{each}") };
+    let site = format!(", allocated at {} ({})", place.origin, place.function);
+    match &place.owners {
+        Owners::Routes(routes) => format!("{subject} {grows} with requests: {}{site}", owned(routes, verdict, stands)),
+        Owners::Alike(_) => format!("{subject} {grows} with requests of all routes alike{each}{site}"),
+        Owners::Nobody => format!("{subject} {grows} with time, not with requests{each}{site}"),
+        Owners::Unknown => format!("{subject} {grows} with requests{each}{site}"),
+        Owners::Likely { .. } => format!("{subject} {grows} with requests: {}", located(place, verdict, stands)),
+    }
+}
+
+/// `, limit reached in about 9 h`.
+fn limit(hours: f64) -> String {
+    let text = match hours {
+        hours if hours < 1.0 => format!("{:.0} min", (hours * 60.0).max(1.0)),
+        hours if hours < 72.0 => format!("{hours:.0} h"),
+        hours => format!("{:.0} days", hours / 24.0),
+    };
+    format!(", limit reached in about {text}")
 }
 
 fn located(place: &Place, verdict: &Verdict, stands: bool) -> String {

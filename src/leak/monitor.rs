@@ -5,6 +5,7 @@ use std::fs::File;
 
 use serde_json::{Value, json};
 
+use super::detector::Verdict;
 use super::gc_schedule::{self, GcSchedule};
 use super::message::{Known, Place, advice, bytes_of};
 use super::owners::OwnedProfile;
@@ -16,7 +17,8 @@ use super::suspect::comparison::{Comparison, Taking};
 use super::suspect::schedule::Situation as SnapshotSituation;
 use crate::ledger::Ledger;
 use crate::recorder::map::Map;
-use crate::recorder::record::Finding;
+use crate::recorder::reader::outlook;
+use crate::recorder::record::{Finding, RouteBytes};
 use crate::recorder::writer::{Evidence, GrowthEvidence};
 use crate::recorder::{EventKind, Quantity, Severity, TrendState, reader};
 
@@ -59,11 +61,14 @@ struct Draft<'a> {
     per_thousand: Option<f64>,
     advice: String,
     growth: GrowthEvidence<'a>,
+    routes: Vec<RouteBytes>,
+    holder: Option<String>,
 }
 
 impl Draft<'_> {
     fn evidence(&self) -> Evidence<'_> {
-        let Self { route, origin, per_thousand, ref advice, growth } = *self;
+        let Self { route, origin, per_thousand, ref advice, growth, ref routes, ref holder } = *self;
+        let growth = GrowthEvidence { routes, holder: holder.as_deref(), ..growth };
         Evidence { kind: "leak", route, origin, severity: Severity::Critical, per_thousand, advice, kept: Some(growth) }
     }
 }
@@ -101,7 +106,7 @@ impl Monitor {
             self.search.place().filter(|place| self.leak.place.as_ref().is_some_and(|known| is_same(known, place)));
         self.leak.place = better.or_else(|| self.leak.place.take());
         self.leak.event = Some(event.clone()).filter(|event| matches!(event, TrendEvent::Leaks(_)));
-        let announcement = report(ledger, &self.draft(self.leak.place.as_ref(), event), event);
+        let announcement = report(ledger, &self.draft(ledger.writer().map(), self.leak.place.as_ref(), event), event);
         if self.leak.event.is_none() {
             self.search.forget();
         }
@@ -110,14 +115,18 @@ impl Monitor {
 
     fn on_other(&self, ledger: &mut Ledger, quantity: Quantity, event: &TrendEvent) -> Option<Announcement> {
         let (TrendEvent::Leaks(verdict) | TrendEvent::Stopped(verdict, _)) = event;
+        let hours_to_limit = outlook::trend(&**ledger.writer().map(), quantity).and_then(|trend| trend.hours_to_limit);
         let draft = Draft {
             route: None,
             origin: Some(if quantity == Quantity::External { "(external memory)" } else { "(native memory)" }),
             per_thousand: None,
-            advice: advice(quantity, event, &Known::default()),
+            advice: advice(quantity, event, &Known { hours_to_limit, ..Known::default() }),
+            routes: Vec::new(),
+            holder: None,
             growth: GrowthEvidence {
                 bytes: bytes_of(verdict),
                 p: verdict.figures.map(|figures| figures.p),
+                hours_to_limit,
                 ..GrowthEvidence::default()
             },
         };
@@ -137,19 +146,20 @@ impl Monitor {
         }
         (self.leak.has_suspect, self.leak.failure) = (has_suspect, self.comparison.failure.clone());
         if let Some(place) = place {
-            let before = self.draft(self.leak.place.as_ref(), &event);
-            let located = self.draft(Some(&place), &event);
+            let before = self.draft(ledger.writer().map(), self.leak.place.as_ref(), &event);
+            let located = self.draft(ledger.writer().map(), Some(&place), &event);
             due |= ledger.locate(&before.evidence(), &located.evidence());
             self.leak.place = Some(place);
         }
-        let draft = self.draft(self.leak.place.as_ref(), &event);
+        let draft = self.draft(ledger.writer().map(), self.leak.place.as_ref(), &event);
         ledger.find(&draft.evidence(), 0);
         due.then(|| announcement(ledger, &draft.evidence()))?
     }
 
     /// All that is known of the heap's leak with the allocation site `place`.
-    fn draft<'a>(&'a self, place: Option<&'a Place>, event: &TrendEvent) -> Draft<'a> {
+    fn draft<'a>(&'a self, map: &Map, place: Option<&'a Place>, event: &TrendEvent) -> Draft<'a> {
         let (TrendEvent::Leaks(verdict) | TrendEvent::Stopped(verdict, _)) = event;
+        let hours_to_limit = outlook::trend(map, Quantity::Heap).and_then(|trend| trend.hours_to_limit);
         let routes: Vec<&str> = place.map_or(Vec::new(), |place| place.owners.names().collect());
         let suspect = self.comparison.suspect(&routes);
         let known = Known {
@@ -159,17 +169,24 @@ impl Monitor {
             no_site: self.search.failure.as_deref(),
             no_path: self.comparison.failure.as_deref(),
             snapshots: self.snapshots,
+            hours_to_limit,
         };
         Draft {
             route: place.and_then(|place| place.owners.first()),
             origin: place.map(|place| place.origin.as_str()),
             per_thousand: suspect.map(|(_, per_thousand)| per_thousand),
             advice: advice(Quantity::Heap, event, &known),
+            routes: place.map_or(Vec::new(), |place| routes_of(place, verdict)),
+            holder: suspect.and_then(|(suspect, _)| suspect.subject()),
             growth: GrowthEvidence {
+                added_by: suspect.and_then(|(suspect, _)| suspect.explanation.added_by.as_deref()),
+                package: suspect.and_then(|(suspect, _)| suspect.explanation.package.as_deref()),
+                hours_to_limit,
                 bytes: place.map_or_else(|| bytes_of(verdict), |place| place.bytes(verdict)),
                 p: verdict.figures.map(|figures| figures.p),
                 class: suspect.map(|(suspect, _)| suspect.class.as_str()),
                 path: suspect.map_or(&[], |(suspect, _)| &suspect.path),
+                ..GrowthEvidence::default()
             },
         }
     }
@@ -197,10 +214,9 @@ impl Monitor {
             owned => owned.and_then(Result::ok),
         };
         let map = ledger.writer().map();
-        let bytes_per_thousand = reader::trend(&**map, Quantity::Heap).and_then(|trend| trend.bytes_per_thousand);
         let reported = Reported {
             place: self.leak.event.as_ref().and(self.leak.place.as_ref()),
-            bytes_per_request: bytes_per_thousand.map(|bytes| bytes / 1e3),
+            bytes_per_request: reader::trend(&**map, Quantity::Heap).and_then(|trend| trend.bytes_per_request),
         };
         self.search.profile(Moment::now(map), profile, owned, reported);
     }
@@ -208,7 +224,7 @@ impl Monitor {
     /// Whether a heap snapshot must be taken now.
     pub fn is_snapshot_due(&mut self, ledger: &Ledger, now_ms: u64) -> bool {
         let map = ledger.writer().map();
-        let slope = reader::trend(&**map, Quantity::Heap).and_then(|trend| trend.bytes_per_thousand);
+        let slope = reader::trend(&**map, Quantity::Heap).and_then(|trend| trend.bytes_per_request);
         if let Some(said) = self.comparison.receive(now_ms, slope.unwrap_or(0.0)) {
             ledger.writer().event(EventKind::Path, None, &said);
         }
@@ -250,10 +266,22 @@ impl Monitor {
             searching: self.search.is_on(),
             majors: reader::points(map).unwrap_or(0),
             requests: reader::requests(map),
-            bytes_per_thousand: trend.and_then(|trend| trend.bytes_per_thousand).unwrap_or(0.0),
+            bytes_per_request: trend.and_then(|trend| trend.bytes_per_request).unwrap_or(0.0),
             live_bytes: reader::live_bytes(map),
         })
     }
+}
+
+/// The routes that own the growth, with the bytes of each.
+fn routes_of(place: &Place, verdict: &Verdict) -> Vec<RouteBytes> {
+    let Some(trend) = bytes_of(verdict) else { return Vec::new() };
+    let shares = place.owners.shares().iter();
+    shares
+        .map(|share| {
+            let [bytes_per_request, low, high] = share.bytes(trend);
+            RouteBytes { route: share.route.clone(), bytes_per_request, low, high }
+        })
+        .collect()
 }
 
 /// Whether the trend of this quantity is uncertain, or a leak.

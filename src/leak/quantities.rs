@@ -1,11 +1,11 @@
 //! The series of the record that are watched: the JavaScript heap, the external memory of its objects, and resident
 //! memory outside both. A leak appears in one of them, and which one shows where to search for it.
 
-use super::detector::{Change, Detector, Verdict};
-use super::series::growth::{Point, Thresholds};
+use super::detector::{CONFIRMED, Change, Detector, Verdict};
+use super::series::growth::{self, Point, Thresholds};
 use super::series::{Look, judge};
-use crate::recorder::Quantity;
-use crate::recorder::record::{Live, Trend};
+use crate::recorder::record::{Live, Progress, Trend};
+use crate::recorder::{Quantity, TrendState};
 
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * KIB;
@@ -14,6 +14,8 @@ const MIB: f64 = 1024.0 * KIB;
 /// An app with aborted downloads grew by 0.7 MiB over its first 1,600 requests and then flattened (Node 20 and 24).
 /// Growth of 303 B a request, 1.1 MiB in all, was seen after the heap had shrunk by 1.5 MB at 1,700 requests (Node 24).
 const WARM_REQUESTS: f64 = 3000.0;
+/// Points of the trend that a verdict needs: those of a sure growth, and as many more as must agree.
+const COLLECTIONS: u64 = growth::MIN_SURE as u64 + CONFIRMED as u64 - 1;
 
 /// Growth below this is not reported. For the heap it is twice the value of next-leak, for the same reason. External
 /// memory is freed a little after the collection that found it dead. Memory outside V8 comes and goes in arenas of
@@ -83,16 +85,24 @@ impl Quantities {
 impl From<&Verdict> for Trend {
     fn from(verdict: &Verdict) -> Self {
         let figures = verdict.figures.as_ref();
+        // Where there is no growth that counts, only its bound says something.
+        let growing = figures.filter(|_| verdict.state != TrendState::Steady);
         Self {
             state: verdict.state,
             samples: figures.map_or(0, |figures| figures.samples as u64),
-            bytes_per_thousand: figures.map(|figures| figures.per_thousand),
-            low: figures.map(|figures| figures.low),
-            high: figures.map(|figures| figures.high),
+            progress: Progress {
+                of_requests: WARM_REQUESTS as u64,
+                of_collections: COLLECTIONS,
+                ..Progress::default()
+            },
+            bytes_per_request: growing.map(|figures| figures.per_thousand / 1e3),
+            low: growing.map(|figures| figures.low / 1e3),
+            high: figures.map(|figures| figures.high / 1e3),
             p: figures.map(|figures| figures.p),
             since: verdict.grown.map(|(began, _)| began.at),
             from: figures.map(|figures| figures.from),
             to: figures.map(|figures| figures.to),
+            hours_to_limit: None,
         }
     }
 }

@@ -105,6 +105,7 @@ mod tests {
     use super::*;
     use crate::recorder::map::Map;
     use crate::recorder::reader;
+    use crate::recorder::record::RouteBytes;
     use crate::recorder::writer::{GrowthEvidence, Identity};
 
     fn evidence<'a>(route: &'a str, advice: &'a str) -> Evidence<'a> {
@@ -197,14 +198,42 @@ mod tests {
         let row = || reader::read(&**writer.map()).unwrap().findings.remove(0);
         assert_eq!((row().class, row().path, row().bytes_per_request, row().p), (None, None, None, None));
         let path = ["global", "module src/users.js", "cache: Map", "Session"].map(str::to_owned);
-        let kept =
-            GrowthEvidence { bytes: Some([528.0, 519.5, 537.0]), p: Some(1e-9), class: Some("Session"), path: &path };
+        let bytes = |route: &str, bytes_per_request| RouteBytes {
+            route: route.to_owned(),
+            bytes_per_request,
+            low: bytes_per_request - 8.5,
+            high: bytes_per_request + 9.25,
+        };
+        let routes = [bytes("POST /orders", 528.0), bytes("GET /a path/with spaces", 19.5)];
+        let kept = GrowthEvidence {
+            bytes: Some([528.0, 519.5, 537.0]),
+            p: Some(1e-9),
+            routes: &routes,
+            holder: Some("cache (a Map in src/users.js)"),
+            added_by: Some("remember (src/users.js:7)"),
+            package: Some("ajv 8.17.1"),
+            hours_to_limit: Some(9.5),
+            class: Some("Session"),
+            path: &path,
+        };
         let long = "leaks ".repeat(333) + "here";
         findings.see(&writer, &Evidence { kept: Some(kept), ..evidence("/a", &long) }, 1);
         let known = row();
         assert_eq!((known.class.as_deref(), known.path.as_deref()), (Some("Session"), Some(&path[..])));
         assert_eq!((known.bytes_per_request, known.low, known.high), (Some(528.0), Some(519.5), Some(537.0)));
         assert_eq!((known.p, known.advice), (Some(1e-9), long.clone()));
+        assert_eq!((&known.routes[..], known.hours_to_limit), (&routes[..], Some(9.5)));
+        assert_eq!((known.holder.as_deref(), known.package.as_deref()), (kept.holder, kept.package));
+        assert_eq!(known.added_by.as_deref(), kept.added_by);
+        let many: Vec<RouteBytes> =
+            (0..60).map(|n| bytes(&format!("GET /{n}/{}", "a".repeat(n)), 1e6 + n as f64)).collect();
+        findings.see(
+            &writer,
+            &Evidence { kept: Some(GrowthEvidence { routes: &many, ..kept }), ..evidence("/a", "") },
+            1,
+        );
+        let known = row().routes;
+        assert!(known.len() > 10 && known[..] == many[..known.len()], "whole ones, as many as there is room for");
         findings.withdraw(&writer, &Evidence { kept: Some(kept), ..evidence("/a", "it grew") });
         assert_eq!((row().class.as_deref(), row().advice.as_str()), (Some("Session"), "it grew"), "what was wrong");
     }

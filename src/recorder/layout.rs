@@ -7,7 +7,7 @@ pub use super::kinds::{EventKind, GcKind, Quantity, Severity, StatusClass, Trend
 /// First word of every recorder file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PLIMSOLL");
 /// Raised whenever an offset or a meaning below changes. Readers reject unknown versions.
-pub const VERSION: u64 = 5;
+pub const VERSION: u64 = 6;
 
 /// A range of rows of equal size.
 #[derive(Clone, Copy, Debug)]
@@ -266,13 +266,13 @@ pub const WINDOW_ROWS: usize = 64;
 pub const WINDOW_LIVES: Table = Table::after(LIVES.end(), WINDOWS * WINDOW_ROWS, 8);
 
 /// Verdicts on the trend, by `Quantity`. The sampler thread writes them.
-pub const TRENDS: Table = Table::after(WINDOW_LIVES.end(), 3, 16);
+pub const TRENDS: Table = Table::after(WINDOW_LIVES.end(), 3, 12);
 pub mod trend {
     /// A `TrendState` plus one. 0 if there is no verdict yet.
     pub const STATE: usize = 1;
     pub const SAMPLES: usize = 2;
     /// Bits of an `f64`, like the next three.
-    pub const PER_THOUSAND: usize = 3;
+    pub const PER_REQUEST: usize = 3;
     pub const LOW: usize = 4;
     pub const HIGH: usize = 5;
     pub const P: usize = 6;
@@ -280,6 +280,8 @@ pub mod trend {
     pub const SINCE: usize = 7;
     pub const FROM: usize = 8;
     pub const TO: usize = 9;
+    pub const OF_REQUESTS: usize = 10;
+    pub const OF_COLLECTIONS: usize = 11;
 }
 
 /// Requests in flight. The number is a power of two: a handle is generation × `SLOTS_MAX` + index.
@@ -395,7 +397,7 @@ pub mod finding {
 
 /// Additional data of findings that are leaks. These are few, and need much space.
 pub const LEAKS_MAX: usize = 16;
-pub const LEAKS: Table = Table::after(FINDINGS.end(), LEAKS_MAX, 341);
+pub const LEAKS: Table = Table::after(FINDINGS.end(), LEAKS_MAX, 534);
 pub mod leak {
     use super::Text;
     /// Bytes that a request retains, with the interval of 95 %, and the probability of such growth by chance. Each is
@@ -408,8 +410,16 @@ pub mod leak {
     /// Its parts, separated by [`PATH_ARROW`].
     pub const PATH: Text = Text { offset: 19, words: 65 };
     pub const PATH_ARROW: &str = " → ";
+    pub const ROUTE_SEPARATOR: &str = " ␟ ";
     /// Used instead of the finding's, which is too short: 2,048 bytes.
     pub const ADVICE: Text = Text { offset: 84, words: 257 };
+    /// Bits of an `f64`, NaN if unknown.
+    pub const HOURS: usize = 341;
+    /// For each route bytes, low, high, and its name; routes are separated by [`ROUTE_SEPARATOR`].
+    pub const ROUTES: Text = Text { offset: 342, words: 129 };
+    pub const HOLDER: Text = Text { offset: 471, words: 27 };
+    pub const ADDED_BY: Text = Text { offset: 498, words: 26 };
+    pub const PACKAGE: Text = Text { offset: 524, words: 10 };
 }
 
 /// The signal that ended the process, see `stops`, or 0. It is in a block of its own that is never mirrored: the signal
@@ -440,7 +450,7 @@ const _: () = {
     assert!(route::EXTERNAL_RECENT + route::EXTERNAL_RECENT_LEN <= route::DURATION);
     assert!(gauge::WINDOWS_REQUESTS < gauge::END && live::NATIVE < LIVES.row_words && trend::TO < TRENDS.row_words);
     assert!(end(finding::ADVICE) <= finding::WITHDRAWN_AT && finding::LEAK < FINDINGS.row_words);
-    assert!(end(leak::ADVICE) <= LEAKS.row_words);
+    assert!(end(leak::PACKAGE) <= LEAKS.row_words);
     assert!(end(layer::ORIGIN) <= LAYERS.row_words && layer_row::HEAP_COUNT < LAYER_ROWS.row_words);
     assert!(route::RESPONSE + DISTRIBUTION_WORDS <= ROUTES.row_words);
 };

@@ -4,6 +4,7 @@
 //! truncated, corrupt or foreign file causes an error or odd figures, but never a panic, and never needs more memory
 //! than a record.
 
+pub mod outlook;
 mod rows;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use super::record::{
     Requests, RouteStats, Trend, Trends,
 };
 use super::writer::{Run, row_of};
+use outlook::Present;
 use rows::{
     Names, collection_of, event_of, exit_of, finding_of, gc_total_of, in_flight_of, known, leak_of, live_of, ms,
     pressure_of, route_stats, sample_of, stop_of, text, trend_of,
@@ -109,18 +111,10 @@ pub fn windows<S: Source + ?Sized>(source: &S) -> Result<Vec<Vec<Live>>, ReadErr
     let points = reader.head[gauge::WINDOWS_NEXT];
     let mut windows = Vec::new();
     for window in 0..WINDOWS {
-        let next = points >> window;
-        if next == 0 {
+        if points >> window == 0 {
             break;
         }
-        let mut lives = Vec::new();
-        for index in next.saturating_sub(WINDOW_ROWS as u64)..next {
-            let (row, torn) = reader.row(WINDOW_LIVES, row_of(window, index))?;
-            if !torn {
-                lives.push(live_of(&row));
-            }
-        }
-        windows.push(lives);
+        windows.push(reader.window(window)?);
     }
     Ok(windows)
 }
@@ -129,6 +123,11 @@ pub fn windows<S: Source + ?Sized>(source: &S) -> Result<Vec<Vec<Live>>, ReadErr
 pub fn trend<S: Source + ?Sized>(source: &S, quantity: Quantity) -> Option<Trend> {
     let (row, torn) = open(source).ok()?.row(TRENDS, quantity as usize).ok()?;
     if torn { None } else { trend_of(&row) }
+}
+
+/// The figures that the outlook of a trend needs.
+fn present<S: Source + ?Sized>(source: &S) -> Result<Present, ReadError> {
+    Ok(open(source)?.present())
 }
 
 /// Number of requests tracked so far.
@@ -209,6 +208,33 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         Ok((row, true))
     }
 
+    /// The points of one window, oldest first.
+    fn window(&mut self, window: usize) -> Result<Vec<Live>, ReadError> {
+        let next = self.head[gauge::WINDOWS_NEXT] >> window;
+        let mut lives = Vec::new();
+        for index in next.saturating_sub(WINDOW_ROWS as u64)..next {
+            let (row, torn) = self.row(WINDOW_LIVES, row_of(window, index))?;
+            if !torn {
+                lives.push(live_of(&row));
+            }
+        }
+        Ok(lives)
+    }
+
+    /// The figures that the outlook of a trend needs.
+    fn present(&self) -> Present {
+        let head = &self.head;
+        Present {
+            uptime_ms: head[gauge::HEARTBEAT_AT].saturating_sub(head[header::STARTED_AT]),
+            requests: head[gauge::REQUESTS_TOTAL],
+            points: head[gauge::WINDOWS_NEXT],
+            live_bytes: known(head[gauge::HEAP_LIVE]).unwrap_or(0),
+            heap_limit_bytes: head[gauge::HEAP_LIMIT],
+            rss_bytes: head[gauge::RSS],
+            memory_limit_bytes: known(head[gauge::CGROUP_LIMIT]).filter(|limit| *limit > 0),
+        }
+    }
+
     /// The rows of a ring, oldest first. Torn ones are left out.
     fn ring<T>(&mut self, table: Table, next: usize, read: impl Fn(&[u64]) -> T) -> Result<Vec<T>, ReadError> {
         let next = self.head[next];
@@ -286,7 +312,9 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
 
         let [heap, external, native] = Quantity::ALL.map(|quantity| self.row(TRENDS, quantity as usize));
         let verdict = |(row, torn): (Vec<u64>, bool)| if torn { None } else { trend_of(&row) };
-        let trend = Trends { heap: verdict(heap?), external: verdict(external?), native: verdict(native?) };
+        let mut trend = Trends { heap: verdict(heap?), external: verdict(external?), native: verdict(native?) };
+        let (now, recent) = (self.present(), self.window(0)?);
+        trend.each_mut().for_each(|(quantity, trend)| outlook::add(trend, quantity, &now, &recent));
 
         let head = self.head_record()?;
         Ok(Record {

@@ -75,6 +75,11 @@ pub struct Trends {
 }
 
 impl Trends {
+    pub fn each_mut(&mut self) -> impl Iterator<Item = (Quantity, &mut Trend)> {
+        let trends = [self.heap.as_mut(), self.external.as_mut(), self.native.as_mut()];
+        Quantity::ALL.into_iter().zip(trends).filter_map(|(quantity, trend)| Some((quantity, trend?)))
+    }
+
     pub fn each(&self) -> impl Iterator<Item = (Quantity, &Trend)> {
         let trends = [self.heap.as_ref(), self.external.as_ref(), self.native.as_ref()];
         Quantity::ALL.into_iter().zip(trends).filter_map(|(quantity, trend)| Some((quantity, trend?)))
@@ -88,8 +93,9 @@ pub struct Trend {
     pub state: TrendState,
     /// Number of points that the figures are based on.
     pub samples: u64,
-    /// Growth for 1,000 requests, with its interval of 95 %.
-    pub bytes_per_thousand: Option<f64>,
+    pub progress: Progress,
+    /// Growth for each request, with its interval of 95 %.
+    pub bytes_per_request: Option<f64>,
     pub low: Option<f64>,
     pub high: Option<f64>,
     /// Probability of such a trend by chance.
@@ -99,6 +105,32 @@ pub struct Trend {
     /// Times of the first point, and of the last collection that was judged.
     pub from: Option<u64>,
     pub to: Option<u64>,
+    /// Hours until the memory reaches its limit at this rate. None without growth and without a limit.
+    pub hours_to_limit: Option<f64>,
+}
+
+/// How far a trend is from its verdict.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Requests so far, and those that a verdict needs.
+    pub requests: u64,
+    pub of_requests: u64,
+    /// Major collections after the warm-up so far, and those that a verdict needs.
+    pub collections: u64,
+    pub of_collections: u64,
+    /// Time until a verdict at the present rates. None if that is not known, or if there is one.
+    pub eta_ms: Option<u64>,
+}
+
+/// What a request of one route retains: bytes, with the interval of 95 %.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteBytes {
+    pub route: String,
+    pub bytes_per_request: f64,
+    pub low: f64,
+    pub high: f64,
 }
 
 /// A problem with evidence, and advice.
@@ -125,6 +157,16 @@ pub struct Finding {
     pub low: Option<f64>,
     pub high: Option<f64>,
     pub p: Option<f64>,
+    /// For a leak: the routes whose requests own it, the one with the most first.
+    pub routes: Vec<RouteBytes>,
+    /// For a leak: what retains it and must be fixed, such as `entries: Map of services/audit.js`.
+    pub holder: Option<String>,
+    /// For a leak: the function that adds to the holder, such as `AuditTrail.record (services/audit.js:7)`.
+    pub added_by: Option<String>,
+    /// For a leak: package and version of the holder, if that is in `node_modules`.
+    pub package: Option<String>,
+    /// For a leak: hours until the memory reaches its limit, as of the last report.
+    pub hours_to_limit: Option<f64>,
     /// For a leak: the class that leaks, and what retains it, root first.
     pub class: Option<String>,
     pub path: Option<Vec<String>>,

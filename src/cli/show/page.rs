@@ -8,7 +8,7 @@ use super::super::units::{self, between, clock, count, cut, duration, size, zone
 use super::verdict::verdict;
 use super::{Judgement, Options, left_out, rss, tables};
 use crate::recorder::findings::findings;
-use crate::recorder::record::{InFlight, Record, Sample, Trend};
+use crate::recorder::record::{InFlight, Progress, Record, Sample, Trend};
 use crate::recorder::{Quantity, TrendState};
 
 /// Heartbeats come twice a second. Without one for this long, the process is stopped or starved.
@@ -182,14 +182,16 @@ impl Page<'_> {
 
     /// The figures of a state, if there are any.
     fn growth(&self, trend: &Trend) -> String {
-        let (Some(mean), Some(low), Some(high), Some(p)) = (trend.bytes_per_thousand, trend.low, trend.high, trend.p)
+        let (Some(mean), Some(low), Some(high), Some(p)) = (trend.bytes_per_request, trend.low, trend.high, trend.p)
         else {
-            return String::new();
+            return bound(trend).unwrap_or_else(|| progress(trend));
         };
         let since = trend.since.map_or(String::new(), |at| format!(", since {}", self.date_time(at)));
-        let [mean, low, high] = [mean, low, high].map(|per_thousand| per_thousand / 1e3);
         let samples = trend.samples;
-        format!(": {mean:.1} B per request ({low:.1} to {high:.1}) over {samples} collections, p {p:.1e}{since}")
+        format!(
+            ": {mean:.1} B per request ({low:.1} to {high:.1}) over {samples} collections, p {p:.1e}{since}{}",
+            limit(trend)
+        )
     }
 
     fn findings(&mut self) -> io::Result<()> {
@@ -394,4 +396,21 @@ fn bytes(bytes: u64) -> String {
 
 fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { String::new() } else { format!(" ({:.0} %)", part as f64 / whole as f64 * 100.0) }
+}
+
+/// `: at most 12 B per request`, of a steady trend.
+fn bound(trend: &Trend) -> Option<String> {
+    trend.high.map(|high| format!(": at most {:.0} B per request", high.max(0.0)))
+}
+
+/// ` (540 of 3000 requests, 4 of 21 collections; verdict in about 90 s)`.
+fn progress(trend: &Trend) -> String {
+    let Progress { requests, of_requests, collections, of_collections, eta_ms } = trend.progress;
+    let eta = eta_ms.map_or(String::new(), |ms| format!("; verdict in about {}", duration(ms as f64)));
+    format!(" ({requests} of {of_requests} requests, {collections} of {of_collections} collections{eta})")
+}
+
+/// `, limit reached in about 9 h`.
+fn limit(trend: &Trend) -> String {
+    trend.hours_to_limit.map_or(String::new(), |hours| format!(", limit reached in about {}", duration(hours * 3.6e6)))
 }

@@ -182,7 +182,7 @@ fn a_living_process_without_heartbeat_is_pointed_out() {
 fn a_terminal_without_utf8_gets_ascii_and_no_colour_unless_asked() {
     let text = shown(&[dead(), dead()], &Options { all: true, look: Look { unicode: false, ..LOOK }, ..options() });
     let odd: Vec<char> = text.chars().filter(|c| !c.is_ascii()).collect();
-    assert_eq!(odd, [], "{text}");
+    assert!(odd.is_empty(), "{odd:?} in {text}");
     assert!(text.contains("> RUNNING") && !text.contains('\u{1b}'));
     assert!(
         shown(&[dead()], &Options { look: Look { color: true, ..LOOK }, ..options() })
@@ -322,7 +322,7 @@ proptest! {
         let page = shown(&[record.clone(), record], &Options { all: true, look, judge: &judge, ..options() });
         let (widest, line) = widest(&page);
         prop_assert!(widest <= width, "{} of {}: {:?}", widest, width, line);
-        prop_assert_eq!(steering(&page), []);
+        prop_assert_eq!(steering(&page), Vec::<char>::new());
         // Every word of the advice is complete, in order.
         let mut shown = page.split_whitespace();
         for word in advice.iter().map(|word| look.plain(word)) {
@@ -355,11 +355,11 @@ fn steering(text: &str) -> Vec<char> {
 fn strings_from_files_do_not_steer_the_terminal() {
     let judge = |record: &Record| Judgement { cause: record.name.clone(), evidence: record.name.clone(), at: 0 };
     let options = Options { all: true, judge: &judge, ..options() };
-    assert_eq!(steering(&shown(&[hostile(), hostile()], &options)), []);
+    assert_eq!(steering(&shown(&[hostile(), hostile()], &options)), Vec::<char>::new());
     let mut out = Vec::new();
     json(&[hostile()], &options, &mut out).unwrap();
     let line = String::from_utf8(out).unwrap();
-    assert_eq!(steering(&line), []);
+    assert_eq!(steering(&line), Vec::<char>::new());
     let object: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(object["name"], hostile().name, "escaped, not changed");
 }

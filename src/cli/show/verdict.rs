@@ -49,7 +49,7 @@ fn leak(record: &Record, options: &Options, leaks: &str) -> Option<String> {
     if finding.is_none() && trend.is_none() {
         return None;
     }
-    let by_trend = trend.and_then(|(_, trend)| trend.bytes_per_thousand).map(|bytes| bytes / 1e3);
+    let by_trend = trend.and_then(|(_, trend)| trend.bytes_per_request);
     let bytes = finding.as_ref().and_then(|finding| finding.bytes_per_request).or(by_trend);
     let bytes = bytes.map_or(String::new(), |bytes| format!(" {bytes:.0} B per request"));
     let place = |name: &str, text: Option<String>| {

@@ -291,7 +291,7 @@ fn findings_by_kind(families: &mut Families, records: &[Record]) {
 /// Each isolate leaks separately. The worst trend is reported, with its figures.
 fn trend(families: &mut Families, records: &[Record]) {
     let mut worst: BTreeMap<&str, &Trend> = BTreeMap::new();
-    let slope = |trend: &Trend| trend.bytes_per_thousand.unwrap_or(f64::MIN);
+    let slope = |trend: &Trend| trend.bytes_per_request.unwrap_or(f64::MIN);
     for (quantity, trend) in records.iter().flat_map(|record| record.trend.each()) {
         let known = worst.entry(quantity.name()).or_insert(trend);
         let order = (trend.state as u64).cmp(&(known.state as u64));
@@ -307,25 +307,20 @@ fn trend(families: &mut Families, records: &[Record]) {
     };
     rows(
         "plimsoll_trend_state",
-        "State of the trend of memory by requests: 0 warming up, 1 steady, 2 suspicious, 3 leaking. Of the worst isolate.",
+        "State of the trend of memory by requests: 0 learning, 1 steady, 2 uncertain, 3 leaking. Of the worst isolate.",
         |trend| Some(trend.state as u64 as f64),
     );
     rows(
         "plimsoll_trend_bytes_per_request",
         "Growth of live memory per request, of the isolate with the worst state.",
-        |trend| trend.bytes_per_thousand.map(per_request),
+        |trend| trend.bytes_per_request,
     );
-    rows("plimsoll_trend_low_bytes_per_request", "Lower end of the growth's 95 % interval.", |trend| {
-        trend.low.map(per_request)
-    });
-    rows("plimsoll_trend_high_bytes_per_request", "Upper end of the growth's 95 % interval.", |trend| {
-        trend.high.map(per_request)
+    rows("plimsoll_trend_low_bytes_per_request", "Lower end of the growth's 95 % interval.", |trend| trend.low);
+    rows("plimsoll_trend_high_bytes_per_request", "Upper end of the growth's 95 % interval.", |trend| trend.high);
+    rows("plimsoll_trend_limit_seconds", "Time until the memory reaches its limit at this growth.", |trend| {
+        trend.hours_to_limit.map(|hours| hours * 3600.0)
     });
     rows("plimsoll_trend_p_ratio", "Probability of such a trend by chance.", |trend| trend.p);
-}
-
-fn per_request(per_thousand: f64) -> f64 {
-    per_thousand / 1e3
 }
 
 fn requests(families: &mut Families, records: &[Record], counted: &[&Record]) {

@@ -197,7 +197,7 @@ fn the_trend_is_that_of_the_worst_isolate() {
     use crate::recorder::TrendState;
     let mut steady = sample::record();
     let heap = steady.trend.heap.as_mut().unwrap();
-    (heap.state, heap.bytes_per_thousand) = (TrendState::Steady, Some(9e9));
+    (heap.state, heap.bytes_per_request) = (TrendState::Steady, Some(9e9));
     let text = text(&[steady, sample::record()], &Options::default());
     assert_eq!(value(&text, "plimsoll_trend_state{quantity=\"heap\"}"), 3.0);
     assert_eq!(value(&text, "plimsoll_trend_state{quantity=\"external\"}"), 0.0);

@@ -68,7 +68,7 @@ impl Thresholds {
 /// Fewer points are not judged.
 pub const MIN_POINTS: usize = 10;
 /// Fewer points are never sure: the autocorrelation of ten points is unknown.
-const MIN_SURE: usize = 16;
+pub const MIN_SURE: usize = 16;
 /// A bare Express app grows by some 200 B per 1,000 requests forever (measured over a million). Five times that is
 /// growth.
 const MIN_PER_THOUSAND: f64 = 1024.0;

@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 
+use super::adders::STACK_BYTES;
+use super::explanation::{Explanation, explain};
 use super::schedule::{Situation, SnapshotSchedule, Taken};
 use super::{Diff, LeakSuspect};
 use crate::leak::sites::Moment;
@@ -19,6 +21,7 @@ pub struct Comparison {
     forked: Option<(Situation, Moment)>,
     first: Option<First>,
     comparing: Option<Comparing>,
+    explaining: Option<Explaining>,
     found: Option<Found>,
     /// Why nothing was found.
     pub failure: Option<String>,
@@ -36,6 +39,13 @@ struct First {
 struct Comparing {
     answer: Receiver<Result<Vec<u8>, String>>,
     /// What was served between the two snapshots.
+    served: Moment,
+}
+
+/// The class is known; its holder's module is being read.
+struct Explaining {
+    answer: Receiver<Explanation>,
+    suspect: LeakSuspect,
     served: Moment,
 }
 
@@ -71,7 +81,7 @@ impl Comparison {
     pub fn renew(&mut self) {
         self.schedule.renew();
         // The next step drops the first snapshot, because closing it takes a while.
-        self.comparing = None;
+        (self.comparing, self.explaining) = (None, None);
         (self.found, self.failure, self.files) = (None, None, None);
     }
 
@@ -122,9 +132,12 @@ impl Comparison {
         Ok(())
     }
 
-    /// Receives the answer of the thread, if there is one. `bytes_per_thousand`: the trend's slope. Returns the text
+    /// Receives the answer of the thread, if there is one. `bytes_per_request`: the trend's slope. Returns the text
     /// for the record.
-    pub fn receive(&mut self, now_ms: u64, bytes_per_thousand: f64) -> Option<String> {
+    pub fn receive(&mut self, now_ms: u64, bytes_per_request: f64) -> Option<String> {
+        if self.explaining.is_some() {
+            return self.explained();
+        }
         let answer = match self.comparing.as_ref()?.answer.try_recv() {
             Err(TryRecvError::Empty) => return None,
             Err(TryRecvError::Disconnected) => Err("the thread of the comparison panicked".to_owned()),
@@ -139,11 +152,38 @@ impl Comparison {
             Err(why) => return Some(self.fail(now_ms, why)),
             Ok(diff) => diff,
         };
-        let grown = bytes_per_thousand / 1e3 * served.requests;
+        let grown = bytes_per_request * served.requests;
         let Some(suspect) = super::find(&diff, grown, shown) else {
             // A later attempt may show more growth.
             return Some(self.fail(now_ms, "no class in the two snapshots explains the growth".to_owned()));
         };
+        self.explain(&diff, suspect, served);
+        None
+    }
+
+    /// Reads the holder's module, on a thread. Without one, the suspect has no explanation.
+    fn explain(&mut self, diff: &Diff, suspect: LeakSuspect, served: Moment) {
+        let class = diff.classes.iter().find(|class| class.name == suspect.class);
+        let file = class.and_then(|class| class.module.clone());
+        let (answered, answer) = channel();
+        if let (Some(file), Some(container), Some(module)) = (file, suspect.container(), suspect.module.clone()) {
+            let container = container.to_owned();
+            // The receiver is gone once the environment has ended.
+            let work = move || drop(answered.send(explain(&path_of(&file), &module, &container)));
+            let _ = thread::Builder::new().name("plimsoll-explain".into()).stack_size(STACK_BYTES).spawn(work);
+        }
+        self.explaining = Some(Explaining { answer, suspect, served });
+    }
+
+    /// Receives the explanation of a suspect, once there is one. Returns the text for the record.
+    fn explained(&mut self) -> Option<String> {
+        let explanation = match self.explaining.as_ref()?.answer.try_recv() {
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => Explanation::default(),
+            Ok(explanation) => explanation,
+        };
+        let Explaining { mut suspect, served, .. } = self.explaining.take()?;
+        suspect.explanation = explanation;
         let said = format!("{}: {}", suspect.class, suspect.path.join(" → "));
         self.schedule.compared();
         self.failure = None;
@@ -154,7 +194,7 @@ impl Comparison {
     /// No snapshot could be taken, or the two could not be compared. Returns the reason.
     pub fn fail(&mut self, now_ms: u64, why: String) -> String {
         self.schedule.fail(now_ms);
-        (self.first, self.comparing) = (None, None);
+        (self.first, self.comparing, self.explaining) = (None, None, None);
         self.failure = Some(why.clone());
         why
     }
@@ -168,6 +208,11 @@ fn between(before: &Moment, after: &Moment) -> Moment {
         routes: after.routes.iter().map(|(route, count)| (route.clone(), since(route, *count))).collect(),
         ..after.clone()
     }
+}
+
+/// The path of a module, which may be a URL.
+fn path_of(file: &str) -> PathBuf {
+    file.strip_prefix("file://").unwrap_or(file).into()
 }
 
 /// A file, relative to the working directory.

@@ -2,9 +2,12 @@
 //! other, it is the outermost, which retains the others (the `Session`, not its strings). The author of the code knows
 //! that one.
 
+pub mod adders;
 pub mod comparison;
+pub mod explanation;
 pub mod schedule;
 
+use explanation::Explanation;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -45,6 +48,8 @@ pub struct LeakSuspect {
     pub module: Option<String>,
     /// The path, root first, the class last.
     pub path: Vec<String>,
+    /// What the holder's own module says.
+    pub explanation: Explanation,
 }
 
 /// A class with few objects is not the leak's: the table of a `Map`, for example, is replaced as it grows.
@@ -104,6 +109,7 @@ pub fn find(diff: &Diff, grown_bytes: f64, place: impl Fn(&str) -> String) -> Op
         holder: holder_of(&path, &class.name),
         module,
         path,
+        explanation: Explanation::default(),
     })
 }
 
@@ -170,22 +176,51 @@ fn holder_of(path: &[String], class: &str) -> Option<String> {
 }
 
 impl LeakSuspect {
-    /// `Session objects in cache: Map of src/users.js (97 % of the growth), +1,003 per 1,000 requests`.
+    /// What must be fixed: `AuditTrail.entries (a Map in services/audit.js)`. None if the path has no name for it.
+    pub fn subject(&self) -> Option<String> {
+        let holder = self.holder.as_deref()?;
+        let (name, class) = holder.split_once(": ").unwrap_or((holder, ""));
+        let at = self.path.iter().position(|step| step == holder).unwrap_or(0);
+        let owner = at.checked_sub(1).map(|before| class_of(&self.path[before])).filter(|owner| is_named(owner));
+        let name = owner.map_or_else(|| name.to_owned(), |owner| format!("{owner}.{name}"));
+        let kind = match class {
+            "" => None,
+            class => Some(format!("{} {class}", if class.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" })),
+        };
+        Some(match (kind, &self.module) {
+            (Some(kind), Some(module)) => format!("{name} ({kind} in {module})"),
+            (Some(kind), None) => format!("{name} ({kind})"),
+            (None, Some(module)) => format!("{name} in {module}"),
+            (None, None) => name,
+        })
+    }
+
+    /// The name of the variable or the property that holds the objects.
+    pub fn container(&self) -> Option<&str> {
+        self.holder.as_deref().map(|holder| holder.split_once(": ").map_or(holder, |(name, _)| name))
+    }
+
+    /// `Session objects (97 % of the growth, +1,003 per 1,000 requests)`.
     pub fn describe(&self, per_thousand: f64) -> String {
         let what = match self.class.strip_prefix('(').and_then(|class| class.strip_suffix(')')) {
             Some("concatenated string" | "sliced string") => "strings".to_owned(),
             Some(kind) => format!("{kind}s"),
             None => format!("{} objects", self.class),
         };
-        let held = match (&self.holder, &self.module) {
-            (Some(holder), Some(module)) => format!(" in {holder} of {module}"),
-            (Some(holder), None) => format!(" in {holder}"),
+        let of = match (&self.holder, &self.module) {
             (None, Some(module)) => format!(" of {module}"),
-            (None, None) => String::new(),
+            _ => String::new(),
         };
         let share = (100.0 * self.share).round();
-        format!("{what}{held} ({share} % of the growth), +{} per 1,000 requests", grouped(per_thousand))
+        format!("{what}{of} ({share} % of the growth, +{} per 1,000 requests)", grouped(per_thousand))
     }
+}
+
+/// Whether a step on a path is an object of a class of the app's or of a library's.
+fn is_named(class: &str) -> bool {
+    !OF_LANGUAGE.contains(&class)
+        && class.starts_with(|first: char| first.is_ascii_uppercase())
+        && class.chars().all(|each| each.is_alphanumeric() || each == '_' || each == '$')
 }
 
 /// Formats as `12,345`, or with two decimals below ten.
@@ -234,10 +269,7 @@ mod tests {
         assert_eq!(suspect.holder.as_deref(), Some("cache: Map"));
         assert_eq!(suspect.path, ["global", "module src/users.js", "cache: Map", "table", "Session"]);
         let text = suspect.describe(1003.0);
-        assert_eq!(
-            text,
-            "Session objects in cache: Map of src/users.js (97 % of the growth), +1,003 per 1,000 requests"
-        );
+        assert_eq!(text, "Session objects (97 % of the growth, +1,003 per 1,000 requests)");
     }
 
     #[test]
@@ -337,9 +369,9 @@ mod tests {
     #[test]
     fn words_for_what_has_no_class_of_its_own() {
         let suspect = |name: &str| find_in(vec![class(name, 2000, 0, 5_000_000)], 5e6).unwrap().describe(2.04);
-        assert_eq!(suspect("(string)"), "strings (100 % of the growth), +2 per 1,000 requests");
-        assert_eq!(suspect("(concatenated string)"), "strings (100 % of the growth), +2 per 1,000 requests");
-        assert_eq!(suspect("{id, at}"), "{id, at} objects (100 % of the growth), +2 per 1,000 requests");
+        assert_eq!(suspect("(string)"), "strings (100 % of the growth, +2 per 1,000 requests)");
+        assert_eq!(suspect("(concatenated string)"), "strings (100 % of the growth, +2 per 1,000 requests)");
+        assert_eq!(suspect("{id, at}"), "{id, at} objects (100 % of the growth, +2 per 1,000 requests)");
         assert_eq!([0.25, 9.96, 999.6, 1e6].map(grouped), ["0.3", "10", "1,000", "1,000,000"]);
     }
 

@@ -18,7 +18,7 @@ pub struct Situation {
     pub majors: u64,
     pub requests: u64,
     /// Slope of the trend.
-    pub bytes_per_thousand: f64,
+    pub bytes_per_request: f64,
     /// Live heap.
     pub live_bytes: u64,
 }
@@ -136,7 +136,7 @@ impl SnapshotSchedule {
 /// By the slope, because the live heap fluctuates.
 fn has_grown(first: &Situation, now: &Situation) -> bool {
     let requests = now.requests.saturating_sub(first.requests);
-    let grown = now.bytes_per_thousand / 1e3 * requests as f64;
+    let grown = now.bytes_per_request * requests as f64;
     let enough = GROWN_BYTES.max(GROWN_SHARE * now.live_bytes as f64);
     now.majors > first.majors && requests >= GROWN_REQUESTS && grown >= enough
 }
@@ -156,7 +156,7 @@ mod tests {
             searching: false,
             majors: seconds / 10,
             requests: seconds * 100,
-            bytes_per_thousand: 1e6,
+            bytes_per_request: 1e3,
             live_bytes: 50 * MIB,
         }
     }
@@ -198,8 +198,8 @@ mod tests {
             steps(&mut pair, 0, 10_000, situation)
         };
         assert_eq!(second(&|now| Situation { live_bytes: 1000 * MIB, ..at(now) }), [210]);
-        assert_eq!(second(&|now| Situation { bytes_per_thousand: 50e3, ..at(now) }), [210]);
-        assert_eq!(second(&|now| Situation { bytes_per_thousand: 50e6, ..at(now) }), [10]);
+        assert_eq!(second(&|now| Situation { bytes_per_request: 50.0, ..at(now) }), [210]);
+        assert_eq!(second(&|now| Situation { bytes_per_request: 50e3, ..at(now) }), [10]);
         assert!(second(&|now| Situation { majors: 3, ..at(now) }).is_empty());
     }
 
@@ -251,7 +251,7 @@ mod tests {
         let mut pair = SnapshotSchedule::default();
         pair.step(at(0));
         pair.taken(at(0));
-        assert_eq!(steps(&mut pair, 1, 25 * 3600, |now| Situation { bytes_per_thousand: 1.0, ..at(now) }), [87_000]);
+        assert_eq!(steps(&mut pair, 1, 25 * 3600, |now| Situation { bytes_per_request: 1e-3, ..at(now) }), [87_000]);
         assert!(!pair.waits(), "it is the first of another pair");
     }
 }

@@ -6,7 +6,8 @@ use super::super::layout::{
     gc_total, header, leak, live, route, sample, slot, trend,
 };
 use super::super::record::{
-    Collection, Event, Exit, Finding, GcTotal, InFlight, Live, Pressure, RouteStats, Sample, Trend,
+    Collection, Event, Exit, Finding, GcTotal, InFlight, Live, Pressure, Progress, RouteBytes, RouteStats, Sample,
+    Trend,
 };
 use super::super::stops;
 use super::super::writer::UNKNOWN;
@@ -167,13 +168,19 @@ pub fn trend_of(row: &[u64]) -> Option<Trend> {
     Some(Trend {
         state,
         samples: row[trend::SAMPLES],
-        bytes_per_thousand: figure(trend::PER_THOUSAND),
+        progress: Progress {
+            of_requests: row[trend::OF_REQUESTS],
+            of_collections: row[trend::OF_COLLECTIONS],
+            ..Progress::default()
+        },
+        bytes_per_request: figure(trend::PER_REQUEST),
         low: figure(trend::LOW),
         high: figure(trend::HIGH),
         p: figure(trend::P),
         since: time(trend::SINCE),
         from: time(trend::FROM),
         to: time(trend::TO),
+        hours_to_limit: None,
     })
 }
 
@@ -204,11 +211,25 @@ pub fn leak_of(row: &[u64], finding: Finding) -> Finding {
         low: figure(leak::LOW),
         high: figure(leak::HIGH),
         p: figure(leak::P),
+        routes: some(leak::ROUTES)
+            .map_or(Vec::new(), |routes| routes.split(leak::ROUTE_SEPARATOR).filter_map(route_bytes).collect()),
+        holder: some(leak::HOLDER),
+        added_by: some(leak::ADDED_BY),
+        package: some(leak::PACKAGE),
+        hours_to_limit: figure(leak::HOURS),
         class: some(leak::CLASS),
         path: some(leak::PATH).map(|path| path.split(leak::PATH_ARROW).map(ToOwned::to_owned).collect()),
         advice: some(leak::ADVICE).unwrap_or(finding.advice),
         ..finding
     }
+}
+
+/// A part of `leak::ROUTES`. None for one that is not whole.
+fn route_bytes(part: &str) -> Option<RouteBytes> {
+    let mut parts = part.splitn(4, ' ');
+    let mut figure = || parts.next()?.parse().ok().filter(|bytes: &f64| bytes.is_finite());
+    let (bytes_per_request, low, high) = (figure()?, figure()?, figure()?);
+    Some(RouteBytes { route: parts.next()?.to_owned(), bytes_per_request, low, high })
 }
 
 pub fn event_of(row: &[u64]) -> Event {

@@ -3,6 +3,7 @@
 use super::{Writer, epoch_ms, gauge, write_row};
 use crate::recorder::Severity;
 use crate::recorder::layout::{FINDINGS, LEAKS, finding, leak};
+use crate::recorder::record::RouteBytes;
 use crate::recorder::writer::UNKNOWN;
 
 /// A finding as it is now. Kind, route and origin together identify it.
@@ -27,6 +28,12 @@ pub struct GrowthEvidence<'a> {
     pub bytes: Option<[f64; 3]>,
     /// Probability of such growth by chance.
     pub p: Option<f64>,
+    /// The routes whose requests own it.
+    pub routes: &'a [RouteBytes],
+    pub holder: Option<&'a str>,
+    pub added_by: Option<&'a str>,
+    pub package: Option<&'a str>,
+    pub hours_to_limit: Option<f64>,
     /// Class of the objects.
     pub class: Option<&'a str>,
     /// What retains them, root first. Empty if unknown.
@@ -90,10 +97,31 @@ impl Writer {
             for (word, value) in [(leak::BYTES, mean), (leak::LOW, low), (leak::HIGH, high), (leak::P, p)] {
                 row.set(word, value.to_bits());
             }
+            row.set(leak::HOURS, kept.hours_to_limit.unwrap_or(f64::NAN).to_bits());
+            row.text(leak::ROUTES, &routes_text(kept.routes));
+            row.text(leak::HOLDER, kept.holder.unwrap_or(""));
+            row.text(leak::ADDED_BY, kept.added_by.unwrap_or(""));
+            row.text(leak::PACKAGE, kept.package.unwrap_or(""));
             row.text(leak::CLASS, kept.class.unwrap_or(""));
             row.text(leak::PATH, &kept.path.join(leak::PATH_ARROW));
             row.prose(leak::ADVICE, advice);
         });
         write_row(&self.map, FINDINGS, index, |row| row.set(finding::LEAK, leak as u64 + 1));
     }
+}
+
+/// As many whole routes as there is room for.
+fn routes_text(routes: &[RouteBytes]) -> String {
+    const ROOM: usize = (leak::ROUTES.words - 1) * 8;
+    let mut text = String::new();
+    for RouteBytes { route, bytes_per_request, low, high } in routes {
+        let separator = if text.is_empty() { "" } else { leak::ROUTE_SEPARATOR };
+        let route = route.replace(leak::ROUTE_SEPARATOR, " ");
+        let next = format!("{separator}{bytes_per_request} {low} {high} {route}");
+        if text.len() + next.len() > ROOM {
+            break;
+        }
+        text += &next;
+    }
+    text
 }

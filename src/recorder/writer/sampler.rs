@@ -106,8 +106,10 @@ impl SamplerWriter {
         write_row(&self.map, TRENDS, quantity as usize, |row| {
             row.set(trend::STATE, verdict.state as u64 + 1);
             row.set(trend::SAMPLES, verdict.samples);
+            row.set(trend::OF_REQUESTS, verdict.progress.of_requests);
+            row.set(trend::OF_COLLECTIONS, verdict.progress.of_collections);
             for (word, value) in [
-                (trend::PER_THOUSAND, verdict.bytes_per_thousand),
+                (trend::PER_REQUEST, verdict.bytes_per_request),
                 (trend::LOW, verdict.low),
                 (trend::HIGH, verdict.high),
                 (trend::P, verdict.p),

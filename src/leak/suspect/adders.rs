@@ -1,0 +1,235 @@
+//! Which functions of a module add to a container: they are where its growth is to be stopped.
+//!
+//! The source is parsed, and its variables are resolved, so a local variable of the same name is not the container. The container is a
+//! variable of the module (`cache`), or a property of an object (`entries`, whatever object it is of). Where a source cannot be parsed,
+//! nothing is known.
+//!
+//! The parser is recursive. A source that V8 has loaded is nested less deeply than V8's own stack of 1 MB allows, and [`STACK_BYTES`] are
+//! enough for that by far. So call [`adders`] on a thread with such a stack.
+
+use oxc_allocator::Allocator;
+use oxc_ast::AstKind;
+use oxc_ast::ast::{Expression, IdentifierReference, PropertyKey, SimpleAssignmentTarget};
+use oxc_parser::Parser;
+use oxc_semantic::{AstNode, Semantic, SemanticBuilder};
+use oxc_span::{GetSpan, SourceType};
+
+/// A function that adds to the container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adder {
+    /// `AuditTrail.record`, `remember`, or empty for code outside of functions.
+    pub function: String,
+    /// The line of the call, from 1.
+    pub line: u32,
+}
+
+/// Methods that add to a Map, a Set, an array, an emitter, or to what apps and libraries build on them.
+const ADDS: [&str; 12] = [
+    "add",
+    "addEventListener",
+    "addListener",
+    "append",
+    "enqueue",
+    "on",
+    "once",
+    "push",
+    "set",
+    "splice",
+    "unshift",
+    "use",
+];
+/// Stack of the thread. Pages that are not used take no memory.
+pub const STACK_BYTES: usize = 64 << 20;
+/// Sources that are parsed, at most; bytes. A bundle is larger, and its names say nothing.
+const MOST_BYTES: usize = 1 << 20;
+
+/// The functions of `source` that add to `container`, a variable's or a property's name, in order of their lines. `file` decides whether it is
+/// TypeScript, and whether it is a module.
+pub fn adders(source: &str, file: &str, container: &str) -> Vec<Adder> {
+    if source.len() > MOST_BYTES || container.is_empty() {
+        return Vec::new();
+    }
+    let allocator = Allocator::default();
+    let source_type = SourceType::from_path(file).unwrap_or_default();
+    // A `.js` file may be either.
+    let parsed = Parser::new(&allocator, source, source_type.with_module(true)).parse();
+    let parsed =
+        if parsed.panicked { Parser::new(&allocator, source, source_type.with_script(true)).parse() } else { parsed };
+    if parsed.panicked {
+        return Vec::new();
+    }
+    let semantic = SemanticBuilder::new().with_build_nodes(true).build(&parsed.program).semantic;
+    let mut adders: Vec<Adder> = Vec::new();
+    for node in semantic.nodes() {
+        let Some(at) = added_at(node, &semantic, container) else { continue };
+        let adder = Adder { function: function_around(node, &semantic), line: line_of(source, at) };
+        // A function that adds in several lines is one.
+        if !adders.iter().any(|known| known.function == adder.function && !adder.function.is_empty()) {
+            adders.push(adder);
+        }
+    }
+    adders
+}
+
+/// Where a node adds to the container: `cache.set(…)`, `this.entries.push(…)`, `cache[key] = …`.
+fn added_at(node: &AstNode, semantic: &Semantic, container: &str) -> Option<u32> {
+    match node.kind() {
+        AstKind::CallExpression(call) => {
+            let member = call.callee.get_inner_expression().as_member_expression()?;
+            let adds = ADDS.contains(&member.static_property_name()?);
+            (adds && is_container(member.object(), semantic, container)).then(|| call.span().start)
+        }
+        AstKind::AssignmentExpression(assignment) => {
+            let target = assignment.left.as_simple_assignment_target()?;
+            let SimpleAssignmentTarget::ComputedMemberExpression(member) = target else { return None };
+            is_container(&member.object, semantic, container).then(|| assignment.span().start)
+        }
+        _ => None,
+    }
+}
+
+fn is_container(expression: &Expression, semantic: &Semantic, container: &str) -> bool {
+    match expression.get_inner_expression() {
+        Expression::Identifier(identifier) => identifier.name == container && is_of_module(identifier, semantic),
+        Expression::PrivateFieldExpression(member) => {
+            container.strip_prefix('#').unwrap_or(container) == member.field.name
+        }
+        other => other.as_member_expression().and_then(|member| member.static_property_name()) == Some(container),
+    }
+}
+
+/// Whether a variable lives as long as the module, or is one that a closure retains: not one of the very function that uses it.
+fn is_of_module(identifier: &IdentifierReference, semantic: &Semantic) -> bool {
+    let scoping = semantic.scoping();
+    let reference = scoping.get_reference(identifier.reference_id());
+    let Some(symbol) = reference.symbol_id() else { return true };
+    let scope = scoping.symbol_scope_id(symbol);
+    let function_of = |scope| {
+        let mut scopes = scoping.scope_ancestors(scope);
+        scopes.find(|scope| scoping.scope_flags(*scope).is_function() || scoping.scope_flags(*scope).is_top())
+    };
+    let own = function_of(scope);
+    own.is_some_and(|own| scoping.scope_flags(own).is_top()) || own != function_of(reference.scope_id())
+}
+
+/// The name of the innermost function that has one, with its class.
+fn function_around(node: &AstNode, semantic: &Semantic) -> String {
+    let mut name = None;
+    for kind in semantic.nodes().ancestor_kinds(node.id()) {
+        match kind {
+            AstKind::Class(class) if name.is_some() => {
+                let method: String = name.unwrap_or_default();
+                return class.id.as_ref().map_or(method.clone(), |id| format!("{}.{method}", id.name));
+            }
+            // A class around a function that is none of its methods.
+            _ if name.is_some() && !matches!(kind, AstKind::ClassBody(_)) => break,
+            AstKind::MethodDefinition(method) => name = key_of(&method.key),
+            AstKind::PropertyDefinition(property) => name = key_of(&property.key),
+            AstKind::Function(function) => match &function.id {
+                Some(id) => return id.name.to_string(),
+                None => continue,
+            },
+            AstKind::VariableDeclarator(variable) => match variable.id.get_identifier_name() {
+                Some(id) if is_function(variable.init.as_ref()) => return id.to_string(),
+                _ => continue,
+            },
+            AstKind::ObjectProperty(property) if is_function(Some(&property.value)) => match key_of(&property.key) {
+                Some(key) => return key,
+                None => continue,
+            },
+            AstKind::AssignmentExpression(assignment) if is_function(Some(&assignment.right)) => {
+                let member = assignment.left.as_member_expression().and_then(|member| member.static_property_name());
+                match member {
+                    Some(member) => return member.to_owned(),
+                    None => continue,
+                }
+            }
+            _ => {}
+        }
+    }
+    name.unwrap_or_default()
+}
+
+fn key_of(key: &PropertyKey) -> Option<String> {
+    key.static_name().map(|name| name.into_owned()).or_else(|| key.private_name().map(|name| format!("#{name}")))
+}
+
+fn is_function(expression: Option<&Expression>) -> bool {
+    expression.is_some_and(|expression| expression.get_inner_expression().is_function())
+}
+
+fn line_of(source: &str, at: u32) -> u32 {
+    let before = source.as_bytes().iter().take(at as usize);
+    before.filter(|byte| **byte == b'\n').count() as u32 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(source: &str, file: &str, container: &str) -> Vec<(String, u32)> {
+        adders(source, file, container).into_iter().map(|adder| (adder.function, adder.line)).collect()
+    }
+
+    fn names(source: &str, container: &str) -> Vec<String> {
+        of(source, "a.js", container).into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_method_that_adds_to_a_property() {
+        let source = "'use strict'\nclass AuditTrail {\n  constructor() { this.entries = new Map() }\n  async record(who) {\n    \
+                      const { rows } = await query()\n    this.entries.set(1, rows)\n  }\n  size() { return this.entries.size }\n}";
+        assert_eq!(of(source, "audit.js", "entries"), [("AuditTrail.record".to_owned(), 6)]);
+        let private =
+            "class A {\n  #entries = []\n  add(x) { this.#entries.push(x) }\n  #more(x) { this.#entries[9] = x }\n}";
+        assert_eq!(of(private, "a.js", "#entries"), [("A.add".to_owned(), 3), ("A.#more".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn functions_in_every_common_form() {
+        let source = "const cache = new Map(), list = []
+            function remember(key, value) { cache.set(key, value) }
+            const keep = (key, value) => { cache.set(key, value) }
+            const also = function (key) { if (key) { cache.set(key, 1) } }
+            module.exports.store = (key, value) => cache.set(key, value)
+            module.exports = { put(key) { cache.set(key, 1) }, other: key => cache?.set?.(key, 1) }
+            app.get('/', function handler(req, res) { cache.set(req.url, req) })
+            app.get('/b', (req, res) => { list[list.length] = req; list.push(req) })
+            cache.set('a', 1)";
+        assert_eq!(names(source, "cache"), ["remember", "keep", "also", "store", "put", "other", "handler", ""]);
+        assert_eq!(of(source, "a.js", "list").len(), 2, "two lines of code without a name");
+    }
+
+    #[test]
+    fn a_local_variable_of_the_same_name_is_another() {
+        let source = "const cache = new Map()
+            function local() { const cache = new Map(); cache.set(1, 2); return cache.get(1) }
+            function parameter(cache) { cache.set(1, 2) }
+            function real() { cache.set(1, 2) }";
+        assert_eq!(names(source, "cache"), ["real"]);
+        let closure = "function make() { const cache = new Map(); return { put(key) { cache.set(key, 1) } } }";
+        assert_eq!(names(closure, "cache"), ["put"]);
+    }
+
+    #[test]
+    fn typescript_modules_and_what_only_reads() {
+        let source = "import { EventEmitter } from 'node:events'\nexport const bus: EventEmitter = new EventEmitter()\n\
+                      export function watch<T>(each: (value: T) => void): void { (bus as any).on('change', each) }\n\
+                      export const read = (key: string) => bus.listeners(key)!";
+        assert_eq!(of(source, "bus.mts", "bus"), [("watch".to_owned(), 3)]);
+        assert_eq!(of(source, "bus.mts", "none"), []);
+    }
+
+    #[test]
+    fn what_is_no_source_adds_nothing() {
+        for source in ["", "{{{{", "const = 3", "\u{0}\u{ffff}"] {
+            assert_eq!(of(source, "a.js", "cache"), []);
+        }
+        // As deep as V8 would not load it.
+        let deep = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let deep = deep.spawn(|| of(&format!("cache.set({}1{})", "[".repeat(5000), "]".repeat(5000)), "a.js", "cache"));
+        assert_eq!(deep.unwrap().join().unwrap().len(), 1);
+        assert_eq!(of("cache.set(1)", "unknown.extension", "cache").len(), 1);
+        assert_eq!(of(&format!("cache.set(1)//{}", "x".repeat(MOST_BYTES)), "a.js", "cache"), []);
+    }
+}
