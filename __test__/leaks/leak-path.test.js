@@ -28,8 +28,6 @@ const DEADLINE_MS = 600_000
 /** A snapshot waits for a second without a major collection. A profiling session takes a profile a second. */
 const CALM_MS = 2000
 const SAMPLING_MS = 1000
-/** Once there is a leak, all steps wait for times and not for traffic: a burst now and then is enough. */
-const PAUSE_MS = 250
 
 const linux = process.platform === 'linux' ? {} : { skip: 'by a child on Linux only' }
 const agents = []
@@ -72,7 +70,6 @@ async function drive(server, done) {
     const stats = await server.ask('stats')
     const leak = leakOf(stats)
     if (leak && (await done(leak, stats))) return { leak, stats }
-    if (leak) await sleep(PAUSE_MS)
   }
   const { findings, trend } = await server.ask('stats')
   throw new Error(`not within ${DEADLINE_MS} ms: ${JSON.stringify({ findings, trend })}\n${server.output()}`)

@@ -5,7 +5,6 @@ const { readFileSync } = require('node:fs')
 const http = require('node:http')
 const path = require('node:path')
 const { after, describe, it } = require('node:test')
-const { setTimeout: sleep } = require('node:timers/promises')
 const { start } = require('../support/child.js')
 const { request } = require('../support/http.js')
 const { heapLeak, heapLeaks } = require('../support/leaks.js')
@@ -17,8 +16,6 @@ const SITES = ['function getUser', 'constructor('].map(
   text => `${USERS}:${lines.findIndex(line => line.includes(text)) + 1}`
 )
 const DEADLINE_MS = 300_000
-/** Once there is a leak, a profile is taken each second: a burst now and then is enough. */
-const PAUSE_MS = 250
 
 const servers = []
 const agent = new http.Agent({ keepAlive: true, maxSockets: 4 })
@@ -48,7 +45,6 @@ async function drive(server, done) {
     await server.ask('gc')
     const stats = await server.ask('stats')
     if (await done(stats)) return stats
-    if (leakOf(stats)) await sleep(PAUSE_MS)
   }
   throw new Error(
     `not within ${DEADLINE_MS} ms: ${JSON.stringify((await server.ask('stats')).trend)}\n${server.output()}`
