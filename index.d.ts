@@ -87,7 +87,7 @@ declare namespace plimsoll {
      */
     nearLimit?: { reserve?: Size | `${number}%` } | false
     /**
-     * Leak detection: `stats().trend`, and a {@link Finding} of kind `leak`. Default: true, without snapshots. `false`, or
+     * Leak detection: `stats().trend`, and a {@link Finding} of kind `leak`. Default: true. `false`, or
      * `trend: false`, switches all of it off: `sites` and `snapshots` need the trend.
      *
      * It runs on a thread of its own after major collections, and asks V8 for a collection if there are few. Needs the exact
@@ -97,7 +97,9 @@ declare namespace plimsoll {
      * Off while another tool uses that profiler.
      *
      * `snapshots`: once a leak is confirmed, takes two heap snapshots ({@link plimsoll.snapshot}) and compares them in another
-     * process. The finding then names the class and the retaining path. Default: false. Needs Linux with glibc and the main thread.
+     * process. The finding then names what retains the objects, the function that adds to it, and the class. Default: true where it
+     * is possible: Linux with glibc, the main thread. It is skipped without twice the memory that it is expected to need, under
+     * pressure of {@link plimsoll.shed}, and near the heap limit.
      *
      * `snapshots.dir`: folder for the snapshot files. Default: a private folder. `snapshots.keep`: `true` retains the files, and
      * the finding names them. Default: false.
@@ -653,6 +655,7 @@ declare namespace plimsoll {
   type HeapDiff = shapes.HeapDiff
   type Distribution = shapes.Distribution
   type Usage = shapes.Usage
+  type RouteBytes = shapes.RouteBytes
   type RouteStats = shapes.RouteStats
   type LayerStats = shapes.LayerStats
   type Stats = shapes.Stats

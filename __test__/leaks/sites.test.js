@@ -57,7 +57,7 @@ describe('allocation sites', { concurrency: 3 }, () => {
   it('names the function, its line and the route of a leak; then nothing is sampled any more', async () => {
     const server = await leaking()
     assert.equal(await server.ask('sampling'), false, 'nothing runs before anything is suspicious')
-    const stats = await drive(server, stats => leakOf(stats)?.origin)
+    const stats = await drive(server, stats => leakOf(stats)?.route)
     const { route, origin, severity, advice } = leakOf(stats)
     assert.ok(SITES.includes(origin), origin)
     assert.equal(route, 'GET /users/:id')

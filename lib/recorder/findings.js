@@ -23,6 +23,11 @@ const UNSAID = {
   low: null,
   high: null,
   p: null,
+  routes: [],
+  holder: null,
+  addedBy: null,
+  package: null,
+  hoursToLimit: null,
   class: null,
   path: null
 }

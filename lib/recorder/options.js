@@ -9,10 +9,12 @@ const options = require('../core/options.js')
 const { DEFAULT_RESERVE } = require('./heap-limit.js')
 const { identity } = require('./process-identity.js')
 
-const DEFAULTS = { trend: true, sites: true, snapshots: null }
+/** `asked`: the app has asked for snapshots, so a platform without them is worth a word. */
+const SNAPSHOTS = { dir: undefined, keep: false, asked: false }
+const DEFAULTS = { trend: true, sites: true, snapshots: SNAPSHOTS }
 const KNOWN = ['trend', 'sites', 'snapshots']
 
-/** `{ trend, sites, snapshots }`. `snapshots` is null or `{ dir, keep }`. */
+/** `{ trend, sites, snapshots }`. `snapshots` is null or `{ dir, keep, asked }`. */
 function leaksOf(where, given) {
   if (given === undefined || given === true) return DEFAULTS
   if (given === false) return { trend: false, sites: false, snapshots: null }
@@ -21,7 +23,7 @@ function leaksOf(where, given) {
   const settings = {
     trend: options.oneOf(`${where}.trend`, trend, [true, false]),
     sites: options.oneOf(`${where}.sites`, sites, [true, false]),
-    snapshots: snapshotsOf(`${where}.snapshots`, snapshots)
+    snapshots: snapshots === undefined ? (trend ? SNAPSHOTS : null) : snapshotsOf(`${where}.snapshots`, snapshots)
   }
   for (const step of ['sites', 'snapshots']) {
     if (settings[step] && !trend) {
@@ -31,14 +33,14 @@ function leaksOf(where, given) {
   return settings
 }
 
-function snapshotsOf(where, given = false) {
+function snapshotsOf(where, given) {
   if (given === false) return null
-  if (given === true) return { dir: undefined, keep: false }
+  if (given === true) return { ...SNAPSHOTS, asked: true }
   if (!options.isObject(given)) options.fail(where, given, 'true, false or an object with dir, keep')
   const { dir, keep = false } = options.object(where, given, ['dir', 'keep'])
   if (dir !== undefined) options.string(`${where}.dir`, dir, 4096)
   options.oneOf(`${where}.keep`, keep, [true, false])
-  return { dir, keep }
+  return { dir, keep, asked: true }
 }
 
 /** Settings of a recorder that starts before `plimsoll()` has been called, for example by `metrics()`. */

@@ -123,7 +123,7 @@ function begin(settings) {
     heapOptions: heapOptions.forNative(settings.nearLimit),
     stats: settings.stats,
     trend: settings.leaks.trend,
-    snapshots: settings.leaks.snapshots !== null
+    snapshots: takesSnapshots(settings.leaks.snapshots)
   })
   state.exact = state.started.exact && selfTestProbe()
   state.reason = state.exact ? null : (state.reason ?? state.started.reason ?? null)
@@ -136,6 +136,11 @@ function begin(settings) {
   recordExit()
   // Most servers call `listen` in the first tick.
   setImmediate(internalErrors.guarded('when the process was examined', reportDeath)).unref()
+}
+
+/** By default, snapshots of a leak are taken where that is possible. If the app has asked for them, the finding says why not. */
+function takesSnapshots(snapshots) {
+  return snapshots !== null && (snapshots.asked || (isMainThread && native.snapshotUnsupported() === null))
 }
 
 /** Once it listens, the process is a server, and reports how the last one ended. */

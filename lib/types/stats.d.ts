@@ -333,10 +333,32 @@ export interface Finding {
   high: number | null
   /** `leak`: probability of such growth by chance. Null for other kinds. */
   p: number | null
-  /** `leak` with `leaks: { snapshots: true }`: class of the retained objects. Null until it is known. */
+  /** `leak`: the routes whose requests own the growth, the one with the most first. Empty until they are known, and for other kinds. */
+  routes: RouteBytes[]
+  /** `leak`: what retains the objects, such as `AuditTrail.entries (a Map in services/audit.js)`. Null until it is known. */
+  holder: string | null
+  /** `leak`: the function that adds to the holder, such as `AuditTrail.record (services/audit.js:7)`. Null if it is not known. */
+  addedBy: string | null
+  /** `leak`: name and version of the holder's package, such as `ajv 8.17.1`. Null for the app's own modules. */
+  package: string | null
+  /** `leak`: hours until the memory reaches its limit, as of the last report. Null if there is no limit. */
+  hoursToLimit: number | null
+  /** `leak`: class of the retained objects. Null until it is known. */
   class: string | null
-  /** `leak` with `leaks: { snapshots: true }`: retaining path of these objects, root first. Null until it is known. */
+  /** `leak`: retaining path of these objects, root first. Null until it is known. */
   path: string[] | null
+}
+
+/** What a request of one route retains. */
+export interface RouteBytes {
+  /** Method and pattern (`GET /users/:id`). */
+  route: string
+  /** Bytes that a request of it retains. */
+  bytesPerRequest: number
+  /** Lower end of the 95 % interval. */
+  low: number
+  /** Upper end of that interval. */
+  high: number
 }
 
 /** Whether memory grows with requests, by kind of memory. Null with `leaks: false` and without a binary. */
@@ -366,11 +388,24 @@ export interface Trend {
   state: 'learning' | 'steady' | 'uncertain' | 'leaking'
   /** Number of points that the figures are made from, at most 64. If there were more collections, a point represents several. */
   samples: number
-  /** Growth in bytes per 1,000 requests (Theil–Sen slope). */
-  bytesPerThousand: number | null
-  /** Lower end of its 95 % interval. */
+  /** How far the trend is from its verdict. */
+  progress: {
+    /** Requests so far. */
+    requests: number
+    /** Requests that a verdict needs. A leak of much memory needs fewer. */
+    ofRequests: number
+    /** Major collections after the warm-up so far. */
+    collections: number
+    /** Major collections that a verdict needs. */
+    ofCollections: number
+    /** Time until a verdict at the present rates; null if it is not known, or if there is a verdict. */
+    etaMs: number | null
+  }
+  /** Growth in bytes per request (Theil–Sen slope); null while the trend is `learning` or `steady`. */
+  bytesPerRequest: number | null
+  /** Lower end of its 95 % interval; null while the trend is `learning` or `steady`. */
   low: number | null
-  /** Upper end of its 95 % interval. */
+  /** Upper end of its 95 % interval. Of a `steady` trend it is the bound of what a request retains. */
   high: number | null
   /** Probability of such a trend by chance (Mann–Kendall, corrected for autocorrelation and for requests in flight). */
   p: number | null
@@ -380,4 +415,6 @@ export interface Trend {
   from: number | null
   /** Time of the newest collection that was checked. */
   to: number | null
+  /** Hours until the memory reaches its limit at this growth; null without growth, and without a limit. */
+  hoursToLimit: number | null
 }

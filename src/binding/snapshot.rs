@@ -55,8 +55,9 @@ mod work {
         JOB.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    pub fn prepare(target: &str, compressed: bool, heap: u64) -> Result<(), String> {
-        let needed = needed(heap);
+    /// `times`: how many times the memory that a child is expected to need must be available.
+    pub fn prepare(target: &str, compressed: bool, heap: u64, times: u64) -> Result<(), String> {
+        let needed = needed(heap) * times;
         if let Some(available) = Room::now().map(|room| room.left).filter(|available| *available < needed) {
             let mib = |bytes: u64| bytes >> 20;
             return Err(format!(
@@ -153,7 +154,7 @@ mod work {
     const WHY: &str = "mode: 'fork' needs Linux with glibc, on x86_64 or arm64";
     pub const UNSUPPORTED: Option<&str> = Some(WHY);
 
-    pub fn prepare(_target: &str, _compressed: bool, _heap: u64) -> Result<(), String> {
+    pub fn prepare(_target: &str, _compressed: bool, _heap: u64, _times: u64) -> Result<(), String> {
         Err(WHY.into())
     }
 
@@ -184,7 +185,7 @@ pub fn snapshot_unsupported() -> Option<String> {
 /// bytes.
 #[napi(catch_unwind, ts_return_type = "Promise<void>")]
 pub fn snapshot_prepare(env: &Env, target: String, compressed: bool, heap: f64) -> Result<Object<'_>> {
-    super::beside::beside(env, "plimsoll-snapshot", move || work::prepare(&target, compressed, heap.max(0.0) as u64))
+    super::beside::beside(env, "plimsoll-snapshot", move || work::prepare(&target, compressed, heap.max(0.0) as u64, 1))
 }
 
 /// The result of the thread of a snapshot without a waiting caller.
@@ -206,11 +207,33 @@ fn quietly(work: impl FnOnce() -> SnapshotEnd + Send + 'static) -> Result<()> {
     Ok(())
 }
 
-/// Like [`snapshot_prepare`], with the result from [`snapshot_quiet_end`].
+/// For a snapshot that no caller has asked for, this times the expected memory must be available.
+const QUIET_TIMES: u64 = 2;
+/// The part of the heap limit beyond which no such snapshot is taken.
+const NEAR_LIMIT: f64 = 0.85;
+
+/// Why now is no time for a snapshot that no caller has asked for.
+fn pressure() -> Option<String> {
+    super::environment::with(|environment| {
+        let level = environment.pressure.watch.borrow().worst();
+        let (used, limit) = (environment.ledger.in_flight_bytes().1, environment.ledger.heap_limit_bytes());
+        if level > 0.0 {
+            Some("the server is under pressure".to_owned())
+        } else if used as f64 > NEAR_LIMIT * limit as f64 {
+            Some(format!("the heap is near its limit: {} of {} MiB are used", used >> 20, limit >> 20))
+        } else {
+            None
+        }
+    })
+    .flatten()
+}
+
+/// Like [`snapshot_prepare`], with the result from [`snapshot_quiet_end`]. It is refused under pressure, and without twice the memory.
 #[napi(catch_unwind)]
 pub fn snapshot_prepare_quietly(target: String, compressed: bool, heap: f64) -> Result<()> {
+    let busy = pressure();
     quietly(move || {
-        let failure = work::prepare(&target, compressed, heap.max(0.0) as u64).err();
+        let failure = busy.or_else(|| work::prepare(&target, compressed, heap.max(0.0) as u64, QUIET_TIMES).err());
         SnapshotEnd { bytes: None, failure, may_pass: false }
     })
 }

@@ -198,9 +198,9 @@ fn what_to_do(quantity: Quantity, known: &Known) -> String {
                 "Delete entries when they are done, or bound the collection (LRU, time to live)".to_owned()
             }
             (Some(_), _) => "Release these objects when they are done, or bound their number".to_owned(),
-            (None, true) if known.no_path.is_none() => "What retains it is being searched".to_owned(),
+            (None, true) if known.no_path.is_none() => "Two heap snapshots are taken by child processes to find what retains it (off with leaks: { snapshots: false })".to_owned(),
             (None, _) => {
-                "Find what retains it: plimsoll({ leaks: { snapshots: true } }), or two plimsoll.snapshot() and npx plimsoll heap diff"
+                "Find what retains it: two plimsoll.snapshot() and npx plimsoll heap diff"
                     .to_owned()
             }
         },

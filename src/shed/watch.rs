@@ -62,7 +62,7 @@ impl Watch {
     }
 
     /// The highest level of all guards.
-    fn worst(&self) -> f64 {
+    pub fn worst(&self) -> f64 {
         self.guards.iter().map(|(_, guard)| guard.level()).fold(0.0, f64::max)
     }
 

@@ -50,7 +50,7 @@ const FAST_CALLERS_MS: u64 = 2_000;
 const CALM_MS: u64 = 60_000;
 const CALM_MAJORS: u64 = 3;
 /// Usually enough to be sure. The session continues if these were not.
-const ENOUGH_PROFILES: usize = 24;
+const ENOUGH_PROFILES: usize = 20;
 
 /// Since when the trend has looked harmless.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,11 +5,11 @@
 //! nothing is known.
 //!
 //! The parser is recursive. A source that V8 has loaded is nested less deeply than V8's own stack of 1 MB allows, and [`STACK_BYTES`] are
-//! enough for that by far. So call [`adders`] on a thread with such a stack.
+//! enough for that by far. So call [`read`] on a thread with such a stack.
 
 use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
-use oxc_ast::ast::{Expression, IdentifierReference, PropertyKey, SimpleAssignmentTarget};
+use oxc_ast::ast::{Argument, Expression, IdentifierReference, PropertyKey, SimpleAssignmentTarget};
 use oxc_parser::Parser;
 use oxc_semantic::{AstNode, Semantic, SemanticBuilder};
 use oxc_span::{GetSpan, SourceType};
@@ -43,11 +43,20 @@ pub const STACK_BYTES: usize = 64 << 20;
 /// Sources that are parsed, at most; bytes. A bundle is larger, and its names say nothing.
 const MOST_BYTES: usize = 1 << 20;
 
-/// The functions of `source` that add to `container`, a variable's or a property's name, in order of their lines. `file` decides whether it is
+/// What a module says of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Module {
+    /// The functions that add to it, in order of their lines.
+    pub adders: Vec<Adder>,
+    /// The modules of the app that it requires or imports, as written: `./audit.js`.
+    pub imports: Vec<String>,
+}
+
+/// Reads `source` for `container`, a variable's or a property's name. `file` decides whether it is
 /// TypeScript, and whether it is a module.
-pub fn adders(source: &str, file: &str, container: &str) -> Vec<Adder> {
+pub fn read(source: &str, file: &str, container: &str) -> Module {
     if source.len() > MOST_BYTES || container.is_empty() {
-        return Vec::new();
+        return Module::default();
     }
     let allocator = Allocator::default();
     let source_type = SourceType::from_path(file).unwrap_or_default();
@@ -56,11 +65,12 @@ pub fn adders(source: &str, file: &str, container: &str) -> Vec<Adder> {
     let parsed =
         if parsed.panicked { Parser::new(&allocator, source, source_type.with_script(true)).parse() } else { parsed };
     if parsed.panicked {
-        return Vec::new();
+        return Module::default();
     }
     let semantic = SemanticBuilder::new().with_build_nodes(true).build(&parsed.program).semantic;
-    let mut adders: Vec<Adder> = Vec::new();
+    let Module { mut adders, mut imports } = Module::default();
     for node in semantic.nodes() {
+        imports.extend(imported(node).filter(|name| name.starts_with('.')).map(str::to_owned));
         let Some(at) = added_at(node, &semantic, container) else { continue };
         let adder = Adder { function: function_around(node, &semantic), line: line_of(source, at) };
         // A function that adds in several lines is one.
@@ -68,7 +78,23 @@ pub fn adders(source: &str, file: &str, container: &str) -> Vec<Adder> {
             adders.push(adder);
         }
     }
-    adders
+    Module { adders, imports }
+}
+
+/// What a node requires or imports.
+fn imported<'a>(node: &AstNode<'a>) -> Option<&'a str> {
+    match node.kind() {
+        AstKind::ImportDeclaration(import) => Some(import.source.value.as_str()),
+        AstKind::ExportAllDeclaration(export) => Some(export.source.value.as_str()),
+        AstKind::ExportFromDeclaration(export) => Some(export.source.value.as_str()),
+        AstKind::CallExpression(call) => {
+            match (call.callee.get_identifier_reference()?.name.as_str(), call.arguments.first()?) {
+                ("require", Argument::StringLiteral(name)) => Some(name.value.as_str()),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }
 
 /// Where a node adds to the container: `cache.set(…)`, `this.entries.push(…)`, `cache[key] = …`.
@@ -168,7 +194,7 @@ mod tests {
     use super::*;
 
     fn of(source: &str, file: &str, container: &str) -> Vec<(String, u32)> {
-        adders(source, file, container).into_iter().map(|adder| (adder.function, adder.line)).collect()
+        read(source, file, container).adders.into_iter().map(|adder| (adder.function, adder.line)).collect()
     }
 
     fn names(source: &str, container: &str) -> Vec<String> {
@@ -218,6 +244,14 @@ mod tests {
                       export const read = (key: string) => bus.listeners(key)!";
         assert_eq!(of(source, "bus.mts", "bus"), [("watch".to_owned(), 3)]);
         assert_eq!(of(source, "bus.mts", "none"), []);
+    }
+
+    #[test]
+    fn the_modules_of_the_app_that_it_imports() {
+        let source =
+            "import a from './a.js'\nexport { b } from '../b'\nexport * from './c/index.ts'\nimport fs from 'node:fs'
+            const d = require('./d'), e = require('express'), f = require(name), g = require.resolve('./g')";
+        assert_eq!(read(source, "a.mjs", "x").imports, ["./a.js", "../b", "./c/index.ts", "./d"]);
     }
 
     #[test]

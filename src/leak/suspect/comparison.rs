@@ -166,10 +166,10 @@ impl Comparison {
         let class = diff.classes.iter().find(|class| class.name == suspect.class);
         let file = class.and_then(|class| class.module.clone());
         let (answered, answer) = channel();
-        if let (Some(file), Some(container), Some(module)) = (file, suspect.container(), suspect.module.clone()) {
-            let container = container.to_owned();
+        if let (Some(file), Some(container)) = (file, suspect.container().map(str::to_owned)) {
+            let owner = suspect.owner().map(str::to_owned);
             // The receiver is gone once the environment has ended.
-            let work = move || drop(answered.send(explain(&path_of(&file), &module, &container)));
+            let work = move || drop(answered.send(explain(&path_of(&file), &container, owner.as_deref(), shown)));
             let _ = thread::Builder::new().name("plimsoll-explain".into()).stack_size(STACK_BYTES).spawn(work);
         }
         self.explaining = Some(Explaining { answer, suspect, served });

@@ -180,19 +180,25 @@ impl LeakSuspect {
     pub fn subject(&self) -> Option<String> {
         let holder = self.holder.as_deref()?;
         let (name, class) = holder.split_once(": ").unwrap_or((holder, ""));
-        let at = self.path.iter().position(|step| step == holder).unwrap_or(0);
-        let owner = at.checked_sub(1).map(|before| class_of(&self.path[before])).filter(|owner| is_named(owner));
-        let name = owner.map_or_else(|| name.to_owned(), |owner| format!("{owner}.{name}"));
+        let name = self.owner().map_or_else(|| name.to_owned(), |owner| format!("{owner}.{name}"));
         let kind = match class {
             "" => None,
             class => Some(format!("{} {class}", if class.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" })),
         };
-        Some(match (kind, &self.module) {
+        let module = self.explanation.module.as_ref().or(self.module.as_ref());
+        Some(match (kind, module) {
             (Some(kind), Some(module)) => format!("{name} ({kind} in {module})"),
             (Some(kind), None) => format!("{name} ({kind})"),
             (None, Some(module)) => format!("{name} in {module}"),
             (None, None) => name,
         })
+    }
+
+    /// The class of the object whose property holds the objects.
+    pub fn owner(&self) -> Option<&str> {
+        let holder = self.holder.as_ref()?;
+        let at = self.path.iter().position(|step| step == holder)?;
+        at.checked_sub(1).map(|before| class_of(&self.path[before])).filter(|owner| is_named(owner))
     }
 
     /// The name of the variable or the property that holds the objects.

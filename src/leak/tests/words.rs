@@ -151,10 +151,10 @@ fn a_leak_is_reported_with_all_that_is_known_of_it() {
     );
     assert_eq!(then, " entries when they are done, or bound the collection (LRU, time to live)");
     let looking = of(&Known { place: Some(&place), snapshots: true, ..Known::default() });
-    assert!(looking.ends_with(". What retains it is being searched"), "{looking}");
+    assert!(looking.ends_with("to find what retains it (off with leaks: { snapshots: false })"), "{looking}");
     let refused = of(&Known { place: Some(&place), snapshots: true, no_path: Some("no room"), ..Known::default() });
     assert!(
-        refused.contains(". Find what retains it: plimsoll(")
+        refused.contains(". Find what retains it: two plimsoll.snapshot()")
             && refused.ends_with(". What retains it is not known: no room")
     );
     let without_site = of(&Known { suspect: Some((&kept, 2011.0)), no_site: Some("taken"), ..Known::default() });
