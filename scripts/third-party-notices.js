@@ -24,6 +24,7 @@ const ACCEPTED = [
   'Unicode-3.0',
   'Unlicense',
   'CC0-1.0',
+  'BSL-1.0',
   'Apache-2.0'
 ]
 /** C code in a crate, which has a licence of its own. */
@@ -41,7 +42,8 @@ const NAMED = {
   Zlib: /zlib/i,
   'BSD-3-Clause': /bsd/i,
   '0BSD': /0bsd/i,
-  Unlicense: /unlicense/i
+  Unlicense: /unlicense/i,
+  'BSL-1.0': /boost/i
 }
 
 const RULE = '-'.repeat(100)

@@ -9,7 +9,7 @@ const options = require('../core/options.js')
 const { DEFAULT_RESERVE } = require('./heap-limit.js')
 const { identity } = require('./process-identity.js')
 
-/** `asked`: the app has asked for snapshots, so a platform without them is worth a word. */
+/** `asked`: the app has asked for snapshots, so it is reported where they are not possible. */
 const SNAPSHOTS = { dir: undefined, keep: false, asked: false }
 const DEFAULTS = { trend: true, sites: true, snapshots: SNAPSHOTS }
 const KNOWN = ['trend', 'sites', 'snapshots']
