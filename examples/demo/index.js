@@ -1,7 +1,8 @@
 'use strict'
 
 /*
- * An Express server with plimsoll in front, and a bounded load of its own against it (a process beside it, loopback only).
+ * An Express server with plimsoll in front, and a bounded load of its own against it (a process beside it, loopback only). One route leaks on
+ * purpose (examples/leaky): within 90 seconds the screen names it, what holds the objects, and the line that adds them.
  *
  *   npm start                     until Ctrl-C
  *   npm start -- --seconds 10     for ten seconds
@@ -12,7 +13,8 @@ const { join } = require('node:path')
 const { parseArgs } = require('node:util')
 const express = require('express')
 const plimsoll = require('../..')
-const { table, footer } = require('./screen.js')
+const { shop } = require('../leaky/shop.js')
+const { leak, table, footer } = require('./screen.js')
 
 const HELP = 'usage: npm start [-- --seconds N]   (N: a whole number from 1 to 3600; without it: until Ctrl-C)'
 
@@ -22,6 +24,7 @@ function app() {
   app.use(plimsoll.limit('1mb'))
   app.get('/metrics', plimsoll.metrics())
   app.get('/health', (_req, res) => res.send('ok'))
+  app.use(shop())
   app.get('/users/:id', (req, res) => res.json({ id: req.params.id, name: 'Ada' }))
   app.get('/reports/:year', (_req, res) => {
     const rows = Array.from({ length: 20_000 }, (_, id) => ({ id, total: id * 1.5 }))
@@ -90,8 +93,9 @@ function main() {
 }
 
 function draw(port) {
+  const stats = plimsoll.stats()
   const home = process.stdout.isTTY ? '\x1b[H\x1b[2J' : ''
-  console.log(`${home}http://127.0.0.1:${port}  (also /metrics)\n${table(plimsoll.stats())}\n`)
+  console.log(`${home}http://127.0.0.1:${port}  (also /metrics)\n${table(stats)}\n\n${leak(stats)}\n`)
 }
 
 main()

@@ -39,10 +39,26 @@ function table({ routes, requests, heap, rssBytes }) {
   return [head, allocated, '', ...lines].join('\n')
 }
 
+const STATES = {
+  learning: 'The heap is being watched',
+  steady: 'The heap does not grow with requests',
+  uncertain: 'The heap may grow with requests'
+}
+
+/** What is known of the leak, or how far the search for one is. */
+function leak({ findings, trend }) {
+  const found = findings.find(({ kind, withdrawnAt }) => kind === 'leak' && withdrawnAt === null)
+  if (found !== undefined) return `LEAK: ${found.advice}`
+  if (trend.heap === null) return 'Leaks are not detected here: V8 could not be measured.'
+  const { state, progress } = trend.heap
+  const eta = progress.etaMs === null ? '' : `; verdict in about ${Math.ceil(progress.etaMs / 1000)} s`
+  return `${STATES[state] ?? state} (${progress.collections} of ${progress.ofCollections} collections${eta}).`
+}
+
 function footer({ recorder }) {
   return recorder.path === null
     ? 'The record was in memory only (no folder could be written to).'
     : `The record: ${recorder.path}\nRead it with: npx plimsoll show ${recorder.path}`
 }
 
-module.exports = { table, footer }
+module.exports = { leak, table, footer }

@@ -1,0 +1,34 @@
+'use strict'
+
+/* Routes of a small shop. `POST /orders` leaks on purpose; the others are healthy. */
+
+const express = require('express')
+const audit = require('./audit.js')
+
+const LINES = 400
+const PRODUCTS = 500
+
+/** A bounded cache: it is full after some seconds, and no leak. */
+const products = new Map()
+
+function product(id) {
+  if (!products.has(id)) products.set(id, { id, name: `product ${id}`, tags: Array(20).fill(id) })
+  if (products.size > PRODUCTS) products.delete(products.keys().next().value)
+  return products.get(id)
+}
+
+const linesOf = order => Array.from({ length: LINES }, (_, line) => ({ order, line, price: line * 1.5 }))
+
+function shop() {
+  const router = express.Router()
+  router.get('/products/:id', (req, res) => res.json(product(req.params.id)))
+  router.post('/orders', (req, res) => {
+    const order = Number(req.get('x-order') ?? 0)
+    const { at } = audit.record(order, linesOf(order))
+    res.status(201).json({ order, at })
+  })
+  router.get('/orders/:id', (req, res) => res.json({ id: req.params.id, lines: linesOf(req.params.id).length }))
+  return router
+}
+
+module.exports = { shop }
