@@ -263,7 +263,8 @@ impl Monitor {
         Some(SnapshotSituation {
             now_ms,
             leaking,
-            searching: self.search.is_on(),
+            // A heap that grows fast has no time for one after the other.
+            searching: self.search.is_on() && !self.gc.as_ref().is_some_and(GcSchedule::is_fast),
             majors: reader::points(map).unwrap_or(0),
             requests: reader::requests(map),
             bytes_per_request: trend.and_then(|trend| trend.bytes_per_request).unwrap_or(0.0),
