@@ -124,8 +124,31 @@ test('a disposer that throws or never settles is reported with route and call si
   const places = found.filter(({ origin }) => /^__test__[/\\]scope[/\\]scope\.test\.js:\d+/.test(origin))
   assert.equal(places.length, process.env.PLIMSOLL === 'off' ? 1 : 4, JSON.stringify(found))
   const shape = [
-    ...['addedBy', 'advice', 'bytesPerRequest', 'class', 'count', 'firstSeen', 'high', 'holder', 'hoursToLimit', 'kind'],
-    ...['lastSeen', 'low', 'origin', 'p', 'package', 'path', 'perThousand', 'route', 'routes', 'severity', 'withdrawnAt']
+    ...[
+      'addedBy',
+      'advice',
+      'bytesPerRequest',
+      'class',
+      'count',
+      'firstSeen',
+      'high',
+      'holder',
+      'hoursToLimit',
+      'kind'
+    ],
+    ...[
+      'lastSeen',
+      'low',
+      'origin',
+      'p',
+      'package',
+      'path',
+      'perThousand',
+      'route',
+      'routes',
+      'severity',
+      'withdrawnAt'
+    ]
   ]
   assert.deepEqual(Object.keys(heard[0]).sort(), shape, 'the shape of stats().findings')
   assert.deepEqual(Object.keys(found[0]).sort(), shape)
