@@ -28,6 +28,7 @@ if (process.env.BREAK === 'late') native.looksAgain = () => true
 
 const app = express()
 app.use(plimsoll({ recorder: false }))
+if (process.env.BREAK === 'level') app.use(plimsoll.shed())
 app.get('/', (_req, res) => res.send('served'))
 app.post('/slow', plimsoll.limit({ limit: '1mb', minRate: { bytes: 1024, graceMs: 60_000 } }), (req, res) => {
   req.resume().on('end', () => res.send('whole'))

@@ -36,6 +36,8 @@ const CASES = {
   recordStops: ['when a signal loses its handler', 1, server => server.ask('removeHandler')],
   collected: ['at a collection without the probe', 1, server => server.ask('collect'), { PLIMSOLL_PROBE: 'off' }],
   tapReceived: ['when the rate of a body is measured', 2, slowly, { LATER: '1' }],
+  enter: ['when a request arrives', 1, server => request(server.port, '/')],
+  level: ['when the pressure is read', 1, server => request(server.port, '/')],
   settle: ['when a request has run', 1, server => request(server.port, '/')]
 }
 

@@ -6,6 +6,7 @@ const { native } = require('../core/addon.js')
 const channels = require('../core/diagnostics.js')
 const { overloaded } = require('../core/errors.js')
 const hook = require('../core/hook.js')
+const internalErrors = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { routeOf } = require('../express/route-tracker.js')
 const runtime = require('../recorder/recorder.js')
@@ -41,19 +42,29 @@ function shed(given) {
   if (!settings.report) guards.add(guard)
 
   return function plimsollShed(req, res, next) {
+    const error = refusalOf(req, guard, settings)
+    if (error === null) return next()
+    if (announcedLength(req)) refuse.before(req, res, next, error)
+    else next(error)
+  }
+}
+
+/** The error with which a request is refused, or null. If the pressure cannot be determined, the request passes. */
+function refusalOf(req, guard, settings) {
+  try {
     const level = native.level(guard)
-    if (level === 0 || settings.isExempt(req)) return next()
+    if (level === 0 || settings.isExempt(req)) return null
     const priority = settings.priorityOf(req)
-    if (Math.random() >= chance(level, priority)) return next()
+    if (Math.random() >= chance(level, priority)) return null
     const [from, to] = settings.retryAfterS
     const retryAfterS = from + Math.floor(Math.random() * (to - from + 1))
     note(req, guard, { priority, level, retryAfterS, reported: settings.report })
     // Near V8's limit, listeners must be called now, not at the next tick.
     if (level === 1) runtime.announce()
-    if (settings.report) return next()
-    const error = overloaded({ retryAfterS, priority })
-    if (announcedLength(req)) refuse.before(req, res, next, error)
-    else next(error)
+    return settings.report ? null : overloaded({ retryAfterS, priority })
+  } catch (error) {
+    internalErrors.report('when a request was to be refused under pressure', error)
+    return null
   }
 }
 
