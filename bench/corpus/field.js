@@ -1,0 +1,149 @@
+'use strict'
+
+/*
+ * `npm run corpus:field`: leaks of real libraries with Plimsoll by its defaults.
+ *
+ *   npm run corpus:field -- [app …] [--minutes 6] [--node <binary>] [--healthy]
+ *
+ * Installs the packages of each app into a temporary folder, puts its load on it until the leak has its owner and its holder, and prints both. Exits with
+ * 1 if one is wrong or missing, or if a healthy app has a leak.
+ */
+
+const { execFileSync, fork } = require('node:child_process')
+const { once } = require('node:events')
+const fs = require('node:fs')
+const http = require('node:http')
+const os = require('node:os')
+const path = require('node:path')
+const { setTimeout: pause } = require('node:timers/promises')
+const { parseArgs } = require('node:util')
+
+const ROOT = path.join(__dirname, '..', '..')
+const FIELD = path.join(ROOT, 'corpus', 'field')
+const LOOK_MS = 1000
+
+/** A folder with the app, its packages, and this checkout as `plimsoll`. */
+function install(name) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'plimsoll-field-'))
+  fs.cpSync(FIELD, folder, { recursive: true })
+  // The app's own requires are not there yet: its packages are read from the text.
+  const source = fs.readFileSync(path.join(FIELD, 'apps', `${name}.js`), 'utf8')
+  const [, packages] = /^exports\.packages = (\{.*?\})$/m.exec(source)
+  const dependencies = { express: '5.1.0', ...Object.fromEntries(pairs(packages)) }
+  fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ name: 'field', private: true, dependencies }))
+  execFileSync('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'], {
+    cwd: folder,
+    stdio: 'inherit'
+  })
+  fs.symlinkSync(ROOT, path.join(folder, 'node_modules', 'plimsoll'), 'junction')
+  return folder
+}
+
+function pairs(text) {
+  return [...text.matchAll(/'?([\w@/.-]+)'?: '([\d.]+)'/g)].map(([, name, version]) => [name, version])
+}
+
+/** Runs one twin until `done(stats)` or the end of its time: its last statistics. */
+async function run(folder, name, twin, { node, minutes }, done) {
+  const app = require(path.join(folder, 'apps', `${name}.js`))
+  const child = fork(path.join(folder, 'serve.js'), [name, twin], {
+    cwd: folder,
+    execPath: node,
+    env: { ...process.env, PLIMSOLL_DIR: folder }
+  })
+  const [{ port }] = await once(child, 'message')
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 8 })
+  const began = Date.now()
+  let sent = 0
+  let stats
+  try {
+    let lookAt = began + LOOK_MS
+    for (;;) {
+      const [method, template] = app.paths[sent % app.paths.length]
+      send(agent, port, method, template.replace(':n', String(sent)))
+      sent += 1
+      const ahead = began + (sent * 1000) / app.rate - Date.now()
+      if (ahead > 0) await pause(ahead)
+      if (Date.now() < lookAt) continue
+      lookAt += LOOK_MS
+      child.send('stats')
+      stats = (await once(child, 'message'))[0].stats
+      if (done(stats) || Date.now() - began > minutes * 60_000)
+        return { ...stats, seconds: Math.round((Date.now() - began) / 1000) }
+    }
+  } finally {
+    agent.destroy()
+    child.kill('SIGKILL')
+  }
+}
+
+function send(agent, port, method, target) {
+  const sending = http.request({ host: '127.0.0.1', port, method, path: target, agent }, res => res.resume())
+  sending.on('error', () => {})
+  sending.end()
+}
+
+const leakOf = ({ findings }) =>
+  findings.find(({ kind, origin }) => kind === 'leak' && !/^\((external|native)/.test(origin ?? ''))
+
+async function check(name, options) {
+  const folder = install(name)
+  try {
+    const { expected, leaky } = require(path.join(folder, 'apps', `${name}.js`))
+    const twin = leaky === undefined || options.healthy ? 'healthy' : 'leaky'
+    const isWhole = stats => leakOf(stats)?.holder && leakOf(stats).routes.length > 0
+    const { seconds, requests, trend, faults, ...stats } = await run(
+      folder,
+      name,
+      twin,
+      options,
+      twin === 'leaky' ? isWhole : () => false
+    )
+    const leak = leakOf(stats)
+    const wrong = twin === 'leaky' ? problemsOf(leak, expected) : leak === undefined ? [] : ['a leak in a healthy app']
+    if (faults > 0) wrong.push(`${faults} internal errors`)
+    console.log(
+      `\n${name} (${twin}): ${wrong.length === 0 ? 'right' : wrong.join('; ')} after ${seconds} s, ${requests.total} requests`
+    )
+    console.log(
+      leak === undefined
+        ? `  ${JSON.stringify(trend)}`
+        : `  ${leak.advice}\n  path: ${leak.path?.join(' → ')}\n  package: ${leak.package}`
+    )
+    return wrong.length === 0
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function problemsOf(leak, { routes, holder }) {
+  if (leak === undefined) return ['no leak']
+  const owners = leak.routes.map(({ route }) => route).sort()
+  const problems = []
+  if (JSON.stringify(owners) !== JSON.stringify([...routes].sort())) problems.push(`owners ${JSON.stringify(owners)}`)
+  if (holder !== null && !holder.test(leak.holder ?? '')) problems.push(`holder ${leak.holder}`)
+  return problems
+}
+
+async function main() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      minutes: { type: 'string', default: '6' },
+      node: { type: 'string', default: process.execPath },
+      healthy: { type: 'boolean', default: false }
+    }
+  })
+  const known = fs.readdirSync(path.join(FIELD, 'apps')).map(file => file.replace(/\.js$/, ''))
+  const unknown = positionals.filter(name => !known.includes(name))
+  if (unknown.length > 0) throw new Error(`no app is called ${unknown.join(', ')}; there are ${known.join(', ')}`)
+  let right = 0
+  const names = positionals.length > 0 ? positionals : known
+  for (const name of names) right += (await check(name, { ...values, minutes: Number(values.minutes) })) ? 1 : 0
+  console.log(
+    `\n${right} of ${names.length} right; Node ${values.node === process.execPath ? process.version : values.node}`
+  )
+  process.exitCode = right === names.length ? 0 : 1
+}
+
+main()
