@@ -48,9 +48,9 @@ const SUSPICIOUS_SHARE: f64 = 0.02;
 /// Express app (all threads, Node 20 and 24). At 1,200 requests a second, one every 20 s is 0.6 % of the app's CPU
 /// time.
 const LEAST_MS: u64 = 20_000;
-/// The same while the last collection has found more than all before.
 /// The same until there are as many points as the first verdict needs.
 const LEARNING_LEAST_MS: u64 = 10_000;
+/// The same while the last collection has found more than all before.
 const GROWING_LEAST_MS: u64 = 5_000;
 const GROWING_SHARE: f64 = 0.01;
 const SUSPICIOUS_LEAST_MS: u64 = 2_500;

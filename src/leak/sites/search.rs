@@ -29,6 +29,9 @@ pub struct Reported<'a> {
     pub bytes_per_request: Option<f64>,
 }
 
+/// Why samples have no owner, if no other reason is known.
+const NO_OWNERS: &str = "V8's counter of samples could not be verified, or asynchronous spans are not metered (async: false)";
+
 /// A function that handles requests.
 #[derive(Default)]
 struct Handler {
@@ -133,7 +136,7 @@ impl Search {
         match owned {
             Some(owned) if self.no_owners.is_none() => self.owners.get_or_insert_default().see(moment.clone(), &owned),
             Some(_) => {}
-            None => self.lose_owners("V8's counter of samples could not be verified"),
+            None => self.lose_owners(NO_OWNERS),
         }
         let Self { sites, handlers, .. } = self;
         sites.see(moment, profile, |function| handlers.contains_key(&function.place));
