@@ -112,8 +112,12 @@ for (const express of ['express', 'express4']) {
         }
       }
       await until(async () => (await server.ask('state')).descriptors === 0, 'all descriptors are closed')
-      const { status, json } = await upload(server.port, '/', { pieces: [piece, piece] })
-      assert.deepEqual([status, json], [200, { size: 1_000_000, descriptors: 1 }])
+      // ext4 gives freed blocks out again once its journal has committed that they are free.
+      const next = await until(async () => {
+        const answer = await upload(server.port, '/', { pieces: [piece, piece] })
+        return answer.status !== 507 && answer
+      }, 'the disk has room again')
+      assert.deepEqual([next.status, next.json], [200, { size: 1_000_000, descriptors: 1 }])
     })
   }
 }
