@@ -11,6 +11,7 @@ corpus() {
   PLIMSOLL_SLOW=1 node --test __test__/package/corpus.test.js &&
     npm run corpus -- --node "$(command -v node)" --node "$node24"
 }
+field() { PLIMSOLL_SLOW=1 node --test __test__/leaks/owners.test.js && npm run corpus:field && npm run corpus:field -- --healthy; }
 soak() { npm run corpus:soak; }
 # Threads look like leaks to LeakSanitizer. RUSTC_BOOTSTRAP: cargo-fuzz needs features of nightly.
 fuzz() {
@@ -26,7 +27,7 @@ bench() { npm run bench -- --quick; }
 package() { PLIMSOLL_PACKED=1 node --test __test__/package/package.test.js; }
 nodes() { PLIMSOLL_SLOW=1 node --test __test__/package/nodes.test.js; }
 
-all=(statistics corpus soak fuzz fuzz-js bench package nodes)
+all=(statistics corpus field soak fuzz fuzz-js bench package nodes)
 for name in "$@"; do
   [[ " ${all[*]} " == *" $name "* ]] || { echo "nightly: no step '$name'; there are ${all[*]}" >&2; exit 2; }
 done
