@@ -30,7 +30,8 @@ pub struct Reported<'a> {
 }
 
 /// Why samples have no owner, if no other reason is known.
-const NO_OWNERS: &str = "V8's counter of samples could not be verified, or asynchronous spans are not metered (async: false)";
+const NO_OWNERS: &str =
+    "V8's counter of samples could not be verified, or asynchronous spans are not metered (async: false)";
 
 /// A function that handles requests.
 #[derive(Default)]
