@@ -19,6 +19,7 @@ const TESTS = path.join(__dirname, '..', '__test__')
 const MEASURING = ['body/inflate-memory', 'body/limit-rate', 'express/route-long-urls', 'overload/shed-delay']
 /** A file that begins last and takes long would keep all others waiting. */
 const LONGEST = [
+  'leaks/owners',
   'package/nodes',
   'leaks/leak-path',
   'package/readme',
