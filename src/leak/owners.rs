@@ -28,6 +28,8 @@ const LEAST_SAMPLES: f64 = 8.0;
 /// Routes are alike if one retains at least this part of what another one does, and if there are at least this many.
 const ALIKE: f64 = 0.4;
 const LEAST_ALIKE: usize = 3;
+/// Profiles that are remembered.
+const MOST_PROFILES: usize = 64;
 /// Routes that are tracked.
 const MOST_ROUTES: usize = 1024;
 /// For 95 % of a normal distribution.
@@ -161,6 +163,11 @@ impl Owners {
         }
     }
 
+    /// Whether samples were counted, and are enough.
+    pub fn is_counted(&self) -> bool {
+        matches!(self, Self::Routes(_) | Self::Alike(_) | Self::Nobody)
+    }
+
     /// The routes with their shares.
     pub fn shares(&self) -> &[RouteShare] {
         match self {
@@ -179,11 +186,21 @@ pub struct OwnerGrowth {
     /// All samples whose owner is known, and those whose owner is not.
     owned: Vec<Alive>,
     unknown: Vec<Alive>,
+    /// Profiles of the session, and how often half of them were left out.
+    seen: u32,
+    thinned: u32,
 }
 
 impl OwnerGrowth {
     /// Takes a profile of `moment`.
     pub fn see(&mut self, moment: Moment, profile: &OwnedProfile) {
+        self.seen += 1;
+        if !self.seen.is_multiple_of(1 << self.thinned) {
+            return;
+        }
+        if self.moments.len() >= MOST_PROFILES {
+            self.thin();
+        }
         let at = self.moments.len();
         self.moments.push(moment);
         self.nobody.push(profile.nobody);
@@ -197,6 +214,21 @@ impl OwnerGrowth {
             }
         }
         self.routes.values_mut().for_each(|series| series.resize(at + 1, Alive::default()));
+    }
+
+    /// Leaves out every second profile, and from now on takes every second one less: they stay evenly apart.
+    fn thin(&mut self) {
+        self.thinned += 1;
+        fn every_second<T>(series: &mut Vec<T>) {
+            let mut number = 0;
+            series.retain(|_| {
+                number += 1;
+                number % 2 == 0
+            });
+        }
+        every_second(&mut self.moments);
+        [&mut self.nobody, &mut self.owned, &mut self.unknown].into_iter().for_each(every_second);
+        self.routes.values_mut().for_each(every_second);
     }
 
     /// The owner of the growth. `bytes_per_request`: the trend's.
@@ -431,6 +463,16 @@ mod tests {
         assert!(matches!(growth.verdict(&GATE, Some(trend)), Owners::Alike(routes) if routes.len() == 4));
         let (growth, trend) = session(&[("GET /", leaking(1.0, 0.0))], 600.0, 0.5, 60, 9);
         assert_eq!(growth.verdict(&GATE, Some(trend)), Owners::Nobody);
+    }
+
+    #[test]
+    fn a_long_session_remembers_as_many_profiles_as_a_short_one() {
+        let routes = [("GET /leaks", leaking(0.1, 2000.0)), ("GET /", leaking(0.9, 0.0))];
+        let (growth, trend) = session(&routes, 0.0, 0.15, 400, 13);
+        assert!(growth.moments.len() <= MOST_PROFILES && growth.unknown.len() == growth.moments.len());
+        assert!(growth.routes.values().all(|series| series.len() == growth.moments.len()));
+        let Owners::Routes(shares) = growth.verdict(&GATE, Some(trend)) else { panic!("not certain") };
+        assert_eq!(shares.iter().map(|share| share.route.as_str()).collect::<Vec<_>>(), ["GET /leaks"]);
     }
 
     #[test]

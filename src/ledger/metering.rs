@@ -1,4 +1,4 @@
-//! When asynchronous spans are metered, and to whom the samples of a profiling session belong meanwhile.
+//! When asynchronous spans are metered, and which requests own the samples of a profiling session.
 
 use std::time::{Duration, Instant};
 

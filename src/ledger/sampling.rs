@@ -28,7 +28,7 @@ const COSTS_MIN: usize = 5;
 const SESSION_STRETCH: Duration = Duration::from_secs(1);
 
 /// In a session there must be enough samples, and a cheap window need not be closed.
-const SESSION_SHARES: (f64, f64) = (0.05, 1.0);
+const SESSION_SHARES: (f64, f64) = (0.07, 1.0);
 
 /// Totals since the start, from the ledger.
 #[derive(Clone, Copy, Debug, Default)]

@@ -49,6 +49,8 @@ const FAST_CALLERS_MS: u64 = 2_000;
 /// A young leak's trend may look harmless for a while. A session ends after this time and this many collections of it.
 const CALM_MS: u64 = 60_000;
 const CALM_MAJORS: u64 = 3;
+/// While the owner of the growth is not certain: where metering is rare, few samples have one.
+const MOST_PENDING: usize = 4 * MOST_PROFILES;
 /// Usually enough to be sure. The session continues if these were not.
 const ENOUGH_PROFILES: usize = 20;
 
@@ -92,8 +94,8 @@ impl ProfilingSchedule {
         now.now_ms >= self.calm.since_ms + CALM_MS && now.majors >= self.calm.majors + CALM_MAJORS
     }
 
-    /// `found`: whether the allocation sites are known well enough.
-    pub fn step(&mut self, now: Situation, found: bool) -> Step {
+    /// `found`: whether the allocation sites are known well enough. `pending`: whether their owners are not.
+    pub fn step(&mut self, now: Situation, found: bool, pending: bool) -> Step {
         let Situation { now_ms, suspicious, fast, majors, requests } = now;
         let calm = self.is_calm(&now);
         let Some(sampling) = &mut self.sampling else {
@@ -112,7 +114,7 @@ impl ProfilingSchedule {
             return Step::Start;
         };
         let over = now_ms >= sampling.since_ms + LONGEST_MS
-            || sampling.profiles >= MOST_PROFILES
+            || sampling.profiles >= if pending { MOST_PENDING } else { MOST_PROFILES }
             || found && sampling.profiles >= ENOUGH_PROFILES
             // The trend was noise, so the profiles so far are worthless.
             || calm;
@@ -184,7 +186,10 @@ mod tests {
         let situation =
             |now_ms| Situation { now_ms, suspicious, fast: false, majors: now_ms / major_ms, requests: now_ms };
         let times = (from_ms..from_ms + for_ms).step_by(250);
-        times.map(|now| (now, schedule.step(situation(now), found))).filter(|(_, step)| *step != Step::None).collect()
+        times
+            .map(|now| (now, schedule.step(situation(now), found, false)))
+            .filter(|(_, step)| *step != Step::None)
+            .collect()
     }
 
     #[test]
@@ -230,7 +235,7 @@ mod tests {
         let mut times = Vec::new();
         for now in (0..600_000).step_by(250) {
             let situation = Situation { now_ms: now, suspicious: true, fast: false, majors: now / 300, requests: now };
-            if schedule.step(situation, false) == Step::Profile {
+            if schedule.step(situation, false, false) == Step::Profile {
                 times.push(now);
                 schedule.took(200.0);
             }

@@ -81,7 +81,8 @@ impl Search {
             return Step::None;
         }
         let found = self.found.as_ref().is_some_and(|place| place.owners != Owners::Unknown);
-        let step = self.schedule.step(now, found);
+        let pending = self.owners.is_some() && self.no_owners.is_none() && !found;
+        let step = self.schedule.step(now, found, pending);
         if step == Step::Start {
             let schedule = std::mem::take(&mut self.schedule);
             *self = Self { schedule, ..Self::default() };
@@ -155,6 +156,7 @@ impl Search {
         let origins: Vec<&str> = growing.iter().map(|site| shown_of(site, shown)).collect();
         let chosen = of_place.choose(&origins, known.map(|known| known.origin.as_str()));
         let mut place = place_of(growing.swap_remove(chosen), sites, handlers, shown);
+        let certain = known.map(|known| &known.owners).filter(|owners| owners.is_counted()).cloned();
         let known = known.filter(|known| known.origin == place.origin);
         let mut of_route = |routes: &[&str]| of_route.choose(routes, known.and_then(|known| known.route()));
         match (owners.as_ref().filter(|_| no_owners.is_none()), &mut place.owners) {
@@ -164,6 +166,10 @@ impl Search {
                     let names: Vec<&str> = routes.iter().map(|share| share.route.as_str()).collect();
                     let chosen = of_route(&names);
                     routes[..=chosen].rotate_right(1);
+                }
+                // Samples come by chance: what was certain is not taken back because a later profile is less so.
+                if let (Owners::Unknown, Some(certain)) = (&*counted, certain) {
+                    *counted = certain;
                 }
             }
             (None, Owners::Likely { routes, why, .. }) if !routes.is_empty() => {
