@@ -19,7 +19,7 @@ const { setTimeout: pause } = require('node:timers/promises')
 const { parseArgs } = require('node:util')
 
 const ROOT = path.join(__dirname, '..', '..')
-const FIELD = path.join(ROOT, 'corpus', 'field')
+const FIELD = path.join(__dirname, 'field')
 const LOOK_MS = 1000
 
 /** A folder with the app, its packages, and this checkout as `plimsoll`. */
