@@ -66,13 +66,18 @@ pub enum ProfilingPurpose {
     Live,
 }
 
-/// A round of the self-test: before a profile is read, and after it with the number of its newest sample.
+/// A round of the self-test: before a profile is read, and after it with the number of its newest sample. Returns whether the counter of samples
+/// is found.
 #[napi(catch_unwind)]
-pub fn profiling_trial(greatest: Option<f64>) {
-    with(|environment| match greatest {
-        None => environment.samples.begin_round(),
+pub fn profiling_trial(greatest: Option<f64>) -> bool {
+    let found = with(|environment| match greatest {
+        None => {
+            environment.samples.begin_round();
+            false
+        }
         Some(greatest) => environment.samples.end_round(greatest as u64),
     });
+    found.unwrap_or(false)
 }
 
 /// The profiler cannot be started, or another profiler has stopped it. `reason` goes into the record.

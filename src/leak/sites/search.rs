@@ -172,11 +172,13 @@ impl Search {
                     *counted = certain;
                 }
             }
-            (None, Owners::Likely { routes, why, .. }) if !routes.is_empty() => {
-                let names: Vec<&str> = routes.iter().map(String::as_str).collect();
-                let chosen = of_route(&names);
-                routes[..=chosen].rotate_right(1);
+            (None, Owners::Likely { routes, why, .. }) => {
                 why.clone_from(no_owners);
+                if !routes.is_empty() {
+                    let names: Vec<&str> = routes.iter().map(String::as_str).collect();
+                    let chosen = of_route(&names);
+                    routes[..=chosen].rotate_right(1);
+                }
             }
             _ => {}
         }

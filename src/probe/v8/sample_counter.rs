@@ -174,11 +174,13 @@ impl CounterSearch {
     }
 
     /// A profile of the trial was read. `greatest`: the number of its newest sample.
-    pub fn end_round(&mut self, greatest: u64) {
+    /// Returns whether the counter is found.
+    pub fn end_round(&mut self, greatest: u64) -> bool {
         if let Some(trial) = &mut self.trial {
             trial.end_round(greatest);
             self.field = trial.field();
         }
+        self.field.is_some()
     }
 
     /// A session begins. `before`: the words at its start. None if the counter is unknown.
