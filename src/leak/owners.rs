@@ -16,6 +16,8 @@ use super::sites::Moment;
 
 /// The growth of a route must be this part of all growth with an owner.
 const LEAST_SHARE: f64 = 0.05;
+/// The same while its growth is likely only: the content of a full cache is replaced, which looks like growth for a while.
+const LIKELY_SHARE: f64 = 0.2;
 /// Growth that no request owns is reported if it is this part of all.
 const NOBODY_SHARE: f64 = 0.5;
 /// The routes that grow for certain must have this part of all growth with an owner: another one that grows too may not be certain yet.
@@ -261,7 +263,8 @@ impl OwnerGrowth {
         // With many similar routes, each has a small part.
         let counts = |route: Option<&str>, part: &Part| {
             let usual = route.map_or(f64::INFINITY, |route| all / requests.max(1.0) * own(route));
-            part.bytes >= LEAST_SHARE * all || part.bytes >= ALIKE * usual
+            let large = if part.sure { LEAST_SHARE } else { LIKELY_SHARE };
+            part.bytes >= large * all || part.bytes >= ALIKE * usual
         };
         owned.retain(|(route, part)| counts(*route, part));
         owned.sort_by(|a, b| b.1.bytes.total_cmp(&a.1.bytes).then(a.0.cmp(&b.0)));
@@ -337,12 +340,14 @@ impl OwnerGrowth {
         // That the heap leaks is certain already. So it is enough that this series grows more than by chance, and keeps on.
         let figures = figures.filter(|_| growth >= Growth::Likely)?;
         let served = points.last()?.requests - points.first()?.requests;
-        Some(Part { bytes: figures.per_thousand / 1e3 * served, samples })
+        Some(Part { sure: growth == Growth::Sure, bytes: figures.per_thousand / 1e3 * served, samples })
     }
 }
 
 /// The growth of one owner.
 struct Part {
+    /// As certain as the growth of a whole heap must be.
+    sure: bool,
     bytes: f64,
     samples: f64,
 }
