@@ -97,7 +97,7 @@ pub fn advice(quantity: Quantity, event: &TrendEvent, known: &Known) -> String {
     }
 }
 
-/// The holder first: it is what has to be fixed. `AuditTrail.entries (a Map in services/audit.js) grows with POST /orders: 2,409 B …`.
+/// The holder first: it is what has to be fixed. `AuditTrail.entries (a Map in services/audit.js) grows with requests: POST /orders retains …`.
 fn held(subject: &str, known: &Known, verdict: &Verdict, stands: bool) -> String {
     let grows = if stands { "grows" } else { "grew" };
     let each = bytes_of(verdict).map_or(String::new(), |bytes| format!(": {} per request", bytes_in_words(bytes)));
