@@ -16,7 +16,7 @@ const { bytes, descriptors, onDisk } = require('../support/spool.js')
 const { random, upload, wire } = require('../support/uploads.js')
 
 const UPLOADS = 5000
-const STORMS = 4
+const STORMS = 10
 const AT_ONCE = 40
 
 async function started(t, dir, options = {}) {
@@ -66,18 +66,20 @@ test(`descriptors and native memory are back after ${UPLOADS} uploads, each cut 
     }
     return until(over, 'every request has ended')
   }
-  const states = [await storm(200)]
-  for (let i = 0; i < STORMS; i++) states.push(await storm(UPLOADS / STORMS))
-  const after = states.at(-1)
+  const before = await storm(1000)
+  // Caches of the allocator and of threads come and go, up to 350 KB from one state to the next: what uploads leave does not go.
+  const growths = []
+  let after
+  do {
+    after = await storm(UPLOADS)
+    growths.push(after.nativeBytes - before.nativeBytes)
+  } while (growths.at(-1) > 32 * UPLOADS && growths.length < STORMS)
   assert.deepEqual(Object.keys(after.errors), ['request.aborted'])
   assert.ok(after.errors['request.aborted'] > UPLOADS / 2)
-  // Caches of the allocator and of threads come and go: what uploads leave is in the least of later states too.
-  const native = states.slice(1).map(({ nativeBytes }) => nativeBytes)
-  const growth = Math.min(...native.slice(STORMS / 2)) - Math.max(...native.slice(0, STORMS / 2))
-  assert.ok(growth < 64 * 1024, `native memory grew by ${growth} bytes: ${native}`)
+  assert.ok(growths.at(-1) <= 32 * UPLOADS, `native memory grew by ${growths} bytes`)
   assert.deepEqual(fs.readdirSync(dir), [])
   assert.equal((await upload(server.port, '/', { pieces: [bytes(100_000)] })).json.size, 100_000)
-  t.diagnostic(`${after.errors['request.aborted']} aborted, native memory ${growth} bytes more: ${native}`)
+  t.diagnostic(`${after.errors['request.aborted']} aborted, native memory ${growths} bytes more`)
 })
 
 test('native memory does not hold what streams have delivered, however much that is', async t => {
