@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds the Linux-gnu addon for other people's machines: against glibc 2.28, as Node 20 and 22 themselves are,
-# whatever this machine has. The result is target/portable/plimsoll.linux-<arch>-gnu.node, checked.
+# Builds the Linux addon for distribution. It links against glibc 2.28, as Node 20 and 22 do, on any build machine.
+# Writes target/portable/plimsoll.linux-<arch>-gnu.node and checks its symbols.
 #
 #   scripts/build-portable.sh [x86_64|aarch64]     default: this machine's; another needs `rustup target add`
 #
 # PLIMSOLL_PROFILE chooses a profile of Cargo.toml (default: release).
 #
-# zig brings every glibc's symbol table and cargo-zigbuild links with it. `napi build --use-napi-cross` would do the
-# same, but needs Node 22.20 or later and a toolchain package that is not published in the version it asks for.
+# zig has the symbol table of every glibc, and cargo-zigbuild links with zig. `napi build --use-napi-cross` could do
+# the same. But it needs Node 22.20 or later and a version of a toolchain package that is not published.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +29,7 @@ if ! command -v zig > /dev/null || ! command -v cargo-zigbuild > /dev/null; then
   export PATH="$tools/bin:$tools/ziglang:$PATH"
 fi
 
-# jemalloc takes the page size of the machine it is built on; arm64 kernels have pages of 4 to 64 KiB.
+# By default jemalloc uses the page size of the build machine. arm64 kernels have pages of 4 to 64 KiB.
 if [ "$machine" = aarch64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi
 
 npx napi build --platform --profile "${PLIMSOLL_PROFILE:-release}" --cross-compile --target "$machine-unknown-linux-gnu.$glibc" \

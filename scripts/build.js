@@ -5,7 +5,7 @@
 // Builds the addon for this machine, as `npm install` does. Two environment variables choose another build:
 //
 //   PLIMSOLL_PROFILE=ci   a profile of Cargo.toml (default: release). `ci` takes half the time of a release.
-//   PLIMSOLL_PORTABLE=1   the binary for other machines, by scripts/build-portable.sh (Linux with glibc only)
+//   PLIMSOLL_PORTABLE=1   the binary for distribution, see scripts/build-portable.sh (Linux with glibc only)
 
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -30,7 +30,7 @@ function run(command, args) {
   if (status !== 0) process.exit(status ?? 1)
 }
 
-/** A rename, never a copy over the old file: a process that has it mapped would crash. */
+/** Renames instead of copying over the old file: a process that has the old file mapped would crash. */
 function install(folder) {
   const binary = fs.readdirSync(folder).find(name => name.endsWith('.node'))
   for (const name of [binary, 'binding.js', 'binding.d.ts']) {

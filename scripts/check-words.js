@@ -1,15 +1,20 @@
 'use strict'
 
 /*
- * The words, sentences, links and file names of what a user reads: README.md, docs/, the READMEs of crates/ and the comments of the public types.
+ * npm run lint:words
  *
- *   npm run lint:words
+ * Checks the text that people read, and prints the mean length of its sentences.
  *
- * The words of comments in lib/, bin/, index.js, src/ and crates/ are checked too.
+ *   documents   README.md and those in FOLDERS: words, sentences, links, and the names of files and tests
+ *   types       the comments of the public types: words
+ *   comments    those in SOURCES: words
  *
- * Prints the mean length of a sentence by file, and of comments by folder. Fails for a word that a reader of our field does not know in this sense, for documents whose sentences have
- * more than 20 words on average, for a sentence over 40, for a link that leads nowhere, and for a file or a test that does not exist. The list has the wrong use of a word, not the word: `kept` and
- * `behind` have right ones too. Code is not checked. In comments only the words are.
+ * WORDS lists wrong uses of words, not words: `kept` and `behind` have right uses too. Code is not checked. Fails for
+ *
+ *   - a wrong use of a word
+ *   - documents with more than 20 words in a sentence on average, and a sentence of a document with more than 40
+ *   - a link to a file or heading that does not exist
+ *   - the name of a file or test that does not exist
  */
 
 const fs = require('node:fs')
@@ -18,16 +23,17 @@ const path = require('node:path')
 const ROOT = path.join(__dirname, '..')
 const MEAN_WORDS = 20
 const MOST_WORDS = 40
-/** Written by the programs in bench/corpus; their words are in those. */
+/** Written by the programs in bench/corpus, whose words are checked there. */
 const GENERATED = ['docs/corpus.md', 'docs/soak.md']
+const FOLDERS = ['docs', 'crates']
 const TYPES = ['index.d.ts', 'express.d.ts']
 const THREATS = 'docs/threat-model.md'
 /** Folders and files whose comments are checked. */
-const SOURCES = ['lib', 'bin', 'index.js', 'src', 'crates']
-/** A file or folder of this repository in a code span. With a line it is a call site in an app. */
+const SOURCES = ['lib', 'bin', 'index.js', 'src', 'crates', 'scripts']
+/** A file or folder of this repository in a code span. A name with a line is a call site in an app instead. */
 const FILE = /(?<![\w@./-])(?:__test__|bench|bin|corpus|crates|examples|fuzz|lib|scripts|src)\/[\w./-]*(?![\w./-]|:\d)/g
 
-/** What is wrong, and what to write. */
+/** A wrong use, and what to write instead. */
 const WORDS = [
   [
     /(?<!\b(leave|leaves|left) )\bbehind\b(?! (an?|the|your|one|this) ([\w-]+ )?(proxy|proxies|balancer|load balancer))/gi,
@@ -70,7 +76,7 @@ const WORDS = [
 ]
 
 function main() {
-  const documents = ['README.md', ...markdown('docs'), ...markdown('crates')]
+  const documents = ['README.md', ...FOLDERS.flatMap(markdown)]
   const problems = []
   const total = { words: 0, sentences: 0 }
   for (const file of [...documents, ...TYPES]) {
@@ -102,12 +108,12 @@ function main() {
   process.exitCode = problems.length > 0 ? 1 : 0
 }
 
-/** Prints the mean length of a sentence, which has no bound here, and returns the wrong words. */
+/** The wrong words. Prints the mean length of a sentence, which has no limit in comments. */
 function wrongComments(root) {
   const problems = []
   const counted = []
   for (const file of sources(root)) {
-    const blocks = commentsOfCode(fs.readFileSync(path.join(ROOT, file), 'utf8'))
+    const blocks = commentsOfCode(fs.readFileSync(path.join(ROOT, file), 'utf8'), file.endsWith('.sh'))
     problems.push(...wrongWords(file, blocks))
     counted.push(...sentencesOf(blocks))
   }
@@ -124,7 +130,7 @@ function sources(root) {
   if (!fs.statSync(full).isDirectory()) return [root]
   return fs
     .readdirSync(full, { recursive: true })
-    .filter(name => /\.(js|mjs|rs)$/.test(name))
+    .filter(name => /\.(js|mjs|rs|sh|ts)$/.test(name) && !isInstalled(name))
     .map(name => path.join(root, name).replaceAll(path.sep, '/'))
     .sort()
 }
@@ -134,7 +140,13 @@ function markdown(folder) {
   return entries
     .filter(entry => entry.isFile() && entry.name.endsWith('.md'))
     .map(entry => path.relative(ROOT, path.join(entry.parentPath ?? entry.path, entry.name)).replaceAll(path.sep, '/'))
+    .filter(name => !isInstalled(name))
     .sort()
+}
+
+/** Whether a file belongs to a dependency or a build. */
+function isInstalled(name) {
+  return /(^|[\\/])(node_modules|target)[\\/]/.test(name)
 }
 
 /** Blocks of text, `{ line, text, cell }`, without code: paragraphs, list items, headings, cells of tables. */
@@ -172,9 +184,9 @@ function proseOf(source) {
   return blocks
 }
 
-/** `npm run bench -- --write` writes them; their words are in bench/. Lines keep their numbers. */
+/** Without the tables that programs write: `npm run bench -- --write` and corpus/measure.js. Lines keep their numbers. */
 function withoutTables(source) {
-  return source.replace(/^<!-- bench -->$.*?^<!-- \/bench -->$/ms, block => block.replaceAll(/[^\n]/g, ''))
+  return source.replace(/^<!-- (bench|figures) -->$.*?^<!-- \/\1 -->$/ms, block => block.replaceAll(/[^\n]/g, ''))
 }
 
 /** A code span counts as one word. */
@@ -199,13 +211,18 @@ function commentsOf(source) {
   return blocks
 }
 
-/** Comments of JavaScript and Rust: blocks, consecutive lines as one, and what follows code. Code spans may be broken. */
-function commentsOfCode(source) {
-  const pattern = /^[ \t]*\/\*.*?\*\/|(?:^[ \t]*\/\/[^\n]*(?:\n|$))+|(?<=\S[ \t]+)\/\/ [^\n]*/gms
+/**
+ * Comments of JavaScript, Rust and shell scripts: block comments, consecutive lines as one, and comments after code. A
+ * code span may continue on the next line.
+ */
+function commentsOfCode(source, isShell) {
+  const pattern = isShell
+    ? /(?:^[ \t]*#[^\n]*(?:\n|$))+/gm
+    : /^[ \t]*\/\*.*?\*\/|(?:^[ \t]*\/\/[^\n]*(?:\n|$))+|(?<=\S[ \t]+)\/\/ [^\n]*/gms
   return [...source.matchAll(pattern)].map(({ 0: comment, index }) => ({
     line: source.slice(0, index).split('\n').length,
     text: comment
-      .replaceAll(/^[ \t]*(\/\*+|\/\/[/!]?|\*\/|\*) ?|\*\/$/gm, '')
+      .replaceAll(/^[ \t]*(\/\*+|\/\/[/!]?|\*\/|\*|#) ?|\*\/$/gm, '')
       .replaceAll(/(`+)(?:.|\n)*?\1/g, span => `code${'\n'.repeat(span.split('\n').length - 1)}`)
   }))
 }
@@ -213,7 +230,7 @@ function commentsOfCode(source) {
 function wrongWords(file, blocks) {
   const found = []
   for (const { line, text } of blocks) {
-    // A phrase may be broken over two lines.
+    // A phrase may continue on the next line.
     const joined = text.replaceAll('\n', ' ')
     for (const [pattern, better] of WORDS) {
       for (const { 0: wrong, index } of joined.matchAll(pattern)) {
@@ -225,7 +242,7 @@ function wrongWords(file, blocks) {
   return found
 }
 
-/** Sentences with their number of words. What is no sentence (a heading, a word or two) does not count. */
+/** Sentences with their number of words. Headings and texts of one or two words are left out. */
 function sentencesOf(blocks) {
   return blocks
     .filter(({ heading }) => !heading)
@@ -242,7 +259,7 @@ function sentencesOf(blocks) {
     .filter(({ count }) => count > 2)
 }
 
-/** GitHub's names of headings. */
+/** The anchors that GitHub gives to headings. */
 function anchorsOf(source) {
   const seen = new Map()
   const anchors = new Set()
@@ -259,7 +276,7 @@ function anchorsOf(source) {
   return anchors
 }
 
-/** Links to a file that is not there, to no heading, or, from a document that is packed, to what is not. */
+/** Links to a file or heading that does not exist. A document that is packed must link only to packed files. */
 function brokenLinks(file, source) {
   const { files } = require('../package.json')
   const broken = []
@@ -274,10 +291,10 @@ function brokenLinks(file, source) {
         const linked = name === '' ? file : path.posix.join(path.posix.dirname(file), name)
         const full = path.join(ROOT, linked)
         if (path.isAbsolute(name) || linked.startsWith('..') || !fs.existsSync(full)) {
-          broken.push(`${where}: ${target} is not there`)
+          broken.push(`${where}: ${target} does not exist`)
         } else if (anchor && !anchorsOf(fs.readFileSync(full, 'utf8')).has(anchor)) {
           broken.push(`${where}: ${target}: no such heading`)
-        } else if (!GENERATED.includes(file) && !isPacked(linked, files)) {
+        } else if (!GENERATED.includes(file) && isPacked(file, files) && !isPacked(linked, files)) {
           broken.push(`${where}: ${target} is not in the package`)
         }
       }
@@ -289,7 +306,7 @@ function codeSpansOf(text) {
   return [...text.matchAll(/(`+)(.*?)\1/g)].map(({ 2: code, index }) => ({ code, index }))
 }
 
-/** Files that code spans name and that do not exist. Fenced code is an app's. */
+/** Files in code spans that do not exist. Fenced code is left out, since it is code of an app. */
 function missingFiles(file, source) {
   const missing = []
   source
@@ -304,7 +321,7 @@ function missingFiles(file, source) {
   return missing
 }
 
-/** What the column "tested in" names and what does not exist: tests, fuzz targets, scripts, files of Rust. */
+/** Names in the column "tested in" that do not exist: of tests, fuzz targets, scripts and Rust files. */
 function missingTests(file, source) {
   const tests = new Set(
     fs
@@ -320,7 +337,7 @@ function missingTests(file, source) {
     if (cells.length === 1) column = -1
     else if (column === -1) column = cells.indexOf('tested in')
     const cell = cells[column] ?? ''
-    /** Of the files in parentheses after it. */
+    /** The folder of the file names that follow it in the cell. */
     let folder = ''
     for (const { code, index: at } of codeSpansOf(cell)) {
       let found

@@ -2,8 +2,9 @@
 
 // npm run fuzz:js [-- MINUTES]
 //
-// Runs the property tests of JavaScript again and again with other seeds, for MINUTES (10 unless given), shared among them, and stops at the
-// first failure with the command that repeats it. What is Rust has targets in fuzz/.
+// Runs the property tests of the JavaScript code repeatedly, each time with another seed. The tests share MINUTES
+// (default: 10) equally. At the first failure it stops and prints the command that repeats the failure.
+// The fuzz targets of the Rust code are in fuzz/.
 
 const { spawnSync } = require('node:child_process')
 const { randomInt } = require('node:crypto')
@@ -11,9 +12,9 @@ const path = require('node:path')
 
 const root = path.join(__dirname, '..')
 
-/** Files, and how many cases one run tries. */
+/** `rounds`: cases in one run. */
 const TARGETS = [
-  // Which limit applies, against the handler that Express runs.
+  // Compares the limit that applies with the handler that Express runs.
   { file: '__test__/body/limit-routes.test.js', rounds: 60 },
   { file: '__test__/core/describe-random.test.js', rounds: 50_000 },
   { file: '__test__/soak/soak-har.test.js', rounds: 5000 }
@@ -22,7 +23,7 @@ const TARGETS = [
 function main() {
   const minutes = Number(process.argv[2] ?? 10)
   if (!(minutes > 0 && minutes <= 24 * 60))
-    throw new Error(`MINUTES is a number up to ${24 * 60}, not ${process.argv[2]}`)
+    throw new Error(`MINUTES must be a number above 0 and at most ${24 * 60}; got ${process.argv[2]}`)
   const each = (minutes * 60_000) / TARGETS.length
   for (const target of TARGETS) if (!runFor(each, target)) return
 }
@@ -37,7 +38,7 @@ function runFor(ms, { file, rounds }) {
     const { status, stdout, stderr } = spawnSync(process.execPath, ['--test', file], options)
     if (status !== 0) {
       console.error(
-        `${stdout}${stderr}\nRepeat it: PLIMSOLL_SEED=${seed} PLIMSOLL_ROUNDS=${rounds} node --test ${file}`
+        `${stdout}${stderr}\nTo repeat it: PLIMSOLL_SEED=${seed} PLIMSOLL_ROUNDS=${rounds} node --test ${file}`
       )
       process.exitCode = 1
       return false

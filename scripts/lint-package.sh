@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Whether the packed package's types and entry points are what resolvers of all kinds expect.
+# Checks that every kind of resolver finds the types and entry points of the packed package.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 folder=target/package
 rm -rf "$folder"
 mkdir -p "$folder"
-# Without scripts: `prepare` would build what is there already.
+# Without scripts: `prepare` would build the addon again.
 npm pack --ignore-scripts --silent --pack-destination "$folder"
 tarball=$(ls "$folder"/*.tgz)
 npx attw "$tarball"

@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# What takes too long to gate a change: `npm run nightly [step…]`, after `npm install` and scripts/node-versions.sh. Without names, all
-# steps run, each to its end; exits with 1 if one of them failed. FUZZ_SECONDS (600): for each fuzz target.
+# Runs the checks that take too long for each change.
+#
+#   npm run nightly [step…]     after `npm install` and scripts/node-versions.sh
+#
+# Without names it runs all steps, also after one has failed. Exits with 1 if a step failed.
+# FUZZ_SECONDS (default: 600) is the time for each fuzz target.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-600}
@@ -13,7 +17,7 @@ corpus() {
 }
 field() { PLIMSOLL_SLOW=1 node --test __test__/leaks/owners.test.js && npm run corpus:field && npm run corpus:field -- --healthy; }
 soak() { npm run corpus:soak; }
-# Threads look like leaks to LeakSanitizer. RUSTC_BOOTSTRAP: cargo-fuzz needs features of nightly.
+# -detect_leaks=0: LeakSanitizer reports threads as leaks. RUSTC_BOOTSTRAP: cargo-fuzz needs features of nightly.
 fuzz() {
   command -v cargo-fuzz > /dev/null || cargo install cargo-fuzz --version 0.13.2 --locked || return
   export RUSTC_BOOTSTRAP=1
@@ -23,7 +27,7 @@ fuzz() {
 }
 fuzz-js() { npm run fuzz:js -- "$(awk "BEGIN { print 3 * $seconds / 60 }")"; }
 bench() { npm run bench -- --quick; }
-# As users build it, with the release profile. .ci/run builds from the tarball with the profile `dev`.
+# Builds with the release profile, as users do. .ci/run builds from the tarball with the profile `dev`.
 package() { PLIMSOLL_PACKED=1 node --test __test__/package/package.test.js; }
 nodes() { PLIMSOLL_SLOW=1 node --test __test__/package/nodes.test.js; }
 

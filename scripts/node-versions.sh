@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs the other Node versions that the tests run on into .node-versions/ (600 MB), from npm's
-# node-<platform>-<arch> packages. __test__/support/nodes.js finds them there.
+# Installs the other Node versions for the tests into .node-versions/ (600 MB), from the npm packages
+# node-<platform>-<arch>. __test__/support/nodes.js finds them there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 mkdir -p .node-versions
-# A manifest of its own, or npm climbs up to the repository's.
+# Without a manifest here, npm would use the one of the repository.
 node -e '
 const node = `npm:node-${process.platform}-${process.arch}`
 const dependencies = Object.fromEntries([22, 24, 26].map(major => [`node${major}`, `${node}@${major}`]))

@@ -2,9 +2,11 @@
 
 // npm run release:check [-- --offline]
 //
-// What must hold of the dependencies before a release: no known vulnerability, a licence that is accepted, no foreign registry, and notices
-// that are up to date. Runs every check, then fails if one did. With --offline the advisories are those that cargo deny fetched last
-// (in $CARGO_HOME/advisory-dbs), and npm audit, which asks the registry, is left out and named.
+// Checks the dependencies before a release: no known vulnerability, only accepted licences, no other registry, and
+// notices that are up to date. Runs all checks, and fails if one of them failed.
+//
+// --offline uses the advisories that cargo deny fetched last (in $CARGO_HOME/advisory-dbs). It skips npm audit, which
+// needs the registry.
 
 const { spawnSync } = require('node:child_process')
 const path = require('node:path')
@@ -22,8 +24,7 @@ const CHECKS = {
 
 const outcomes = Object.entries(CHECKS).map(([name, [command, args]]) => {
   console.log(`\n== ${name}: ${path.basename(command)} ${args.join(' ')}`)
-  if (offline && command === 'npm') return [name, 'LEFT OUT: it needs the registry']
-  // npm run hands its own settings down, which npm audit would take for its own.
+  if (offline && command === 'npm') return [name, 'SKIPPED: it needs the registry']
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' })
   return [name, status === 0 ? 'passed' : `FAILED${error ? `: ${error.message}` : ''}`]
 })
@@ -31,6 +32,6 @@ const outcomes = Object.entries(CHECKS).map(([name, [command, args]]) => {
 console.log('')
 for (const [name, outcome] of outcomes) console.log(`${outcome.padEnd(8)} ${name}`)
 if (outcomes.some(([, outcome]) => outcome.startsWith('FAILED'))) {
-  console.log('\ncargo deny is installed by: cargo install --locked cargo-deny')
+  console.log('\nTo install cargo deny: cargo install --locked cargo-deny')
   process.exitCode = 1
 }

@@ -2,20 +2,26 @@
 
 // npm run release:prepare [-- --partial] [folder]
 //
-// From the binaries of all platforms, wherever they lie in `folder` (default: target/portable), makes the tarballs to publish,
-// in target/release-npm/: one optional package for each platform, by napi-rs's conventions, and `plimsoll` itself, which names them
-// and carries the binary for linux-x64-gnu. Works in a copy: the repository's package.json never names packages that are not
-// published, so that `npm install` in a fresh clone asks for nothing that is not there. Publishes nothing; target/release-npm/order names the
-// tarballs in the order to publish them, for .github/workflows/release.yml.
+// Makes the tarballs to publish, in target/release-npm/: an optional package for each platform, as napi-rs names them,
+// and `plimsoll` itself. `plimsoll` lists the others as optional dependencies and contains the binary for
+// linux-x64-gnu. The binaries come from `folder` and its subfolders (default: target/portable).
+//
+// --partial leaves out the platforms that have no binary. Such tarballs must not be published.
+//
+// The script works on a copy. The package.json of the repository must not list packages that are not published yet,
+// or `npm install` in a fresh clone would fail.
+//
+// It publishes nothing. target/release-npm/order lists the tarballs in the order of publication, for
+// .github/workflows/release.yml.
 
 const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 
-/** In `plimsoll` itself: servers run on it, and lockfiles written on another platform may leave optional packages out. */
+/** The binary in `plimsoll` itself. Most servers need it, and a lockfile of another platform may omit optional packages. */
 const INCLUDED = 'linux-x64-gnu'
 const GLIBC = '2.28'
-/** With each binary. npm packs a LICENSE whatever `files` says. */
+/** Published with each binary. npm always packs a LICENSE. */
 const LICENSES = ['LICENSE', 'THIRD-PARTY-NOTICES']
 
 const root = path.join(__dirname, '..')
@@ -35,7 +41,7 @@ async function main() {
   const binaries = findBinaries(folder)
   const missing = targets.filter(target => !binaries.has(target.platform)).map(target => target.platform)
   if (missing.length > 0 && !partial) {
-    throw new Error(`no binary for ${missing.join(', ')} under ${folder} (--partial goes on without them)`)
+    throw new Error(`no binary for ${missing.join(', ')} in ${folder}; --partial leaves these platforms out`)
   }
   for (const [platform, file] of binaries) if (platform.endsWith('-gnu')) checkGlibc(file)
 
@@ -50,7 +56,7 @@ async function main() {
   fs.writeFileSync(path.join(out, 'order'), tarballs.map(tarball => `${tarball}\n`).join(''))
   console.log(`\n${tarballs.length} tarballs, in the order to publish them:`)
   for (const tarball of tarballs) console.log(`  npm publish ${path.relative(process.cwd(), tarball)}`)
-  if (missing.length > 0) console.log(`Not for publishing: there is no binary for ${missing.join(', ')}.`)
+  if (missing.length > 0) console.log(`Do not publish them: there is no binary for ${missing.join(', ')}.`)
 }
 
 async function wantedTargets() {
@@ -60,7 +66,9 @@ async function wantedTargets() {
 
 function findBinaries(folder) {
   if (!fs.existsSync(folder))
-    throw new Error(`there is no ${folder}: run npm run build:portable, and collect the others' binaries`)
+    throw new Error(
+      `${folder} does not exist: run npm run build:portable, and copy the binaries of other platforms there`
+    )
   const found = new Map()
   for (const name of fs.readdirSync(folder, { recursive: true })) {
     const platform = /^plimsoll\.(.+)\.node$/.exec(path.basename(name))?.[1]
@@ -76,7 +84,7 @@ function checkGlibc(file) {
   execFileSync(path.join(__dirname, 'check-glibc.sh'), [file, GLIBC], { stdio: 'inherit' })
 }
 
-/** What `npm pack` would take of the repository, without binaries. */
+/** A copy of the files that `npm pack` would pack, without binaries. */
 function stagePackage() {
   fs.rmSync(out, { recursive: true, force: true })
   const stage = path.join(out, 'package')
@@ -99,7 +107,7 @@ function addOptionalPackages(stage, optional, binaries) {
     const made = manifest(folder)
     save(folder, { ...made, files: [...made.files, 'THIRD-PARTY-NOTICES'] })
   }
-  // Writes optionalDependencies; without the last option it would publish, too.
+  // Writes optionalDependencies. Without the last option it would also publish.
   napi(['pre-publish', '--tag-style', 'npm', '--skip-optional-publish'], stage)
   save(stage, { ...manifest(stage), napi: whole.napi })
 }

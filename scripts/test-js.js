@@ -2,9 +2,11 @@
 
 // npm run test:js [-- [--concurrency N] [--group waiting|measuring] [file…]]
 //
-// Runs the JavaScript tests in two groups. Most files wait for timers, collections and child processes, so twice as many as there are cores run at
-// the same time, those that take longest first. Files that measure run after them, one at a time, since load changes what they measure.
-// Without names, all files run. The ten slowest tests are printed at the end.
+// Runs the JavaScript tests in two groups, and prints the ten slowest tests at the end. Without names it runs all files.
+//
+//   waiting     Most files. They wait for timers, collections and child processes, so two files for each core run at
+//               the same time. The longest ones start first.
+//   measuring   Files that measure. They run after the others, one at a time, since load changes the results.
 
 const fs = require('node:fs')
 const os = require('node:os')
@@ -15,9 +17,9 @@ const { parseArgs } = require('node:util')
 const slowest = require('../__test__/support/slowest.js')
 
 const TESTS = path.join(__dirname, '..', '__test__')
-/** Times, rates, and delays of the event loop. Memory may be measured under load. */
+/** They measure times, rates and delays of the event loop. Tests that measure memory can run under load. */
 const MEASURING = ['body/inflate-memory', 'body/limit-rate', 'express/route-long-urls', 'overload/shed-delay']
-/** A file that begins last and takes long would keep all others waiting. */
+/** They start first. A long file that starts last would prolong the whole run. */
 const LONGEST = [
   'leaks/owners',
   'package/nodes',
@@ -46,7 +48,7 @@ async function main() {
     groups[MEASURING.includes(nameOf(file)) ? 'measuring' : 'waiting'].push(file)
   groups.waiting.sort((a, b) => rank(a) - rank(b))
   if (values.group !== undefined && groups[values.group] === undefined)
-    throw new Error(`--group takes ${Object.keys(groups).join(' or ')}, not '${values.group}'`)
+    throw new Error(`--group must be ${Object.keys(groups).join(' or ')}; got '${values.group}'`)
   const seen = []
   for (const [group, files] of Object.entries(groups)) {
     if (files.length === 0 || (values.group ?? group) !== group) continue

@@ -2,8 +2,10 @@
 
 // npm run notices [-- --check]
 //
-// Writes THIRD-PARTY-NOTICES: the licence texts of all that is linked into the addon, on any platform. The texts are those of the crates' own
-// sources in cargo's registry. With --check nothing is written: it fails if the file is not what it would be.
+// Writes THIRD-PARTY-NOTICES: the licence texts of all code that is linked into the addon, on any platform. It reads
+// the texts from the sources of the crates in cargo's registry.
+//
+// --check writes nothing. It fails if the file is out of date.
 
 const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -12,7 +14,7 @@ const path = require('node:path')
 const root = path.join(__dirname, '..')
 const file = path.join(root, 'THIRD-PARTY-NOTICES')
 
-/** One of these is enough, the first that a crate offers. A crate that offers none of them is an error: somebody has to decide. */
+/** In order of preference: the first one that a crate offers is used. A crate that offers none of them is an error. */
 const ACCEPTED = [
   'MIT',
   'MIT-0',
@@ -27,15 +29,15 @@ const ACCEPTED = [
   'BSL-1.0',
   'Apache-2.0'
 ]
-/** C code in a crate, which has a licence of its own. */
+/** C code in a crate, with its own licence. */
 const VENDORED = {
   'tikv-jemalloc-sys': [{ name: 'jemalloc', license: 'BSD-2-Clause', file: 'jemalloc/COPYING' }],
   'zstd-sys': [{ name: 'zstd', license: 'BSD-3-Clause', file: 'zstd/LICENSE' }]
 }
-/** Crates without a file, and one of the same repository that has it. */
+/** Crates without a licence file, and a crate of the same repository that has it. */
 const NEIGHBOURS = { 'alloc-stdlib': 'alloc-no-stdlib' }
 const LICENSE_FILE = /^(licen[cs]e|copying|unlicense|notice|copyright)/i
-/** How a file's name, or a folder's, says which of several licences it has. */
+/** Which licence a file contains, by its name. */
 const NAMED = {
   MIT: /mit/i,
   'Apache-2.0': /apache/i,
@@ -55,11 +57,11 @@ function main() {
   if (!process.argv.includes('--check')) return fs.writeFileSync(file, text)
   const committed = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : ''
   if (committed === text) return
-  console.error("THIRD-PARTY-NOTICES is not what the dependencies' licences are: run npm run notices, and commit it")
+  console.error('THIRD-PARTY-NOTICES is out of date: run npm run notices and commit the file')
   process.exitCode = 1
 }
 
-/** The packages that are linked into the addon: not those that only build it, or only expand its macros. */
+/** The packages that are linked into the addon. Build dependencies and procedural macros are not. */
 function linked() {
   const args = ['metadata', '--format-version', '1', '--locked']
   const { packages, resolve } = JSON.parse(
@@ -77,7 +79,7 @@ function linked() {
     }
   }
   visit(resolve.root)
-  // Crates of this repository have its licence.
+  // A crate of this repository has no `source`, and has the licence of the repository.
   const foreign = [...found].map(id => packageOf.get(id)).filter(each => each.source !== null)
   return foreign.sort((a, b) => compare(a.name, b.name) || compare(a.version, b.version))
 }
@@ -86,7 +88,7 @@ function compare(a, b) {
   return a < b ? -1 : Number(a > b)
 }
 
-/** Packages with the same text stand above it together. */
+/** Packages with the same text share one section. */
 function render(packages) {
   const texts = new Map()
   for (const { title, text } of packages.flatMap(crate => partsOf(crate, packages))) {
@@ -115,7 +117,7 @@ function partsOf(crate, crates) {
   return [...own, ...vendored]
 }
 
-/** The licence under which a crate is used. All of an `AND` hold. */
+/** The licence under which the addon uses a crate. With `AND`, all parts apply. */
 function choice({ name, license }) {
   const all = (license ?? '').split(/\s+AND\s+/).map(part => {
     const offered = part
@@ -125,11 +127,11 @@ function choice({ name, license }) {
     return ACCEPTED.find(accepted => offered.includes(accepted))
   })
   if (all.includes(undefined))
-    throw new Error(`${name} is under ${license}: is that one to accept? See scripts/third-party-notices.js`)
+    throw new Error(`${name} has the licence ${license}, which is not in ACCEPTED of scripts/third-party-notices.js`)
   return all.join(' AND ')
 }
 
-/** The texts of the chosen licence; all that there are where no file's name says which it is. */
+/** The texts of the chosen licence. If no file name matches it, those of the files that name no licence, or of all. */
 function licenseFiles(folder, chosen) {
   const names = fs
     .readdirSync(folder)
@@ -141,11 +143,12 @@ function licenseFiles(folder, chosen) {
   return wanted.sort(compare).map(name => tidy(fs.readFileSync(path.join(folder, name), 'utf8')))
 }
 
-/** Where a crate has no file: the text of its neighbour in the same repository, or MIT's own words below the authors in its manifest. */
+/** The text for a crate without a file: that of its neighbour, or the MIT licence with the authors in its manifest. */
 function withoutFile({ name, authors }, chosen, crates) {
   const neighbour = crates.find(crate => crate.name === NEIGHBOURS[name])
   if (neighbour !== undefined) return licenseFiles(path.dirname(neighbour.manifest_path), chosen).join('\n\n')
-  if (chosen !== 'MIT') throw new Error(`${name} has no license file: see NEIGHBOURS in scripts/third-party-notices.js`)
+  if (chosen !== 'MIT')
+    throw new Error(`${name} has no licence file: add it to NEIGHBOURS in scripts/third-party-notices.js`)
   const own = fs.readFileSync(path.join(root, 'LICENSE'), 'utf8')
   return tidy(own.replace(/^Copyright .*$/m, `Copyright (c) ${authors.join(', ') || `the authors of ${name}`}`))
 }
