@@ -1,26 +1,26 @@
 'use strict'
 
-/* The load of an app, from outside its process: in the order and with the pauses that a seed makes. */
+/* Sends an app its load, from outside its process. A seed determines the order of the requests and the pauses. */
 
 const http = require('node:http')
 const { setTimeout: pause } = require('node:timers/promises')
 const { generator, shuffled } = require('./lib/random.js')
 
 const HOST = '127.0.0.1'
-/** Requests for the route that does no harm, for each of the app's own. */
+/** Requests to `/ping`, which does not leak, for each request to the app's own route. */
 const PINGS = 0.2
 const PAUSES = 0.01
 const PAUSE_MS = 8
-/** Longer than any answer takes on a machine under load. */
-const PATIENCE_MS = 30_000
+/** Longer than any response takes on a machine under load. */
+const TIMEOUT_MS = 30_000
 
 class Load {
-  /** `load`: as an app declares it (README.md has the fields). */
+  /** `load`: as an app declares it. README.md describes the fields. */
   constructor(load, port, seed = 1) {
     this.load = load
     this.port = port
     this.random = generator(seed)
-    /** Of the app's own route, sent so far. */
+    /** Requests sent to the app's own route. */
     this.sent = 0
     this.statuses = {}
     this.agent = new http.Agent({ keepAlive: true })
@@ -29,7 +29,7 @@ class Load {
     this.begun = null
   }
 
-  /** Sends so many requests of the app's own, and some pings; an answer that is not expected is an error. */
+  /** Sends `requests` requests to the app's own route, and some pings. An unexpected response is an error. */
   async send(requests) {
     this.begun ??= this.begin()
     await this.begun
@@ -50,7 +50,7 @@ class Load {
     await Promise.all(Array.from({ length: this.connections() }, client))
   }
 
-  /** What is there for as long as the load is: idle connections, and answers that do not end. */
+  /** Opens what stays open during the whole load: idle connections, and responses that do not end. */
   async begin() {
     const { idle = 0, hold } = this.load
     await Promise.all(Array.from({ length: idle }, () => this.ask({ path: '/ping', agent: this.idle })))
@@ -62,7 +62,7 @@ class Load {
     }
   }
 
-  /** Only pings: what Node, Express and V8 make once is there behind them, and nothing of the app's own. */
+  /** Sends pings only. After them, Node, Express and V8 have created what they create once, but the app has not. */
   async warm(pings = 3000) {
     let left = pings
     const client = async () => {
@@ -71,7 +71,7 @@ class Load {
     await Promise.all(Array.from({ length: 4 }, client))
   }
 
-  /** With `ramp`, they become more from few on, until the middle of the run. */
+  /** With `ramp`, their number grows until the middle of the run. */
   connections() {
     const { connections, ramp, requests } = this.load
     return ramp ? Math.ceil(2 + (connections - 2) * Math.min(1, (2 * this.sent) / requests)) : connections
@@ -86,7 +86,7 @@ class Load {
   open({ body, ...options }) {
     return new Promise((resolve, reject) => {
       const req = http.request({ host: HOST, port: this.port, agent: this.agent, ...options })
-      req.setTimeout(PATIENCE_MS, () => req.destroy(new Error('no answer')))
+      req.setTimeout(TIMEOUT_MS, () => req.destroy(new Error('no answer')))
       req.on('error', error => reject(new Error(`${options.method ?? 'GET'} ${options.path}: ${error.message}`)))
       req.on('response', res => {
         req.setTimeout(0)
@@ -103,7 +103,7 @@ class Load {
     return this.expect(options, res.statusCode, text)
   }
 
-  /** Goes away when the answer has begun. */
+  /** Disconnects after the response has begun. */
   async cut(options) {
     const { req, res } = await this.open({ ...options, agent: false })
     res.on('error', () => {})

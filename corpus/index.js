@@ -1,6 +1,6 @@
 'use strict'
 
-/* The interface of the corpus, all of it: what apps there are, and one of them running in a process of its own with its load. */
+/* The whole interface of the corpus: the apps, and how to start one in its own process with its load. */
 
 const { fork } = require('node:child_process')
 const { once } = require('node:events')
@@ -9,14 +9,14 @@ const { join } = require('node:path')
 const { Load } = require('./drive.js')
 
 const FOLDER = join(__dirname, 'apps')
-/** Of a whole run, unless the app says otherwise: what fills up has filled up by its middle. */
+/** In a whole run, unless the app declares a number. Caches are full by its middle. */
 const REQUESTS = 4000
 
 const apps = readdirSync(FOLDER)
   .sort()
   .map(file => describe(file.replace(/\.js$/, '')))
 
-/** The declaration of an app. To load it starts nothing: it does so when one of its twins is called. */
+/** The declaration of an app. Loading the file starts nothing. */
 function describe(name) {
   const file = join(FOLDER, `${name}.js`)
   const { mechanism, about, reference = null, route, below = Number.POSITIVE_INFINITY, ...app } = require(file)
@@ -28,14 +28,17 @@ function describe(name) {
     reference,
     route,
     twins: ['leaky', 'healthy'].filter(twin => app[twin] !== undefined),
-    /** The major version of Node from which on it is no leak. */
+    /** The first major version of Node on which the app does not leak. */
     below,
     expected: { leak: false, kinds: {}, ...app.expected, ...marked(file) },
     load: { requests: REQUESTS, connections: 4, statuses: [], ...app.load, route }
   }
 }
 
-/** `{ places: { leak: 12 }, allocations: [8] }`: the lines with a marker of that name, at the end of its line or alone before it. */
+/**
+ * The marked lines: `{ places: { leak: 12 }, allocations: [8] }`. A marker is a comment at the end of the line, or on
+ * the line before it.
+ */
 function marked(file) {
   const places = {}
   const allocations = []
@@ -58,7 +61,7 @@ function get(name) {
   return app
 }
 
-/** Whether it leaks on that Node (a version; this one's, unless another is given). */
+/** Whether the leaky twin leaks on a version of Node (default: the current one). */
 function leaks(app, version = process.versions.node) {
   return app.expected.leak && Number.parseInt(version.replace(/^v/, ''), 10) < app.below
 }
@@ -69,13 +72,16 @@ process.on('exit', () => {
 })
 
 /**
- * Starts one twin in a process of its own, and what sends it its load in this one.
+ * Starts one twin in its own process. The load is sent from this process. Options:
  *
- * `setup`: a module that gets `{ app, name, twin, emitters, pools }` before there are routes; what it returns answers questions. `node`,
- * `execArgv`, `env`, `cwd`: of that process. `express`: the module's name, or another version's. `seed`: of the load.
+ * - `setup`: a module that is called with `{ app, name, twin, emitters, pools }` before the routes are added. It
+ *   returns functions that answer the questions of their names.
+ * - `node` (a binary), `execArgv`, `env`, `cwd`: for the process.
+ * - `express`: the name of the module. Default: `'express'`.
+ * - `seed`: for the load. Default: 1.
  *
- * Returns `{ pid, port, load, warm(), send(requests), ask(question, detail), output(), stop() }`. It answers `memory` (after forced collections)
- * and `snapshot` (writes one to the path given), and whatever its setup does.
+ * Returns `{ pid, port, load, warm(), send(requests), ask(question, detail), output(), stop() }`. The process answers
+ * the questions `memory` (after forced collections), `snapshot` (`detail` is the path), and those of its setup.
  */
 async function start(
   name,
@@ -95,7 +101,7 @@ async function start(
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', text => {
-      // Of an app that says much, the end.
+      // Only the end, if the app prints much.
       output = (output + text).slice(-65_536)
     })
   }
@@ -103,7 +109,7 @@ async function start(
     running.delete(child)
     return end
   })
-  /** What a question is answered with; an error if the process ends before. */
+  /** The answer to a question. Rejects if the process ends first. */
   function answer(topic) {
     return new Promise((resolve, reject) => {
       function listen(message) {
@@ -127,7 +133,7 @@ async function start(
     send: requests => load.send(requests),
     ask(question, detail) {
       const answered = answer(question)
-      // Where it cannot be sent the process has ended, which is what the answer says.
+      // If sending fails, the process has ended, and `answered` rejects.
       child.send({ question, detail }, () => {})
       return answered
     },

@@ -2,11 +2,12 @@
 'use strict'
 
 /*
- * The ground truth, without any tool: what each twin keeps a request, from process.memoryUsage() after forced collections.
+ * Measures the ground truth without any tool: what each twin retains per request. It reads process.memoryUsage() after
+ * forced collections.
  *
  *   node measure.js [app …] [--node <binary>]… [--seed <n>] [--json] [--write]
  *
- * `--write` puts the table into README.md. Exits with 1 where an app does not do what it declares.
+ * `--write` puts the table into README.md. Exits with 1 if an app does not do what it declares.
  */
 
 const { execFileSync } = require('node:child_process')
@@ -20,7 +21,7 @@ const ROUNDS = 10
 const README = join(__dirname, 'README.md')
 const BETWEEN = /(<!-- figures -->\n)[\s\S]*(<!-- \/figures -->)/
 
-/** `{ rounds, kept }` of one twin: a round a tenth of the requests, and memory behind each. */
+/** `{ rounds, kept, statuses }` of one twin. It reads the memory after each round, which is a tenth of the requests. */
 async function measure(app, twin, { requests = app.load.requests, rounds = ROUNDS, pings, ...options } = {}) {
   const server = await corpus.start(app.name, twin, options)
   try {
@@ -36,8 +37,8 @@ async function measure(app, twin, { requests = app.load.requests, rounds = ROUND
   }
 }
 
-/** What is wrong with what was measured; `null` where nothing is. */
-function fault(app, twin, version, { kept }) {
+/** The difference from the declaration, or `null`. */
+function problem(app, twin, version, { kept }) {
   const expected = twin === 'leaky' && corpus.leaks(app, version)
   if (grows(kept) !== expected) return expected ? 'does not leak' : 'grows'
   const { bytesPerRequest } = app.expected
@@ -84,7 +85,7 @@ async function main() {
         const result = app.twins.includes(twin)
           ? await measure(app, twin, { node: path, seed: Number(values.seed) })
           : undefined
-        const wrong = result && fault(app, twin, version, result)
+        const wrong = result && problem(app, twin, version, result)
         if (wrong) process.exitCode = 1
         cells.push(`${cell(result)}${wrong ? ` **${wrong}**` : ''}`)
         if (values.json) process.stdout.write(`${JSON.stringify({ app: app.name, twin, version, wrong, ...result })}\n`)
@@ -103,4 +104,4 @@ async function main() {
 }
 
 if (require.main === module) main()
-module.exports = { measure, fault }
+module.exports = { measure, problem }

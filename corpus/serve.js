@@ -1,22 +1,22 @@
 'use strict'
 
-/* The process of one twin: `serve.js <file> <leaky|healthy> <express> [setup]`, for `start()` of index.js. */
+/* The process of one twin, started by `start()` of index.js: `serve.js <file> <leaky|healthy> <express> [setup]`. */
 
 const { readdirSync } = require('node:fs')
 const { setTimeout: pause } = require('node:timers/promises')
 const v8 = require('node:v8')
 
-/** So many, since what a finalizer lets go of is free for the next one only. */
+/** More than one: what a finalizer releases is freed by the next collection. */
 const COLLECTIONS = 4
 const PAUSE_MS = 10
-/** As behind most load balancers; Node's own 5 s would close a client's connections while a snapshot is written. */
+/** As is usual behind a load balancer. After Node's default of 5 s, connections would close during a snapshot. */
 const KEEP_ALIVE_MS = 65_000
 
 const [file, twin, express, setup] = process.argv.slice(2)
 const { [twin]: routes, emitters = {}, pools = [] } = require(file)
 
 const questions = {
-  /** What is there when all garbage is gone, with the open descriptors (where /proc tells). */
+  /** Memory after all garbage is collected, and the number of open descriptors (from /proc, otherwise `null`). */
   async memory() {
     for (let i = 0; i < COLLECTIONS; i++) {
       await pause(PAUSE_MS)
@@ -39,7 +39,7 @@ function descriptors() {
 async function main() {
   const app = require(express)()
   if (setup) Object.assign(questions, await require(setup)({ app, name: file, twin, emitters, pools }))
-  // Beside the app's own traffic, so that there is a route to acquit.
+  // A second route, which a tool must not accuse.
   app.get('/ping', (_req, res) => res.json({ pong: Array.from({ length: 50 }, (_, i) => ({ i })) }))
   await routes(app)
   app.use((error, _req, res, _next) => {

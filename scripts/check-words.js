@@ -25,11 +25,11 @@ const MEAN_WORDS = 20
 const MOST_WORDS = 40
 /** Written by the programs in bench/corpus, whose words are checked there. */
 const GENERATED = ['docs/corpus.md', 'docs/soak.md']
-const FOLDERS = ['docs', 'crates']
+const FOLDERS = ['docs', 'crates', 'corpus']
 const TYPES = ['index.d.ts', 'express.d.ts']
 const THREATS = 'docs/threat-model.md'
 /** Folders and files whose comments are checked. */
-const SOURCES = ['lib', 'bin', 'index.js', 'src', 'crates', 'scripts']
+const SOURCES = ['lib', 'bin', 'index.js', 'src', 'crates', 'corpus', 'scripts']
 /** A file or folder of this repository in a code span. A name with a line is a call site in an app instead. */
 const FILE = /(?<![\w@./-])(?:__test__|bench|bin|corpus|crates|examples|fuzz|lib|scripts|src)\/[\w./-]*(?![\w./-]|:\d)/g
 

@@ -2,8 +2,8 @@
 
 exports.mechanism = 'abort listeners on a long-lived `AbortSignal`'
 exports.about = `
-  A signal that tells of the shutdown lives as long as the process. Each request adds a listener to it and never takes it away, since the event that
-  it waits for comes once, at the end. The signal holds the listeners, each listener its closure, and the closure the response.`
+  A signal that reports the shutdown exists as long as the process. Each request adds a listener to it and never removes it.
+  The event fires only once, at the end. The signal holds the listener, the listener its closure, and the closure the response.`
 exports.reference = 'https://github.com/nodejs/node/issues/35990'
 exports.route = 'GET /search'
 exports.expected = {

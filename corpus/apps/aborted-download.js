@@ -5,9 +5,9 @@ const { pipeline } = require('node:stream')
 
 exports.mechanism = '`createReadStream().pipe(res)` with a client that aborts'
 exports.about = `
-  \`pipe\` ends its target when the source ends, and does nothing the other way round: when the client goes away the response is destroyed, nobody reads
-  the file any more, and its descriptor stays open. Each aborted download leaves one, until there are no more to be had. The stream itself is collected, so
-  the heap shows nothing.`
+  When the client disconnects, Node destroys the response, but \`pipe\` does not destroy the source.
+  The file is not read any more, and its descriptor stays open. Each aborted download leaves one,
+  until the process has none left. The stream itself is collected, so the heap shows nothing.`
 exports.reference = 'https://github.com/nodejs/node/issues/1834'
 exports.route = 'GET /files/:name'
 exports.expected = { leak: true, where: 'descriptors', kinds: { stream: 'leak' } }

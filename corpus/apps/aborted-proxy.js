@@ -5,8 +5,8 @@ const { upstream } = require('../lib/upstream.js')
 
 exports.mechanism = "an upstream's answer piped into `res`, with a client that aborts"
 exports.about = `
-  The same as with a file, over a socket: the client is gone, \`pipe\` has stopped reading, and the connection to the upstream stays open, paused, with its
-  buffers full. The upstream waits as well.`
+  The same leak as with a file, over a socket. The client has disconnected and \`pipe\` has stopped
+  reading. The connection to the upstream stays open and paused, with full buffers. The upstream waits too.`
 exports.route = 'GET /proxy'
 exports.expected = { leak: true, kinds: { stream: 'leak' }, class: 'Socket', holder: 'TCP' }
 exports.load = { abort: true, requests: 600 }

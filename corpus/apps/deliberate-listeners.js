@@ -4,8 +4,8 @@ const { EventEmitter } = require('node:events')
 
 exports.mechanism = 'an emitter with fifty deliberate listeners'
 exports.about = `
-  Fifty listeners from the start, fifty more that the first request adds, and one for each of eighty connections, for as long as it is open. Node's warning comes at eleven. None
-  of them grows with requests.`
+  There are fifty listeners from the start, and the first request adds fifty more. Each of the eighty
+  connections has one while it is open. Node warns at the eleventh. Their number does not grow with requests.`
 exports.route = 'GET /'
 exports.load = { connections: 80 }
 

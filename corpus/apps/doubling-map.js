@@ -2,8 +2,8 @@
 
 exports.mechanism = 'a `Map` that doubles and then rests'
 exports.about = `
-  The tenants that have been seen: 1,600 of them, all within the first part of the run. The \`Map\` makes a table of twice the size whenever it is full, so that memory grows in
-  steps, each larger than the one before, and then rests for good.`
+  It stores the 1,600 tenants that were seen, all of them early in the run. The \`Map\` doubles its table
+  whenever it is full. So memory grows in steps, each larger than the one before, and then stops growing.`
 exports.route = 'GET /tenants/:id'
 
 const TENANTS = 1600

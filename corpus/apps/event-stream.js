@@ -2,8 +2,8 @@
 
 exports.mechanism = 'long-lived server-sent events'
 exports.about = `
-  Forty clients listen for as long as the run lasts. Their requests and responses are old, they are held by a \`Set\`, each has an interval, and each goes with its
-  connection: none of them is left behind, they are not over.`
+  Forty clients listen during the whole run. A \`Set\` holds their old requests and responses, and each
+  has an interval. All of it is released when the connection closes: the requests have not ended yet.`
 exports.route = 'POST /messages'
 exports.load = { hold: { path: '/events', count: 40 }, requests: 2000 }
 

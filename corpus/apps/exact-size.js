@@ -2,8 +2,8 @@
 
 exports.mechanism = 'an object of exactly known size a request'
 exports.about = `
-  For tools that tell how many bytes a request keeps: this one keeps 4,184 on 64 bits without pointer compression, as V8 lays them out. A \`Link\` (a header of three
-  words, and two properties), its array (four words) and its elements (two words, and 512 doubles). They are a chain, not a list: nothing else grows with them.`
+  It tests tools that report bytes per request: 4,184 bytes on 64 bits without pointer compression. A \`Link\` has a header of three words
+  and two properties. Its array has four words, and the elements two words and 512 doubles. The objects form a chain, so nothing else grows.`
 exports.route = 'GET /exact'
 exports.expected = {
   leak: true,

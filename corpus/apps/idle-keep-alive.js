@@ -2,8 +2,8 @@
 
 exports.mechanism = 'idle keep-alive connections'
 exports.about = `
-  Two hundred connections have asked once and stay open. Each holds its socket, its parser and, until the next one comes, its last request and response: old objects that look
-  retained, and are bounded by the connections.`
+  Two hundred connections have sent one request and stay open. Each holds its socket, its parser, and its last request
+  and response until the next one. These old objects look retained, but the number of connections bounds them.`
 exports.route = 'GET /'
 exports.load = { idle: 200 }
 

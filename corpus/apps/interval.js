@@ -2,8 +2,8 @@
 
 exports.mechanism = '`setInterval` per request'
 exports.about = `
-  A stream of server-sent events beats once a second, and nobody stops the interval when the client goes away. Node holds the timer, the timer its callback, and
-  that the response. The healthy twin is the same stream with an end.`
+  A stream of server-sent events sends a message every second. Its interval is not stopped when the client
+  disconnects. Node holds the timer, the timer its callback, and the callback the response. The healthy twin stops it.`
 exports.route = 'GET /events'
 exports.expected = { leak: true, kinds: { timer: 'leak', retained: 'handler' }, class: 'Timeout', holder: 'TimersList' }
 exports.load = { abort: true, requests: 3000 }

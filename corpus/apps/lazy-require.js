@@ -2,8 +2,8 @@
 
 exports.mechanism = 'lazy `require`'
 exports.about = `
-  Modules are loaded by the first request that needs them. Each is a step upwards that never comes down, in functions, strings and compiled code, and there are only so many of
-  them.`
+  The first request that needs a module loads it. Each module adds functions, strings and
+  compiled code, which are never released. But the number of modules is bounded.`
 exports.route = 'GET /tools/:id'
 
 const MODULES = [
@@ -28,7 +28,7 @@ const MODULES = [
   'worker_threads',
   'zlib'
 ]
-/** Requests from one of them to the next. */
+/** Requests between two modules. */
 const EVERY = 60
 
 exports.healthy = app => {

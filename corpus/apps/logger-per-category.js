@@ -4,8 +4,8 @@ const { Writable } = require('node:stream')
 
 exports.mechanism = 'a logger per category'
 exports.about = `
-  \`getLogger(category)\` makes a logger the first time and keeps it, which is meant for a dozen modules. With the user's id in the category each user is a logger for
-  ever, with levels, an appender and its layout. The healthy twin has one logger and puts the user into the entry.`
+  \`getLogger(category)\` creates a logger on the first call and caches it, which suits a dozen modules. Here the category contains the user's id.
+  Each user gets a permanent logger, with levels, an appender and its layout. The healthy twin has one logger and puts the user into the entry.`
 exports.reference = 'https://github.com/CyberSource/cybersource-rest-client-node/issues/141'
 exports.route = 'GET /users/:id'
 exports.expected = { leak: true, class: 'Logger', holder: 'loggers' }

@@ -4,8 +4,8 @@ const { Transform, Writable } = require('node:stream')
 
 exports.mechanism = 'a logger without a transport'
 exports.about = `
-  The logger is a stream that transports are piped to. Where none is configured, as in a library or behind a flag, nobody reads it: its readable side fills up, and then each
-  entry waits on its writable side, for ever. \`write\` says so by returning false, which nobody asks of a logger.`
+  The logger is a stream that is piped into transports. Without a transport, as in a library or with a flag, no consumer reads it. Its
+  readable side fills up, and then each entry stays on its writable side. \`write\` returns false, but callers of a logger do not check that.`
 exports.reference = 'https://github.com/winstonjs/winston/issues/2114'
 exports.route = 'GET /orders/:id'
 exports.expected = { leak: true, class: 'Entry', holder: 'logger' }

@@ -4,8 +4,8 @@ const { Lru } = require('../lib/lru.js')
 
 exports.mechanism = 'an LRU at its capacity'
 exports.about = `
-  Each request puts something new into the cache and drops something old: allocation without end, survivors in the old generation, and a heap that is full of
-  cached objects, none of which stays.`
+  Each request adds an object to the cache and evicts an old one. The app allocates all
+  the time, and the old generation is full of cached objects. None of them stays.`
 exports.route = 'GET /articles/:id'
 
 class Article {

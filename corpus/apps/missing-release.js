@@ -4,8 +4,8 @@ const { Pool } = require('../lib/pool.js')
 
 exports.mechanism = '`client.release()` missing on one path'
 exports.about = `
-  The handler gives its connection back, but not where it answers early. The pool opens another one for it; when it has opened as many as it may, all requests
-  wait for ever. Until then each is a descriptor here, and a process on many databases.`
+  The handler releases its connection, except when it responds early. Then the pool opens another one. At the limit of the
+  pool, all requests wait forever. Until then each lost connection is a descriptor here, and a process on many databases.`
 exports.reference = 'https://github.com/brianc/node-postgres/issues/1777'
 exports.route = 'GET /users/:id'
 exports.expected = { leak: true, kinds: { unclosed: 'leak' }, class: 'Connection', holder: 'Pool' }

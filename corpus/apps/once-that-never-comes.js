@@ -4,8 +4,8 @@ const { EventEmitter } = require('node:events')
 
 exports.mechanism = '`once` on a bus for an event that does not come'
 exports.about = `
-  \`once\` removes its listener when the event comes, which is why nobody thinks of removing it: this event comes at the end of the process, and until
-  then each listener holds its response.`
+  \`once\` removes its listener when the event fires, so developers do not remove it themselves.
+  This event fires at the end of the process. Until then each listener holds its response.`
 exports.route = 'GET /jobs/:id'
 exports.expected = {
   leak: true,

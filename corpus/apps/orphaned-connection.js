@@ -4,8 +4,8 @@ const { Pool } = require('../lib/pool.js')
 
 exports.mechanism = 'a pool time-out that orphans the connection'
 exports.about = `
-  The request gives up waiting for a connection, but what it asked for still comes: nobody is there to give it back. Whenever the database is slow for a moment, a
-  few connections are lost, which makes it slower. Not the pool's time-out does this, but one that is raced against it.`
+  The request stops waiting for a connection, but the pool still delivers it, and no caller releases it. Each time the database is slow
+  for a moment, a few connections are lost, and it gets slower. The cause is a time-out that races the pool, not the time-out of the pool.`
 exports.reference = 'https://github.com/brianc/node-postgres/issues/3543'
 exports.route = 'GET /slow'
 exports.expected = { leak: true, kinds: { unclosed: 'leak' }, class: 'Connection', holder: 'Pool' }

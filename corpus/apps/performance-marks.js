@@ -2,8 +2,8 @@
 
 exports.mechanism = '`performance.mark` never cleared'
 exports.about = `
-  Marks and measures of the user go into the global timeline and stay there until they are cleared: its buffer has no bound. It was without consequence on old versions
-  of Node, which kept no timeline.`
+  User marks and measures stay in the global timeline until they are cleared. Its buffer
+  has no bound. Old versions of Node had no timeline, and no leak.`
 exports.reference = 'https://github.com/elastic/kibana/issues/116636'
 exports.route = 'GET /report/:id'
 exports.expected = { leak: true, class: 'PerformanceMark', holder: 'markEntryBuffer' }

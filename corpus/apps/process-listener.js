@@ -2,8 +2,8 @@
 
 exports.mechanism = 'listeners added per request to `process`'
 exports.about = `
-  Each request wants to be told of a signal, and adds a listener of its own to the one emitter that never goes away. Node warns of the eleventh, once, with the stack
-  of that one only.`
+  Each request adds a listener for a signal to \`process\`, the emitter that is never
+  collected. Node warns once, at the eleventh listener, with the stack of that one only.`
 exports.reference = 'https://github.com/log4js-node/log4js-node/issues/852'
 exports.route = 'POST /jobs'
 exports.expected = {

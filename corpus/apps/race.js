@@ -2,8 +2,8 @@
 
 exports.mechanism = '`Promise.race` against a promise that never settles'
 exports.about = `
-  Each race adds a reaction to both of its promises. The one that never settles keeps them all, and with each what the race came to: here the order, and the request on
-  it. From Node 26 on V8 lets go of what a settled race came to.`
+  Each race adds a reaction to both of its promises. The promise that never settles retains all of them, and each retains
+  the result of its race: here the order with its request. V8 releases the result of a settled race from Node 26 on.`
 exports.reference = 'https://github.com/nodejs/node/issues/17469'
 exports.route = 'GET /orders/:id'
 exports.expected = { leak: true, kinds: { retained: 'handler' }, class: 'IncomingMessage', holder: 'shutdown' }

@@ -4,8 +4,8 @@ const { setTimeout: pause } = require('node:timers/promises')
 
 exports.mechanism = 'a load that ramps up'
 exports.about = `
-  The morning: ever more clients at a time, up to a hundred. Connections, parsers and requests in flight become more, so memory grows by the hour; by the request it does
-  not.`
+  The number of clients grows to a hundred, as in the morning. Connections, parsers and
+  requests in flight become more. So memory grows with time, but not with requests.`
 exports.route = 'GET /slow/:id'
 exports.load = { connections: 100, ramp: true }
 

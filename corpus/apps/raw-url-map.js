@@ -2,8 +2,8 @@
 
 exports.mechanism = 'a map keyed by the raw URL'
 exports.about = `
-  Statistics by route, counted under \`req.originalUrl\`: each search, each id and each scanner's guess is a route of its own, with a histogram of its own. It is
-  small in a test, which asks for few URLs, and grows with the internet. The healthy twin counts under the pattern that matched.`
+  It counts statistics by route under \`req.originalUrl\`. So each search, each id and each scanner's guess is a route, with
+  its own histogram. Tests request few URLs, so the map stays small there. The healthy twin counts under the matched pattern.`
 exports.reference = 'https://github.com/slanatech/swagger-stats/issues/117'
 exports.route = 'GET /search'
 exports.expected = { leak: true, class: 'Histogram', holder: 'histograms' }

@@ -2,9 +2,9 @@
 
 exports.mechanism = '`req.data = bigArray`: waste, but no leak'
 exports.about = `
-  A middleware loads 1.6 MB for each request and hangs it on the request; the route needs one element. It is all freed when the request is over, so nothing grows
-  with requests: what grows is the memory that requests in flight take. A tool may speak of that, but not of a leak. Both twins share a large cache, which is nobody's
-  waste.`
+  A middleware loads 1.6 MB for each request and attaches it to the request, but the route needs one element. All of
+  it is freed when the request ends, so memory does not grow with requests. Only the memory of requests in flight
+  grows. A tool may report waste, but no leak. Both twins share a large cache, which is no waste of a request.`
 exports.route = 'GET /users/:id'
 exports.expected = { kinds: { 'large-property': 'function' } }
 exports.load = { requests: 2000 }

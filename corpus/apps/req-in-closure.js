@@ -2,8 +2,8 @@
 
 exports.mechanism = 'a metrics closure keeps `req`'
 exports.about = `
-  Each request registers a collector with the metrics, and the collector closes over the request. The registry is there for as long as the process; so is each
-  request, with its socket and its response.`
+  Each request registers a collector with the metrics, and the collector's closure holds the request.
+  The registry exists as long as the process. So does each request, with its socket and response.`
 exports.reference = 'https://github.com/prometheus/client_js/issues/142'
 exports.route = 'GET /report/:id'
 exports.expected = { leak: true, kinds: { retained: 'handler' }, class: 'IncomingMessage', holder: 'collectors' }

@@ -2,8 +2,8 @@
 
 exports.mechanism = '`req.data = bigArray`, with `req` kept in a list'
 exports.about = `
-  A list of who was there keeps whole requests, and so everything that anybody hangs on them: 8 KB each here, and what Node and Express have there. The healthy
-  twin's list keeps requests as well, but only the last fifty.`
+  A list of visitors holds whole requests, and everything attached to them: here 8 KB each, and the
+  objects of Node and Express. The list of the healthy twin holds only the last fifty requests.`
 exports.route = 'GET /audit'
 exports.expected = { leak: true, kinds: { retained: 'handler' }, class: 'IncomingMessage', holder: 'seen' }
 exports.load = { requests: 2000 }

@@ -4,9 +4,9 @@ const { randomUUID } = require('node:crypto')
 
 exports.mechanism = 'an in-memory session store'
 exports.about = `
-  Who comes without a cookie gets a session, kept in memory until it expires in two weeks, and nothing looks for what has expired. Health checks, crawlers and scripts never
-  send the cookie back, so each of their requests is a new session. It is express-session's default store, with \`saveUninitialized\`. The healthy twin keeps no session
-  before something is put into it.`
+  A request without a cookie gets a session, which stays in memory until it expires after two weeks. Expired sessions are not
+  removed. Health checks, crawlers and scripts never return the cookie, so each of their requests creates a session. This is
+  the default store of express-session with \`saveUninitialized\`. The healthy twin stores a session only when it has content.`
 exports.reference = 'https://expressjs.com/en/resources/middleware/session.html'
 exports.route = 'GET /shop/:id'
 exports.expected = { leak: true, class: 'Session', holder: 'sessions' }

@@ -2,8 +2,8 @@
 
 exports.mechanism = 'sibling closures that chain old values'
 exports.about = `
-  Functions that are made in one scope share its variables. \`price\` needs none of them, but it holds the scope, and the scope holds \`before\` and \`req\`, since
-  \`unused\` would need them if anybody called it. So each price keeps the one before it, and all the way down.`
+  Functions that are created in one scope share its variables. \`price\` needs none of them, but it holds the scope. The scope
+  holds \`before\` and \`req\`, because \`unused\` refers to them. So each price retains the one before it, and thus all of them.`
 exports.reference = 'https://blog.meteor.com/an-interesting-kind-of-javascript-memory-leak-8b47d2e7f156'
 exports.route = 'GET /price'
 exports.expected = { leak: true, kinds: { retained: 'handler' }, class: 'IncomingMessage', holder: 'current' }

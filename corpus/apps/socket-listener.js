@@ -2,8 +2,8 @@
 
 exports.mechanism = 'listeners added per request to a keep-alive socket'
 exports.about = `
-  A connection outlives its requests: behind a proxy it may serve millions. Each request leaves a listener on it, with the response in its closure. The memory comes back
-  when the connection closes, so it shows in production and not in a test that opens a connection a request.`
+  A connection outlives its requests: it may serve millions for a proxy. Each request adds a listener to it, with the response in its
+  closure. The memory is freed when the connection closes. So the leak shows in production, but not in a test with a connection per request.`
 exports.reference = 'https://nodejs.org/api/events.html#emittersetmaxlistenersn'
 exports.route = 'GET /page'
 exports.expected = {

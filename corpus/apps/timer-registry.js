@@ -2,9 +2,9 @@
 
 exports.mechanism = 'timers kept in a registry'
 exports.about = `
-  A cart expires an hour after it was touched. Each one has a timer of its own, kept by its id so that it could be cleared; a cart that is never asked for again
-  keeps its timer, its closure and its request's parameters for the hour. At a thousand requests a second that is millions. The healthy twin notes when a cart was touched, bounds
-  what it notes, and sweeps with one timer.`
+  A cart expires an hour after its last use. Each cart has its own timer in a map, by its id, so that it can be cleared.
+  An abandoned cart retains its timer, its closure and the parameters of its request for that hour. At a thousand
+  requests a second, that is millions of timers. The healthy twin stores times, bounds their number, and uses one timer.`
 exports.route = 'POST /carts/:id'
 exports.expected = { leak: true, kinds: { timer: 'leak', retained: 'handler' }, class: 'Timeout', holder: 'expiries' }
 
@@ -29,7 +29,7 @@ exports.healthy = app => {
   }, HOUR).unref()
   app.post('/carts/:id', async (req, res) => {
     await null
-    // A time-out of its own, for as long as the request lasts.
+    // A timer of the request, which is cleared when it ends.
     const tooLong = setTimeout(() => res.destroy(), HOUR)
     touched.set(req.params.id, Date.now())
     if (touched.size > CARTS) touched.delete(touched.keys().next().value)

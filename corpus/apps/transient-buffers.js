@@ -2,8 +2,8 @@
 
 exports.mechanism = 'large transient buffers'
 exports.about = `
-  Each request takes 2 MB outside the heap for a moment. RSS and external memory are a saw, as high as the collector lets it become, and malloc keeps some of it for the
-  next time: none of it lives.`
+  Each request uses 2 MB outside the heap for a moment. RSS and external memory rise until the next
+  collection and fall again, and malloc retains some memory for later use. None of it is reachable.`
 exports.route = 'GET /thumbnails/:id'
 exports.load = { requests: 3000 }
 

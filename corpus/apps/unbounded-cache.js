@@ -4,8 +4,8 @@ const { Lru } = require('../lib/lru.js')
 
 exports.mechanism = 'a `Map` cache without bound'
 exports.about = `
-  Users are loaded once and then come from a \`Map\`. Nothing ever leaves it, so in the end it is a copy of the table, and at first it looks like any cache that fills up. The
-  healthy twin is the same cache with a capacity.`
+  Users are loaded once and then read from a \`Map\`. No entry is ever removed, so it becomes a copy of the
+  table. At first it looks like any cache that fills up. The healthy twin has the same cache with a capacity.`
 exports.route = 'GET /users/:id'
 exports.expected = { leak: true, class: 'User', holder: 'cache' }
 

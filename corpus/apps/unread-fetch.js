@@ -5,9 +5,9 @@ const { upstream } = require('../lib/upstream.js')
 
 exports.mechanism = 'the unread body of a `fetch`'
 exports.about = `
-  Only the ETag is wanted, so the answer is kept for its headers and nobody reads its body. Behind 300 bytes of object there is a connection that can serve nothing else,
-  and what came already waits in its buffers. An unread answer that is dropped holds its connection only until it is collected (undici cancels it then, from Node 20 on at least):
-  it is the one that is kept that stays. The healthy twin asks for the head, and keeps the ETags of some.`
+  The app needs only the ETag, so it stores the response for its headers and never reads the body. Each stored
+  response occupies a connection, with the received data in its buffers. A response that is not stored does not leak:
+  undici cancels it when it is collected, at least from Node 20 on. The healthy twin sends HEAD and stores some ETags.`
 exports.reference = 'https://github.com/vercel/next.js/issues/43493'
 exports.route = 'GET /documents/:id'
 exports.expected = { leak: true, class: 'Socket', holder: 'Agent' }

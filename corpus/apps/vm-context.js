@@ -4,8 +4,8 @@ const vm = require('node:vm')
 
 exports.mechanism = 'a `vm` context a request'
 exports.about = `
-  A formula of the user's is compiled in a context of its own, and kept to be run again: the function holds its context, and a context is a world with all built-in
-  objects, a hundred times as large as the formula. The healthy twin has one context for all formulas, and keeps none.`
+  It compiles a formula of the user in its own context, and stores the function to run it again. The function holds its context, which has
+  all built-in objects and is a hundred times as large as the formula. The healthy twin has one context for all formulas, and stores none.`
 exports.reference = 'https://github.com/nodejs/node/issues/3113'
 exports.route = 'POST /formulas/:id'
 exports.expected = { leak: true, class: 'Formula', holder: 'formulas' }

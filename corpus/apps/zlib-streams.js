@@ -4,8 +4,8 @@ const zlib = require('node:zlib')
 
 exports.mechanism = 'streams of zlib that are never closed'
 exports.about = `
-  Each device sends its log through a gzip stream that is kept for its next message and never closed. The stream is 2 KB of JavaScript and 190 KB of memory that zlib has from
-  malloc: the heap hardly moves, \`external\` knows a tenth of it, and the process is killed for its RSS. The healthy twin closes the stream with the request.`
+  Each device sends its log through a gzip stream, which is stored for the next message and never closed. The stream has 2 KB of JavaScript and 190 KB of
+  native memory. The heap hardly grows, \`external\` shows a tenth of it, and the RSS grows until the process is killed. The healthy twin closes the stream.`
 exports.reference = 'https://github.com/nodejs/node/issues/8871'
 exports.route = 'POST /devices/:id/log'
 exports.expected = { leak: true, class: 'Gzip', holder: 'encoders', where: 'native' }

@@ -1,6 +1,6 @@
 'use strict'
 
-/** A cache that forgets what was used least recently. */
+/** A cache that evicts the least recently used entry. */
 class Lru {
   #entries = new Map()
 

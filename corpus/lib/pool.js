@@ -11,7 +11,7 @@ class Connection {
     this.socket = socket
   }
 
-  /** One question at a time. */
+  /** One query at a time. */
   async query(line) {
     this.socket.write(`${line}\n`)
     const [answer] = await once(this.socket, 'data')
@@ -25,7 +25,7 @@ class Pool {
   #waiting = []
   #port = null
 
-  /** `ping`: a connection is asked whether it is well before it is handed out. */
+  /** `ping`: `acquire()` tests a connection before it returns it. */
   constructor({ max, ping = false }) {
     this.max = max
     this.ping = ping
@@ -40,7 +40,7 @@ class Pool {
   async #next() {
     if (this.#idle.length > 0) return this.#lend(this.#idle.pop())
     if (this.#borrowed.size >= this.max) return new Promise(resolve => this.#waiting.push(resolve))
-    // Its place is taken while it is being made.
+    // Counts the connection while it is being opened.
     const place = {}
     this.#borrowed.add(place)
     this.#port ??= upstream('database')

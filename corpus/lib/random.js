@@ -1,6 +1,6 @@
 'use strict'
 
-/** Numbers from 0 to 1, the same ones for the same seed (xorshift). */
+/** Numbers from 0 to 1, the same for the same seed (xorshift). */
 function generator(seed) {
   let state = (Math.imul(seed, 0x9e3779b1) ^ 0x85ebca6b) | 0 || 1
   return () => {
@@ -11,7 +11,7 @@ function generator(seed) {
   }
 }
 
-/** The same items in another order. */
+/** The items in random order. */
 function shuffled(items, random) {
   const all = [...items]
   for (let i = all.length - 1; i > 0; i--) {

@@ -1,6 +1,6 @@
 'use strict'
 
-/* What an app talks to, in a process of its own: its memory and descriptors are not the app's. */
+/* A server that an app sends requests to. It has its own process, so its memory does not count as the app's. */
 
 const { fork } = require('node:child_process')
 const { once } = require('node:events')
@@ -8,18 +8,18 @@ const http = require('node:http')
 const net = require('node:net')
 
 const PIECE = 'x'.repeat(16_384)
-/** More pieces than fit into the buffers of a connection. */
+/** In pieces. More than the buffers of a connection hold. */
 const PAGE = 64
-/** Of a database: how many questions are slow, and how slow. */
+/** One in ten queries of the database is slow. */
 const SLOW_EVERY = 10
 const SLOW_MS = 40
 
 const kinds = {
-  /** Answers with a page. */
+  /** Sends a page. */
   page: () => http.createServer((_req, res) => answer(res.setHeader('ETag', '"1"'), PAGE)),
-  /** Answers without an end. */
+  /** Sends a response without an end. */
   endless: () => http.createServer((_req, res) => answer(res, Number.POSITIVE_INFINITY)),
-  /** A line for a line, one in ten late. */
+  /** Returns each line that it receives. */
   database() {
     let asked = 0
     return net.createServer(socket => {
@@ -32,7 +32,7 @@ const kinds = {
   }
 }
 
-/** Piece by piece, as they are taken: what nobody reads is not to fill this process. */
+/** Writes the next piece when the last one was read. So a response without a reader does not fill this process. */
 function answer(res, pieces) {
   let left = pieces
   const more = () => {
@@ -46,7 +46,7 @@ function answer(res, pieces) {
   more()
 }
 
-/** Starts one; its port. It ends with this process. */
+/** Starts a server and returns its port. The server ends with this process. */
 async function upstream(kind) {
   const child = fork(__filename, [kind], { execArgv: [] })
   const [port] = await once(child, 'message')

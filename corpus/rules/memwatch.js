@@ -1,13 +1,13 @@
 'use strict'
 
 /*
- * node-memwatch's rule: after each full collection the used heap is compared with that after the one before; five growths in a row are a
- * leak, and one that is none begins anew. https://github.com/lloyd/node-memwatch (src/memwatch.cc); its version 3 has no such rule any more.
+ * The rule of node-memwatch: a leak is a heap that has grown five times in a row, measured after each full collection.
+ * https://github.com/lloyd/node-memwatch (src/memwatch.cc). Its version 3 has no such rule.
  */
 
 const IN_A_ROW = 5
 
-/** `heap`: used bytes after each full collection. */
+/** Whether there is a leak. `heap`: used bytes after each full collection. */
 function memwatch(heap) {
   let row = 0
   return heap.some((bytes, i) => {

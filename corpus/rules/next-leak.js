@@ -1,10 +1,14 @@
 'use strict'
 
 /*
- * next-leak's rule: a baseline, then cycles of the same load with a collection behind each. The first difference is dropped. A leak: each of the
- * others is over a gate; or their mean is, two of them are, and the curve never gives back more than a tenth of what it gained.
- * https://github.com/xabierlameiro/next-leak (src/trend.ts), as its first versions had it and as it is described; later ones have acquittals and
- * warnings besides, and look at external memory the same way.
+ * The rule of next-leak. After a baseline it runs cycles of the same load, each followed by a collection. It ignores
+ * the first difference. There is a leak in one of two cases:
+ *
+ *   1. Each of the other differences is over a threshold.
+ *   2. Their mean and two of them are over it, and the heap never falls by more than a tenth of its growth.
+ *
+ * https://github.com/xabierlameiro/next-leak (src/trend.ts). This is the rule of its documentation and its first
+ * versions. Later versions have more rules, and examine external memory in the same way.
  */
 
 const FLOOR = 256 * 1024
@@ -13,7 +17,7 @@ const LEAST_CYCLES = 3
 const STEPS = 2
 const GIVEN_BACK = 0.1
 
-/** `heap`: used bytes after the warm-up and after each cycle of `requests`. */
+/** Whether there is a leak. `heap`: used bytes after the warm-up and after each cycle of `requests` requests. */
 function nextLeak(heap, requests) {
   if (heap.length < LEAST_CYCLES + 1) return false
   const gate = Math.max(FLOOR, PER_REQUEST * requests)
@@ -25,7 +29,7 @@ function nextLeak(heap, requests) {
   return stepwise && drawdown(counted) <= gained * GIVEN_BACK
 }
 
-/** The furthest below the highest before it. */
+/** The largest fall from an earlier maximum. */
 function drawdown(series) {
   let peak = series[0]
   let worst = 0
