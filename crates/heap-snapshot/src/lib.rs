@@ -48,6 +48,7 @@ pub mod diff;
 mod diff_without_ids;
 mod error;
 mod graph;
+mod holders;
 mod lexer;
 mod memory;
 mod names;

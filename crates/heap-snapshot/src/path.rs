@@ -275,7 +275,7 @@ impl Heap {
         cut(class)
     }
 
-    fn is_context(&self, node: Ordinal) -> bool {
+    pub(super) fn is_context(&self, node: Ordinal) -> bool {
         self.snapshot.raw_name(node) == CONTEXT
     }
 
