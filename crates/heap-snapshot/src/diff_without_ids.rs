@@ -154,7 +154,10 @@ impl Heap {
                 });
                 group.count += 1;
                 group.bytes += self.snapshot.nodes.size.get(node);
-                holders.see(self, way, node, self.held_by(node, names));
+                // Elsewhere, the way says it already.
+                if matches!(inner, Entered::Within(_)) || self.retained.dominator[node as usize] == self.snapshot.root {
+                    holders.see(self, way, node, self.held_by(node, names));
+                }
                 if inner != outer {
                     group.retained += self.retained.size.get(node);
                     group.see(node, self.retained.dominator[node as usize]);
