@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * Takes uploads of any size up to 4 GB and keeps them in a folder, without holding one in memory:
+ * Receives uploads of up to 4 GB and stores them in a folder. It does not hold them in memory.
  *
  *   node examples/uploads.js /srv/uploads
  *   curl --data-binary @film.mp4 -H 'content-type: video/mp4' http://127.0.0.1:3000/files
@@ -21,7 +21,7 @@ mkdirSync(folder, { recursive: true })
 
 const app = express()
 app.use(plimsoll())
-// In the folder itself, so that a body only has to be given its name.
+// In the destination folder, so that `moveTo` only renames the file.
 app.use(plimsoll.spool({ memory: '256kb', dir: folder, limit: '4gb' }))
 
 app.post('/files', async (req, res) => {
@@ -40,9 +40,9 @@ app.post('/checksums', async (req, res) => {
 
 app.get('/files/:id', (req, res) => res.sendFile(path.basename(req.params.id), { root: folder }))
 
-// 413 over the limit, 507 on a full disk, 400 for a client that went away.
+// 413: over the limit. 507: the disk is full. 400: the client has disconnected.
 app.use((error, _req, res, _next) => res.status(error.status ?? 500).json({ error: error.type ?? 'internal' }))
 
 const server = app.listen(Number(process.env.PORT ?? 3000), '127.0.0.1', () => {
-  console.log(`http://127.0.0.1:${server.address().port}, files go to ${folder}`)
+  console.log(`http://127.0.0.1:${server.address().port} stores files in ${folder}`)
 })

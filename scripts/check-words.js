@@ -29,7 +29,7 @@ const FOLDERS = ['docs', 'crates', 'corpus']
 const TYPES = ['index.d.ts', 'express.d.ts']
 const THREATS = 'docs/threat-model.md'
 /** Folders and files whose comments are checked. */
-const SOURCES = ['lib', 'bin', 'index.js', 'src', 'crates', 'corpus', 'scripts']
+const SOURCES = ['lib', 'bin', 'index.js', 'src', 'crates', 'corpus', 'examples', 'fuzz', 'scripts']
 /** A file or folder of this repository in a code span. A name with a line is a call site in an app instead. */
 const FILE = /(?<![\w@./-])(?:__test__|bench|bin|corpus|crates|examples|fuzz|lib|scripts|src)\/[\w./-]*(?![\w./-]|:\d)/g
 

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * An Express server with plimsoll in front, and a bounded load of its own against it (a process beside it, loopback only). One route leaks on
- * purpose (examples/leaky): within 90 seconds the screen names it, what holds the objects, and the line that adds them.
+ * An Express server with Plimsoll. A second process sends it a bounded load over loopback. One route leaks on purpose
+ * (examples/leaky). Within 90 seconds the screen shows the route, what holds the objects, and the line that adds them.
  *
  *   npm start                     until Ctrl-C
  *   npm start -- --seconds 10     for ten seconds
@@ -16,7 +16,7 @@ const plimsoll = require('../..')
 const { shop } = require('../leaky/shop.js')
 const { leak, table, footer } = require('./screen.js')
 
-const HELP = 'usage: npm start [-- --seconds N]   (N: a whole number from 1 to 3600; without it: until Ctrl-C)'
+const HELP = 'usage: npm start [-- --seconds N]   (N: a whole number from 1 to 3600. Default: until Ctrl-C)'
 
 function app() {
   const app = express()
@@ -34,7 +34,7 @@ function app() {
   app.post('/uploads', express.raw({ type: () => true, limit: '10mb' }), (req, res) =>
     res.json({ bytes: req.body.length })
   )
-  // The app's own error page is what a refused client reads.
+  // A refused client gets the app's own error response.
   app.use((error, _req, res, _next) => res.status(error.status ?? 500).json({ error: error.type ?? 'internal' }))
   return app
 }
@@ -76,7 +76,7 @@ function main() {
       load.kill()
       server.close()
       server.closeAllConnections()
-      // The last requests end with their connections.
+      // Later, since the last requests end when their connections close.
       setImmediate(() => {
         draw(port)
         console.log(footer(plimsoll.stats()))

@@ -1,6 +1,6 @@
 'use strict'
 
-/* A bounded load against the demo on loopback: a few dozen requests a second, until the demo ends it. */
+/* Sends the demo a bounded load over loopback, a few hundred requests a second, until the demo ends. */
 
 const http = require('node:http')
 
@@ -10,7 +10,7 @@ let sent = 0
 
 function send(method, path, body) {
   const req = http.request({ host: '127.0.0.1', port, method, path, agent }, res => res.resume())
-  // The server goes away at the end of the demo, and refused uploads may be cut.
+  // The server closes at the end of the demo, and may close the connection of a refused upload.
   req.on('error', () => {})
   req.end(body)
   return req
@@ -42,7 +42,7 @@ function order() {
   req.end()
 }
 
-/** A client that goes away in the middle of its upload. */
+/** A client that disconnects in the middle of its upload. */
 function abortUpload() {
   const req = http.request({
     host: '127.0.0.1',
@@ -61,5 +61,5 @@ setInterval(() => {
   for (const { every, run } of kinds) if (sent % every === 0) run()
 }, 10)
 
-// The demo is gone, however it ended.
+// The demo has ended or crashed.
 process.on('disconnect', () => process.exit(0))

@@ -25,7 +25,7 @@ const COLUMNS = [
   ['body a request', row => bytes(row.bodyBytes.mean)]
 ]
 
-/** Routes by the heap bytes that they took in all, most first. */
+/** Routes by the heap bytes that they allocated in total, largest first. */
 function table({ routes, requests, heap, rssBytes }) {
   const rows = [...routes].sort((a, b) => b.heapBytes.sum - a.heapBytes.sum)
   const cells = [COLUMNS.map(([title]) => title), ...rows.map(row => COLUMNS.map(([, cell]) => cell(row)))]
@@ -35,7 +35,7 @@ function table({ routes, requests, heap, rssBytes }) {
   )
   const head = `requests ${requests.total}, in flight ${requests.inFlight}, refused ${requests.limited}   RSS ${bytes(rssBytes)}   heap ${bytes(heap.usedBytes)}`
   const source = heap.exact ? 'exact' : `not exact: ${heap.reason}`
-  const allocated = `allocated ${bytes(heap.allocatedBytes)} (${source}): by requests ${bytes(heap.attributedBytes)}, by the rest ${bytes(heap.unattributedBytes)}`
+  const allocated = `allocated ${bytes(heap.allocatedBytes)} (${source}): by requests ${bytes(heap.attributedBytes)}, by other code ${bytes(heap.unattributedBytes)}`
   return [head, allocated, '', ...lines].join('\n')
 }
 
@@ -45,11 +45,11 @@ const STATES = {
   uncertain: 'The heap may grow with requests'
 }
 
-/** What is known of the leak, or how far the search for one is. */
+/** The leak, or the progress of the search for one. */
 function leak({ findings, trend }) {
   const found = findings.find(({ kind, withdrawnAt }) => kind === 'leak' && withdrawnAt === null)
   if (found !== undefined) return `LEAK: ${found.advice}`
-  if (trend.heap === null) return 'Leaks are not detected here: V8 could not be measured.'
+  if (trend.heap === null) return 'Leaks cannot be detected: Plimsoll cannot measure the heap of this V8.'
   const { state, progress } = trend.heap
   const eta = progress.etaMs === null ? '' : `; verdict in about ${Math.ceil(progress.etaMs / 1000)} s`
   return `${STATES[state] ?? state} (${progress.collections} of ${progress.ofCollections} collections${eta}).`
@@ -57,7 +57,7 @@ function leak({ findings, trend }) {
 
 function footer({ recorder }) {
   return recorder.path === null
-    ? 'The record was in memory only (no folder could be written to).'
+    ? 'The record was only in memory: no folder is writable.'
     : `The record: ${recorder.path}\nRead it with: npx plimsoll show ${recorder.path}`
 }
 

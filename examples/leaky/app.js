@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * An Express server that leaks in one route, to try a leak test on: it has no line of Plimsoll.
+ * An Express server that leaks in one route, for a leak test. It does not use Plimsoll.
  *
  *   npx plimsoll soak examples/leaky/app.js
  */

@@ -1,6 +1,6 @@
 'use strict'
 
-/* The leak: each order leaves an entry, and nothing deletes one. */
+/* The leak: each order adds an entry, and no code deletes entries. */
 
 class AuditTrail {
   constructor() {

@@ -8,7 +8,7 @@ const audit = require('./audit.js')
 const LINES = 400
 const PRODUCTS = 500
 
-/** A bounded cache: it is full after some seconds, and no leak. */
+/** A bounded cache, which is full after some seconds. It is no leak. */
 const products = new Map()
 
 function product(id) {

@@ -1,11 +1,11 @@
 'use strict'
 
 /*
- * A server under more load than its heap has room for, with a bounded load of its own (loopback only). Each second it
- * prints what was served and refused, and the size of the live heap.
+ * A server under more load than its heap has room for. This process sends the load over loopback. Each second it
+ * prints the numbers of served and refused requests, and the size of the live heap.
  *
  *   node examples/shedding            with shed()
- *   node examples/shedding --bare     without: it dies
+ *   node examples/shedding --bare     without shed(): the server dies
  */
 
 const { fork } = require('node:child_process')
@@ -39,7 +39,7 @@ function serve(bare) {
     const held = rows()
     setTimeout(() => res.json({ rows: held.length }), HOLD_MS)
   })
-  // The default error handler sends the 503 with its Retry-After; this one keeps it quiet.
+  // Sends the 503 with its Retry-After, as the default error handler does, but prints nothing.
   app.use((error, _req, res, _next) => {
     res
       .set(error.headers ?? {})
@@ -88,12 +88,12 @@ async function main() {
   const report = setInterval(async () => {
     const { status, body } = bare ? {} : await get(port, '/stats')
     const heap = status === 200 ? JSON.parse(body).pressure.heap : null
-    const lives = heap === null ? '' : `; ${Math.round(heap * 100)} % of the old generation lives`
-    console.log(`${seen[200]} served, ${seen[503]} refused, ${seen[0]} without an answer${lives}`)
+    const live = heap === null ? '' : `; live heap: ${Math.round(heap * 100)} % of the old generation`
+    console.log(`${seen[200]} served, ${seen[503]} refused, ${seen[0]} without a response${live}`)
   }, 1000)
   await Promise.all(clients)
   clearInterval(report)
-  console.log(ended === null ? 'The server is still there.' : `The server has died: ${ended}.`)
+  console.log(ended === null ? 'The server has survived.' : `The server has died: ${ended}.`)
   agent.destroy()
   if (ended === null) server.disconnect()
 }

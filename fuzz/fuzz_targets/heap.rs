@@ -1,6 +1,6 @@
-//! Whatever a snapshot's file holds, reading it gives an error or a heap that answers every question.
+//! The snapshot file may contain anything. Reading it must return an error, or a heap on which every query works.
 //!
-//! Random bytes never get past the header, so most inputs are a graph written as V8 would, with some bytes changed.
+//! Random bytes fail in the header. So most inputs are a graph, written as V8 writes it, with some bytes changed.
 #![no_main]
 
 use std::io::Cursor;
@@ -30,13 +30,13 @@ enum Input {
         lines: bool,
         changes: Vec<(u16, u8)>,
         cut: Option<u16>,
-        /// Of a stream nobody knows the length.
+        /// Whether the length of the file is unknown, as it is for a stream.
         stream: bool,
         gc: bool,
     },
 }
 
-/// Names that mean something.
+/// Names with a special meaning for the reader.
 const NAMES: [&str; 16] = [
     "",
     "Object",
@@ -93,13 +93,13 @@ fuzz_target!(|input: Input| {
     let Ok(mut source) = Source::new(Cursor::new(bytes), length) else { return };
     let Ok(heap) = Heap::read(&mut source, roots) else { return };
     let summary = heap.summary();
-    serde_json::to_vec(&summary).expect("plain data is JSON");
+    serde_json::to_vec(&summary).expect("plain data serializes");
     let rows = heap.dominators(Cut { least_bytes: 0, depth: 1000, rows: 1000 });
     for row in &rows {
-        // Where ids are there twice, the first one answers.
-        heap.object(row.object.id).expect("it has just been listed");
-        heap.path(row.object.id).expect("it has just been listed");
+        // If an id occurs twice, this is the first object with it.
+        heap.object(row.object.id).expect("it is in the list");
+        heap.path(row.object.id).expect("it is in the list");
     }
-    let diff = heap.diff(&heap.baseline(), None).expect("it is the same snapshot");
+    let diff = heap.diff(&heap.baseline(), None).expect("both are the same snapshot");
     assert_eq!((diff.added, diff.removed), (0, 0));
 });

@@ -1,4 +1,5 @@
-//! Whatever comes as a compressed body: no panic, no byte beyond the bounds, and the same end however it is split.
+//! A compressed body may contain anything. The decoder must not panic or write beyond its limits, and the result must
+//! not depend on how the body is split into chunks.
 #![no_main]
 
 use std::io::Write;
@@ -24,9 +25,9 @@ enum Kind {
 
 #[derive(Arbitrary, Debug)]
 enum Body {
-    /// As it is.
+    /// Bytes that are not compressed by the fuzz target.
     Raw(Vec<u8>),
-    /// A compressed one (of br: itself), with some bytes changed.
+    /// A compressed body with some bytes changed. Brotli has no encoder here, so its `content` is not compressed.
     Changed { content: Vec<u8>, changes: Vec<(u16, u8)>, more: Vec<u8> },
 }
 
@@ -43,23 +44,23 @@ fn encode(kind: Kind, content: &[u8]) -> Vec<u8> {
     match kind {
         Kind::Gzip => {
             let mut encoder = GzEncoder::new(Vec::new(), level);
-            encoder.write_all(content).expect("memory takes everything");
-            encoder.finish().expect("memory takes everything")
+            encoder.write_all(content).expect("writing to memory does not fail");
+            encoder.finish().expect("writing to memory does not fail")
         }
         Kind::Zlib => {
             let mut encoder = ZlibEncoder::new(Vec::new(), level);
-            encoder.write_all(content).expect("memory takes everything");
-            encoder.finish().expect("memory takes everything")
+            encoder.write_all(content).expect("writing to memory does not fail");
+            encoder.finish().expect("writing to memory does not fail")
         }
         Kind::Raw => {
             let mut encoder = DeflateEncoder::new(Vec::new(), level);
-            encoder.write_all(content).expect("memory takes everything");
-            encoder.finish().expect("memory takes everything")
+            encoder.write_all(content).expect("writing to memory does not fail");
+            encoder.finish().expect("writing to memory does not fail")
         }
         Kind::Brotli => content.to_vec(),
         Kind::Zstd => {
             let mut out = Vec::with_capacity(zstd_safe::compress_bound(content.len()));
-            zstd_safe::compress(&mut out, content, 3).expect("there is room");
+            zstd_safe::compress(&mut out, content, 3).expect("the buffer is large enough");
             out
         }
     }
@@ -73,7 +74,8 @@ enum End {
 }
 
 fn inflate(encoding: Encoding, body: &[u8], sizes: &[u8], room: usize) -> End {
-    let mut inflation = Inflation::new(encoding, Ratio { max: 1000.0, threshold: LIMIT }, Charge::new(&DECODERS, u64::MAX));
+    let mut inflation =
+        Inflation::new(encoding, Ratio { max: 1000.0, threshold: LIMIT }, Charge::new(&DECODERS, u64::MAX));
     let mut output = vec![0; room];
     let mut made = Vec::new();
     let mut sizes = sizes.iter().cycle();
@@ -112,14 +114,14 @@ fuzz_target!(|input: Input| {
         Body::Raw(body) => (body, None),
         Body::Changed { content, changes, more } => {
             let mut body = encode(input.kind, &content);
-            let whole = changes.is_empty() && more.is_empty() && !matches!(input.kind, Kind::Brotli);
+            let unchanged = changes.is_empty() && more.is_empty() && !matches!(input.kind, Kind::Brotli);
             for (at, byte) in changes {
-                if let Some(place) = body.get_mut(usize::from(at)) {
-                    *place = byte;
+                if let Some(changed) = body.get_mut(usize::from(at)) {
+                    *changed = byte;
                 }
             }
             body.extend(more);
-            (body, whole.then_some(content))
+            (body, unchanged.then_some(content))
         }
     };
     let whole = inflate(encoding, &body, &[], ROOM);

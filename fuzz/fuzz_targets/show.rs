@@ -1,7 +1,7 @@
-//! Whatever a recorder's file holds, `plimsoll show` and the metrics give an error or an answer.
+//! The file of a recorder may contain anything. `plimsoll show` and the metrics must return an error or a result.
 //!
-//! A record is over six megabytes, of which random bytes never hit a word that matters: so most inputs are a list of
-//! changes to a valid record. Bytes as they come are tried too.
+//! A record has over six megabytes, and random bytes rarely reach an important word. So most inputs are a list of
+//! changes to a valid record. Some are random bytes.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -13,13 +13,13 @@ use plimsoll::cli::show::{self, Judgement};
 use plimsoll::export::{prometheus, stats};
 use plimsoll::recorder::death::{self, Surroundings};
 use plimsoll::recorder::record::Record;
-// The fixture's `crate::recorder`.
+// `sample.rs` uses it as `crate::recorder`.
 pub(crate) use plimsoll::recorder;
 
 #[path = "../../src/export/sample.rs"]
 mod sample;
 
-/// Header, gauges and totals of collections: where a word means most.
+/// The header, gauges and totals of collections: the most important words.
 const HEAD_BYTES: u32 = 4096;
 
 #[derive(Arbitrary, Debug)]
@@ -32,11 +32,11 @@ enum Input {
 enum Change {
     /// A word anywhere.
     Word { at: u32, value: u64 },
-    /// A word of the head.
+    /// A word of the first `HEAD_BYTES`.
     Head { at: u16, value: u64 },
     /// Bytes anywhere, aligned or not.
     Bytes { at: u32, bytes: Vec<u8> },
-    /// A stretch of one byte.
+    /// A range of the same byte.
     Fill { at: u32, length: u16, byte: u8 },
 }
 
@@ -92,12 +92,12 @@ fuzz_target!(|input: Input| {
         judge: &judge,
         mappings: &|_| None,
     };
-    show::text(&records, &options, &mut out).expect("memory takes everything");
-    show::json(&records, &options, &mut out).expect("memory takes everything");
+    show::text(&records, &options, &mut out).expect("writing to memory does not fail");
+    show::json(&records, &options, &mut out).expect("writing to memory does not fail");
     for openmetrics in [false, true] {
         let options = prometheus::Options { openmetrics, ..Default::default() };
         let text = prometheus::render(&records, &options);
         assert!(std::str::from_utf8(&text).is_ok());
     }
-    serde_json::to_vec(&stats::stats(&records[0], stats::Own::default())).expect("plain data is JSON");
+    serde_json::to_vec(&stats::stats(&records[0], stats::Own::default())).expect("plain data serializes");
 });
