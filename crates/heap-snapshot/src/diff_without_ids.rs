@@ -154,7 +154,7 @@ impl Heap {
                 });
                 group.count += 1;
                 group.bytes += self.snapshot.nodes.size.get(node);
-                // Elsewhere, the way says it already.
+                // In other cases, the way says it already.
                 if matches!(inner, Entered::Within(_)) || self.retained.dominator[node as usize] == self.snapshot.root {
                     holders.see(self, way, node, self.held_by(node, names));
                 }
