@@ -12,21 +12,7 @@ const { PARTS } = require('./sockets')
 const { SCENARIOS } = require('./uploads')
 
 // Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
-const MEASUREMENTS = [
-  'throughput',
-  'sockets',
-  'inprocess',
-  'spans',
-  'watch',
-  'leaks',
-  'calls',
-  'growth',
-  'shed',
-  'uploads',
-  'snapshot'
-].map(name => require(`./${name}`))
-
-const DOCUMENT = path.join(__dirname, '..', 'docs', 'benchmarks.md')
+const MEASUREMENTS = document.SECTIONS.filter(name => name !== 'heap').map(name => require(`./${name}`))
 
 const SETTINGS = {
   // throughput
@@ -201,8 +187,8 @@ function parse(argv) {
   if (config.requests < 5 * config.connections)
     throw new Refusal('--requests takes at least five times the connections')
   if (values.write && values.quick) throw new Refusal('--write takes no --quick: its figures mean little')
-  if (values.write && !document.isWritable(fs.readFileSync(DOCUMENT, 'utf8')))
-    throw new Refusal(`--write: ${DOCUMENT} has no markers of recorded tables`)
+  if (values.write && !document.hasMarkers())
+    throw new Refusal(`--write: ${document.DOCUMENT} has no markers of recorded tables`)
   if (config.amount < config.connections) throw new Refusal('--amount takes at least one request a connection')
 
   const names = MEASUREMENTS.map(({ name }) => name)
@@ -269,13 +255,6 @@ function renderVersions(versions) {
   return lines.join('\n')
 }
 
-/** After each measurement, so that what breaks off later loses nothing. */
-function write(name, { node }, parts) {
-  const text = parts.filter(part => part !== '').join('\n\n')
-  const names = MEASUREMENTS.map(({ name }) => name)
-  fs.writeFileSync(DOCUMENT, document.record(fs.readFileSync(DOCUMENT, 'utf8'), [{ name, node, text }], names))
-}
-
 async function main() {
   const config = parse(process.argv.slice(2))
   if (config.help) {
@@ -309,8 +288,11 @@ async function main() {
     save()
     const text = measurement.render(result)
     texts.push(text)
-    if (config.write)
-      write(measurement.name, here, [text, machine.render(here, os.loadavg()), renderVersions(result.versions ?? {})])
+    // After each one, so that a measurement that fails loses nothing of the others.
+    if (config.write) {
+      const parts = [text, machine.render(here, os.loadavg()), renderVersions(result.versions ?? {})]
+      document.write(measurement.name, here.node, parts)
+    }
   }
   const versions = Object.assign({}, ...Object.values(results).map(result => result.versions))
   const head = [machine.render(here, os.loadavg())]

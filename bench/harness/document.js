@@ -1,5 +1,8 @@
 'use strict'
 
+const fs = require('node:fs')
+const path = require('node:path')
+
 /*
  * The recorded tables of docs/benchmarks.md: those between two markers, of which each has a pair of markers of its own.
  *
@@ -10,6 +13,22 @@
  *   <!-- /bench -->
  */
 
+const DOCUMENT = path.join(__dirname, '..', '..', 'docs', 'benchmarks.md')
+/** In their order. All but the last are measurements of bench/run.js; that one is of bench/heap/run.js. */
+const SECTIONS = [
+  'throughput',
+  'sockets',
+  'inprocess',
+  'spans',
+  'watch',
+  'leaks',
+  'calls',
+  'growth',
+  'shed',
+  'uploads',
+  'snapshot',
+  'heap'
+]
 const ALL = /(<!-- bench -->\n)([\s\S]*?)(<!-- \/bench -->)/
 const ONE = /<!-- (bench:(\w+) (\d+)) -->\n([\s\S]*?)\n<!-- \/\1 -->/g
 
@@ -35,4 +54,15 @@ function record(document, sections, names) {
   })
 }
 
-module.exports = { isWritable, record }
+/** Whether docs/benchmarks.md has room for recorded tables. */
+function hasMarkers() {
+  return isWritable(fs.readFileSync(DOCUMENT, 'utf8'))
+}
+
+/** Records the parts of one section in docs/benchmarks.md. */
+function write(name, node, parts) {
+  const text = parts.filter(part => part !== '').join('\n\n')
+  fs.writeFileSync(DOCUMENT, record(fs.readFileSync(DOCUMENT, 'utf8'), [{ name, node, text }], SECTIONS))
+}
+
+module.exports = { DOCUMENT, SECTIONS, hasMarkers, isWritable, record, write }

@@ -11,6 +11,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { parseArgs } = require('node:util')
+const document = require('../harness/document')
 const machine = require('../harness/machine')
 const { summary } = require('../harness/stats')
 const { fixed, grouped, table } = require('../harness/table')
@@ -31,7 +32,8 @@ const HELP = `node bench/heap/run.js [options]
   --only a,b         some of plimsoll, memlab, devtools, v8-heap-parser
   --runs 3           how often each, in turns, default 1; the table has the median and the range
   --timeout 600      seconds for one, default 900
-  --json file        all figures`
+  --json file        all figures
+  --write            writes the tables to docs/benchmarks.md`
 
 /** `args`: what the program is called with. A tool without a task has no row for it. */
 const TOOLS = {
@@ -61,6 +63,7 @@ function options() {
       runs: { type: 'string', default: '1' },
       timeout: { type: 'string', default: '900' },
       json: { type: 'string' },
+      write: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false }
     }
   })
@@ -157,6 +160,11 @@ async function main() {
   await prepare(config.only)
   const described = machine.describe(process.execPath)
   const results = []
+  const texts = ['### Reading heap snapshots']
+  const print = text => {
+    texts.push(text)
+    console.log(`\n${text}`)
+  }
   for (const size of config.sizes) {
     const { before, after, bytes } = snapshots(size)
     const alone = least(before, bytes)
@@ -171,12 +179,13 @@ async function main() {
       for (const [name, each] of runs) results.push({ size, task, name, bytes: all, runs: each })
       const rows = [...runs].map(([name, each]) => row(TOOLS[name].title, all, each))
       const what = task === 'summary' ? 'summary with retained sizes' : 'diff'
-      console.log(`\n### ${grouped(bytes / MB)} MB: ${what}\n`)
-      console.log(table(['tool', 'wall s', 'CPU s', 'peak RSS', 'throughput'], rows))
-      console.log(`\n${alone}`)
+      print(`#### ${grouped(bytes / MB)} MB: ${what}`)
+      print(table(['tool', 'wall s', 'CPU s', 'peak RSS', 'throughput'], rows))
+      print(alone)
     }
   }
-  console.log(`\n${machine.render(described, os.loadavg())}`)
+  print(machine.render(described, os.loadavg()))
+  if (config.write) document.write('heap', described.node, texts)
   if (config.json) fs.writeFileSync(config.json, JSON.stringify(results, null, 2))
 }
 
