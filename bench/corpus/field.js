@@ -28,7 +28,7 @@ function install(name) {
   fs.cpSync(FIELD, folder, { recursive: true })
   // The app's own requires are not there yet: its packages are read from the text.
   const source = fs.readFileSync(path.join(FIELD, 'apps', `${name}.js`), 'utf8')
-  const [, packages] = /^exports\.packages = (\{.*?\})$/m.exec(source)
+  const [, packages] = /^exports\.packages = (\{.*?\})$/ms.exec(source)
   const dependencies = { express: '5.1.0', ...Object.fromEntries(pairs(packages)) }
   fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ name: 'field', private: true, dependencies }))
   execFileSync('npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error'], {
@@ -91,7 +91,7 @@ async function check(name, options) {
   try {
     const { expected, leaky } = require(path.join(folder, 'apps', `${name}.js`))
     const twin = leaky === undefined || options.healthy ? 'healthy' : 'leaky'
-    const isWhole = stats => leakOf(stats)?.holder && leakOf(stats).routes.length > 0
+    const isWhole = stats => leakOf(stats)?.holder && leakOf(stats).routes.length >= expected.routes.length
     const { seconds, requests, trend, faults, ...stats } = await run(
       folder,
       name,
@@ -99,7 +99,7 @@ async function check(name, options) {
       options,
       twin === 'leaky' ? isWhole : () => false
     )
-    const leak = leakOf(stats)
+    const leak = twin === 'leaky' ? leakOf(stats) : stats.findings.find(({ kind }) => kind === 'leak')
     const wrong = twin === 'leaky' ? problemsOf(leak, expected) : leak === undefined ? [] : ['a leak in a healthy app']
     if (faults > 0) wrong.push(`${faults} internal errors`)
     console.log(

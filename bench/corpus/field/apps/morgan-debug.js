@@ -1,0 +1,32 @@
+'use strict'
+
+/* A middleware for all routes logs to a stream that nobody reads. */
+
+const logger = require('morgan-debug')
+
+exports.report = 'ChiperSoft/morgan-debug#2'
+exports.packages = { 'morgan-debug': '1.0.0' }
+// All routes are alike.
+exports.expected = { routes: [], holder: /buffer|_readableState|stream/i, addedBy: null }
+exports.paths = [
+  ['GET', '/products/:n'],
+  ['GET', '/health'],
+  ['GET', '/orders']
+]
+exports.rate = 300
+
+function routes(app) {
+  app.get('/products/:id', (req, res) => res.json({ id: req.params.id }))
+  app.get('/orders', (_req, res) => res.json([]))
+  app.get('/health', (_req, res) => res.send('ok'))
+}
+
+exports.leaky = app => {
+  app.use(logger(() => {}, 'combined'))
+  routes(app)
+}
+
+exports.healthy = app => {
+  app.use(require('morgan')('combined', { stream: { write() {} } }))
+  routes(app)
+}
