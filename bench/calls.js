@@ -2,9 +2,9 @@
 
 const path = require('node:path')
 
-// The calls that are timed. To add one, add a row: `call` is what the table says; `calls` takes what the child made ready
-// (see programs/calls.js: the addon as `native`, an empty function, v8) and gives a row's functions for one
-// index of a batch of 64. Only `run` is timed; `before` and `after` make and clear up what it needs.
+// The calls that are timed. To add one, add a row. `call` is its name in the table. `make` gets what programs/calls.js
+// provides: the addon as `native`, an empty function, v8 and others. It returns functions that are called with the index
+// in a batch of 64. Only `run` is timed. `before` prepares the calls, and `after` releases what they have created.
 const CALLS = [
   { call: 'an empty JavaScript function', make: ({ empty }) => ({ run: () => empty() }) },
   { call: '`v8.getHeapStatistics()`', make: ({ v8 }) => ({ run: () => v8.getHeapStatistics() }) },
@@ -37,7 +37,7 @@ const CALLS = [
   },
   {
     call: '`settle(slot)`',
-    // Spans are a stack: the one entered last is settled first.
+    // Spans are a stack: the last one entered must be settled first.
     make: ({ native, url, held, last }) => ({
       before: at => {
         held[last - at] = native.enter(GET, url)
@@ -130,8 +130,8 @@ function render({ batches, rows, rounds }) {
     ),
     '',
     `Medians of ${counted(rounds.length, 'process', 'processes')} (lowest to highest), each the median of ${batches} batches of 64 calls, from JavaScript and back. ` +
-      'Nothing is subtracted for the loop: the first row is what it costs.'
+      'The cost of the loop, which is in the first row, is not subtracted.'
   ].join('\n')
 }
 
-module.exports = { name: 'calls', about: 'the addon’s calls alone, in nanoseconds', CALLS, run, render }
+module.exports = { name: 'calls', about: 'the calls of the addon alone, in nanoseconds', CALLS, run, render }

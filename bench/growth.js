@@ -5,7 +5,7 @@ const Server = require('./harness/server')
 const { summary } = require('./harness/stats')
 const { counted, fixed, grouped, spread, table } = require('./harness/table')
 
-// The peers take as long as we do, and can be asked for with --servers.
+// Each server takes as long as these two. --servers adds others.
 const DEFAULT_SERVERS = ['bare', 'plimsoll-limit']
 
 async function once(subject, from, config) {
@@ -81,8 +81,8 @@ function render({ from, requests, rows, rounds, notes }) {
       ])
     ),
     '',
-    `Medians of ${counted(rounds.length, 'run')} (lowest to highest), each in a fresh process. Heap is \`heapUsed\` once forced collections ` +
-      'free nothing more, with no connection open.',
+    `Medians of ${counted(rounds.length, 'run')} (lowest to highest), each in a fresh process. Heap is \`heapUsed\` when forced collections ` +
+      'free no more memory and no connection is open.',
     ...notes.map(note => `\n**Note:** ${note}`)
   ].join('\n')
 }

@@ -9,8 +9,8 @@ const { counted, fixed, spread, table } = require('./harness/table')
 const LOOP = path.join(__dirname, 'programs', 'loop.js')
 const BATCHES_A_TURN = 4
 
-// All subjects at once, each in a process of its own, and in turn for some milliseconds each: what the machine does meanwhile
-// hits all of them alike, and none spoils another's compiled code or pays for what another does to its process.
+// Starts each subject in its own process, so that they do not influence each other's compiled code or heap. The subjects
+// take turns of some milliseconds, so that other work on the machine affects all of them equally.
 async function race(subjects, config) {
   const { node, env, turns, loopWarmup } = config
   const children = new Map()
@@ -39,7 +39,7 @@ async function race(subjects, config) {
 
 async function run(config) {
   const subjects = choose(config.servers, 'inprocess')
-  // Of the bare app there are two: what they differ by is what this can resolve.
+  // The bare app runs twice. The difference between the two is the resolution of the measurement.
   const again = { ...BARE, name: 'bare again', title: 'the bare app again' }
   subjects.splice(1, 0, again)
   const rounds = []
@@ -83,10 +83,10 @@ function render({ requests, rows, rounds, notes }) {
       ])
     ),
     '',
-    `Medians of ${counted(rounds.length, 'round')} (lowest to highest) of ${requests} requests an app. In a round each app has a fresh process ` +
-      'of its own, and they take turns of some 20 ms. A round’s figure is the median batch of 50 requests, which is one without a ' +
-      'garbage collection; the last column takes the mean of all batches instead. The bare app runs twice: what the two ' +
-      'differ by is what this can resolve.',
+    `Medians of ${counted(rounds.length, 'round')} (lowest to highest) of ${requests} requests per app. In a round each app has a fresh process, ` +
+      'and the apps take turns of some 20 ms. The figure of a round is the median batch of 50 requests, which has no ' +
+      'garbage collection. The last column is the mean of all batches instead. The bare app runs twice: the difference ' +
+      'is the resolution of the measurement.',
     ...notes.map(note => `\n**Note:** ${note}`)
   ].join('\n')
 }

@@ -10,36 +10,37 @@ const LOOP = path.join(__dirname, 'programs', 'loop.js')
 const FILE = path.join(__dirname, 'servers', 'leaks.js')
 const BATCHES_A_TURN = 4
 
-/** `beside`: the same app without. */
-const WAYS = [
+/** `beside`: the variant that it is compared with. */
+const VARIANTS = [
   { name: 'off', title: 'steady, `leaks: false`' },
   { name: 'trend', title: 'steady, `leaks: true`', beside: 'off' },
   { name: 'leaking-off', title: 'leaking, `leaks: false`' },
   { name: 'leaking-trend', title: 'leaking, `{ sites: false }`', beside: 'leaking-off' },
-  { name: 'leaking-sites', title: 'leaking, sites looked for', beside: 'leaking-off' }
+  { name: 'leaking-sites', title: 'leaking, `leaks: true`', beside: 'leaking-off' }
 ]
-const PARTS = ['in all', 'V8 makes it', 'flattened', 'judged']
+const PARTS = ['in total', 'V8 creates the profile', 'JavaScript flattens it', 'Rust evaluates it']
 
-// All ways at once and in turn; of the one that looks for sites, only batches count that fall into a campaign.
+// The variants run in turn, each in its own process. Batches count only while `leaking-sites` takes profiles.
 async function round(config) {
   const children = new Map()
   try {
-    for (const { name } of WAYS) {
+    for (const { name } of VARIANTS) {
       children.set(name, new Child(config.node, [LOOP, FILE], { env: { ...config.env, LEAKS: name } }))
     }
     let batch = 0
     for (const child of children.values()) batch = (await child.next(60, 'its start')).batch
-    const micros = Object.fromEntries(WAYS.map(({ name }) => [name, []]))
+    const micros = Object.fromEntries(VARIANTS.map(({ name }) => [name, []]))
     const searching = children.get('leaking-sites')
     let turns = 0
     for (let at = 0; turns < config.leakTurns && at < 40 * config.leakTurns; at++) {
       const before = (await searching.ask('state', 60)).profiles.length
       const answers = {}
-      for (const { name } of shuffled(WAYS)) answers[name] = await children.get(name).ask(String(BATCHES_A_TURN), 60)
+      for (const { name } of shuffled(VARIANTS))
+        answers[name] = await children.get(name).ask(String(BATCHES_A_TURN), 60)
       const warm = at * BATCHES_A_TURN * batch >= config.loopWarmup
       if (!warm || before === 0) continue
       turns += 1
-      for (const { name } of WAYS) micros[name].push(...answers[name].micros)
+      for (const { name } of VARIANTS) micros[name].push(...answers[name].micros)
     }
     const { profiles } = await searching.ask('state', 60)
     return { micros, profiles }
@@ -53,10 +54,10 @@ async function run(config) {
   for (let at = 0; at < config.leakRounds; at++) {
     const measured = await round(config)
     rounds.push(measured)
-    const figures = WAYS.map(({ name }) => `${name} ${fixed(median(measured.micros[name]), 1)}`)
+    const figures = VARIANTS.map(({ name }) => `${name} ${fixed(median(measured.micros[name]), 1)}`)
     config.progress(`leaks ${at + 1}/${config.leakRounds}, µs of CPU a request: ${figures.join(', ')}`)
   }
-  const rows = WAYS.map(({ name, title, beside }) => {
+  const rows = VARIANTS.map(({ name, title, beside }) => {
     const part = middle =>
       summary(rounds.map(({ micros }) => (middle(micros[name]) / middle(micros[beside]) - 1) * 100))
     return {
@@ -76,7 +77,7 @@ async function run(config) {
 function render({ rows, stalls, profiles, rounds }) {
   const none = beside => (beside ? null : '')
   return [
-    '### What looking for leaks costs',
+    '### Cost of leak detection',
     '',
     table(
       ['in one process, without sockets', 'CPU µs a request', 'more, %', 'with collections and profiles, %'],
@@ -89,18 +90,18 @@ function render({ rows, stalls, profiles, rounds }) {
     ),
     '',
     table(
-      ['a profile stands the event loop', 'ms'],
+      ['a profile pauses the event loop', 'ms'],
       stalls.map(({ title, ms }) => [title, spread(ms, 1)])
     ),
     '',
-    `Medians of ${counted(rounds, 'round')} (lowest to highest), and of ${counted(profiles, 'profile')}. Each app collects every 400 requests, and 400,000 objects live besides; ` +
-      'what is compared runs in turn, and only while the campaign goes on.'
+    `Medians of ${counted(rounds, 'round')} (lowest to highest), and of ${counted(profiles, 'profile')}. Each app has 400,000 other live objects and collects every 400 requests. ` +
+      'The apps run in turn. Only batches during the profiling session count.'
   ].join('\n')
 }
 
 module.exports = {
   name: 'leaks',
-  about: 'what it costs to look for leaks, and for how long a profile stands the loop',
+  about: 'the cost of leak detection, and how long a profile pauses the event loop',
   run,
   render
 }

@@ -11,7 +11,7 @@ const { SUBJECTS } = require('./harness/subjects')
 const { PARTS } = require('./sockets')
 const { SCENARIOS } = require('./uploads')
 
-// Each says what it is (`name`, `about`), measures (`run`, with the settings below) and writes its table (`render`).
+// Each has a `name` and a line `about` it, `run(config)`, which measures, and `render(result)`, which returns its table.
 const MEASUREMENTS = document.SECTIONS.filter(name => name !== 'heap').map(name => require(`./${name}`))
 
 const SETTINGS = {
@@ -84,45 +84,46 @@ const QUICK = {
 
 const HELP = `Usage: npm run bench -- [options]
 
-Measures plimsoll beside a bare Express 5 app and beside what one would pick instead, and prints Markdown tables.
-Progress goes to stderr. All load stays on the loopback interface, and every loop of it is bounded.
+Compares Plimsoll with a bare Express 5 app and with alternatives, and prints Markdown tables. Progress goes to stderr.
+All load is bounded and stays on the loopback interface.
 
   --only NAME[,…]      ${MEASUREMENTS.map(({ name, about }) => `${name.padEnd(11)} ${about}`).join('\n                       ')}
-  --servers NAME[,…]   of ${SUBJECTS.map(({ name }) => name).join(', ')};
-                       the bare one always runs (growth: bare and plimsoll-limit unless given)
-  --rounds N           rounds, or runs, of every measurement (throughput ${SETTINGS.rounds}, sockets ${SETTINGS.socketsRounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, watch ${SETTINGS.watchRounds}, leaks ${SETTINGS.leakRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, uploads ${SETTINGS.uploadRounds}, snapshot ${SETTINGS.snapshotRounds})
-  --parts NAME[,…]     of ${PARTS.join(', ')}: what sockets switches on; the bare app always runs
-  --rate N             requests a second in sockets (${SETTINGS.socketsRate})
-  --seconds N          for so long in sockets, each server and round (${SETTINGS.socketsSeconds})
-  --scenarios NAME[,…] of ${SCENARIOS.join(', ')}: what uploads measures
-  --before FOLDER      another checkout, built: uploads measures its servers too, alternating with this one's
-  --amount N           requests a server and round in throughput (${SETTINGS.amount})
-  --requests N         requests at the end of growth, which starts counting at a fifth of them (${SETTINGS.requests})
+  --servers NAME[,…]   ${SUBJECTS.map(({ name }) => name).join(', ')}
+                       (all; growth: bare, plimsoll-limit). The bare app always runs
+  --rounds N           rounds of every measurement (throughput ${SETTINGS.rounds}, sockets ${SETTINGS.socketsRounds}, inprocess ${SETTINGS.loopRounds}, spans ${SETTINGS.spanRounds}, watch ${SETTINGS.watchRounds}, leaks ${SETTINGS.leakRounds}, calls ${SETTINGS.callRounds}, growth ${SETTINGS.growthRounds}, shed ${SETTINGS.shedRounds}, uploads ${SETTINGS.uploadRounds}, snapshot ${SETTINGS.snapshotRounds})
+  --parts NAME[,…]     sockets: ${PARTS.join(', ')} (all). The bare app always runs
+  --rate N             sockets: requests a second (${SETTINGS.socketsRate})
+  --seconds N          sockets: seconds for each server and round (${SETTINGS.socketsSeconds})
+  --scenarios NAME[,…] uploads: ${SCENARIOS.join(', ')} (all)
+  --before FOLDER      uploads: another built checkout, whose servers alternate with those of this one
+  --amount N           throughput: requests for each server and round (${SETTINGS.amount})
+  --requests N         growth: requests in total. The first fifth is warm-up (${SETTINGS.requests})
   --connections N      connections of the load generator (${SETTINGS.connections})
-  --quick              few and short rounds, to try whether everything works; the figures mean little
-  --node PATH          the Node binary of servers and loops (this one)
-  --json FILE          writes every round's figures there
-  --write              writes the tables to docs/benchmarks.md, with machine, versions and date; each replaces the
-                       one of the same measurement and major version of Node
-  --help               this text
+  --quick              few and short rounds, to check that everything works. Do not use the figures
+  --node PATH          the Node binary for servers and loops (this one)
+  --json FILE          writes the figures of all rounds to FILE
+  --write              writes the tables to docs/benchmarks.md, with machine, versions and date. Each replaces the
+                       table of the same measurement and major version of Node
+  --help               prints this text
 
-A full run takes an hour or more; --only throughput about six minutes, --only sockets a quarter of an hour.
+Defaults are in parentheses. A full run takes an hour or more, --only throughput about six minutes, and --only sockets
+a quarter of an hour.
 `
 
-// Something the caller can put right: no stack is needed.
-class Refusal extends Error {}
+// A mistake in the arguments. It is printed without a stack.
+class UsageError extends Error {}
 
 function positive(name, text) {
   const value = Number(text)
   if (!Number.isSafeInteger(value) || value < 1)
-    throw new Refusal(`--${name} takes a positive whole number, not '${text}'`)
+    throw new UsageError(`--${name} takes a positive integer, not '${text}'`)
   return value
 }
 
 function listed(name, text, known) {
   const names = text.split(',')
   for (const each of names) {
-    if (!known.includes(each)) throw new Refusal(`--${name} takes ${known.join(', ')}, not '${each}'`)
+    if (!known.includes(each)) throw new UsageError(`--${name} takes ${known.join(', ')}, not '${each}'`)
   }
   return names
 }
@@ -130,7 +131,7 @@ function listed(name, text, known) {
 function checkout(folder) {
   const root = path.resolve(folder)
   if (!fs.existsSync(path.join(root, 'binding.js')))
-    throw new Refusal(`--before takes a checkout of Plimsoll in which 'npm run build' has run, not '${folder}'`)
+    throw new UsageError(`--before takes a checkout of Plimsoll in which 'npm run build' has run, not '${folder}'`)
   return root
 }
 
@@ -157,7 +158,7 @@ function parse(argv) {
     }
     values = parseArgs({ args: argv, options }).values
   } catch (error) {
-    throw new Refusal(`${error.message} (--help tells more)`)
+    throw new UsageError(`${error.message}; see --help`)
   }
   const config = { ...SETTINGS, ...(values.quick ? QUICK : {}) }
   if (values.rounds) {
@@ -185,11 +186,11 @@ function parse(argv) {
   ])
     if (values[name]) config[setting] = positive(name, values[name])
   if (config.requests < 5 * config.connections)
-    throw new Refusal('--requests takes at least five times the connections')
-  if (values.write && values.quick) throw new Refusal('--write takes no --quick: its figures mean little')
+    throw new UsageError('--requests must be at least five times --connections')
+  if (values.write && values.quick) throw new UsageError('--write cannot record the figures of --quick')
   if (values.write && !document.hasMarkers())
-    throw new Refusal(`--write: ${document.DOCUMENT} has no markers of recorded tables`)
-  if (config.amount < config.connections) throw new Refusal('--amount takes at least one request a connection')
+    throw new UsageError(`--write: ${document.DOCUMENT} has no markers for recorded tables`)
+  if (config.amount < config.connections) throw new UsageError('--amount must be at least --connections')
 
   const names = MEASUREMENTS.map(({ name }) => name)
   const subjects = SUBJECTS.map(({ name }) => name)
@@ -211,14 +212,13 @@ function parse(argv) {
 
 function install() {
   if (fs.existsSync(path.join(__dirname, 'node_modules', '.package-lock.json'))) return
-  process.stderr.write('bench: installing the peers, once\n')
+  process.stderr.write('bench: installing the peers, on the first run only\n')
   const args = ['install', '--prefix', __dirname, '--no-audit', '--no-fund']
-  // npm run hands its own settings down in the environment, a prefix among them.
+  // Without the settings of `npm run`, which are in the environment: they include a prefix.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(config|package)_/i.test(name)))
   const { status, error } = spawnSync('npm', args, { cwd: __dirname, env, stdio: ['ignore', 2, 2] })
   if (error) throw error
-  if (status !== 0)
-    throw new Error(`'npm ${args.join(' ')}' failed; without the peers there is nothing to compare with`)
+  if (status !== 0) throw new Error(`'npm ${args.join(' ')}' failed. The benchmark needs the peers`)
 }
 
 function checkAddon(config) {
@@ -233,11 +233,11 @@ function checkAddon(config) {
   if (!wanted) return null
   const { missing, debug } = machine.addon()
   if (missing)
-    throw new Error("the addon is not built: 'npm run build', or leave plimsoll out with --servers and --only")
-  return debug ? 'The addon is a debug build: its figures say nothing. `npm run build` makes the real one.' : null
+    throw new Error("the addon is not built: run 'npm run build', or omit plimsoll with --servers and --only")
+  return debug ? 'The addon is a debug build, so do not use the figures. Run `npm run build`.' : null
 }
 
-// The record goes where it goes in production, but into a folder that is gone afterwards.
+// A temporary folder for the records, on the same file system as in production.
 function recordFolder() {
   const parent = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir()
   const folder = fs.mkdtempSync(path.join(parent, 'plimsoll-bench-'))
@@ -261,11 +261,11 @@ async function main() {
     process.stdout.write(HELP)
     return
   }
-  if (process.platform !== 'linux') throw new Error('the bench reads /proc, so it runs on Linux only')
-  if (!fs.existsSync(config.node)) throw new Refusal(`--node: there is no ${config.node}`)
+  if (process.platform !== 'linux') throw new Error('the benchmark reads /proc, so it runs on Linux only')
+  if (!fs.existsSync(config.node)) throw new UsageError(`--node: ${config.node} does not exist`)
   const warning = checkAddon(config)
   install()
-  if (warning && config.write) throw new Refusal(`--write: ${warning}`)
+  if (warning && config.write) throw new UsageError(`--write: ${warning}`)
   if (warning) process.stderr.write(`bench: ${warning}\n`)
   config.env = { NODE_ENV: 'production', PLIMSOLL_DIR: recordFolder() }
   const started = performance.now()
@@ -288,7 +288,7 @@ async function main() {
     save()
     const text = measurement.render(result)
     texts.push(text)
-    // After each one, so that a measurement that fails loses nothing of the others.
+    // After each measurement, so that a later error does not lose its table.
     if (config.write) {
       const parts = [text, machine.render(here, os.loadavg()), renderVersions(result.versions ?? {})]
       document.write(measurement.name, here.node, parts)
@@ -298,12 +298,12 @@ async function main() {
   const head = [machine.render(here, os.loadavg())]
   if (Object.keys(versions).length > 0) head.push(renderVersions(versions))
   if (warning) head.push(`**${warning}**`)
-  if (config.quick) head.push('**A quick run, to try whether everything works: the figures mean little.**')
+  if (config.quick) head.push('**A quick run, which only checks that everything works. Do not use the figures.**')
   process.stdout.write(`\n${[...head, ...texts].join('\n\n')}\n`)
 }
 
 main().catch(error => {
-  const refused = error instanceof Refusal
-  process.stderr.write(`bench: ${refused ? error.message : error.stack}\n`)
-  process.exitCode = refused ? 2 : 1
+  const isUsage = error instanceof UsageError
+  process.stderr.write(`bench: ${isUsage ? error.message : error.stack}\n`)
+  process.exitCode = isUsage ? 2 : 1
 })

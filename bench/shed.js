@@ -18,7 +18,7 @@ const HEAP_MB = 200
 const HOLD_MS = 4000
 const GARBAGE = 400
 const RETRY_MS = 200
-/** So many answers in a row, each its own connection's, are called "admits all again". */
+/** The server admits all requests again after 20 successful requests in a row, each on its own connection. */
 const STREAK = 20
 const BACK_MS = 20_000
 
@@ -33,7 +33,7 @@ function get(port, path, agent) {
   })
 }
 
-/** Each client asks again as soon as it was answered, or a little after it was refused. */
+/** Each client sends its next request at once, or after a short pause if it was refused. */
 async function load(port, seconds, child) {
   const seen = { ok: 0, refused: 0, failed: 0 }
   const agent = new http.Agent({ keepAlive: true, maxSockets: CLIENTS })
@@ -58,7 +58,7 @@ async function load(port, seconds, child) {
   return seen
 }
 
-/** Milliseconds until the first of `STREAK` answers in a row; null if there is none in time. */
+/** Milliseconds until the first of `STREAK` successful requests in a row. `null` if that takes over `BACK_MS`. */
 async function backAfter(port) {
   const start = performance.now()
   let first = null
@@ -122,14 +122,14 @@ function render({ rounds, seconds }) {
     each(rounds, guard, seen => `${seen.garbageRefused} of ${GARBAGE}`)
   ])
   return [
-    `### A load that would take ${Math.round(CLIENTS * HELD_MB)} MB, under --max-old-space-size=${HEAP_MB}`,
+    `### A load that needs ${Math.round(CLIENTS * HELD_MB)} MB, with --max-old-space-size=${HEAP_MB}`,
     '',
     table(head, rows),
     '',
-    `${CLIENTS} clients for ${seconds} s, each asking again when it was answered (${RETRY_MS / 2} to ${(3 * RETRY_MS) / 2} ms after a 503); a request ` +
-      `holds ${HELD_MB} MB for ${HOLD_MS / 1000} s. Failed: no answer, the connection cut. The others' bound on the used heap is 160 MB, on ` +
-      `the event loop's delay 1 s. Garbage alone: before the load, ${GARBAGE} requests one after the other that hold nothing.`
+    `${CLIENTS} clients for ${seconds} s. Each sends its next request at once, or ${RETRY_MS / 2} to ${(3 * RETRY_MS) / 2} ms after a 503. A request ` +
+      `retains ${HELD_MB} MB for ${HOLD_MS / 1000} s. Failed: the connection was closed without a response. The other packages have a limit of 160 MB of used ` +
+      `heap and of 1 s of event loop delay. Garbage alone: before the load, ${GARBAGE} sequential requests that retain nothing.`
   ].join('\n')
 }
 
-module.exports = { name: 'shed', about: 'who survives a load that the heap has no room for', run, render }
+module.exports = { name: 'shed', about: 'which servers survive a load that needs more than the heap', run, render }

@@ -8,12 +8,12 @@ const { summary } = require('./harness/stats')
 const { fixed, table } = require('./harness/table')
 
 const MIB = 1 << 20
-// A class with fewer objects is the runtime's own, and comes and goes; what V8 makes for itself (compiled code) grows under load.
+// Classes with fewer objects, and those of V8 (such as compiled code), change by themselves and are not compared.
 const COUNTED = 1000
 const OF_V8 = /^\(|^system \//
 const WITHIN = 0.01
 
-// The pinging client measures from outside how long the server did not answer.
+// The client measures the longest time without a response, from another process.
 async function pinged(server, client, work) {
   await client.ask('reset', 60)
   const result = await server.ask(work, 1800)
@@ -21,7 +21,7 @@ async function pinged(server, client, work) {
   return { ...result, longestMs, answered }
 }
 
-// Counts of the classes in a snapshot, by the package's own reader.
+// The number of objects of each class in a snapshot. Plimsoll's own reader counts them.
 async function classes(config, file) {
   const child = new Child(config.node, [path.join(__dirname, 'programs', 'classes.js'), file], config)
   try {
@@ -31,7 +31,7 @@ async function classes(config, file) {
   }
 }
 
-// The largest difference of a class's count, as a part of it, and the class.
+// The class whose count differs most, and the difference as a fraction of the count.
 function difference(found, truth) {
   let worst = { name: null, part: 0 }
   for (const [name, count] of truth) {
@@ -53,13 +53,13 @@ async function run(config) {
     const { port, heapMb } = await server.next(300, 'its port')
     const client = new Child(process.execPath, [path.join(__dirname, 'programs', 'ping.js'), String(port)], config)
     try {
-      await client.next(60, 'its first answer')
+      await client.next(60, 'its first response')
       for (let i = 0; i < config.snapshotRounds; i++) {
         config.progress(`snapshot ${i + 1}/${config.snapshotRounds}: by a child`)
         const result = await pinged(server, client, 'fork')
         if (result.failure) failures.push(result.failure)
         else forks.push(result)
-        // One is looked at, the others are only in the way.
+        // Only the first one is compared.
         if (i > 0 && result.path) fs.rmSync(result.path)
       }
       config.progress('snapshot: by V8 in the server')
@@ -85,7 +85,7 @@ function render({ heapMb, forks, failures, stop, worst }) {
     `### A heap snapshot of ${fixed(heapMb, 0)} MB under load`,
     '',
     table(
-      ['', 'taken', 'attempts', 'event loop stood, ms', 'longest without an answer, ms', 'took, s', 'file, MiB'],
+      ['', 'taken', 'attempts', 'event loop paused, ms', 'longest without a response, ms', 'took, s', 'file, MiB'],
       [
         [
           '`plimsoll.snapshot()`',
@@ -108,9 +108,14 @@ function render({ heapMb, forks, failures, stop, worst }) {
       ]
     ),
     '',
-    `Counts of the program's classes of ${COUNTED} objects or more differ by at most ${fixed(100 * worst.part, 2)} %${worst.name ? ` (${worst.name})` : ''}; the bound is ${100 * WITHIN} %.`,
+    `The counts of the program's classes with at least ${COUNTED} objects differ by at most ${fixed(100 * worst.part, 2)} %${worst.name ? ` (${worst.name})` : ''}. The bound is ${100 * WITHIN} %.`,
     ...failures.map(failure => `Failed: ${failure}`)
   ].join('\n')
 }
 
-module.exports = { name: 'snapshot', about: 'heap snapshots under load: how long the server stands', run, render }
+module.exports = {
+  name: 'snapshot',
+  about: 'heap snapshots under load, and how long they block the server',
+  run,
+  render
+}

@@ -10,8 +10,8 @@ const { counted, fixed, grouped, spread, table } = require('./harness/table')
 const OPEN = path.join(__dirname, 'programs', 'open.js')
 const SERVER = path.join(__dirname, 'servers', 'sockets.js')
 
-/** Parts are switched on one after the other. */
-const WAYS = [
+/** Each variant switches on one more part. */
+const VARIANTS = [
   { name: 'bare', title: 'bare Express 5', parts: {} },
   {
     name: 'frame',
@@ -23,9 +23,9 @@ const WAYS = [
   { name: 'limit', title: '`plimsoll()` + `limit()`', parts: { tracked: {}, limit: true } },
   { name: 'all', title: '`plimsoll()` + `limit()` + `shed()`', parts: { tracked: {}, limit: true, shed: true } }
 ]
-const [BARE] = WAYS
+const [BARE] = VARIANTS
 
-/** Rejects if one request went wrong. */
+/** Rejects if a request has failed. */
 async function load(server, seconds, { socketsRate: rate, connections }) {
   const settings = JSON.stringify({ port: server.port, rate, seconds, connections })
   const child = new Child(process.execPath, [OPEN, settings])
@@ -39,9 +39,9 @@ async function load(server, seconds, { socketsRate: rate, connections }) {
   }
 }
 
-async function once(way, config) {
-  const env = { ...config.env, PARTS: JSON.stringify(way.parts) }
-  const server = await Server.start({ ...way, file: SERVER }, { ...config, env })
+async function once(variant, config) {
+  const env = { ...config.env, PARTS: JSON.stringify(variant.parts) }
+  const server = await Server.start({ ...variant, file: SERVER }, { ...config, env })
   try {
     await load(server, config.socketsWarmup, config)
     const [state, threads] = [await server.state(), server.cpuByThread()]
@@ -70,26 +70,27 @@ async function once(way, config) {
 }
 
 async function run(config) {
-  const ways = WAYS.filter(way => way === BARE || config.parts.includes(way.name))
+  const variants = VARIANTS.filter(variant => variant === BARE || config.parts.includes(variant.name))
   const rounds = []
   const versions = {}
   const notes = new Set()
   for (let round = 0; round < config.socketsRounds; round++) {
     const measured = {}
-    for (const way of rotated(ways, round)) {
-      const { versions: loaded, note, ...figures } = await once(way, config)
-      measured[way.name] = figures
+    for (const variant of rotated(variants, round)) {
+      const { versions: loaded, note, ...figures } = await once(variant, config)
+      measured[variant.name] = figures
       versions['open loop'] = loaded
       if (note) notes.add(note)
       config.progress(
-        `sockets ${round + 1}/${config.socketsRounds} ${way.name}: ${fixed(figures.main, 1)} and ${fixed(figures.all - figures.main, 1)} µs of CPU a request, ` +
+        `sockets ${round + 1}/${config.socketsRounds} ${variant.name}: ${fixed(figures.main, 1)} and ${fixed(figures.all - figures.main, 1)} µs of CPU a request, ` +
           `p99 ${fixed(figures.p99, 1)} ms, ${figures.scavenges} scavenges, ${figures.majors} major collections`
       )
     }
     rounds.push(measured)
   }
-  const rows = ways.map(({ name, title }, at) => {
-    const of = figure => summary(rounds.map(round => figure(round[name], round[BARE.name], round[ways[at - 1]?.name])))
+  const rows = variants.map(({ name, title }, at) => {
+    const of = figure =>
+      summary(rounds.map(round => figure(round[name], round[BARE.name], round[variants[at - 1]?.name])))
     const figures = [
       'main',
       'workers',
@@ -126,7 +127,7 @@ function render({ rate, seconds, warmup, connections, rows, rounds, notes }) {
         'main thread',
         'V8’s workers, libuv’s pool',
         'plimsoll’s threads',
-        'in all, more than bare',
+        'total, more than bare',
         'more than the row above, % of bare'
       ],
       rows.map(row => [
@@ -152,10 +153,10 @@ function render({ rate, seconds, warmup, connections, rows, rounds, notes }) {
       ])
     ),
     '',
-    `Medians of ${counted(rounds.length, 'round')} (lowest to highest); in each every server in turn, in a fresh process: ${grouped(rate)} requests a second for ${seconds} s after ` +
-      `${warmup} s to warm up, over at most ${connections} connections. A third is plain, a third waits for a timer of 5 ms, a third parses a JSON body. CPU is from \`/proc/<pid>/task\`. ` +
-      'Differences are taken round by round. Latency counts from the moment that a request was due. The load generator is a process of its own: it sent at most ' +
-      `${fixed(worst('lateP99'), 1)} ms late (p99) and took at most ${fixed(worst('loadBusy') * 100, 0)} % of a core.`,
+    `Medians of ${counted(rounds.length, 'round')} (lowest to highest). In a round the servers run in turn, each in a fresh process. Each gets ${grouped(rate)} requests a second for ` +
+      `${seconds} s, after ${warmup} s to warm up, over at most ${connections} connections. A third of the requests is plain, a third waits for a timer of 5 ms, and a third has a JSON body. ` +
+      'CPU comes from `/proc/<pid>/task`. Differences are taken within a round. Latency counts from the time at which a request was due. The load generator has its own process. It sent ' +
+      `at most ${fixed(worst('lateP99'), 1)} ms late (p99) and used at most ${fixed(worst('loadBusy') * 100, 0)} % of a core.`,
     ...notes.map(note => `\n**Note:** ${note}`)
   ].join('\n')
 }
@@ -163,7 +164,7 @@ function render({ rate, seconds, warmup, connections, rows, rounds, notes }) {
 module.exports = {
   name: 'sockets',
   about: 'CPU by thread, latency and collections at a fixed rate, part by part',
-  PARTS: WAYS.map(({ name }) => name),
+  PARTS: VARIANTS.map(({ name }) => name),
   run,
   render
 }

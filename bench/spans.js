@@ -10,7 +10,7 @@ const { counted, fixed, spread, table } = require('./harness/table')
 const FILE = path.join(__dirname, 'servers', 'spans.js')
 const NODES = path.join(__dirname, '..', '.node-versions', 'node_modules')
 
-const WAYS = [
+const VARIANTS = [
   { name: 'bare', title: 'bare Express 5', options: null },
   { name: 'off', title: '`plimsoll({ async: false })`', options: { async: false } },
   { name: 'sampled', title: '`plimsoll()`', options: {} },
@@ -22,7 +22,7 @@ const HANDLERS = [
   { awaits: 10, title: 'ten awaits' }
 ]
 
-/** This Node, and those that scripts/node-versions.sh has installed. */
+/** This Node, and those that scripts/node-versions.sh installs. */
 function nodes(own) {
   const installed = fs.existsSync(NODES) ? fs.readdirSync(NODES).filter(name => /^node\d+$/.test(name)) : []
   const found = [own, ...installed.map(name => path.join(NODES, name, 'bin', 'node'))]
@@ -36,7 +36,7 @@ async function run(config) {
   const rows = []
   for (const { file: node, version } of nodes(config.node)) {
     for (const { awaits, title } of HANDLERS) {
-      const subjects = WAYS.map(({ name, options }) => ({
+      const subjects = VARIANTS.map(({ name, options }) => ({
         name,
         file: FILE,
         env: { SPANS: JSON.stringify({ options, awaits }) }
@@ -47,7 +47,7 @@ async function run(config) {
         rounds.push(micros)
       }
       const figures = {}
-      for (const { name } of WAYS) {
+      for (const { name } of VARIANTS) {
         const more = middle => summary(rounds.map(round => middle(round[name]) - middle(round.bare)))
         figures[name] = {
           micros: summary(rounds.map(round => median(round[name]))),
@@ -57,7 +57,7 @@ async function run(config) {
       }
       rows.push({ version, title, figures })
       config.progress(
-        `spans, Node ${version}, ${title}: ${WAYS.map(({ name }) => `${name} ${fixed(figures[name].micros.median, 1)}`).join(', ')}`
+        `spans, Node ${version}, ${title}: ${VARIANTS.map(({ name }) => `${name} ${fixed(figures[name].micros.median, 1)}`).join(', ')}`
       )
     }
   }
@@ -65,27 +65,29 @@ async function run(config) {
 }
 
 function render({ rows, rounds }) {
-  const [, ...ways] = WAYS
+  const [, ...variants] = VARIANTS
   return [
-    '### What metering costs, by Node version',
+    '### Cost of metering, by Node version',
     '',
     table(
-      ['Node, handler', 'bare, µs', ...ways.map(way => `${way.title}, µs more`)],
+      ['Node, handler', 'bare, µs', ...variants.map(variant => `${variant.title}, µs more`)],
       rows.map(({ version, title, figures }) => [
         `${version}, ${title}`,
         fixed(figures.bare.micros.median, 1),
-        ...ways.map(({ name }) => `${spread(figures[name].more, 1)}; mean ${fixed(figures[name].meanMore.median, 1)}`)
+        ...variants.map(
+          ({ name }) => `${spread(figures[name].more, 1)}; mean ${fixed(figures[name].meanMore.median, 1)}`
+        )
       ])
     ),
     '',
-    `CPU a request in one process, without sockets, as in the table above: medians of ${counted(rounds, 'round')} (lowest to highest). ` +
-      'A figure is the median batch of 50 requests, “mean” that of all batches, collections and, for `plimsoll()`, the windows included.'
+    `CPU per request in one process, without sockets: medians of ${counted(rounds, 'round')} (lowest to highest). ` +
+      'A figure is the median batch of 50 requests. “mean” is the mean of all batches, with collections and, for `plimsoll()`, the windows.'
   ].join('\n')
 }
 
 module.exports = {
   name: 'spans',
-  about: 'what metering costs by how it is asked for, on every Node installed',
+  about: 'the cost of metering by its options, on every installed Node',
   run,
   render
 }

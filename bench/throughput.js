@@ -16,7 +16,7 @@ async function once(subject, config) {
       note,
       perSecond: amount / seconds,
       cpuMicros: (cpu / amount) * 1e6,
-      // Well under 1, it was the load generator or the neighbours that set the pace.
+      // Far below 1, the load generator or other work limits the requests a second.
       busy: cpu / seconds,
       loadBusy: loadCpu / seconds
     }
@@ -78,18 +78,23 @@ function render({ amount, connections, warmup, rows, rounds, notes }) {
       ])
     ),
     '',
-    `Medians of ${counted(rounds.length, 'round')} (lowest to highest); in each every server in turn, in a fresh process, ` +
-      `${grouped(amount)} requests over ${connections} connections after ${grouped(warmup)} to warm up. ` +
-      'Ratio and difference are taken round by round. CPU is the whole process’s, from `/proc`. ' +
-      'Busy is that CPU over the time it took.',
+    `Medians of ${counted(rounds.length, 'round')} (lowest to highest). In a round the servers run in turn, each in a fresh process. ` +
+      `Each gets ${grouped(amount)} requests over ${connections} connections, after ${grouped(warmup)} to warm up. ` +
+      'Ratio and difference are taken within a round. CPU is that of the whole process, from `/proc`. ' +
+      'Busy is CPU time divided by wall time.',
     ...(idle.length === 0
       ? []
       : [
-          `\n**Not busy, so something else set the pace: ${idle.map(row => row.title).join(', ')}.** ` +
-            'Read their CPU, not their requests a second.'
+          `\n**Not busy, so they were not the bottleneck: ${idle.map(row => row.title).join(', ')}.** ` +
+            'Compare their CPU, not their requests a second.'
         ]),
     ...notes.map(note => `\n**Note:** ${note}`)
   ].join('\n')
 }
 
-module.exports = { name: 'throughput', about: 'requests a second and CPU a request, against the peers', run, render }
+module.exports = {
+  name: 'throughput',
+  about: 'requests a second and CPU per request, compared with the peers',
+  run,
+  render
+}

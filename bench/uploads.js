@@ -10,9 +10,10 @@ const { counted, fixed, table } = require('./harness/table')
 const MIB = 1 << 20
 const LATER_MS = 3000
 
-// `warmUps`: how many loads come first. In the first one V8 learns when to collect, and how often it marks the heap then differs from start to
-// start: up to a fifth of the CPU time of inflating.
-// What holds a body whole is not asked to take fifty of 100 MiB: it would take more than most machines have.
+// `warmUps`: the number of loads before the measured one. During the first load V8 adapts its collections. The number of
+// markings then differs between processes, by up to a fifth of the CPU time of inflating.
+//
+// Servers that hold a whole body in memory do not get fifty of 100 MiB: most machines have too little memory for that.
 const SCENARIOS = [
   {
     name: 'refused',
@@ -22,21 +23,21 @@ const SCENARIOS = [
   },
   {
     name: 'passed',
-    title: '10 MiB accepted, and read as they come',
+    title: '10 MiB accepted, and read as they arrive',
     size: 10 * MIB,
     warmUps: 2,
     servers: ['bare', 'limit']
   },
   {
     name: 'inflated',
-    title: '10 MiB in gzip, inflated, and read as they come',
+    title: '10 MiB in gzip, inflated, and read as they arrive',
     size: 10 * MIB,
     warmUps: 2,
     servers: ['zlib-inflate', 'limit-inflate']
   },
   {
     name: 'held',
-    title: '10 MiB accepted, and all held until the last has come',
+    title: '10 MiB accepted, and all retained until the last has arrived',
     size: 10 * MIB,
     servers: ['spool-memory', 'spool', 'express-raw', 'express-json', 'multer-memory', 'multer-disk', 'fastify']
   },
@@ -79,19 +80,19 @@ const KIND = {
 }
 
 const ROOT = path.join(__dirname, '..')
-/** Those that come from a checkout, and so can be compared with another one's. */
+/** Plimsoll's servers, which --before compares with those of another checkout. */
 const isOwn = server => /^(limit|spool)/.test(server)
 
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 
-// VmRSS and VmHWM, the highest since it was reset; bytes.
+// The RSS, and its maximum since the last reset (VmHWM), in bytes.
 function memory(pid) {
   const status = fs.readFileSync(`/proc/${pid}/status`, 'latin1')
   const field = name => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)[1]) * 1024
   return { rss: field('VmRSS'), peak: field('VmHWM') }
 }
 
-// Of all threads, so far.
+// Of all threads, since the start of the process.
 function cpuSeconds(pid) {
   const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1')
   const [user, system] = stat
@@ -117,7 +118,7 @@ async function once({ name, size, warmUps = 0 }, server, config, { dir, root }) 
   const child = new Child(config.node, [path.join(__dirname, 'servers', 'uploads.js'), settings], config)
   try {
     const { port, versions } = await child.next(60, 'its port')
-    // Code and buffers that the first uploads bring are not what they cost.
+    // The first uploads also load code and allocate buffers, which must not count.
     await load(server, port, config, 5, MIB / 2)
     for (let i = 0; i < warmUps; i++) await load(server, port, config, config.uploads, size)
     await pause(500)
@@ -136,7 +137,7 @@ async function once({ name, size, warmUps = 0 }, server, config, { dir, root }) 
   }
 }
 
-// The servers of a round. With another checkout each of Plimsoll's runs twice in a row, and which is first alternates.
+// The servers of a round. With --before, each server of Plimsoll runs twice in a row, and the order alternates.
 function subjects({ servers }, { before }, round) {
   return servers.flatMap(server => {
     const now = { key: server, server, root: ROOT, title: TITLES[server] }
@@ -183,10 +184,10 @@ async function run(config) {
       }
     })
   }))
-  return { uploads: config.uploads, tables, rounds, versions: { 'Takes uploads': versions } }
+  return { uploads: config.uploads, tables, rounds, versions: { 'Upload servers': versions } }
 }
 
-// How the clients of all rounds were answered, as `413 ×50`; `none` are those that could not read their answer.
+// The responses to the clients of all rounds, as `413 ×50`. `none`: the client could not read its response.
 function answers(statuses) {
   const counts = {}
   for (const round of statuses) {
@@ -230,7 +231,7 @@ function render({ uploads, tables, rounds }) {
   return [
     `### Memory of ${uploads} uploads at once`,
     ...sections,
-    `Medians of ${counted(rounds.length, 'run')} (lowest to highest), each in a fresh process; growth is that of VmHWM, the highest RSS at any moment.`
+    `Medians of ${counted(rounds.length, 'run')} (lowest to highest), each in a fresh process. Growth is that of the highest RSS (VmHWM).`
   ].join('\n\n')
 }
 

@@ -9,14 +9,14 @@ const { counted, fixed, spread, table } = require('./harness/table')
 
 const FILE = path.join(__dirname, 'servers', 'watch.js')
 
-/** `beside`: what it is compared with; the bare app, or what is on without it. */
-const WAYS = [
+/** `beside`: the variant that it is compared with. Default: the bare app. */
+const VARIANTS = [
   { name: 'bare', title: 'bare Express 5' },
   { name: 'plimsoll', title: '`plimsoll()`' },
   { name: 'scope', title: '`scope()`, not used' },
   { name: 'defer', title: '`scope()`, one deferred function' },
   { name: 'listeners', title: '`watchListeners()`' },
-  { name: 'pool-unwatched', title: 'a connection taken and given back' },
+  { name: 'pool-unwatched', title: 'a connection acquired and released' },
   { name: 'pool', title: 'the same with `watchPool()`', beside: 'pool-unwatched' },
   { name: 'timers', title: '`plimsoll({ watch: { timers: true } })`', beside: 'plimsoll' },
   { name: 'streams', title: '`{ streams: true }`', beside: 'plimsoll' },
@@ -31,12 +31,12 @@ const subjectsOf = names => names.map(name => ({ name, title: name, file: FILE, 
 async function run(config) {
   const loops = []
   for (let round = 0; round < config.watchRounds; round++) {
-    const { micros } = await race(subjectsOf(WAYS.map(({ name }) => name)), { ...config, turns: config.watchTurns })
+    const { micros } = await race(subjectsOf(VARIANTS.map(({ name }) => name)), { ...config, turns: config.watchTurns })
     loops.push(micros)
-    const figures = WAYS.map(({ name }) => `${name} ${fixed(median(micros[name]), 1)}`)
+    const figures = VARIANTS.map(({ name }) => `${name} ${fixed(median(micros[name]), 1)}`)
     config.progress(`watch ${round + 1}/${config.watchRounds}, µs of CPU a request: ${figures.join(', ')}`)
   }
-  const rows = WAYS.map(({ name, title, beside = 'bare' }) => {
+  const rows = VARIANTS.map(({ name, title, beside = 'bare' }) => {
     const more = middle => summary(loops.map(round => middle(round[name]) - middle(round[beside])))
     return {
       name,
@@ -50,7 +50,7 @@ async function run(config) {
   return { rows, rounds: config.watchRounds, sockets: await overSockets(config) }
 }
 
-/** Requests a second over real sockets, for what belongs to them: each round all of them, in fresh processes. */
+/** Requests a second over real sockets, since some watchers belong to sockets. Each round has fresh processes. */
 async function overSockets(config) {
   const rounds = []
   for (let round = 0; round < config.watchRounds; round++) {
@@ -78,9 +78,9 @@ async function overSockets(config) {
 }
 
 function render({ rows, rounds, sockets }) {
-  const titleOf = name => WAYS.find(way => way.name === name).title
+  const titleOf = name => VARIANTS.find(variant => variant.name === name).title
   return [
-    '### What scopes and watchers cost',
+    '### Cost of scopes and watchers',
     '',
     table(
       ['in one process, without sockets', 'CPU µs a request', 'more', 'than', 'mean more'],
@@ -103,9 +103,9 @@ function render({ rows, rounds, sockets }) {
       ])
     ),
     '',
-    `Medians of ${counted(rounds, 'round')} (lowest to highest). Above, a figure is the median batch of 50 requests, “mean” that of all batches, ` +
-      'collections and what is sampled included.'
+    `Medians of ${counted(rounds, 'round')} (lowest to highest). In the first table, a figure is the median batch of 50 requests. “mean” is the mean ` +
+      'of all batches, with collections and samples.'
   ].join('\n')
 }
 
-module.exports = { name: 'watch', about: 'what scopes and watchers cost', run, render }
+module.exports = { name: 'watch', about: 'the cost of scopes and watchers', run, render }

@@ -66,9 +66,9 @@ test('says what is wrong with a folder, a name or an option', async () => {
     return stderr
   }
   assert.match(await wrong(), /--from FOLDER is missing/)
-  assert.match(await wrong('--from', path.join(folder, 'nowhere')), /there is no .*nowhere/)
-  assert.match(await wrong('--from', folder, 'express'), /there is no express in .*; there are: mocha, none, own/)
-  assert.match(await wrong('--from', folder, '--jobs', '0'), /--jobs takes a positive whole number, not '0'/)
+  assert.match(await wrong('--from', path.join(folder, 'nowhere')), /--from: .*nowhere does not exist/)
+  assert.match(await wrong('--from', folder, 'express'), /has no express; it has: mocha, none, own/)
+  assert.match(await wrong('--from', folder, '--jobs', '0'), /--jobs takes a positive integer, not '0'/)
   assert.match(await wrong('--from', folder, 'mocha'), /mocha is not installed there: run npm install/)
   assert.match(await wrong('--from', folder, 'none'), /its script 'test' runs none of mocha, vitest, jest/)
 })

@@ -1,12 +1,12 @@
 'use strict'
 
 /*
- * `npm run corpus:field`: leaks of real libraries with Plimsoll by its defaults.
+ * Runs leaks of real libraries with Plimsoll and its defaults.
  *
  *   npm run corpus:field -- [app …] [--minutes 6] [--node <binary>] [--healthy]
  *
- * Installs the packages of each app into a temporary folder, puts its load on it until the leak has its owner and its holder, and prints both. Exits with
- * 1 if one is wrong or missing, or if a healthy app has a leak.
+ * Installs the packages of each app into a temporary folder, and sends the app its load until the finding has an owner
+ * and a holder. Prints both. Exits with 1 if one is wrong or missing, or if a healthy app has a leak.
  */
 
 const { execFileSync, fork } = require('node:child_process')
@@ -20,13 +20,13 @@ const { parseArgs } = require('node:util')
 
 const ROOT = path.join(__dirname, '..', '..')
 const FIELD = path.join(__dirname, 'field')
-const LOOK_MS = 1000
+const POLL_MS = 1000
 
 /** A folder with the app, its packages, and this checkout as `plimsoll`. */
 function install(name) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'plimsoll-field-'))
   fs.cpSync(FIELD, folder, { recursive: true })
-  // The app's own requires are not there yet: its packages are read from the text.
+  // The app cannot be loaded before its packages are installed, so their names are read from its source.
   const source = fs.readFileSync(path.join(FIELD, 'apps', `${name}.js`), 'utf8')
   const [, packages] = /^exports\.packages = (\{.*?\})$/ms.exec(source)
   const dependencies = { express: '5.1.0', ...Object.fromEntries(pairs(packages)) }
@@ -43,7 +43,7 @@ function pairs(text) {
   return [...text.matchAll(/'?([\w@/.-]+)'?: '([\d.]+)'/g)].map(([, name, version]) => [name, version])
 }
 
-/** Runs one twin until `done(stats)` or the end of its time: its last statistics. */
+/** Runs one twin until `done(stats)` or until `minutes` have passed. Resolves to its last statistics. */
 async function run(folder, name, twin, { node, minutes }, done) {
   const app = require(path.join(folder, 'apps', `${name}.js`))
   const child = fork(path.join(folder, 'serve.js'), [name, twin], {
@@ -57,15 +57,15 @@ async function run(folder, name, twin, { node, minutes }, done) {
   let sent = 0
   let stats
   try {
-    let lookAt = began + LOOK_MS
+    let pollAt = began + POLL_MS
     for (;;) {
       const [method, template] = app.paths[sent % app.paths.length]
       send(agent, port, method, template.replace(':n', String(sent)))
       sent += 1
       const ahead = began + (sent * 1000) / app.rate - Date.now()
       if (ahead > 0) await pause(ahead)
-      if (Date.now() < lookAt) continue
-      lookAt += LOOK_MS
+      if (Date.now() < pollAt) continue
+      pollAt += POLL_MS
       child.send('stats')
       stats = (await once(child, 'message'))[0].stats
       if (done(stats) || Date.now() - began > minutes * 60_000)
@@ -91,13 +91,13 @@ async function check(name, options) {
   try {
     const { expected, leaky } = require(path.join(folder, 'apps', `${name}.js`))
     const twin = leaky === undefined || options.healthy ? 'healthy' : 'leaky'
-    const isWhole = stats => leakOf(stats)?.holder && leakOf(stats).routes.length >= expected.routes.length
+    const isComplete = stats => leakOf(stats)?.holder && leakOf(stats).routes.length >= expected.routes.length
     const { seconds, requests, trend, faults, ...stats } = await run(
       folder,
       name,
       twin,
       options,
-      twin === 'leaky' ? isWhole : () => false
+      twin === 'leaky' ? isComplete : () => false
     )
     const leak = twin === 'leaky' ? leakOf(stats) : stats.findings.find(({ kind }) => kind === 'leak')
     const wrong = twin === 'leaky' ? problemsOf(leak, expected) : leak === undefined ? [] : ['a leak in a healthy app']

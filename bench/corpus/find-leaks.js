@@ -1,11 +1,14 @@
 'use strict'
 
 /*
- * memlab's `find-leaks` on three snapshots, in a process of its own: `find-leaks.js <folder with its node_modules> <work folder> <answer>
- * <snapshot> <snapshot> <snapshot>`. The answer, as JSON, is the classes of what it calls leaked, one a cluster of its traces.
+ * Runs `find-leaks` of memlab on three snapshots, in its own process:
  *
- * Its default filter knows what leaks in browsers: detached elements, fibers. So it is asked as with `--trace-all-objects=selected-js-objects`, which
- * has no filter but for V8's own objects: whatever was made and stays is a leak.
+ *   find-leaks.js <folder with its node_modules> <work folder> <answer> <snapshot> <snapshot> <snapshot>
+ *
+ * Writes JSON to the file <answer>: the class of the leaked objects, for each cluster of traces.
+ *
+ * By default memlab only reports typical leaks of browsers, such as detached elements. The options here correspond to
+ * `--trace-all-objects=selected-js-objects`. It reports all new objects that stay, except those of V8.
  */
 
 const { writeFile } = require('node:fs/promises')
@@ -16,11 +19,11 @@ async function main([peers, workDir, answer, ...paths]) {
   const { findLeaksBySnapshotFilePaths } = require(join(peers, 'node_modules', '@memlab', 'api'))
   Object.assign(config, { oversizeObjectAsLeak: true, oversizeThreshold: 0, traceAllObjectsMode: 2 })
   const leaks = await findLeaksBySnapshotFilePaths(...paths, { workDir, consoleMode: 'SILENT' })
-  await writeFile(answer, JSON.stringify(leaks.map(told)))
+  await writeFile(answer, JSON.stringify(leaks.map(classOf)))
 }
 
-/** `{ '12: --2339 (internal)---> [User](object) @171101 … $memLabTag:leaked': … }`: the first step that has leaked. */
-function told(trace) {
+/** The class of the first leaked step: `{ '12: --2339 (internal)---> [User](object) @171101 … $memLabTag:leaked': … }`. */
+function classOf(trace) {
   const steps = Object.keys(trace).filter(step => step.includes('$memLabTag:leaked'))
   return /--->\s+\[(.*?)\]\(/.exec(steps[0] ?? '')?.[1] ?? 'something'
 }

@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * `npm run corpus:memlab`: what memlab's `find-leaks` says of each twin of the corpus, by three snapshots: what was made between the first two, and is
- * still there in the third. In a process without plimsoll, whose own objects would count.
+ * Runs `find-leaks` of memlab on each twin of the corpus. It takes three snapshots, and reports the objects that were
+ * created between the first two and are still in the third. Plimsoll is not loaded, since its objects would count.
  *
  *   npm run corpus:memlab -- [app …] [--node <binary>]… [--jobs 2]
  *
@@ -16,13 +16,13 @@ const { join } = require('node:path')
 const { parseArgs, promisify } = require('node:util')
 const corpus = require('../../corpus')
 const { PEERS, newestNode, prepare } = require('../heap/peers.js')
-const { count, inTurns, markdown, nodesOf, replaceSection } = require('./tables.js')
+const { count, inParallel, markdown, nodesOf, replaceSection } = require('./tables.js')
 
 const FIND = join(__dirname, 'find-leaks.js')
 const BASELINE = 0.2
 const DEADLINE_MS = 240_000
 
-/** The classes of what it calls leaked, one a cluster. */
+/** The class of the leaked objects, for each cluster. */
 async function memlab(app, twin, node) {
   const folder = await mkdtemp(join(tmpdir(), 'corpus-memlab-'))
   const server = await corpus.start(app.name, twin, { node: node.path })
@@ -38,7 +38,7 @@ async function memlab(app, twin, node) {
     await take(paths[0])
     await server.send(requests)
     await take(paths[1])
-    // So that no connection holds one of the last requests.
+    // After these pings, no connection retains a request to the app's own route.
     await server.warm(100)
     await take(paths[2])
     await server.stop()
@@ -67,8 +67,8 @@ async function main() {
   await prepare(['plimsoll', 'memlab'])
   const apps = positionals.length > 0 ? positionals.map(corpus.get) : corpus.apps
   for (const node of nodesOf(values.node)) {
-    const score = { leaky: { all: 0, said: 0 }, healthy: { all: 0, said: 0 } }
-    const rows = await inTurns(apps, count('jobs', values.jobs), async app => {
+    const score = { leaky: { all: 0, reported: 0 }, healthy: { all: 0, reported: 0 } }
+    const rows = await inParallel(apps, count('jobs', values.jobs), async app => {
       const cells = [`[${app.name}](../corpus/apps/${app.name}.js)`]
       for (const twin of ['leaky', 'healthy']) {
         if (!app.twins.includes(twin)) {
@@ -78,15 +78,15 @@ async function main() {
         const classes = await memlab(app, twin, node)
         const leaks = twin === 'healthy' || corpus.leaks(app, node.version)
         score[twin].all += leaks ? 1 : 0
-        score[twin].said += leaks && classes.length > 0 ? 1 : 0
+        score[twin].reported += leaks && classes.length > 0 ? 1 : 0
         cells.push(classes.length === 0 ? 'no' : classes.join(', '))
       }
       return cells
     })
     const titles = ['app', 'leaky', 'healthy']
     const { leaky, healthy } = score
-    const said = `finds something leaked in ${leaky.said} of ${leaky.all} leaky ones, and in ${healthy.said} of ${healthy.all} healthy ones`
-    const text = `## Node ${node.version}\n\nOne run each: memlab ${said}.\n\n${markdown(titles, rows)}\n`
+    const result = `reports leaks in ${leaky.reported} of ${leaky.all} leaky twins, and in ${healthy.reported} of ${healthy.all} healthy twins`
+    const text = `## Node ${node.version}\n\nOne run each: memlab ${result}.\n\n${markdown(titles, rows)}\n`
     process.stdout.write(text)
     if (positionals.length === 0) replaceSection('memlab', text)
   }

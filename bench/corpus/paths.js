@@ -1,9 +1,12 @@
 'use strict'
 
 /*
- * Whether what each leaky app of the corpus declares as kept is: two snapshots, read by plimsoll, between which instances of the class become
- * more with each request. And whether the holder is on the shortest path to one of them; there may be a shorter one than the leak's.
- * `node bench/corpus/paths.js [app …]`; exits with 1 where the class is not kept.
+ * Checks the class and the holder that each leaky app of the corpus declares.
+ *
+ *   node bench/corpus/paths.js [app …]
+ *
+ * Plimsoll reads two snapshots of the app. The number of instances of the class must grow with the requests. The holder
+ * should be on the shortest path to one of them, but another path may be shorter. Exits with 1 if the class does not grow.
  */
 
 const { mkdtempSync, rmSync } = require('node:fs')
@@ -13,7 +16,7 @@ const plimsoll = require('../..')
 const corpus = require('../../corpus')
 
 const REQUESTS = 120
-/** Some leak with one request in ten only. */
+/** Some apps leak with one request in ten only. */
 const LEAST = REQUESTS / 20
 
 async function classes(app, folder) {
@@ -40,12 +43,14 @@ async function main(names) {
     for (const app of apps.filter(app => corpus.leaks(app) && app.expected.class)) {
       const found = (await classes(app, folder)).find(({ name }) => name === app.expected.class)
       const path = (found?.path ?? []).join(' → ')
-      const kept = found !== undefined && found.added - found.removed >= LEAST
-      // By whole words: `process` is not `process-listener.js`.
-      const held = new RegExp(`(^|[\\s#(])${app.expected.holder}(?![\\w.-])`).test(path)
-      if (!kept) process.exitCode = 1
-      const said = !kept ? 'NOT KEPT' : held ? 'as declared' : 'another path'
-      process.stdout.write(`${app.name}: ${app.expected.class} +${found?.added ?? 0}, ${said}: … ${path.slice(-160)}\n`)
+      const grows = found !== undefined && found.added - found.removed >= LEAST
+      // Compares whole words, since `process` must not match `process-listener.js`.
+      const isDeclared = new RegExp(`(^|[\\s#(])${app.expected.holder}(?![\\w.-])`).test(path)
+      if (!grows) process.exitCode = 1
+      const verdict = !grows ? 'DOES NOT GROW' : isDeclared ? 'as declared' : 'another path'
+      process.stdout.write(
+        `${app.name}: ${app.expected.class} +${found?.added ?? 0}, ${verdict}: … ${path.slice(-160)}\n`
+      )
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })

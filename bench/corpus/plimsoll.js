@@ -1,6 +1,6 @@
 'use strict'
 
-/* Plimsoll in an app of the corpus, with everything watched: the `setup` of its process. With CORPUS_SNAPSHOTS, the verdict may take snapshots. */
+/* The `setup` of an app of the corpus: Plimsoll with all watchers. With CORPUS_SNAPSHOTS, it may take heap snapshots. */
 
 const plimsoll = require('../..')
 
@@ -12,7 +12,7 @@ module.exports = ({ app, emitters, pools }) => {
   for (const pool of pools) plimsoll.watchPool(pool)
   return {
     stats: () => plimsoll.stats(),
-    /** One collection: what V8 does by itself under more load. */
+    /** Forces one collection, which V8 would do by itself under more load. */
     collect: () => void global.gc()
   }
 }

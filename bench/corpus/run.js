@@ -1,30 +1,30 @@
 'use strict'
 
 /*
- * `npm run corpus`: each twin of the corpus under load with plimsoll, and on the same runs the rules of its peers.
+ * Runs each twin of the corpus under load with Plimsoll, and applies the rules of other tools to the same runs.
  *
  *   npm run corpus -- [app …] [--seeds 3] [--node <binary>]… [--jobs 2]
  *
- * `--jobs`: apps at a time.
- * Without names, the tables go into docs/corpus.md. Exits with 1 where a leak was not found, or something was found that is not there.
+ * `--jobs` is the number of apps at a time. Without names, the tables go into docs/corpus.md. Exits with 1 if Plimsoll
+ * misses a leak or reports a false one.
  */
 
 const { parseArgs } = require('node:util')
 const corpus = require('../../corpus')
 const { memwatch } = require('../../corpus/rules/memwatch.js')
 const { nextLeak } = require('../../corpus/rules/next-leak.js')
-const { count, inTurns, markdown, nodesOf, replaceSection } = require('./tables.js')
+const { count, inParallel, markdown, nodesOf, replaceSection } = require('./tables.js')
 const { findable, fits, isWrong, run } = require('./watched.js')
 
 const ROUNDS = 10
-/** What has found nothing by then has not: a site takes a profile a second, twenty of them, and more on a machine under load. */
+/** Longer than any search: it takes twenty profiles, one a second, and more on a machine under load. */
 const DEADLINE_MS = 240_000
-/** For so long at least a healthy app runs: by then a leak would have its verdict. */
+/** The minimum for a healthy app. A leak would be reported within that time. */
 const HEALTHY = { requests: 0, ms: 30_000 }
 const RULES = { memwatch: heap => memwatch(heap), 'next-leak': (heap, requests) => nextLeak(heap, requests) }
 
-/** Requests until a rule first spoke, round by round; `null` where it did not. */
-function spoke(rule, rounds) {
+/** The number of requests after which a rule first reports a leak, or `null`. */
+function reportedAfter(rule, rounds) {
   const [{ requests }] = rounds
   const at = rounds.findIndex((_, i) => {
     const heap = rounds.slice(0, i + 1).map(({ heapUsed }) => heapUsed)
@@ -33,29 +33,29 @@ function spoke(rule, rounds) {
   return at === -1 ? null : rounds[at].requests
 }
 
-/** What one seed came to: `{ leaky?, healthy }`, each `{ found, fitting, wrong, rules }`. */
+/** The results of one seed: `{ leaky?, healthy }`, each `{ found, fitting, wrong, rules }`. */
 async function once(app, node, seed) {
   const options = { node: node.path, seed, rounds: ROUNDS, deadlineMs: DEADLINE_MS }
   const results = {}
   let atLeast = HEALTHY
   if (app.twins.includes('leaky')) {
     const leaky = await run(app, 'leaky', options)
-    results.leaky = told(app, 'leaky', leaky)
+    results.leaky = evaluate(app, 'leaky', leaky)
     const { requests, ms } = leaky.found ?? leaky
     atLeast = { requests, ms: Math.max(ms, HEALTHY.ms) }
   }
-  results.healthy = told(app, 'healthy', await run(app, 'healthy', { ...options, atLeast }))
+  results.healthy = evaluate(app, 'healthy', await run(app, 'healthy', { ...options, atLeast }))
   return results
 }
 
-function told(app, twin, { found, findings, rounds }) {
-  const rules = Object.entries(RULES).map(([name, rule]) => [name, spoke(rule, rounds)])
+function evaluate(app, twin, { found, findings, rounds }) {
+  const rules = Object.entries(RULES).map(([name, rule]) => [name, reportedAfter(rule, rounds)])
   const wrong = findings.filter(finding => isWrong(app, twin, finding))
   const fitting = findings.filter(finding => fits(app, finding))
   return { found, fitting, wrong, rules: Object.fromEntries(rules) }
 }
 
-/** In how many of the runs, and after how many (lowest to highest). */
+/** `2 of 3: 420 to 600`: in how many runs a leak was reported, and after how many requests or seconds. */
 function often(figures, unit = '') {
   const there = figures.filter(figure => figure !== null).sort((a, b) => a - b)
   if (figures.length === 0) return '–'
@@ -65,7 +65,7 @@ function often(figures, unit = '') {
   return `${share}${first === last ? first : `${first} to ${last}`}${unit}`
 }
 
-/** Whether something is to be found in its leaky twin on that Node. */
+/** Whether the leaky twin has a leak or waste to find, on that Node. */
 function isFaulty(app, { version }) {
   return app.expected.leak ? corpus.leaks(app, version) : findable(app)
 }
@@ -95,7 +95,7 @@ function row(app, node, runs) {
   ]
 }
 
-/** How often each was right: what is declared as waste is not counted, since it is no leak, and not healthy either. */
+/** How often each tool was right. Apps that only waste memory are not counted, since they neither leak nor are healthy. */
 class Score {
   constructor() {
     this.leaking = 0
@@ -119,9 +119,9 @@ class Score {
 
   text() {
     const of = name =>
-      `finds ${this.found[name]} of ${this.leaking} leaking runs, and takes ${this.wrong[name]} of ${this.healthy} healthy ones for leaks`
-    const rules = Object.keys(RULES).map(name => `${name}'s rule ${of(name)}`)
-    return `plimsoll ${of('plimsoll')}, by route and line; ${rules.join('; ')}`
+      `finds ${this.found[name]} of ${this.leaking} leaks, and reports a leak in ${this.wrong[name]} of ${this.healthy} healthy runs`
+    const rules = Object.keys(RULES).map(name => `The rule of ${name} ${of(name)}`)
+    return [`Plimsoll ${of('plimsoll')}, by route and line`, ...rules].join('. ')
   }
 }
 
@@ -129,7 +129,7 @@ async function table(node, apps, { seeds, jobs }) {
   const titles = ['app', 'expected', 'plimsoll', 'after', 'in', 'otherwise']
   for (const name of Object.keys(RULES)) titles.push(name, `${name}, healthy`)
   const score = new Score()
-  const rows = await inTurns(apps, jobs, async app => {
+  const rows = await inParallel(apps, jobs, async app => {
     const runs = []
     for (let seed = 1; seed <= seeds; seed++) runs.push(await once(app, node, seed))
     for (const run of runs) score.count(app, node, run)
@@ -157,7 +157,7 @@ async function main() {
   for (const node of nodesOf(values.node)) {
     const text = await table(node, apps, options)
     process.stdout.write(text)
-    // After each, since it takes long.
+    // After each Node, since a run takes long.
     if (positionals.length === 0) replaceSection('tables', text)
   }
 }

@@ -1,12 +1,13 @@
 'use strict'
 
 /*
- * `npm run corpus:soak`: each twin of the corpus through `plimsoll.soak()`. Exits with 1 if any verdict is wrong: a leaky twin fails by its own route
- * and no other, a healthy one passes, and a known size is met within 3 %.
+ * Runs `plimsoll.soak()` on each twin of the corpus.
  *
  *   npm run corpus:soak -- [app …] [--node <binary>] [--busy]
  *
- * `--busy`: with a busy loop for each core beside it. Without names, the table goes into docs/soak.md.
+ * `--busy` runs a busy loop for each core at the same time. Without names, the table goes into docs/soak.md. Exits with 1
+ * if a verdict is wrong. A leaky twin must fail by its own route only, a healthy one must pass, and a known size must be
+ * measured within 3 %.
  */
 
 const { execFileSync, spawn } = require('node:child_process')
@@ -24,7 +25,7 @@ const FIGURES = /<!-- figures -->\n([\s\S]*)<!-- \/figures -->/
 const PING = 'GET /ping'
 const WITHIN = 0.03
 
-/** The app's load in the words of `soak`. */
+/** The load of the app as options of `soak`. */
 function optionsOf(app, twin, node) {
   const { connections, path, body, abort, statuses, hold, idle } = app.load
   const route = { route: app.route }
@@ -38,8 +39,8 @@ function optionsOf(app, twin, node) {
   return { routes: [route, PING, ...beside], connections, args: [app.file, twin], cwd: ROOT, node }
 }
 
-/** What is wrong; `null` where nothing is. */
-function fault(app, leaks, result) {
+/** The difference from the expected result, or `null`. */
+function problem(app, leaks, result) {
   const verdicts = Object.fromEntries(result.routes.map(({ route, verdict }) => [route, verdict]))
   if (verdicts[PING] !== 'passed') return `${PING} ${verdicts[PING]}`
   if (verdicts[app.route] !== (leaks ? 'failed' : 'passed')) return `${app.route} ${verdicts[app.route]}`
@@ -49,7 +50,7 @@ function fault(app, leaks, result) {
   return Math.abs(value / bytesPerRequest - 1) > WITHIN ? `${value} B, not ${bytesPerRequest}` : null
 }
 
-/** What was measured without any tool, by app and column of the corpus' README. */
+/** The ground truth for an app, from the table in the README of the corpus. */
 function truths() {
   const rows = FIGURES.exec(readFileSync(join(ROOT, 'corpus', 'README.md'), 'utf8'))[1]
     .trim()
@@ -69,7 +70,7 @@ function truths() {
 
 const whole = value => (Math.round(value) === 0 ? '0' : Math.round(value).toLocaleString('en'))
 
-/** What it came to: bytes with their interval, and whatever else grows. */
+/** The bytes per request with their interval, and everything else that grows. */
 function found({ bytesPerRequest: { value, low, high }, quantities }) {
   const others = Object.entries(quantities).filter(([, { unit, verdict }]) => unit === 'count' && verdict === 'over')
   const counted = others.map(([name, { perRequest }]) => `${Number(perRequest.toFixed(2))} ${name}`)
@@ -99,7 +100,7 @@ async function main() {
     'twin',
     'expected',
     'verdict',
-    'bytes kept a request',
+    'bytes retained per request',
     'measured without a tool',
     'evidence',
     'requests',
@@ -115,7 +116,7 @@ async function main() {
         let cells
         try {
           const result = await plimsoll.soak(join(__dirname, 'soak-app.js'), optionsOf(app, twin, values.node))
-          const why = fault(app, leaks, result)
+          const why = problem(app, leaks, result)
           if (why) wrong += 1
           const [own] = result.routes
           const verdict = why ? `**${why}**` : own.verdict
@@ -143,7 +144,7 @@ async function main() {
   if (wrong > 0) process.exitCode = 1
 }
 
-/** In place of the section of the same major version and kind; those of others stay. */
+/** Replaces the section of the same major version and kind. */
 function write(text) {
   const kind = section => /^Node (\d+)[^\n]*?(, busy)?\n/.exec(section).slice(1).join('')
   const replaced = readFileSync(FILE, 'utf8').replace(TABLES, (_, begin, before, end) => {

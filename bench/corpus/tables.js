@@ -1,6 +1,6 @@
 'use strict'
 
-/* What the benchmarks on the corpus have in common: several apps at a time, and their tables in docs/corpus.md. */
+/* Functions for the benchmarks on the corpus: they run several apps at a time, and write tables into docs/corpus.md. */
 
 const { execFileSync } = require('node:child_process')
 const { readFileSync, writeFileSync } = require('node:fs')
@@ -8,10 +8,10 @@ const { join } = require('node:path')
 
 const FILE = join(__dirname, '..', '..', 'docs', 'corpus.md')
 
-/** A number from 1 on. */
+/** A positive integer. */
 function count(name, text) {
   const number = Number(text)
-  if (!Number.isInteger(number) || number < 1) throw new Error(`--${name} takes a number from 1 on, not ${text}`)
+  if (!Number.isInteger(number) || number < 1) throw new Error(`--${name} takes a positive integer, not '${text}'`)
   return number
 }
 
@@ -23,8 +23,11 @@ function nodesOf(paths) {
   }))
 }
 
-/** The cells of each app's row, made so many at a time; each is shown when it is there. What fails fails alone. */
-async function inTurns(apps, jobs, makeRow) {
+/**
+ * The cells of each app's row. Runs `jobs` apps at a time, and prints each row when it is complete. An error shows in the
+ * row of its app.
+ */
+async function inParallel(apps, jobs, makeRow) {
   const rows = apps.map(() => null)
   const queue = apps.map((app, i) => ({ app, i }))
   const work = async () => {
@@ -40,12 +43,12 @@ async function inTurns(apps, jobs, makeRow) {
   return rows
 }
 
-/** As Markdown has it. */
+/** A Markdown table. */
 function markdown(titles, rows) {
   return [titles, titles.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n')
 }
 
-/** Between the markers of that name, in place of the section of the same major version of Node; those of others stay. */
+/** Replaces the section of the same major version of Node, between the markers with the name `marker`. */
 function replaceSection(marker, text) {
   const between = new RegExp(`(<!-- ${marker} -->\\n)([\\s\\S]*)(<!-- /${marker} -->)`)
   const major = section => Number.parseInt(section.replace('Node ', ''), 10)
@@ -58,4 +61,4 @@ function replaceSection(marker, text) {
   writeFileSync(FILE, replaced)
 }
 
-module.exports = { count, nodesOf, inTurns, markdown, replaceSection }
+module.exports = { count, nodesOf, inParallel, markdown, replaceSection }

@@ -1,6 +1,6 @@
 'use strict'
 
-/* A twin of the corpus under its load with plimsoll, until something is found. */
+/* Runs a twin of the corpus under its load with Plimsoll, until there is a finding. */
 
 const { join } = require('node:path')
 const { setTimeout: pause } = require('node:timers/promises')
@@ -9,32 +9,38 @@ const corpus = require('../../corpus')
 const SETUP = join(__dirname, 'plimsoll.js')
 const ROOT = join(__dirname, '..', '..')
 /**
- * What any leak may be found as, beside the kinds that an app declares, and at which of its marked lines; or where what stays is made: a site is a
- * function, or, where V8 has inlined that, its caller.
+ * A finding of this kind is right for every leak, besides the kinds that the app declares. Its line must be one of these
+ * marked lines or an allocation. The finding names a function, or its caller if V8 has inlined the function.
  */
 const ANY_LEAK = { leak: ['leak', 'function', 'handler', 'caller'] }
-/** From so many requests on, what is retained has time to be so: five seconds. */
+/** After this number, the loop pauses between bursts. A request counts as retained only five seconds after its end. */
 const REQUESTS = 1500
-/** As much more than its twin took, and so many at least, is asked of a healthy app. */
+/** A healthy app gets `MORE` times the requests that its leaky twin needed, and at least `HEALTHY_REQUESTS`. */
 const MORE = 2
 const HEALTHY_REQUESTS = 400
 /** Before the first round. */
 const PINGS = 1500
-/** The longest without a look; a tenth of the app's own load at most, which is small where a request keeps much. */
+/** Requests between two polls, but at most a tenth of the app's load. Apps that retain much per request have a small one. */
 const BURST = 200
-/** While there is a finding, and it is not enough: what leaks descriptors has none left at some time, and to write a heap of gigabytes takes minutes. */
+/**
+ * Requests between two polls when there is a finding, but not enough. They are few, because an app may run out of
+ * descriptors, and because writing a large heap takes minutes.
+ */
 const FEW = 20
 const TENTH = 1 / 10
-/** Of the time, at most, for collections that are forced: that of a heap of a gigabyte takes a second. */
+/** At most this part of the time is spent in forced collections. With a heap of a gigabyte, one takes a second. */
 const COLLECTING = 1 / 4
-/** Between looks, once there is nothing but time to wait for: the trend is looked at twice a second, a profile taken once. */
+/** Between polls when only time is needed. Plimsoll updates the trend twice a second and takes a profile every second. */
 const PAUSE_MS = 400
 const DEADLINE_MS = 60_000
 
 /**
- * Runs one twin under load: `{ findings, found, requests, ms, rounds, internalErrors, output }`, `found` being the requests and milliseconds until a finding was
- * there that fits. A leaky one until then; a healthy one for as many requests and as long as its twin took (`atLeast`). With `rounds`, both for
- * the app's whole run at least, with memory behind each round. `enough(findings)` has a leaky one go on for more than a finding that fits.
+ * Runs one twin under load. Resolves to `{ findings, found, requests, ms, rounds, internalErrors, output }`. `found` is
+ * the number of requests and milliseconds until the first right finding, or `null`.
+ *
+ * - A leaky twin runs until there is a right finding and `enough(findings)` is true.
+ * - A healthy twin runs at least for the requests and the time that its leaky twin needed (`atLeast`).
+ * - With `rounds`, both send at least the whole load of the app, and measure the memory after each round.
  */
 async function run(
   app,
@@ -58,7 +64,7 @@ async function run(
       const toRound = sent < whole ? (seen.length + 1) * round - sent : Number.POSITIVE_INFINITY
       await server.send(Math.ceil(Math.min(20 + sent, found !== null && sent >= least ? few : burst, toRound)))
       const requests = server.load.sent
-      // The collections are due to V8: a server under more load collects by itself.
+      // V8 would collect by itself under more load.
       if (requests >= (seen.length + 1) * round && requests <= whole) {
         seen.push({ requests, ...(await server.ask('memory')) })
       } else if (performance.now() >= collectAt) {
@@ -90,18 +96,18 @@ async function run(
   }
 }
 
-/** By kind, the markers of the lines that it may name. */
+/** For each kind of finding, the markers of the lines that it may name. */
 function kinds({ expected }) {
   const declared = Object.entries(expected.kinds).map(([kind, place]) => [kind, [place]])
   return { ...Object.fromEntries(declared), ...(expected.leak ? ANY_LEAK : {}) }
 }
 
-/** Whether there is a kind of finding for it. */
+/** Whether Plimsoll can find the leak or waste of the app. */
 function findable(app) {
   return Object.keys(kinds(app)).length > 0
 }
 
-/** Whether a finding is one that was expected: kind, route and line. */
+/** Whether a finding has an expected kind, route and line. */
 function fits(app, { kind, route, origin }) {
   const markers = kinds(app)[kind]
   if (markers === undefined || route !== app.route) return false
@@ -113,7 +119,7 @@ function fits(app, { kind, route, origin }) {
   })
 }
 
-/** Whether a finding speaks ill of an app that does no wrong, or of another route than the one at fault; some name none. */
+/** Whether a finding accuses a healthy app, or another route than the leaking one. A finding without a route does not. */
 function isWrong(app, twin, { route }) {
   return twin === 'healthy' || (route !== null && route !== app.route)
 }

@@ -7,12 +7,12 @@ const running = new Set()
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
-// Ends through 'exit', or the children and the folder of records would stay.
+// A signal must end through 'exit', which kills the children and removes the folder of records.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1))
 
 const STDERR_KEPT = 8192
 
-// A Node program that speaks JSON lines on stdout.
+// A Node program that writes JSON lines to stdout.
 class Child {
   constructor(node, args, { env } = {}) {
     this.name = args.find(arg => !arg.startsWith('-'))
@@ -60,8 +60,8 @@ class Child {
   }
 
   fail(what) {
-    const said = this.stderr.trim()
-    return new Error(`${this.name}: ${what}${said ? `; it said:\n${said}` : ''}`)
+    const output = this.stderr.trim()
+    return new Error(`${this.name}: ${what}${output ? `; its output:\n${output}` : ''}`)
   }
 
   async next(seconds, what) {
@@ -74,7 +74,7 @@ class Child {
       while (this.messages.length === 0) {
         if (this.failure) throw this.failure
         if (this.ended) throw this.fail(`ended (${this.code}) before ${what}`)
-        if (late) throw this.fail(`no answer within ${seconds} s to ${what}`)
+        if (late) throw this.fail(`no answer within ${seconds} s: ${what}`)
         await new Promise(resolve => {
           this.waiting = resolve
         })

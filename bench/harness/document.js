@@ -4,7 +4,7 @@ const fs = require('node:fs')
 const path = require('node:path')
 
 /*
- * The recorded tables of docs/benchmarks.md: those between two markers, of which each has a pair of markers of its own.
+ * The recorded tables of docs/benchmarks.md. They are between two markers, and each has its own pair of markers.
  *
  *   <!-- bench -->
  *   <!-- bench:spans 20 -->
@@ -14,7 +14,7 @@ const path = require('node:path')
  */
 
 const DOCUMENT = path.join(__dirname, '..', '..', 'docs', 'benchmarks.md')
-/** In their order. All but the last are measurements of bench/run.js; that one is of bench/heap/run.js. */
+/** In the order of the document. bench/heap/run.js writes `heap`, and bench/run.js all others. */
 const SECTIONS = [
   'throughput',
   'sockets',
@@ -32,14 +32,14 @@ const SECTIONS = [
 const ALL = /(<!-- bench -->\n)([\s\S]*?)(<!-- \/bench -->)/
 const ONE = /<!-- (bench:(\w+) (\d+)) -->\n([\s\S]*?)\n<!-- \/\1 -->/g
 
-/** Whether a document has room for recorded tables. */
+/** Whether a document has the markers for recorded tables. */
 function isWritable(document) {
   return ALL.test(document)
 }
 
 /**
- * The document with these sections, `{ name, node, text }`: each replaces the one of the same name and major version of Node. Sorted by the order of
- * `names`, then by Node.
+ * The document with these sections, `{ name, node, text }`. Each replaces the section of the same name and major version
+ * of Node. They are sorted by the order of `names`, then by Node.
  */
 function record(document, sections, names) {
   return document.replace(ALL, (_, begin, before, end) => {
@@ -54,7 +54,7 @@ function record(document, sections, names) {
   })
 }
 
-/** Whether docs/benchmarks.md has room for recorded tables. */
+/** Whether docs/benchmarks.md has the markers for recorded tables. */
 function hasMarkers() {
   return isWritable(fs.readFileSync(DOCUMENT, 'utf8'))
 }

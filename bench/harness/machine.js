@@ -35,7 +35,8 @@ function addonFile() {
   return name && path.join(ROOT, name)
 }
 
-// Release builds are stripped. The names of sections are looked at, not the whole file: Rust's own backtraces hold '.debug_line'.
+// Whether it is a debug build: release builds are stripped. It searches only the names of the sections, since the code
+// for Rust's backtraces also contains '.debug_line'.
 function hasDebugSections(file) {
   const elf = fs.readFileSync(file)
   const sections = Number(elf.readBigUInt64LE(0x28))
@@ -44,7 +45,7 @@ function hasDebugSections(file) {
   return elf.subarray(start, start + Number(elf.readBigUInt64LE(names + 0x20))).includes('.debug_line')
 }
 
-// Whether there is an addon to measure, and whether it is the one that users get.
+// Whether the addon is missing, and whether it is a debug build.
 function addon() {
   const file = addonFile()
   if (!file || !fs.existsSync(path.join(ROOT, 'binding.js'))) return { missing: true, debug: false }

@@ -5,7 +5,7 @@ const fs = require('node:fs')
 const path = require('node:path')
 const readline = require('node:readline')
 
-// Some packages do not export their package.json, so it is looked for on disk.
+// Reads package.json from disk, since some packages do not export it.
 function versionOf(name, file) {
   if (name.startsWith('.')) return JSON.parse(fs.readFileSync(path.resolve(path.dirname(file), name))).version
   for (const folder of createRequire(file).resolve.paths(name)) {
@@ -17,7 +17,7 @@ function versionOf(name, file) {
 
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 
-// Finalizers, weak callbacks and closed sockets let go between collections, never within one.
+// Finalizers, weak callbacks and closed sockets release memory between collections, so several are needed.
 async function settledHeap() {
   let last = Number.POSITIVE_INFINITY
   let used = 0
@@ -31,8 +31,8 @@ async function settledHeap() {
   return { heapUsed: used, rss: process.memoryUsage().rss }
 }
 
-// Speaks JSON lines: { port, versions } at the start, then one answer to each line on stdin, which are 'state'
-// (what the subject itself has counted) and 'heap'. Ends when stdin does, so that no server outlives its bench.
+// Writes JSON lines: { port, versions } at the start, then an answer to each line of stdin. The lines are 'state' (what
+// the subject itself has counted) and 'heap'. It ends when stdin ends, so that no server outlives the benchmark.
 async function serve(module, file) {
   const say = message => process.stdout.write(`${JSON.stringify(message)}\n`)
   const { app, state } = await module.create()
@@ -42,7 +42,7 @@ async function serve(module, file) {
     for (const name of module.packages) versions[name.startsWith('.') ? 'plimsoll' : name] = versionOf(name, file)
     say({ port: server.address().port, versions })
   })
-  // By default a connection is closed that was idle for five seconds: on a busy machine just when the next request is written to it.
+  // The default is five seconds. On a busy machine, the server could close a connection while a request is sent.
   server.keepAliveTimeout = 600_000
   const lines = readline.createInterface({ input: process.stdin })
   lines.on('line', async line => {

@@ -7,15 +7,15 @@ const Child = require('./child')
 
 const LOAD = path.join(__dirname, '..', 'programs', 'load.js')
 
-// Ticks are 10 ms on every Linux that Node is shipped for, but it costs nothing to ask.
+// Usually 100.
 let ticks
 function ticksPerSecond() {
   ticks ??= Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }))
   return ticks
 }
 
-// Name and utime + stime, proc(5), of a process (all its threads) or of one thread; null once it has ended. The name in parentheses
-// may hold spaces, so fields are counted from its end.
+// The name and the CPU seconds (utime + stime, see proc(5)) of a process with all its threads, or of one thread. `null`
+// if it has ended. The name may contain spaces, so fields are counted from its end.
 function statOf(folder) {
   let stat
   try {
@@ -31,7 +31,7 @@ function statOf(folder) {
 
 const cpuSeconds = pid => statOf(pid)?.seconds ?? null
 
-// One subject in a fresh process of its own.
+// A subject in its own process.
 class Server {
   static async start(subject, { node, env, args = [] }) {
     const server = new Server()
@@ -59,11 +59,11 @@ class Server {
     const body = await response.text()
     this.sent++
     if (response.status !== 200 || body !== '{"ok":1}') {
-      throw this.child.fail(`answered ${response.status} ${body.slice(0, 200)}`)
+      throw this.child.fail(`unexpected response: ${response.status} ${body.slice(0, 200)}`)
     }
   }
 
-  // Resolves to the load's own figures and the server's CPU seconds meanwhile; rejects if one request went wrong.
+  // The figures of the load, and the CPU seconds of the server during it. Rejects if a request has failed.
   async load(amount, { node, connections }) {
     const bound = 60 + amount / 200
     const before = cpuSeconds(this.pid)
@@ -79,24 +79,25 @@ class Server {
     const { ok, non2xx, errors, timeouts, resets, seconds } = result
     if (ok !== amount || non2xx || errors || timeouts || resets || seconds === null) {
       const wrong = { asked: amount, ok, non2xx, errors, timeouts, resets }
-      throw this.child.fail(`the load did not go through: ${JSON.stringify(wrong)}`)
+      throw this.child.fail(`requests have failed: ${JSON.stringify(wrong)}`)
     }
     this.sent += amount
     return { amount, seconds, cpu: after - before, loadCpu: result.loadCpuSeconds, p50: result.p50, p99: result.p99 }
   }
 
-  // A subject that has not seen every request was not doing the work it is measured for.
+  // Rejects if the subject has not counted every request: then it has not done the work that is measured.
   async state() {
     const state = await this.child.ask('state', 60)
     if (state.count !== null && state.count !== this.sent) {
       throw this.child.fail(`'${this.subject.name}' counted ${state.count} requests of ${this.sent}`)
     }
-    if (state.inFlight) throw this.child.fail(`'${this.subject.name}' still holds ${state.inFlight} requests in flight`)
+    if (state.inFlight) throw this.child.fail(`'${this.subject.name}' still has ${state.inFlight} requests in flight`)
     if (state.untracked) throw this.child.fail(`'${this.subject.name}' left ${state.untracked} requests untracked`)
     return state
   }
 
-  // CPU seconds so far: of the main thread, of Plimsoll's own threads, and of all others (V8's workers, libuv's pool), which Node 20 does not name.
+  // CPU seconds of the main thread, of Plimsoll's threads, and of all others (V8's workers, libuv's pool). Node 20 does
+  // not name those.
   cpuByThread() {
     const seconds = { main: 0, own: 0, workers: 0 }
     for (const thread of fs.readdirSync(`/proc/${this.pid}/task`)) {

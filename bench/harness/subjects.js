@@ -3,7 +3,7 @@
 const path = require('node:path')
 
 // What is compared, in the order of the tables. `file` exports { packages, create() }, see servers/bare.js.
-// `only`: the one measurement that it is a yardstick for.
+// `only`: the one measurement that has this subject.
 const SUBJECTS = [
   { name: 'bare', title: 'bare Express 5' },
   { name: 'noop', title: 'two middlewares that do nothing', only: 'inprocess' },
@@ -16,20 +16,20 @@ const SUBJECTS = [
 
 const BARE = SUBJECTS[0]
 
-// The bare app is always among them: every other figure is read against it.
+// The bare app is always included, since all others are compared with it.
 function choose(names, measurement) {
   return SUBJECTS.filter(
     subject => subject === BARE || (names.includes(subject.name) && (subject.only ?? measurement) === measurement)
   )
 }
 
-// Each round starts one further on, so that no subject always runs in the shadow of the same neighbour.
+// Each round starts with the next subject, so that a position in the order favours none.
 function rotated(list, round) {
   const at = round % list.length
   return [...list.slice(at), ...list.slice(0, at)]
 }
 
-// For short turns, where what ran just before leaves its mark on the caches.
+// For short turns, where the previous subject affects the CPU caches.
 function shuffled(list) {
   const shuffled = [...list]
   for (let at = shuffled.length - 1; at > 0; at--) {

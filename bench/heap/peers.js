@@ -1,6 +1,6 @@
 'use strict'
 
-// What plimsoll is compared with: installed and bundled on the first run.
+// Installs and bundles the tools that Plimsoll is compared with, on the first run.
 
 const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -11,7 +11,7 @@ const PEERS = path.join(__dirname, 'peers')
 const PROGRAMS = path.join(__dirname, 'programs')
 const BUNDLE = path.join(PEERS, 'node_modules', '.cache', 'devtools.mjs')
 
-/** DevTools' sources need a Node with `Promise.withResolvers`. */
+/** The newest installed Node up to version 24. DevTools needs `Promise.withResolvers`. */
 function newestNode() {
   return nodes.findLast(node => major(node) <= 24).path
 }
@@ -22,7 +22,7 @@ async function prepare(only) {
     execFileSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: PEERS, stdio: 'inherit' })
   }
   if (!only.includes('devtools') || fs.existsSync(BUNDLE)) return
-  // Generated when DevTools is built, and needed for nothing that is measured.
+  // The build of DevTools generates this module. Nothing that is measured needs it.
   const locales = {
     name: 'locales',
     setup(build) {

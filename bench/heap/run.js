@@ -1,8 +1,9 @@
 'use strict'
 
 /*
- * Reading heap snapshots: plimsoll beside memlab, Chrome DevTools' own worker and the parser of VS Code, each in a process of its own, one after
- * the other. The peers are installed into peers/ on the first run, the snapshots made and kept in a folder (BENCH_DIR, else the temporary one).
+ * Reads heap snapshots with Plimsoll, memlab, the worker of Chrome DevTools and the parser of VS Code. They run one after
+ * the other, each in its own process. The first run installs the other tools into peers/. The snapshots stay in BENCH_DIR
+ * or the temporary folder.
  */
 
 const { execFileSync, spawn } = require('node:child_process')
@@ -21,21 +22,23 @@ const PROGRAMS = path.join(__dirname, 'programs')
 const CLI = path.join(__dirname, '..', '..', 'bin', 'plimsoll.js')
 const FOLDER = path.join(process.env.BENCH_DIR || os.tmpdir(), 'plimsoll-bench-heap')
 const MB = 1e6
-/** Of the maker's sessions; what else is on the heap is some megabytes. */
+/** In the snapshots of programs/make.js. Other objects need some megabytes. */
 const BYTES_A_SESSION = 1680
 
 const HELP = `node bench/heap/run.js [options]
 
-  --sizes 10,100     megabytes of the snapshots, default 10,100,500
-  --large            1,500 as well
-  --tasks summary    or diff, default both
-  --only a,b         some of plimsoll, memlab, devtools, v8-heap-parser
-  --runs 3           how often each, in turns, default 1; the table has the median and the range
-  --timeout 600      seconds for one, default 900
-  --json file        all figures
-  --write            writes the tables to docs/benchmarks.md`
+  --sizes N[,…]      megabytes of the snapshots (10,100,500)
+  --large            adds 1,500 MB
+  --tasks NAME[,…]   summary, diff (both)
+  --only NAME[,…]    plimsoll, memlab, devtools, v8-heap-parser (all)
+  --runs N           runs of each tool, in turn (1). The table has the median and the range
+  --timeout N        seconds for one run (900)
+  --json FILE        writes all figures to FILE
+  --write            writes the tables to docs/benchmarks.md
 
-/** `args`: what the program is called with. A tool without a task has no row for it. */
+Defaults are in parentheses.`
+
+/** `summary` and `diff` return the arguments for Node. A tool without a task has no row for it. */
 const TOOLS = {
   plimsoll: { title: 'plimsoll', summary: file => [CLI, 'heap', 'summary', '--json', file], diff: plimsollDiff },
   memlab: child('memlab', 'memlab 2.0.5'),
@@ -79,13 +82,13 @@ function options() {
   }
 }
 
-/** The two snapshots of a size. Written by this Node, and kept for the next run. */
+/** The two snapshots of a size, written by this Node. The next run uses them again. */
 function snapshots(size) {
   const file = name => path.join(FOLDER, `${process.versions.node}-${size}mb-${name}.heapsnapshot`)
   const [before, after] = [file('before'), file('after')]
   if (!fs.existsSync(after)) {
     fs.mkdirSync(FOLDER, { recursive: true, mode: 0o700 })
-    process.stderr.write(`making snapshots of ${size} MB …\n`)
+    process.stderr.write(`creating snapshots of ${size} MB …\n`)
     const sessions = Math.max(1, Math.round((size * MB - 4 * MB) / BYTES_A_SESSION))
     const made = `${after}.part`
     const args = ['--max-old-space-size=16000', path.join(PROGRAMS, 'make.js'), before, String(sessions), made]
@@ -95,7 +98,7 @@ function snapshots(size) {
   return { before, after, bytes: fs.statSync(before).size }
 }
 
-/** Runs one in a process of its own: seconds of wall and CPU, the highest RSS, and what it found; or why it failed. */
+/** Runs a tool in its own process: `{ wallSeconds, cpuSeconds, peakBytes, answer }`, or `{ failed }` with the reason. */
 async function measure(name, args, timeout) {
   const node = name === 'devtools' ? newestNode() : process.execPath
   const began = process.hrtime.bigint()
@@ -116,7 +119,7 @@ async function text(stream) {
   return all
 }
 
-/** Each tool in turn, as often as asked: the runs of each. */
+/** A Map of each tool to its runs. The tools run in turn. */
 async function rounds(task, files, config) {
   const tools = config.only.filter(name => TOOLS[name][task])
   const all = new Map(tools.map(name => [name, []]))
@@ -138,25 +141,25 @@ function row(title, bytes, runs) {
   return [title, fixed(wall.median, 2) + range, fixed(cpu.median, 2), `${grouped(peak.median / MB)} MB`, rate]
 }
 
-/** What merely reading the file costs, and what finding its numbers does: the least that any of them could take. */
-function least(file, bytes) {
+/** The time to read the file, and to find its numbers. No tool can take less. */
+function lowerBound(file, bytes) {
   const program = path.join(PEERS, 'node_modules', '.cache', 'scan')
   try {
     fs.mkdirSync(path.dirname(program), { recursive: true })
     if (!fs.existsSync(program)) execFileSync('rustc', ['-O', '-o', program, path.join(__dirname, 'scan.rs')])
   } catch (error) {
-    return `Reading and scanning alone were not measured: ${error.message.split('\n')[0]}`
+    return `The lower bound was not measured: ${error.message.split('\n')[0]}`
   }
   const { reading, scanning, numbers } = JSON.parse(execFileSync(program, [file], { encoding: 'utf8' }))
-  const told = seconds => `${fixed(seconds, 2)} s (${grouped(bytes / MB / seconds)} MB/s)`
-  return `On one core, reading the first file takes ${told(reading)}, and finding its ${grouped(numbers / 1e6)} million numbers ${told(scanning)}.`
+  const time = seconds => `${fixed(seconds, 2)} s (${grouped(bytes / MB / seconds)} MB/s)`
+  return `On one core, reading the first file takes ${time(reading)}, and finding its ${grouped(numbers / 1e6)} million numbers ${time(scanning)}.`
 }
 
 async function main() {
   const config = options()
   if (config.help) return console.log(HELP)
   const unknown = config.only.find(name => TOOLS[name] === undefined)
-  if (unknown !== undefined) throw new Error(`there is no ${unknown}; ${HELP}`)
+  if (unknown !== undefined) throw new Error(`no tool is called ${unknown}\n\n${HELP}`)
   await prepare(config.only)
   const described = machine.describe(process.execPath)
   const results = []
@@ -167,7 +170,7 @@ async function main() {
   }
   for (const size of config.sizes) {
     const { before, after, bytes } = snapshots(size)
-    const alone = least(before, bytes)
+    const bound = lowerBound(before, bytes)
     for (const [task, files] of [
       ['summary', [before]],
       ['diff', [before, after]]
@@ -181,7 +184,7 @@ async function main() {
       const what = task === 'summary' ? 'summary with retained sizes' : 'diff'
       print(`#### ${grouped(bytes / MB)} MB: ${what}`)
       print(table(['tool', 'wall s', 'CPU s', 'peak RSS', 'throughput'], rows))
-      print(alone)
+      print(bound)
     }
   }
   print(machine.render(described, os.loadavg()))

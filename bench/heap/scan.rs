@@ -1,12 +1,13 @@
-//! What the least costs that a reader of snapshots can do: read the file in chunks, and find its numbers without keeping any.
-//! Prints the seconds of each and the sums, so that nothing is optimised away. Built by run.js: `rustc -O scan.rs`.
+//! Measures a lower bound for readers of snapshots: the time to read the file in chunks, and to find its numbers without
+//! storing them. Prints the seconds of both. It also prints the sums, so that the compiler cannot remove the work.
+//! run.js builds it: `rustc -O scan.rs`.
 
 use std::fs::File;
 use std::io::Read;
 use std::time::Instant;
 
 fn main() -> std::io::Result<()> {
-    let path = std::env::args_os().nth(1).expect("the path of a snapshot");
+    let path = std::env::args_os().nth(1).expect("an argument: the path of a snapshot");
     let mut chunk = vec![0; 1 << 20];
     let mut chunks = |see: &mut dyn FnMut(&[u8])| -> std::io::Result<f64> {
         let began = Instant::now();

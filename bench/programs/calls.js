@@ -1,7 +1,7 @@
 'use strict'
 
-// Times the rows of ../calls.js in batches, the rows in turn, so that a slow moment hits all of them alike.
-// In: the number of batches. Out: one JSON line with each row's median of nanoseconds a call.
+// Times the rows of ../calls.js in batches. The rows run in turn, so that other work affects all of them equally.
+// Argument: the number of batches. Output: a JSON line with the median nanoseconds per call of each row.
 
 const v8 = require('node:v8')
 const plimsoll = require('../..')
@@ -14,7 +14,7 @@ const WARMUP = 300
 
 function empty() {}
 
-// One loop for all rows would be megamorphic; the row's number makes the source, and so the compiled code, its own.
+// One loop for all rows would be megamorphic. The number in the source gives each row its own compiled code.
 function timerOf(row, index) {
   const { before, run, after } = row
   return new Function(
@@ -34,7 +34,7 @@ function timerOf(row, index) {
   )(before, run, after, process.hrtime.bigint)
 }
 
-// Starts what plimsoll() starts: without it the calls return at once.
+// Starts the recorder, without which the calls return at once.
 plimsoll()
 const native = require('../../binding.js')
 if (plimsoll.stats().heap.exact !== true) {
@@ -54,7 +54,7 @@ for (let batch = 0; batch < batches; batch++) for (const [row, timer] of timers.
 
 const { inFlight, untracked } = plimsoll.stats().requests
 if (inFlight || untracked) {
-  process.stderr.write(`${inFlight} slots were never freed, ${untracked} were not to be had\n`)
+  process.stderr.write(`${inFlight} slots were not freed, and ${untracked} requests got none\n`)
   process.exit(1)
 }
 process.stdout.write(`${JSON.stringify({ nanos: nanos.map(median) })}\n`)

@@ -1,6 +1,6 @@
 'use strict'
 
-// Counts of the classes in a heap snapshot, as one JSON line { classes }.
+// Writes the number of objects of each class in a heap snapshot, as a JSON line { classes }.
 
 const plimsoll = require('../..')
 

@@ -1,17 +1,17 @@
 'use strict'
 
 /*
- * A server whose requests hold 2.4 MB each while they wait, guarded by one of those that shed. In: the guard's name, and how long they
- * wait. Speaks JSON lines as harness/serve.js does.
+ * A server whose requests retain 2.4 MB each while they wait, with one of the packages that shed load. Arguments: the
+ * name of the guard, and the wait in milliseconds. Writes JSON lines, as harness/serve.js does.
  */
 
 const readline = require('node:readline')
 
 const [guard, holdMs] = process.argv.slice(2)
-/** What the heap guards of others are set to: absolute, garbage included. Four fifths of the old generation's 200 MB. */
+/** The limit of the other packages: used heap, with garbage. It is four fifths of the old generation of 200 MB. */
 const HEAP_USED = 160 * 2 ** 20
 
-/** Small objects, as a database returns them. */
+/** Small objects, as from a database. */
 function rows() {
   const found = []
   for (let id = 0; id < 20_000; id++) found.push({ id, name: `n${id}`, price: id * 1.5 })
@@ -34,7 +34,7 @@ function expressApp(...middleware) {
 
 async function fastifyApp() {
   const app = require('fastify')()
-  // Its default: neither the heap nor anything else is looked at unless it is given a bound.
+  // By default it checks nothing: it needs limits.
   await app.register(require('@fastify/under-pressure'), { maxHeapUsedBytes: HEAP_USED, maxEventLoopDelay: 1000 })
   app.get('/hold', (_req, reply) => {
     hold(body => reply.send(body))
@@ -50,7 +50,7 @@ const APPS = {
     const plimsoll = require('../..')
     return expressApp(plimsoll(), plimsoll.shed())
   },
-  // No bound on the event loop but the same as the others', and no wait of ten seconds for its clients.
+  // The same limits as the others, and a Retry-After of one second instead of ten.
   'overload-protection': () =>
     expressApp(
       require('overload-protection')('express', {
@@ -71,10 +71,10 @@ async function main() {
     listening(app.server.address().port)
   } else {
     const server = app.listen(0, '127.0.0.1', () => listening(server.address().port))
-    // Fastify's own; at Node's five seconds a client may ask on a connection that is just being closed.
+    // As in Fastify. With Node's five seconds, the server could close a connection while a request is sent.
     server.keepAliveTimeout = 72_000
   }
-  // No server outlives its bench.
+  // So that no server outlives the benchmark.
   readline.createInterface({ input: process.stdin }).on('close', () => process.exit(0))
 }
 

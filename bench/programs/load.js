@@ -1,20 +1,20 @@
 'use strict'
 
-// Closed loop: as many requests in flight as there are connections, a fixed number in all, then it is over.
-// In: one JSON argument { port, amount, connections }. Out: one JSON line.
+// A closed loop: each connection sends its next request after the last response, until `amount` requests are sent.
+// Argument: JSON { port, amount, connections }. Output: a JSON line.
 
 const autocannon = require('autocannon')
 
 const { port, amount, connections } = JSON.parse(process.argv[2])
 
-// A few hundred ids, since a server that sees one URL only is no server; not millions, since that is another test.
+// A few hundred URLs, since no real server has only one.
 const requests = Array.from({ length: 256 }, (_, id) => ({ method: 'GET', path: `/users/${id}` }))
 
 let seen = 0
 let first
 let last
 
-// autocannon rounds its own duration up to its sampling interval, hence the clock here.
+// autocannon rounds its duration up to its sampling interval, so the time is measured here.
 function onResponse() {
   seen++
   if (seen === 1) first = process.hrtime.bigint()

@@ -1,15 +1,18 @@
 'use strict'
 
-// An app that answers requests in this very process: Node's whole HTTP server, parser and response life cycle included, over
-// streams that are no sockets. What is left out is the kernel, and with it most of the noise.
-// In: the app's file as argument; then a number of batches a line on stdin. Out: { micros }, the CPU microseconds a
-// request of each of these batches; { note } after the line 'check', and what the app says of itself after 'state'.
+// An app that gets requests from its own process, through Node's HTTP server and parser. The connections are streams
+// instead of sockets, so most of the noise, which comes from the kernel, is absent.
+//
+// Argument: the file of the app. Each line of stdin gets a JSON line as answer:
+//   a number   runs as many batches: { micros }, the CPU microseconds per request of each batch
+//   check      checks that all requests were handled: { note }
+//   state      the state that the app returns
 
 const http = require('node:http')
 const readline = require('node:readline')
 const { Duplex } = require('node:stream')
 
-// As many requests are under way at a time, and one batch is one turn of the event loop.
+// The number of requests at a time. A batch takes one tick of the event loop.
 const WIRES = 50
 
 const REQUESTS = Array.from({ length: 256 }, (_, id) =>
@@ -18,7 +21,7 @@ const REQUESTS = Array.from({ length: 256 }, (_, id) =>
 
 const STATUS_LINE = Buffer.from('HTTP/1.1 200 OK\r\n')
 
-// Both ends of a connection in one: what is pushed is the request, what is written the response.
+// Both ends of a connection: `push()` sends the request, and the server writes the response.
 class Wire extends Duplex {
   constructor() {
     super()
@@ -34,7 +37,7 @@ class Wire extends Duplex {
     done()
   }
 
-  // As a socket has it, so that head and body of a response go out in one piece.
+  // Sockets have it too. With it, the head and the body of a response are written together.
   _writev(chunks, done) {
     for (const { chunk } of chunks) this.take(chunk)
     done()
@@ -55,7 +58,7 @@ class Wire extends Duplex {
   }
 }
 
-const turn = () => new Promise(resolve => setImmediate(resolve))
+const tick = () => new Promise(resolve => setImmediate(resolve))
 
 class Loop {
   static async open(file) {
@@ -75,21 +78,21 @@ class Loop {
   async batch() {
     const { wires, sent } = this
     for (let at = 0; at < WIRES; at++) wires[at].push(REQUESTS[(sent + at) & 255])
-    await turn()
+    await tick()
     this.sent += WIRES
   }
 
-  // Every response must have been written, and have ended as it does on a socket.
+  // Checks that every response was written, and has ended as on a socket.
   async check() {
     let closed = 0
     const listen = (_req, res) => res.on('close', () => closed++)
     this.server.prependListener('request', listen)
     await this.batch()
-    await turn()
+    await tick()
     this.server.removeListener('request', listen)
     if (closed !== WIRES) throw new Error(`${closed} of ${WIRES} responses emitted 'close'`)
     const answers = this.wires.reduce((sum, wire) => sum + wire.answers, 0)
-    if (answers !== this.sent) throw new Error(`${this.sent} requests, ${answers} answers`)
+    if (answers !== this.sent) throw new Error(`${this.sent} requests, ${answers} responses`)
     const { count, inFlight, untracked, note } = await this.state()
     if (count !== null && count !== this.sent) throw new Error(`counted ${count} requests of ${this.sent}`)
     if (inFlight || untracked) throw new Error(`${inFlight} requests still in flight, ${untracked} untracked`)

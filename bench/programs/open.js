@@ -1,14 +1,15 @@
 'use strict'
 
-// Open loop: requests leave at a fixed rate, whether the ones before are answered or not. Latency counts from the moment that a request was due, so a
-// server that stalls is charged for all that had to wait. In: one JSON argument { port, rate, seconds, connections }. Out: one JSON line.
+// An open loop: it sends requests at a fixed rate, without waiting for responses. Latency counts from the time at which
+// a request was due, so it includes the delay of all requests that wait for a blocked server.
+// Argument: JSON { port, rate, seconds, connections }. Output: a JSON line.
 
 const http = require('node:http')
 const { quantile } = require('../harness/stats')
 
 const { port, rate, seconds, connections } = JSON.parse(process.argv[2])
 const MS_A_REQUEST = 1000 / rate
-// A server that cannot keep up is no measurement, and must not fill the memory.
+// The run fails if the server cannot keep up, before the waiting requests fill the memory.
 const BACKLOG_MAX = rate * 5
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: connections })
@@ -20,7 +21,7 @@ const order = Buffer.from(
 )
 const headers = { 'content-type': 'application/json', 'content-length': order.length }
 
-// A few hundred ids, since a server that sees one URL only is no server.
+// A few hundred URLs, since no real server has only one.
 const KINDS = [
   id => ({ path: `/users/${id}` }),
   id => ({ path: `/later/${id}` }),
@@ -47,7 +48,7 @@ function send(dueAt) {
   }
   const req = http.request({ host: '127.0.0.1', port, agent, ...options }, res => {
     res.resume()
-    res.on('end', () => over(res.statusCode === 200 ? null : new Error(`${options.path} answered ${res.statusCode}`)))
+    res.on('end', () => over(res.statusCode === 200 ? null : new Error(`${options.path} returned ${res.statusCode}`)))
   })
   req.on('error', over)
   req.end(body)
@@ -65,7 +66,7 @@ const timer = setInterval(() => {
   if (sent === amount) clearInterval(timer)
   if (sent - latencies.length > BACKLOG_MAX) {
     say({
-      error: `${sent - latencies.length} of ${sent} requests wait for an answer: the server cannot keep up with ${rate} a second`
+      error: `${sent - latencies.length} of ${sent} requests wait for a response: the server cannot handle ${rate} a second`
     })
     process.exit(1)
   }

@@ -1,7 +1,8 @@
 'use strict'
 
-// Asks a server all the time, on one connection every 5 ms and on three more without a pause, and measures for how long it did not answer. In: its port;
-// `reset` and `longest`. Out: JSON lines, the first when it has been answered.
+// Sends a server requests, and measures the longest time without a response. One connection sends one every 5 ms, and
+// three more put load on the server. Argument: the port. Input: the lines `reset` and `longest`. Output: JSON lines, the
+// first after the first response.
 
 const http = require('node:http')
 const readline = require('node:readline')
@@ -14,7 +15,7 @@ let wanted = false
 
 const say = message => process.stdout.write(`${JSON.stringify(message)}\n`)
 
-// One that stood for long closes connections that it takes for idle: asked again, and all of it is one wait.
+// After a long pause, a server closes connections that seem idle. Then the request is repeated, as part of one wait.
 async function ask() {
   const began = performance.now()
   for (;;) {
@@ -37,7 +38,7 @@ function answer() {
   })
 }
 
-function tell() {
+function report() {
   say({ longestMs, answered })
   wanted = false
   longestMs = 0
@@ -56,7 +57,7 @@ async function ping() {
     const ms = await ask()
     if (ms > longestMs) longestMs = ms
     answered += 1
-    if (wanted) tell()
+    if (wanted) report()
     await new Promise(resolve => setTimeout(resolve, 5))
   }
 }
@@ -64,9 +65,9 @@ async function ping() {
 readline
   .createInterface({ input: process.stdin })
   .on('line', line => {
-    // With the answer that it waits for now.
+    // After the current response, whose time must count.
     if (line === 'longest') wanted = true
-    else tell()
+    else report()
   })
   .on('close', () => process.exit(0))
 

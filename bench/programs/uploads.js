@@ -1,7 +1,8 @@
 'use strict'
 
-// `count` uploads of `size` bytes, all at once, each as fast as it is taken; then it is over. One that is answered stops sending.
-// In: one JSON argument { port, count, size, kind }. Out: one JSON line { seconds, statuses }: how many read which status, and how many none.
+// Sends `count` uploads of `size` bytes at once, each as fast as the server reads it. An upload stops at its response.
+// Argument: JSON { port, count, size, kind }. Output: a JSON line { seconds, statuses }, with the number of uploads for
+// each status, and for `none` if they could not read a response.
 
 const { randomBytes } = require('node:crypto')
 const http = require('node:http')
@@ -9,7 +10,7 @@ const { text } = require('node:stream/consumers')
 const zlib = require('node:zlib')
 
 const { port, count, size, kind } = JSON.parse(process.argv[2])
-// What is to be inflated does not compress to nothing: its repetitions are farther apart than gzip's window.
+// The gzip body does not compress to almost nothing, since its repetitions are farther apart than the window of gzip.
 const PIECE =
   kind === 'gzip' ? Buffer.from(randomBytes(48 << 10).toString('base64')) : Buffer.alloc(64 << 10, 'plimsoll ')
 const [TYPE, HEAD, TAIL] = {
@@ -22,7 +23,7 @@ const [TYPE, HEAD, TAIL] = {
   ]
 }[kind === 'gzip' ? 'bytes' : kind]
 
-/** One body for all: to compress is not what is measured. */
+/** Compressed once for all uploads, since compression is not measured. */
 const gzipped = kind === 'gzip' ? zlib.gzipSync(Buffer.concat([...plain()])) : null
 const LENGTH = gzipped ? gzipped.length : HEAD.length + size + TAIL.length
 
@@ -58,7 +59,7 @@ function upload() {
     req.on('close', none)
     const body = pieces()
     const resume = () => {
-      // Not `for of`, which ends a generator that it leaves.
+      // `for…of` would end the generator at `return`.
       for (let next = body.next(); !next.done; next = body.next()) {
         if (answered || req.destroyed) return
         if (!req.write(next.value)) return req.once('drain', resume)

@@ -2,7 +2,7 @@
 
 const express = require('express')
 
-// Every subject answers the same route in the same way; `install` is all that may differ between them.
+// The app of every subject. Only `install` may differ between them.
 function userApp(install = () => {}) {
   const app = express()
   install(app)
@@ -15,7 +15,8 @@ function userApp(install = () => {}) {
 module.exports = {
   packages: ['express'],
   userApp,
-  // state().count is what the subject has counted of the route's requests: a subject that counts nothing is not measured.
+  // `count`: the requests to the route that the subject has counted, or `null` if it counts none. It is compared with the
+  // number of requests that were sent.
   create: () => ({ app: userApp(), state: () => ({ count: null }) })
 }
 

@@ -2,7 +2,7 @@
 
 const { userApp } = require('./bare')
 
-// The example of its README: method, path and status as labels, its own path normalisation, prom-client's default metrics.
+// The example of its README: labels for method, path and status, its path normalisation, and prom-client's default metrics.
 function create() {
   const promBundle = require('express-prom-bundle')
   const metrics = promBundle({

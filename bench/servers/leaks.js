@@ -5,8 +5,8 @@ const v8 = require('node:v8')
 const { userApp } = require('./bare')
 const { state } = require('./plimsoll')
 
-// What looking for leaks costs: LEAKS names one of these.
-const WAYS = {
+// The environment variable LEAKS names one of these.
+const VARIANTS = {
   off: { leaks: false },
   trend: { leaks: true },
   'leaking-off': { leaks: false, leaking: true },
@@ -14,26 +14,26 @@ const WAYS = {
   'leaking-sites': { leaks: true, leaking: true }
 }
 
-/** So often that a trend has its points within some thousand requests: V8 itself would collect far more rarely. */
+/** V8 itself collects less often. With 400, a trend has enough points after a few thousand requests. */
 const REQUESTS_A_COLLECTION = 400
-/** What lives anyway, in objects of some places: a profile has samples of these too. */
+/** Live objects of several allocation sites, which are in the profiles too. */
 const BALLAST = 400_000
 
-const { leaks, leaking = false } = WAYS[process.env.LEAKS ?? 'off']
+const { leaks, leaking = false } = VARIANTS[process.env.LEAKS ?? 'off']
 const profiles = []
-const kept = []
+const leaked = []
 const ballast = []
 
-function keep(id) {
+function leak(id) {
   // 126 words with the header.
-  kept.push(new Array(125).fill(id))
+  leaked.push(new Array(125).fill(id))
 }
 
 function fill() {
   for (let n = 0; n < BALLAST; n += 4) ballast.push({ n }, [n], new Map([[n, n]]), `text ${n} of some length`)
 }
 
-/** Times what a profile takes of the event loop: V8's making of it, ours in JavaScript, ours in Rust. */
+/** Times how long a profile blocks the event loop: in V8, in JavaScript and in Rust. */
 function watchProfiles() {
   const { Session } = require('node:inspector')
   const { native } = require('../../lib/core/addon.js')
@@ -66,7 +66,7 @@ module.exports = {
       app.use(require('../..')({ leaks, log: console }))
       app.use((_req, _res, next) => {
         served += 1
-        if (leaking) keep(served)
+        if (leaking) leak(served)
         if (served % REQUESTS_A_COLLECTION === 0) gc()
         next()
       })

@@ -2,7 +2,7 @@
 
 const { userApp } = require('./bare')
 
-// What two layers of Express cost before they do anything.
+// Shows the cost of two layers of Express that do nothing.
 module.exports = {
   packages: ['express'],
   create: () => ({

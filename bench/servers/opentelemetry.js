@@ -1,8 +1,7 @@
 'use strict'
 
-// As OpenTelemetry's guide has it, NodeSDK before everything else, with its Prometheus reader as the peers have theirs.
-// Metrics only: no span is recorded or exported, which is the cheap way to run these two instrumentations.
-// The last line of versions that takes Node 20; later ones want 22.15.
+// As in the guide of OpenTelemetry: NodeSDK starts before all other code. It has a Prometheus reader, as the peers have.
+// It has metrics only, and records and exports no spans, which costs least. Later versions than these need Node 22.15.
 function create() {
   const { NodeSDK } = require('@opentelemetry/sdk-node')
   const { PrometheusExporter } = require('@opentelemetry/exporter-prometheus')

@@ -1,7 +1,8 @@
 'use strict'
 
-// Holds so many megabytes of small objects, serves, and takes heap snapshots into a folder: `{ dir, megabytes }` in JSON is the argument. Speaks JSON
-// lines: { port, heapMb }, and an answer to each of `fork` and `stop`.
+// A server with `megabytes` megabytes of small objects, which takes heap snapshots into the folder `dir`. Argument: JSON
+// { dir, megabytes }. Output: JSON lines, first { port, heapMb }, then the result for each line of stdin, `fork` or
+// `stop`.
 
 const readline = require('node:readline')
 const express = require('express')

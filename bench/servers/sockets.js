@@ -1,7 +1,7 @@
 'use strict'
 
-// The app of the open loop: a plain route, one behind a timer, one that parses a JSON body. `PARTS` in the environment is a JSON object of the parts of
-// plimsoll in front of them: `tracked` (options of `plimsoll()`), `limit`, `shed`.
+// The app of the open loop: a plain route, one that waits for a timer, and one that parses a JSON body. The environment
+// variable PARTS is JSON with the parts of Plimsoll to use: `tracked` (options of `plimsoll()`), `limit`, `shed`.
 
 const { PerformanceObserver, constants } = require('node:perf_hooks')
 const { setTimeout: sleep } = require('node:timers/promises')
@@ -12,7 +12,7 @@ const TIMER_MS = 5
 const parts = JSON.parse(process.env.PARTS ?? '{}')
 const collections = { scavenges: 0, majors: 0 }
 
-// For all alike, so that it is in no difference.
+// In all variants, so that it does not show in the differences.
 function countCollections() {
   const { NODE_PERFORMANCE_GC_MAJOR: MAJOR, NODE_PERFORMANCE_GC_MINOR: MINOR } = constants
   const observer = new PerformanceObserver(list => {

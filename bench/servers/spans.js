@@ -3,8 +3,8 @@
 const express = require('express')
 const { state } = require('./plimsoll')
 
-// What metering costs, by how it is asked for: SPANS is JSON of `options` (those of plimsoll(); null for the bare app) and
-// `awaits`, the promises that a request waits for.
+// The environment variable SPANS is JSON with `options` (of plimsoll(), `null` for the bare app) and `awaits`, the number
+// of promises that a request awaits.
 const { options, awaits } = JSON.parse(process.env.SPANS ?? '{"options":null,"awaits":0}')
 
 async function handler(_req, res) {

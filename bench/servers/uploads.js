@@ -1,8 +1,9 @@
 'use strict'
 
-// Takes uploads in one of several ways, and answers with their size: `{ kind, scenario, dir, root }` in JSON is the argument; `root` is the
-// checkout of Plimsoll. Where they are held, it answers all at once when the number that `x-together` says has come. Speaks JSON lines:
-// { port, versions }.
+// Receives uploads with one of the KINDS of servers, and responds with their size. Argument: JSON { kind, scenario, dir,
+// root }. `root` is the checkout of Plimsoll. Output: a JSON line { port, versions }.
+//
+// In the scenarios of TOGETHER, it sends all responses when as many bodies have arrived as the header `x-together` says.
 
 const fs = require('node:fs')
 const http = require('node:http')
@@ -17,7 +18,7 @@ const TOGETHER = ['held', 'read']
 
 const held = []
 
-// The answer of an upload whose body is all there; what it is held with is in the closure.
+// Calls `answer` now, or together with the others. The closure retains the body.
 function whenAll(req, answer) {
   held.push(answer)
   if (TOGETHER.includes(scenario) && held.length < Number(req.headers['x-together'])) return
@@ -27,7 +28,7 @@ function whenAll(req, answer) {
 function express(setUp) {
   const app = require('express')()
   setUp(app, require('express'))
-  // Silent, and the app's own.
+  // Unlike the default handler, it prints nothing.
   app.use((error, _req, res, _next) => res.status(error.status ?? 500).json({ error: error.message }))
   return http.createServer(app)
 }
@@ -60,7 +61,7 @@ function answerSize(stream, res) {
 
 const drained = (req, res) => answerSize(req, res)
 
-// Answers with how much a stream had, once all bodies have come.
+// Reads a stream when all bodies have arrived, and responds with its size.
 const readBack = open => (req, res, next) =>
   whenAll(req, async () => {
     try {
@@ -72,7 +73,7 @@ const readBack = open => (req, res, next) =>
     }
   })
 
-// The same bytes in a file with a name, which is gone once it is open.
+// Moves the body to a file with a name, and opens it. The name is removed after that.
 async function fileStream(req) {
   const file = path.join(dir, `upload-${process.pid}-${++files}`)
   await req.body.moveTo(file)

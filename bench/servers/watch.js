@@ -3,8 +3,8 @@
 const { userApp } = require('./bare')
 const { state } = require('./plimsoll')
 
-// What each watcher costs, and a scope: WATCH names one of these.
-const WAYS = {
+// The environment variable WATCH names one of these.
+const VARIANTS = {
   bare: () => {},
   plimsoll: app => app.use(plimsoll()()),
   scope: app => app.use(plimsoll().scope()),
@@ -35,7 +35,7 @@ function plimsoll() {
 
 function nothing() {}
 
-/** A pool that has always one to give: what is measured is the watching. */
+/** A pool that always has a free connection, since only the watcher is measured. */
 function taking(app, watched) {
   const pool = watched({
     acquire: async () => ({}),
@@ -49,12 +49,12 @@ function taking(app, watched) {
   })
 }
 
-const way = process.env.WATCH ?? 'bare'
-const counts = ['plimsoll', 'timers', 'streams', 'retained', 'largeProperties', 'all'].includes(way)
+const variant = process.env.WATCH ?? 'bare'
+const counts = ['plimsoll', 'timers', 'streams', 'retained', 'largeProperties', 'all'].includes(variant)
 
 module.exports = {
   packages: ['express', '../../package.json'],
-  create: () => ({ app: userApp(WAYS[way]), state: counts ? state : () => ({ count: null }) })
+  create: () => ({ app: userApp(VARIANTS[variant]), state: counts ? state : () => ({ count: null }) })
 }
 
 if (require.main === module) require('../harness/serve')(module.exports, __filename)

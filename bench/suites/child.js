@@ -4,7 +4,7 @@ const { spawn } = require('node:child_process')
 const path = require('node:path')
 
 const KEPT = 16_384
-/** Of each mode, what is loaded in front of a suite. */
+/** The file that each mode loads before a suite. */
 const PRELOADS = { bare: null, wrapper: 'wrapper.js', plimsoll: 'plimsoll.js' }
 
 const running = new Set()
@@ -15,18 +15,18 @@ function stopAll() {
   for (const child of running) stop(child)
 }
 
-/** With all that it has started: each suite is the leader of a process group. */
+/** Kills the process and its children: each suite is the leader of a process group. */
 function stop(child) {
   try {
     process.kill(-child.pid, 'SIGKILL')
   } catch {
-    // It has ended.
+    // It has ended already.
   }
 }
 
 /**
- * Runs a program in one of the modes of `PRELOADS`, at most `timeoutMs`. `{ code, signal, late, output }`: `late` if it had to be
- * stopped; `output` is the end of what it wrote.
+ * Runs a program in one of the modes of `PRELOADS`, for at most `timeoutMs`. Resolves to `{ code, signal, late, output }`.
+ * `late`: whether it was stopped. `output`: the end of its output.
  */
 function run(command, args, { cwd, mode, env, timeoutMs }) {
   return new Promise((resolve, reject) => {
@@ -50,7 +50,7 @@ function run(command, args, { cwd, mode, env, timeoutMs }) {
     }, timeoutMs)
     const end = () => {
       clearTimeout(timer)
-      // What it has left behind would hold ports, and the pipes.
+      // Children that are still running would occupy ports, and the pipes would stay open.
       stop(child)
       running.delete(child)
     }
@@ -64,7 +64,7 @@ function run(command, args, { cwd, mode, env, timeoutMs }) {
 }
 
 function environment(mode, more) {
-  // `npm run` hands its own settings down.
+  // Without the settings of `npm run`.
   const own = Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_OPTIONS$|NODE_ENV$)/i.test(name))
   const env = { ...Object.fromEntries(own), ...more }
   const preload = PRELOADS[mode]

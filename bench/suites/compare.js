@@ -1,15 +1,18 @@
 'use strict'
 
 /*
- * Which tests differ: they pass bare and behind the wrapper that does nothing, and do not pass behind Plimsoll. A suite in which some do
- * is run again, since tests of networks fail now and then by themselves: what passes behind Plimsoll in a later round, or fails without it,
- * is unsteady, and is named apart.
+ * Finds the tests that differ: they pass bare and with the wrapper that does nothing, and fail with Plimsoll. Tests of
+ * networks sometimes fail by themselves, so such tests run again. A test is unsteady if it passes with Plimsoll in a
+ * later round, or fails without it.
  */
 
 const MODES = ['bare', 'wrapper', 'plimsoll']
 const ROUNDS = 3
 
-/** `runOnce(mode, only)` gives the results of one run; `only` names the tests that are asked for. `{ counts, differing, unsteady }`. */
+/**
+ * Returns `{ counts, tests, differing, unsteady }`. `runOnce(mode, only)` resolves to the results of a run. `only` lists
+ * the tests that matter, or is `null`.
+ */
 async function compare(runOnce) {
   const first = {}
   for (const mode of MODES) first[mode] = await runOnce(mode, null)
@@ -27,10 +30,10 @@ async function compare(runOnce) {
   for (let round = 2; round <= ROUNDS && suspects.size > 0; round++) {
     const only = [...suspects.keys()]
     const without = await runOnce('wrapper', only)
-    const behind = await runOnce('plimsoll', only)
+    const withPlimsoll = await runOnce('plimsoll', only)
     for (const suspect of suspects.values()) {
       if (without.get(suspect.title)?.passed !== true) suspect.steady = false
-      if (behind.get(suspect.title)?.passed === true) suspect.steady = false
+      if (withPlimsoll.get(suspect.title)?.passed === true) suspect.steady = false
       else suspect.failed += 1
     }
   }

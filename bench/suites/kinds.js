@@ -1,8 +1,8 @@
 'use strict'
 
 /*
- * What kinds of suites there are, and how each is run. A kind runs a suite in one mode and gives a Map: the name of a test -> `{ passed,
- * message }`. A test that is not in it did not run.
+ * The kinds of suites, and how to run them. A kind runs a suite in one mode. It returns a Map of the name of each test
+ * that ran to `{ passed, message }`.
  */
 
 const fs = require('node:fs')
@@ -13,17 +13,17 @@ const RUNNERS = ['mocha', 'vitest', 'jest']
 const ENDS = '(the process of the suite ends)'
 const NODE_TESTS = /^test-(?:http|https|http2-compat)-.*\.m?js$/
 const NODE_TEST_MS = 60_000
-/** Node's runner reads them from the first lines of a test. */
+/** Options for Node, in the first lines of a test. */
 const FLAGS = /^\/\/ Flags:(.*)$/gm
 
-/** The suite in a folder: `{ name, kind, folder, … }`; an Error says why there is none. */
+/** The suite in a folder: `{ name, kind, folder, … }`. Throws if there is none. */
 function suiteIn(folder) {
   const name = path.basename(folder)
   const own = { name, folder }
   if (fs.existsSync(path.join(folder, 'test', 'parallel')))
     return { ...own, kind: 'node', version: nodeVersion(folder) }
   const file = path.join(folder, 'package.json')
-  if (!fs.existsSync(file)) throw new Error(`${name}: neither a package.json nor Node's test/parallel is there`)
+  if (!fs.existsSync(file)) throw new Error(`${name}: it has neither a package.json nor Node's test/parallel`)
   const { scripts = {} } = JSON.parse(fs.readFileSync(file, 'utf8'))
   const command = commandOf(scripts, scripts.test, 0)
   if (command === null) throw new Error(`${name}: its script 'test' runs none of ${RUNNERS.join(', ')}`)
@@ -33,7 +33,7 @@ function suiteIn(folder) {
   return { ...own, ...command, kind: command.runner === 'mocha' ? 'mocha' : 'jest', binary }
 }
 
-/** The first call of a runner behind a script, `npm run` followed: `{ runner, args }`. */
+/** The first call of a test runner in a script or in the scripts that it runs: `{ runner, args }`, or `null`. */
 function commandOf(scripts, script, depth) {
   if (script === undefined || depth > 4) return null
   for (const part of script.split('&&')) {
@@ -48,7 +48,7 @@ function commandOf(scripts, script, depth) {
   return null
 }
 
-/** The major version that Node's tests belong to; null where the folder does not say. */
+/** The major version of Node that the tests belong to, or `null` if it is unknown. */
 function nodeVersion(folder) {
   const sources = [
     ['src/node_version.h', /NODE_MAJOR_VERSION (\d+)/],
@@ -64,12 +64,12 @@ function nodeVersion(folder) {
 }
 
 const kinds = {
-  async mocha(suite, { node, mode, scratch, timeoutMs, told }) {
+  async mocha(suite, { node, mode, scratch, timeoutMs, onProgress }) {
     const file = path.join(scratch, 'tests')
     fs.rmSync(file, { force: true })
     const env = { PLIMSOLL_SUITES_TESTS: file, PLIMSOLL_SUITES_LOG: path.join(scratch, 'log') }
     const args = [suite.binary, ...withoutBail(suite.args), '--reporter', path.join(__dirname, 'reporter.js')]
-    const watching = setInterval(() => told(resultsOf(file)), 1000)
+    const watching = setInterval(() => onProgress(resultsOf(file)), 1000)
     const ended = await run(node, args, { cwd: suite.folder, mode, env, timeoutMs })
     clearInterval(watching)
     const results = resultsOf(file)
@@ -84,7 +84,7 @@ const kinds = {
     const format = suite.runner === 'jest' ? ['--json'] : ['--reporter=json']
     const args = [suite.binary, ...suite.args, ...format, `--outputFile=${file}`]
     const ended = await run(node, args, { cwd: suite.folder, mode, env, timeoutMs })
-    if (!fs.existsSync(file)) throw new Error(`${suite.name} left no results (${mode}):\n${ended.output}`)
+    if (!fs.existsSync(file)) throw new Error(`${suite.name} wrote no results (${mode}):\n${ended.output}`)
     const results = new Map()
     for (const { name, assertionResults } of JSON.parse(fs.readFileSync(file, 'utf8')).testResults) {
       for (const { fullName, status, failureMessages } of assertionResults) {
@@ -96,8 +96,8 @@ const kinds = {
     return results.set(ENDS, { passed: !ended.late, message: `stopped after ${timeoutMs / 1000} s` })
   },
 
-  /** One process a file, as Node's own runner has it. */
-  async node(suite, { node, mode, scratch, jobs, only, told }) {
+  /** Runs each file in its own process, as Node's own runner does. */
+  async node(suite, { node, mode, scratch, jobs, only, onProgress }) {
     const folder = path.join(suite.folder, 'test', 'parallel')
     const files = only ?? fs.readdirSync(folder).filter(file => NODE_TESTS.test(file))
     const results = new Map()
@@ -119,7 +119,7 @@ const kinds = {
         const passed = ended.code === 0 && !ended.late
         const message = ended.late ? `stopped after ${NODE_TEST_MS / 1000} s` : errorIn(ended)
         results.set(file, { passed, message })
-        told(results)
+        onProgress(results)
       }
     }
     await Promise.all(Array.from({ length: jobs }, work))
@@ -127,7 +127,7 @@ const kinds = {
   }
 }
 
-/** All tests are to run, and the reporter is ours. */
+/** Without the options that stop at the first failure or choose a reporter. */
 function withoutBail(args) {
   const kept = []
   for (let at = 0; at < args.length; at++) {
@@ -148,7 +148,7 @@ function resultsOf(file) {
   return results
 }
 
-/** Suites have several tests of one name. */
+/** The title, with a number if an earlier test has the same one. */
 function unused(results, title) {
   let name = title
   for (let number = 2; results.has(name); number++) name = `${title} (${number})`

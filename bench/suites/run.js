@@ -11,25 +11,26 @@ const { suiteIn, kinds } = require('./kinds.js')
 
 const HELP = `Usage: npm run suites -- --from FOLDER [options] [name…]
 
-Runs the test suites of other packages without Plimsoll, behind a wrapper that
-does nothing, and behind all of Plimsoll's middleware, and prints the tests that
-fail only behind Plimsoll. FOLDER has one checkout of a package in each of its
-subfolders, installed and built; nothing is fetched. Names choose subfolders.
+Runs the test suites of other packages without Plimsoll, with a wrapper that does
+nothing, and with all of Plimsoll's middleware. Prints the tests that fail only
+with Plimsoll. Each subfolder of FOLDER is a checkout of a package, installed and
+built. Nothing is fetched. Names choose subfolders.
 
-  --from FOLDER     where the checkouts are
-  --node PATH       the Node binary for every suite (default: for Node's own
-                    tests the one of their version, else this one)
-  --jobs N          test files of Node's own suite at once (${os.availableParallelism()})
-  --minutes N       after which a suite is stopped (10)
-  --only PATTERN    of Node's own suite, the files with this in their name
-  --json FILE       writes the results there
-  --help            this text
+  --from FOLDER     the folder with the checkouts
+  --node PATH       the Node binary for all suites. By default, Node's own tests
+                    run on the Node of their version, and all others on this one
+  --jobs N          parallel test files of Node's own suite (${os.availableParallelism()})
+  --minutes N       time limit of a suite (10)
+  --only PATTERN    runs only files of Node's own suite with PATTERN in the name
+  --json FILE       writes the results to FILE
+  --help            prints this text
 
-Exit code: 0 if no test differs, 1 if one does, 2 if a suite could not run.
+Defaults are in parentheses. Exit code: 0 if no test differs, 1 if a test differs
+or an internal error was reported, 2 if a suite could not run.
 `
 
-/** What the caller can put right: no stack is needed. */
-class Refusal extends Error {}
+/** A mistake in the arguments. It is printed without a stack. */
+class UsageError extends Error {}
 
 function parse(argv) {
   const text = { type: 'string' }
@@ -46,14 +47,15 @@ function parse(argv) {
   try {
     parsed = parseArgs({ args: argv, options, allowPositionals: true })
   } catch (error) {
-    throw new Refusal(`${error.message} (--help says more)`)
+    throw new UsageError(`${error.message}; see --help`)
   }
   const { values, positionals } = parsed
   if (values.help) return { help: true }
-  if (values.from === undefined) throw new Refusal('--from FOLDER is missing (--help says more)')
+  if (values.from === undefined) throw new UsageError('--from FOLDER is missing; see --help')
   const from = path.resolve(values.from)
-  if (!fs.existsSync(from)) throw new Refusal(`--from takes a folder; there is no ${from}`)
-  if (values.node !== undefined && !fs.existsSync(values.node)) throw new Refusal(`--node: there is no ${values.node}`)
+  if (!fs.existsSync(from)) throw new UsageError(`--from: ${from} does not exist`)
+  if (values.node !== undefined && !fs.existsSync(values.node))
+    throw new UsageError(`--node: ${values.node} does not exist`)
   return {
     ...values,
     from,
@@ -66,37 +68,35 @@ function parse(argv) {
 function positive(name, given) {
   const value = Number(given)
   if (Number.isInteger(value) && value > 0) return value
-  throw new Refusal(`--${name} takes a positive whole number, not '${given}'`)
+  throw new UsageError(`--${name} takes a positive integer, not '${given}'`)
 }
 
 function namesIn(from, wanted) {
   const folders = fs.readdirSync(from, { withFileTypes: true }).filter(entry => entry.isDirectory())
   const names = folders.map(({ name }) => name).sort()
   for (const name of wanted) {
-    if (!names.includes(name)) throw new Refusal(`there is no ${name} in ${from}; there are: ${names.join(', ')}`)
+    if (!names.includes(name)) throw new UsageError(`${from} has no ${name}; it has: ${names.join(', ')}`)
   }
-  if (names.length === 0) throw new Refusal(`${from} has no checkouts`)
+  if (names.length === 0) throw new UsageError(`${from} has no checkouts`)
   return wanted.length > 0 ? wanted : names
 }
 
-/** The Node for a suite: of Node's own tests the one of their version, or the next newer one. */
+/** The Node for a suite. Node's own tests need the Node of their version, or the next newer one. */
 function nodeFor({ kind, version, name }, given) {
   if (given !== undefined) return path.resolve(given)
   if (kind !== 'node' || version === null) return process.execPath
   const found = nodes.find(node => major(node) >= version)
   if (found !== undefined) return found.path
-  throw new Error(
-    `${name} are the tests of Node ${version}, which is not here: scripts/node-versions.sh, or --node PATH`
-  )
+  throw new Error(`${name} needs Node ${version}: run scripts/node-versions.sh, or use --node PATH`)
 }
 
 async function runSuite(name, config, scratch) {
   const suite = suiteIn(path.join(config.from, name))
   const node = nodeFor(suite, config.node)
   const runOnce = async (mode, only) => {
-    const told = results => progress(name, mode, results)
+    const onProgress = results => progress(name, mode, results)
     const chosen = only ?? (suite.kind === 'node' ? chosenFiles(suite, config.only) : null)
-    const results = await kinds[suite.kind](suite, { ...config, node, mode, scratch, only: chosen, told })
+    const results = await kinds[suite.kind](suite, { ...config, node, mode, scratch, only: chosen, onProgress })
     progress(name, mode, results, true)
     return results
   }
@@ -114,7 +114,7 @@ function chosenFiles({ folder }, pattern) {
   return files
 }
 
-/** On a terminal one line that changes, else a line for each run. */
+/** On a terminal, updates one line. Otherwise prints a line after each run. */
 function progress(name, mode, results, isLast = false) {
   const { isTTY } = process.stderr
   if (!isTTY && !isLast) return
@@ -176,6 +176,6 @@ async function main() {
 }
 
 main().catch(error => {
-  process.stderr.write(`suites: ${error instanceof Refusal ? error.message : error.stack}\n`)
+  process.stderr.write(`suites: ${error instanceof UsageError ? error.message : error.stack}\n`)
   process.exitCode = 2
 })

@@ -1,6 +1,9 @@
 'use strict'
 
-/* `node serve.js <app> <twin>`, in a folder with the app's packages: an app of the field corpus with Plimsoll by its defaults. */
+/*
+ * Runs an app of the field corpus with Plimsoll and its defaults, in a folder with the packages of the app:
+ * `node serve.js <app> <twin>`.
+ */
 
 const express = require('express')
 const plimsoll = require('plimsoll')

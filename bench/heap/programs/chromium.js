@@ -1,6 +1,6 @@
 'use strict'
 
-/* Writes a snapshot of a page: of elements in a document, of some that are in none, and of a WeakMap. Its argument: the file. */
+/* Writes the heap snapshot of a page with attached and detached elements and a WeakMap. Argument: the file. */
 
 const { createWriteStream } = require('node:fs')
 const { join } = require('node:path')

@@ -1,5 +1,5 @@
-// Chrome DevTools' own code, bundled: the loader, and the two threads that it computes on. In: `summary` and a file, or `diff` and two.
-// Out: one JSON line.
+// Runs the code of Chrome DevTools: the loader, and the two threads of its computations. Arguments: `summary` and a file,
+// or `diff` and two files. Output: a JSON line.
 
 import { createReadStream } from 'node:fs'
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'

@@ -1,7 +1,7 @@
 'use strict'
 
-// Makes a heap as a shop's server has one, and writes it as snapshots. In: the file of the first one, how many sessions it has, the file of a
-// second one with a twentieth more, and `LeakedSession`s among them.
+// Creates a heap like that of the server of a shop, and writes two snapshots. The second one has a twentieth more
+// sessions, of the class `LeakedSession`. Arguments: the first file, the number of its sessions, the second file.
 
 const v8 = require('node:v8')
 
@@ -34,5 +34,5 @@ v8.writeHeapSnapshot(before)
 const more = Math.ceil(Number(count) / 20)
 for (let n = 0; n < more; n++) cache.set(cache.size, new LeakedSession(n))
 v8.writeHeapSnapshot(after)
-// It must live until the last one is written.
+// The cache must stay alive until the last snapshot is written.
 process.exitCode = cache.size > 0 ? 0 : 1

@@ -1,6 +1,6 @@
 'use strict'
 
-// In: `summary` and a file, or `diff` and two. Out: one JSON line.
+// Arguments: `summary` and a file, or `diff` and two files. Output: a JSON line.
 
 const { createRequire } = require('node:module')
 const path = require('node:path')
@@ -8,7 +8,7 @@ const path = require('node:path')
 const peers = createRequire(path.join(__dirname, '..', 'peers', 'package.json'))
 
 async function summary(file) {
-  // With dominators and retained sizes.
+  // Computes dominators and retained sizes too.
   const heap = await peers('@memlab/heap-analysis').getFullHeapFromFile(file)
   const classes = new Map()
   heap.nodes.forEach(node => {
@@ -19,7 +19,7 @@ async function summary(file) {
 }
 
 async function diff(before, after) {
-  // It knows leaks by three snapshots only; the last one may be the second again.
+  // It needs three snapshots. The third may be the second one again.
   const leaks = await peers('@memlab/api').findLeaksBySnapshotFilePaths(before, after, after, {
     consoleMode: 'SILENT'
   })

@@ -1,6 +1,6 @@
 'use strict'
 
-// In: `summary` and a file. Out: one JSON line. It has no diff.
+// Arguments: `summary` and a file. Output: a JSON line. This parser has no diff.
 
 const fs = require('node:fs')
 const { createRequire } = require('node:module')

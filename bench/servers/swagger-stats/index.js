@@ -2,7 +2,7 @@
 
 const { userApp } = require('../bare')
 
-// Its README passes the API's specification; without one it keeps a row for each raw URL.
+// Its README passes the specification of the API. Without one it stores a row for each raw URL.
 const swaggerSpec = {
   swagger: '2.0',
   info: { title: 'bench', version: '1.0.0' },

@@ -4,7 +4,7 @@ const http = require('node:http')
 const http2 = require('node:http2')
 const https = require('node:https')
 
-/** HTTP/2's servers are not exported; a server that never listens shows its prototype. */
+/** The classes of HTTP/2 servers are not exported, so their prototypes come from servers that never listen. */
 const prototypes = [
   http.Server.prototype,
   https.Server.prototype,
@@ -13,8 +13,8 @@ const prototypes = [
 ]
 
 /**
- * Puts `chain(req, res, next)` in front of every `'request'` listener of this process. `listening(server)` is called before a
- * server's `'listening'` listeners.
+ * Calls `chain(req, res, next)` before every `'request'` listener of this process, and `listening(server)` before the
+ * `'listening'` listeners of a server.
  */
 module.exports = function front(chain, listening = () => {}) {
   for (const prototype of prototypes) {

@@ -4,10 +4,10 @@ const { openSync, writeSync } = require('node:fs')
 const front = require('./front.js')
 const plimsoll = require('../../..')
 
-// Opened at once: suites replace functions of `fs`.
+// Opened before the suite replaces functions of `fs`.
 const file = openSync(process.env.PLIMSOLL_SUITES_LOG, 'a')
 const write = (text, error) => writeSync(file, `${JSON.stringify(String(error?.message ?? text))}\n`)
-// Nothing of ours goes to the suite's output, or to its `'warning'` listeners.
+// Plimsoll must write nothing to the output of the suite or its `'warning'` listeners.
 const log = { info() {}, warn() {}, error: write }
 
 const middleware = [

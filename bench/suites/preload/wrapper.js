@@ -1,4 +1,4 @@
 'use strict'
 
-// The wrapper alone: what fails here fails because of the wrapper, not because of Plimsoll.
+// Only the wrapper. A test that fails here fails because of the wrapper, not because of Plimsoll.
 require('./front.js')((_req, _res, next) => next())

@@ -1,6 +1,6 @@
 'use strict'
 
-/* A schema object is made for each request, and `compile` caches each object that it has seen. */
+/* Each request creates a schema object, and `compile` caches each schema object. */
 
 const Ajv = require('ajv')
 

@@ -1,6 +1,6 @@
 'use strict'
 
-/* An interceptor is added to a shared instance for each request. */
+/* Each request adds an interceptor to a shared instance. */
 
 const axios = require('axios')
 

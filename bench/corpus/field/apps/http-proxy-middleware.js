@@ -1,6 +1,6 @@
 'use strict'
 
-/* A proxy is made for each request of a mounted middleware, and each adds a listener to the server. */
+/* A mounted middleware creates a proxy for each request, and each proxy adds a listener to the server. */
 
 const http = require('node:http')
 const { createProxyMiddleware } = require('http-proxy-middleware')

@@ -1,6 +1,6 @@
 'use strict'
 
-/* An instance is made for each request, and its backend starts an hourly timer. */
+/* Each request creates an instance, whose backend starts an hourly timer. */
 
 const i18next = require('i18next')
 const Backend = require('i18next-http-backend')

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Much memory comes and goes, and nothing stays. */
+/* Each request uses much memory, which is freed. Nothing leaks. */
 
 exports.report = 'nodejs/node#57213'
 exports.packages = {}

@@ -1,6 +1,6 @@
 'use strict'
 
-/* `maxAge` expires entries, and deletes none. */
+/* Entries expire after `maxAge`, but are not deleted. */
 
 const mem = require('mem')
 

@@ -1,12 +1,12 @@
 'use strict'
 
-/* A middleware for all routes logs to a stream that nobody reads. */
+/* A middleware for all routes writes to a stream without a consumer. */
 
 const logger = require('morgan-debug')
 
 exports.report = 'ChiperSoft/morgan-debug#2'
 exports.packages = { 'morgan-debug': '1.0.0' }
-// All routes are alike.
+// All routes leak equally, so the finding names none.
 exports.expected = { routes: [], holder: /buffer|_readableState|stream/i, addedBy: null }
 exports.paths = [
   ['GET', '/products/:n'],

@@ -1,6 +1,6 @@
 'use strict'
 
-/* A time-out for each key lives as long as its window. That is bounded, and no leak. */
+/* Each key has a timer until its window ends. The timers are bounded, so nothing leaks. */
 
 require('reflect-metadata')
 const { ThrottlerStorageService } = require('@nestjs/throttler')

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Listeners stay on the sockets of an outgoing keep-alive agent. */
+/* Each request leaves listeners on a socket of the keep-alive agent. */
 
 const http = require('node:http')
 

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Images of many sizes fragment glibc's memory: the process grows, and no object leaks. */
+/* Images of many sizes fragment the memory of glibc. The process grows, but no object leaks. */
 
 const sharp = require('sharp')
 
