@@ -1,6 +1,6 @@
 'use strict'
 
-/* Each key has a timer until its window ends. The timers are bounded, so nothing leaks. */
+/* The storage deletes no key: it grows with the number of keys. With as many keys as there are users, its timers and entries are bounded. */
 
 require('reflect-metadata')
 const { ThrottlerStorageService } = require('@nestjs/throttler')
@@ -13,19 +13,24 @@ exports.packages = {
   'reflect-metadata': '0.2.2',
   rxjs: '7.8.2'
 }
-exports.expected = { routes: [], holder: null, addedBy: null }
+exports.expected = { routes: ['GET /users/:id'], holder: /_storage/, addedBy: null }
 exports.paths = [
   ['GET', '/users/:n'],
   ['GET', '/health']
 ]
 exports.rate = 200
 
-exports.healthy = app => {
+const USERS = 500
+
+function routes(app, keyOf) {
   const storage = new ThrottlerStorageService()
-  app.use(async (req, _res, next) => {
-    await storage.increment(req.url, 30_000, 10, 0, 'default')
-    next()
+  app.get('/users/:id', async (req, res) => {
+    await storage.increment(keyOf(req), 30_000, 10, 0, 'default')
+    res.json({ id: req.params.id })
   })
-  app.get('/users/:id', (req, res) => res.json({ id: req.params.id }))
   app.get('/health', (_req, res) => res.send('ok'))
 }
+
+exports.leaky = app => routes(app, req => req.url)
+
+exports.healthy = app => routes(app, req => String(Number(req.params.id) % USERS))
