@@ -381,8 +381,8 @@ declare namespace plimsoll {
    * Calls `listener` once for each new {@link Finding}. The channel `plimsoll:finding` of `node:diagnostics_channel` has the same
    * messages.
    *
-   * A `leak` is reported again when its allocation site is known, when its class and path are known, and when it has stopped
-   * (`withdrawnAt`). Further occurrences are counted in `stats().findings`. A listener that throws is counted as an internal error.
+   * A `leak` is reported again when its allocation site is known, and when its class and path are known. Each finding is reported
+   * again when its cause is gone or has stopped (`withdrawnAt`). Further occurrences are counted in `stats().findings`. A listener that throws is counted as an internal error.
    *
    * @throws {TypeError} for another event, and for a listener that is not a function.
    */

@@ -9,12 +9,9 @@ const { Tallies } = require('../../lib/leaks/growth-tally.js')
 
 const ENOUGH = 60
 let requests = 0
-const tallies = new Tallies(
-  'left',
-  ENOUGH,
-  () => ({ severity: 'info', advice: 'none' }),
-  () => requests
-)
+const tallies = new Tallies('left', ENOUGH, () => ({ severity: 'info', what: 'things', advice: 'none' }), {
+  requestsOf: () => requests
+})
 
 /** A tally with a name of its own, and its findings. */
 function tally(name) {
@@ -74,13 +71,74 @@ test('what a few requests leave behind at once, what fills up, and what comes an
   assert.equal(plateau.found(), undefined)
 })
 
+/** The messages about one tally. */
+function heard(t, name) {
+  const messages = []
+  const listener = message =>
+    message.route === name && messages.push(message.withdrawnAt === null ? 'found' : 'withdrawn')
+  plimsoll.on('finding', listener)
+  t.after(() => plimsoll.off('finding', listener))
+  return messages
+}
+
+function grow(own, number) {
+  for (let i = 0; i < number; i++) {
+    requests += 1
+    own.more()
+  }
+}
+
+test('a finding is withdrawn when what it counted is gone, and found again beyond the former maximum', t => {
+  const { own, found } = tally('gone')
+  const messages = heard(t, 'gone')
+  grow(own, 100)
+  own.less(69)
+  assert.deepEqual(messages, ['found'])
+  own.less(2)
+  assert.deepEqual(messages, ['found', 'withdrawn'])
+  assert.equal(found().severity, 'info')
+  assert.equal(found().advice, 'no longer growing: things. 29 now, 100 at most')
+  own.less(29)
+  grow(own, 100)
+  assert.deepEqual(messages, ['found', 'withdrawn'])
+  grow(own, 20)
+  assert.deepEqual(messages, ['found', 'withdrawn', 'found'])
+  assert.equal(found().withdrawnAt, null)
+})
+
+test('a finding is withdrawn when what it counted has stopped growing', t => {
+  const { own, found } = tally('stopped')
+  const messages = heard(t, 'stopped')
+  grow(own, 100)
+  requests += 999
+  own.check()
+  assert.deepEqual(messages, ['found'])
+  requests += 1
+  own.check()
+  assert.deepEqual(messages, ['found', 'withdrawn'])
+  assert.equal(found().advice, 'no longer growing: things. there were no more than 100 in the last 1000 requests')
+  own.check()
+  assert.equal(messages.length, 2)
+
+  // A slow one: each takes a hundred requests, so a thousand without one say little.
+  const slow = tally('slow')
+  const slowly = heard(t, 'slow')
+  for (let i = 0; i < ENOUGH; i++) {
+    requests += 100
+    slow.own.more()
+  }
+  requests += 2900
+  slow.own.check()
+  assert.deepEqual(slowly, ['found'])
+  requests += 200
+  slow.own.check()
+  assert.deepEqual(slowly, ['found', 'withdrawn'])
+})
+
 test('places are bounded, and those of which nothing is left make room', () => {
-  const many = new Tallies(
-    'many',
-    ENOUGH,
-    () => ({ severity: 'info', advice: 'none' }),
-    () => requests
-  )
+  const many = new Tallies('many', ENOUGH, () => ({ severity: 'info', what: 'things', advice: 'none' }), {
+    requestsOf: () => requests
+  })
   const all = Array.from({ length: 1024 }, (_, at) => many.of(`route ${at}`, null))
   for (const each of all) each.more()
   assert.equal(many.of('one more', null), null)

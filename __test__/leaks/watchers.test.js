@@ -43,6 +43,46 @@ for (const version of [20, 22, 24, 26]) {
   })
 }
 
+test('what is retained for a while is no finding, or is withdrawn; what is retained forever stays', async t => {
+  const server = await start('held', { execArgv: ['--expose-gc'] })
+  t.after(() => server.stop())
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+  t.after(() => agent.destroy())
+  const paths = ['/soon', '/late', '/forever']
+  let sent = 0
+  const messages = await until(
+    async () => {
+      for (const path of paths) await request(server.port, path, { agent })
+      sent += 1
+      if (sent % 10 > 0) return false
+      await server.ask('gc')
+      const messages = await server.ask('messages')
+      const isOver = messages.some(({ withdrawnAt }) => withdrawnAt !== null)
+      return isOver && messages.some(({ route }) => route === 'GET /forever') && messages
+    },
+    'both findings, and the end of one',
+    120_000
+  )
+  const told = route => messages.filter(message => message.route === `GET ${route}`)
+  assert.deepEqual(told('/soon'), [])
+  assert.equal(told('/forever').length, 1)
+  assert.equal(told('/forever')[0].severity, 'warning')
+  const [found, withdrawn] = told('/late')
+  assert.equal(told('/late').length, 2)
+  assert.match(
+    found.advice,
+    /^requests are alive after their end: of \d+ sampled requests, \d+ are alive, the oldest for [12]\d s/
+  )
+  assert.equal(withdrawn.severity, 'info')
+  assert.match(withdrawn.advice, /for up to 3\d s, and were released then/)
+  const { findings } = await server.ask('stats')
+  const standing = findings.filter(({ kind, withdrawnAt }) => kind === 'retained' && withdrawnAt === null)
+  assert.deepEqual(
+    standing.map(({ route }) => route),
+    ['GET /forever']
+  )
+})
+
 test('what was expected to be gone and is not is found, with its label and the place of the call', async t => {
   const server = await watched(t)
   await request(server.port, '/expected')

@@ -154,6 +154,7 @@ function report(title, path, bytes, setter) {
   const by = inner === null ? '' : `, set by ${nameOf(inner) || '(anonymous)'}`
   find({
     kind: 'large-property',
+    momentary: true,
     route: title,
     origin: (inner === null ? '' : definitionOf(inner)) || undefined,
     severity: 'warning',

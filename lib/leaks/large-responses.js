@@ -53,6 +53,7 @@ function note(state, bytes) {
     }
     find({
       kind: 'large-response',
+      momentary: true,
       route: route === null ? undefined : key,
       origin: origin ?? undefined,
       severity: 'warning',

@@ -19,7 +19,6 @@ const { originOf, placeOfCode } = require('../core/function-info.js')
 const internalErrors = require('../core/internal-errors.js')
 const { warn } = require('../core/logger.js')
 const options = require('../core/options.js')
-const { find } = require('../recorder/findings.js')
 const runtime = require('../recorder/recorder.js')
 const { Tallies } = require('./growth-tally.js')
 const owners = require('./request-owner.js')
@@ -37,6 +36,7 @@ const NAMED = 4
 
 const tallies = new Tallies('listener', ENOUGH, ({ open, detail }) => ({
   severity: 'warning',
+  what: `listeners of ${detail} that ended requests added`,
   advice:
     `listeners of ${detail} grow with requests: requests that have ended added ${open}. ` +
     'Remove each at the end of its request: req.scope.defer(() => emitter.off(event, listener))'
@@ -286,8 +286,7 @@ function join(warning) {
     const behind = [...there].find(({ origin, tally }) => tally !== null && origin === ranked[0][0])
     if (behind !== undefined) {
       const advice = `the emitter has more listeners than its limit. Remove each at the end of its request. ${what}`
-      const { title, origin } = behind.tally
-      find({ kind: 'listener', route: title, origin: origin ?? undefined, severity: 'warning', advice })
+      behind.tally.report({ severity: 'warning', advice })
     } else {
       warn(runtime.state.settings?.log, `plimsoll: call sites of the listeners of ${what}`, 'PLIMSOLL_LISTENERS')
     }

@@ -88,6 +88,7 @@ function report(title, origin, what) {
   if (found.size < 128 || found.has(key)) found.set(key, times)
   find({
     kind: 'stream',
+    momentary: true,
     route: title,
     origin: origin ?? undefined,
     severity: 'warning',

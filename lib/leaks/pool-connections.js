@@ -15,11 +15,15 @@ const { placeOfCode } = require('../core/function-info.js')
 const internalErrors = require('../core/internal-errors.js')
 const options = require('../core/options.js')
 const { outside } = require('../core/outside-requests.js')
-const { find } = require('../recorder/findings.js')
+const { find, withdraw } = require('../recorder/findings.js')
 const pools = require('./pool-adapters.js')
 const owners = require('./request-owner.js')
 
 const GRACE_MS = 1000
+/** When all missing connections have been returned, the finding is withdrawn after this time. */
+const QUIET_MS = 10_000
+/** Routes and call sites of one pool whose missing connections are counted. */
+const PLACES = 128
 /** With a query builder, the frame of the app is several modules away. */
 const FRAMES = 24
 
@@ -91,6 +95,35 @@ class Watch {
   }
 }
 
+/** Connections that are missing, by route and call site. */
+class Place {
+  constructor(watch, route, origin) {
+    this.watch = watch
+    this.route = route
+    this.origin = origin
+    this.times = 0
+    this.missing = 0
+    this.timer = null
+  }
+
+  identity() {
+    return { kind: 'unclosed', route: this.route, origin: this.origin ?? undefined }
+  }
+
+  /** If none goes missing for a while, the finding is withdrawn. A connection that is reclaimed was not returned. */
+  returned() {
+    this.missing -= 1
+    if (this.missing > 0 || this.watch.reclaim || this.timer !== null) return
+    const check = internalErrors.guarded('when connections were counted', () => {
+      this.timer = null
+      if (this.missing > 0) return
+      const advice = `connections of the ${this.watch.kind.name} pool that were missing after their request (${this.times} in all) have been returned late`
+      withdraw({ ...this.identity(), severity: 'info', advice })
+    })
+    this.timer = outside(() => setTimeout(check, this.watch.grace + QUIET_MS).unref())
+  }
+}
+
 /** One connection, from being requested until it is returned. */
 class Checkout {
   constructor(watch, owner, origin, trace) {
@@ -102,6 +135,8 @@ class Checkout {
     this.since = 0
     this.timer = null
     this.isMissing = false
+    /** Set while it is missing. */
+    this.place = null
     this.done = false
     owner.hold(this)
   }
@@ -126,19 +161,19 @@ class Checkout {
 
   /** The request has ended. If the connection has not arrived yet, `had` starts the timer. */
   outlives() {
-    this.place()
+    this.locate()
     if (this.connection !== null) this.wait()
   }
 
   /** The grace period starts at the end of the request, or when the connection arrives after that. */
   wait() {
     if (this.timer !== null) return
-    this.place()
+    this.locate()
     this.timer = outside(() => setTimeout(() => this.check(), this.watch.grace).unref())
   }
 
   /** A stack trace refers to the functions of the request, so only the call site is stored after its end. */
-  place() {
+  locate() {
     if (this.trace === null) return
     this.origin = placeOfCode(this.trace, this.owner.handler)
     this.trace = null
@@ -163,15 +198,20 @@ class Checkout {
   report(route) {
     const { watch, origin } = this
     const key = `${route}\0${origin}`
-    const times = (watch.found.get(key) ?? 0) + 1
-    if (watch.found.size < 128 || watch.found.has(key)) watch.found.set(key, times)
+    let place = watch.found.get(key)
+    if (place === undefined) {
+      place = new Place(watch, route, origin)
+      if (watch.found.size < PLACES) watch.found.set(key, place)
+    }
+    place.times += 1
+    place.missing += 1
+    this.place = place
     const rest = watch.reclaim ? 'it was reclaimed' : `${watch.missing} are missing now`
     find({
-      kind: 'unclosed',
-      route,
-      origin: origin ?? undefined,
+      ...place.identity(),
       severity: watch.reclaim ? 'warning' : 'critical',
-      perThousand: owners.perThousand(times, route),
+      momentary: watch.reclaim,
+      perThousand: owners.perThousand(place.times, route),
       advice:
         `a connection of the ${watch.kind.name} pool was not returned when its request ended. ` +
         `Release it in a finally, or req.scope.use() it. It was acquired ${Math.round(performance.now() - this.since)} ms ago; ${rest}`
@@ -179,8 +219,12 @@ class Checkout {
   }
 
   end() {
-    if (this.isMissing) this.watch.missing -= 1
+    if (this.isMissing) {
+      this.watch.missing -= 1
+      this.place?.returned()
+    }
     this.isMissing = false
+    this.place = null
     this.done = true
     this.connection = null
     this.trace = null

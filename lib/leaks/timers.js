@@ -23,18 +23,30 @@ const ENOUGH = 30
 /** Timers of one call site that are checked again. Further ones are only counted. */
 const KEPT = 1024
 
-const intervals = new Tallies('timer', ENOUGH, ({ open }) => ({
-  severity: 'warning',
-  advice:
-    `${open} intervals that requests set are still armed after their end. ` +
-    'Clear each: req.scope.use(setInterval(…)), or use one interval for all. Each retains what its function refers to'
-}))
-const timeouts = new Tallies('timer', ENOUGH, ({ open }) => ({
-  severity: 'info',
-  advice:
-    `${open} time-outs of ${LONG_MS / 1000} s or longer that requests set are still armed after their end. ` +
-    'Clear each when it is no longer needed: req.scope.use(setTimeout(…))'
-}))
+const intervals = new Tallies(
+  'timer',
+  ENOUGH,
+  ({ open }) => ({
+    severity: 'warning',
+    what: 'intervals of ended requests',
+    advice:
+      `${open} intervals that requests set are still armed after their end. ` +
+      'Clear each: req.scope.use(setInterval(…)), or use one interval for all. Each retains what its function refers to'
+  }),
+  { recount: look }
+)
+const timeouts = new Tallies(
+  'timer',
+  ENOUGH,
+  ({ open }) => ({
+    severity: 'info',
+    what: 'long time-outs of ended requests',
+    advice:
+      `${open} time-outs of ${LONG_MS / 1000} s or longer that requests set are still armed after their end. ` +
+      'Clear each when it is no longer needed: req.scope.use(setTimeout(…))'
+  }),
+  { recount: look }
+)
 /** Tally -> weak references to the timers that were armed at the last check. */
 const armed = new WeakMap()
 let started = false
@@ -55,20 +67,24 @@ class Armed {
     const tally = this.tallies.of(owner.title, placeOfCode(this.trace, owner.handler))
     this.trace = null
     if (tally === null) return
-    const refs = armed.get(tally) ?? { list: [], lookAt: ENOUGH }
+    const refs = armed.get(tally) ?? { list: [], added: 0, lookAt: ENOUGH }
     armed.set(tally, refs)
     if (refs.list.length < KEPT) refs.list.push(new WeakRef(this.timer))
-    if (refs.list.length >= refs.lookAt) look(tally, refs)
     tally.more()
+    refs.added += 1
+    if (refs.added >= refs.lookAt) look(tally)
   }
 }
 
-/** Subtracts the timers that were cleared since. */
-function look(tally, refs) {
+/** Subtracts the timers that were cleared since, and the same share of those that are only counted. */
+function look(tally) {
+  const refs = armed.get(tally)
   const still = refs.list.filter(ref => ref.deref()?._destroyed === false)
-  tally.less(refs.list.length - still.length)
+  const share = 1 - still.length / Math.max(1, refs.list.length)
+  tally.less(Math.round(share * tally.open))
   refs.list = still
-  refs.lookAt = Math.min(KEPT, Math.max(ENOUGH, Math.ceil(still.length * 1.1)))
+  refs.added = 0
+  refs.lookAt = Math.max(ENOUGH, Math.ceil(still.length * 0.1))
 }
 
 function start() {

@@ -35,39 +35,58 @@ const UNSAID = {
 const listeners = new Set()
 /** Findings without a binary. */
 const kept = new Map()
-/** Stores a finding like `find`. Returns whether it is new. */
-let sink = keep
+/**
+ * Where findings go. `record(finding, times)` returns whether one is new. `withdraw(finding)` returns what is known of it,
+ * or null if there is none.
+ */
+let sink = { record: keep, withdraw: withdrawKept }
 
 /**
- * `finding`: `{ kind, route?, origin?, severity, perThousand?, advice }`. The first three identify it. `times`: how
- * often it was seen in addition.
+ * `finding`: `{ kind, route?, origin?, severity, perThousand?, advice, momentary? }`. The first three identify it.
+ * `momentary`: it counts occurrences, of which nothing remains. It is withdrawn once there are no more. `times`: how often
+ * it was seen in addition.
  */
 function find(finding, times = 1) {
   try {
-    if (!sink(finding, times)) return
-    if (!channels.finding.hasSubscribers && listeners.size === 0) return
+    if (!sink.record(finding, times)) return
     const now = Date.now()
-    const seen = { count: times, firstSeen: now, lastSeen: now }
-    const message = { ...UNSAID, ...defined(finding), ...seen }
-    notify(message)
-    if (channels.finding.hasSubscribers) channels.finding.publish(message)
+    publish({ ...UNSAID, ...defined(finding), count: times, firstSeen: now, lastSeen: now })
   } catch (error) {
     internalErrors.report('when a finding was recorded', error)
   }
 }
 
-/** From now on findings go into the record through `record(finding, times)`, which returns whether one is new. */
+/**
+ * The cause of a finding is gone, or has stopped. `finding` as for `find`; its advice describes what was wrong. Nothing
+ * happens if there is no such finding.
+ */
+function withdraw(finding) {
+  try {
+    const message = sink.withdraw(finding)
+    if (message !== null) publish({ ...UNSAID, ...message })
+  } catch (error) {
+    internalErrors.report('when a finding was withdrawn', error)
+  }
+}
+
+function publish(message) {
+  notify(message)
+  if (channels.finding.hasSubscribers) channels.finding.publish(message)
+}
+
+/** From now on findings go into the record, through functions like those of `sink`. */
 function connect(record) {
   sink = record
 }
 
 function keep(finding, times) {
-  const key = [finding.kind, finding.route, finding.origin].join('\0')
+  const key = keyOf(finding)
   const known = kept.get(key)
   const now = Date.now()
   if (known !== undefined) {
-    Object.assign(known, defined(finding), { count: known.count + times, lastSeen: now })
-    return false
+    const isNew = known.withdrawnAt !== null
+    Object.assign(known, defined(finding), { count: known.count + times, lastSeen: now, withdrawnAt: null })
+    return isNew
   }
   if (kept.size >= KEPT) return false
   const seen = { count: times, firstSeen: now, lastSeen: now }
@@ -75,7 +94,17 @@ function keep(finding, times) {
   return true
 }
 
-function defined(finding) {
+function withdrawKept(finding) {
+  const known = kept.get(keyOf(finding))
+  if (known === undefined || known.withdrawnAt !== null) return null
+  return Object.assign(known, { severity: 'info', advice: finding.advice, withdrawnAt: Date.now() })
+}
+
+function keyOf({ kind, route, origin }) {
+  return [kind, route, origin].join('\0')
+}
+
+function defined({ momentary: _, ...finding }) {
   return Object.fromEntries(Object.entries(finding).filter(([, value]) => value !== undefined))
 }
 
@@ -90,10 +119,7 @@ function notify(message) {
   }
 }
 
-/**
- * Calls `listener(finding)` with each new finding. For kind `leak` it is also called with each that has stopped
- * (`withdrawnAt`).
- */
+/** Calls `listener(finding)` with each new finding, and with each that is withdrawn (`withdrawnAt`). */
 function on(event, listener) {
   check('on()', event, listener)
   listeners.add(listener)
@@ -115,4 +141,4 @@ function withoutBinary() {
   return [...kept.values()].map(finding => ({ ...finding }))
 }
 
-module.exports = { find, connect, notify, on, off, withoutBinary }
+module.exports = { find, withdraw, connect, notify, on, off, withoutBinary }

@@ -53,9 +53,14 @@ const state = {
 
 // A watcher may be on long before the first middleware is created. Its findings must not be lost.
 if (native !== null) {
-  findings.connect((finding, times) => {
-    start()
-    return native.finding(finding, times)
+  findings.connect({
+    record(finding, times) {
+      start()
+      return native.finding(finding, times)
+    },
+    withdraw(finding) {
+      return JSON.parse(native.withdrawFinding(finding) ?? 'null')
+    }
   })
 }
 
@@ -249,10 +254,11 @@ function announce() {
   }
 }
 
-/** A leak was found, or has stopped. */
+/** A leak was found, or any finding was withdrawn. */
 function onMessage(channel, message) {
   if (channel !== 'finding') return
   findings.notify(message)
+  if (message.kind !== 'leak') return
   const { log } = state.settings
   const text = `plimsoll: ${message.kind}: ${message.advice}`
   if (message.withdrawnAt === null) warn(log, text, 'PLIMSOLL_LEAK')

@@ -81,6 +81,7 @@ class Disposals {
     }
     find({
       kind: 'disposer',
+      momentary: true,
       route: this.title,
       origin: place,
       severity: 'warning',

@@ -11,6 +11,7 @@ const sites = require('../leaks/allocation-sites.js')
 const watching = require('../leaks/index.js')
 const { watch: watchResponse } = require('../leaks/large-responses.js')
 const leakSnapshots = require('../leaks/leak-snapshots.js')
+const openFiles = require('../leaks/open-files.js')
 const owners = require('../leaks/request-owner.js')
 const runtime = require('../recorder/recorder.js')
 const spans = require('../request/async-spans.js')
@@ -25,6 +26,7 @@ runtime.onTick(({ leaks }) => {
   // V8 has one heap profiler, and `soak` needs it.
   if (runtime.isMeasured()) return
   if (leaks.sites) sites.tick()
+  if (leaks.trend) openFiles.tick()
   if (leaks.snapshots !== null) leakSnapshots.tick(leaks.snapshots)
 })
 

@@ -323,7 +323,7 @@ export interface Finding {
   severity: 'info' | 'warning' | 'critical'
   /** One text with the figures and what to do. */
   advice: string
-  /** `leak`: when it stopped. Null while it continues, and for other kinds. */
+  /** When its cause was gone, or had stopped. Null while it continues. */
   withdrawnAt: number | null
   /** `leak`: bytes that a request of `route` retains, or a request of any route if `route` is null. Null for other kinds. */
   bytesPerRequest: number | null
@@ -341,7 +341,7 @@ export interface Finding {
   addedBy: string | null
   /** `leak`: name and version of the holder's package, such as `ajv 8.17.1`. Null for the app's own modules. */
   package: string | null
-  /** `leak`: hours until the memory reaches its limit, as of the last report. Null if there is no limit. */
+  /** `leak`: hours until the memory, or the number of descriptors, reaches its limit, as of the last report. Null if there is no limit. */
   hoursToLimit: number | null
   /** `leak`: class of the retained objects. Null until it is known. */
   class: string | null

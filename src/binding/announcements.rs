@@ -30,9 +30,12 @@ pub fn announcements() -> Option<String> {
                 "route": block.route,
             })
         }));
-        let Environment { ledger, monitor, trends, .. } = environment;
-        found.extend(trends.try_iter().filter_map(|(quantity, event)| monitor.on_trend(ledger, quantity, &event)));
+        let Environment { ledger, monitor, trends, announced, .. } = environment;
+        found.append(announced);
+        found.extend(trends.try_iter().filter_map(|event| monitor.on_trend(ledger, &event)));
         found.extend(monitor.locate(ledger));
+        let now_ms = ledger.uptime_ms();
+        found.extend(monitor.withdraw_past(ledger, now_ms));
         (!found.is_empty()).then(|| serde_json::Value::from(found).to_string())
     })
     .flatten()

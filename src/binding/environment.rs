@@ -7,15 +7,15 @@ use std::sync::mpsc::Receiver;
 
 use super::pressure::Pressure;
 use crate::export::ndjson::StatsWriter;
-use crate::leak::monitor::Monitor;
-use crate::leak::quantities::TrendEvent;
+use crate::leak::monitor::{Announcement, Monitor};
+use crate::leak::trend_sampler::SamplerEvent;
 use crate::ledger::Ledger;
 use crate::ledger::sampler::{Block, Sampler};
 use crate::probe::v8::sample_counter::CounterSearch;
 use crate::recorder::death::{Death, Surroundings};
 use crate::recorder::files::{self, Recorder, Service};
 use crate::recorder::writer::ExitKind;
-use crate::recorder::{EventKind, Quantity, reader};
+use crate::recorder::{EventKind, reader};
 
 /// The state of one environment.
 pub struct Environment {
@@ -35,8 +35,10 @@ pub struct Environment {
     /// Blocks of the event loop that have ended, from the sampler thread.
     pub blocks: Receiver<Block>,
     /// Changes of a trend, from the sampler thread.
-    pub trends: Receiver<(Quantity, TrendEvent)>,
+    pub trends: Receiver<SamplerEvent>,
     pub monitor: Monitor,
+    /// The next announcements.
+    pub announced: Vec<Announcement>,
     /// Where V8 counts the samples of its heap profiler.
     pub samples: CounterSearch,
     pub main_thread: bool,

@@ -9,6 +9,7 @@ mod beside;
 mod body;
 mod collections;
 mod command;
+mod counts;
 mod environment;
 mod functions;
 mod heap;

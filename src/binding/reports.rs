@@ -50,23 +50,43 @@ pub struct FindingOptions {
     pub severity: String,
     pub per_thousand: Option<f64>,
     pub advice: String,
+    /// Whether it counts occurrences, of which nothing remains. It is withdrawn when there are no more.
+    pub momentary: Option<bool>,
+}
+
+impl FindingOptions {
+    fn evidence(&self) -> Result<Evidence<'_>> {
+        let severity = Severity::from_name(&self.severity).ok_or_else(|| {
+            Error::from_reason(format!("unknown severity {:?}: info, warning, critical", self.severity))
+        })?;
+        Ok(Evidence {
+            kind: &self.kind,
+            route: self.route.as_deref(),
+            origin: self.origin.as_deref(),
+            severity,
+            per_thousand: self.per_thousand,
+            advice: &self.advice,
+            momentary: self.momentary.unwrap_or(false),
+            kept: None,
+        })
+    }
 }
 
 /// Writes a finding to the record, or counts it there. True when it is new.
 #[napi(catch_unwind)]
 pub fn finding(found: FindingOptions, times: f64) -> Result<bool> {
-    let severity = Severity::from_name(&found.severity)
-        .ok_or_else(|| Error::from_reason(format!("unknown severity {:?}: info, warning, critical", found.severity)))?;
-    let evidence = Evidence {
-        kind: &found.kind,
-        route: found.route.as_deref(),
-        origin: found.origin.as_deref(),
-        severity,
-        per_thousand: found.per_thousand,
-        advice: &found.advice,
-        kept: None,
-    };
+    let evidence = found.evidence()?;
     Ok(with(|environment| environment.ledger.find(&evidence, times.max(0.0) as u64)).unwrap_or(false))
+}
+
+/// The cause of a finding is gone or has stopped. Returns what is known of it: JSON of a `Finding`. None if there is no
+/// such finding, or if it is withdrawn already.
+#[napi(catch_unwind)]
+pub fn withdraw_finding(found: FindingOptions) -> Result<Option<String>> {
+    let evidence = found.evidence()?;
+    let row =
+        with(|environment| environment.ledger.withdraw(&evidence).then(|| environment.ledger.finding(&evidence))?);
+    Ok(row.flatten().map(|finding| serde_json::json!(finding).to_string()))
 }
 
 #[napi(object)]

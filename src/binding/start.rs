@@ -14,8 +14,7 @@ use super::heap_statistics::{HeapRound, ReferenceHeapStatistics};
 use super::pressure::{HeapOptions, Pressure};
 use crate::export::ndjson::{StatsFile, StatsWriter};
 use crate::leak::monitor::{self, Monitor};
-use crate::leak::quantities::TrendEvent;
-use crate::leak::trend_sampler::TrendSampler;
+use crate::leak::trend_sampler::{SamplerEvent, TrendSampler};
 use crate::ledger::sampler::{Block, Sampler};
 use crate::ledger::{Ledger, Meter, PathMode};
 use crate::probe::process::{self, Cgroup};
@@ -25,7 +24,7 @@ use crate::recorder::death::Surroundings;
 use crate::recorder::files::{self, Recorder, Service};
 use crate::recorder::map::Map;
 use crate::recorder::writer::{Identity, Run, Writer, epoch_ms};
-use crate::recorder::{EventKind, GcKind, Quantity};
+use crate::recorder::{EventKind, GcKind};
 
 /// The input that verifies the exact probe.
 #[napi(object)]
@@ -148,6 +147,7 @@ fn create(options: StartOptions) -> Environment {
         trends,
         samples: CounterSearch::default(),
         monitor: Monitor::new(monitor::Options { trend: options.trend, snapshots: options.snapshots }),
+        announced: Vec::new(),
         main_thread,
         sampler,
         stats,
@@ -186,7 +186,7 @@ fn places(options: &StartOptions) -> files::Options {
 struct Sampling {
     sampler: Option<Sampler>,
     blocks: Receiver<Block>,
-    trends: Receiver<(Quantity, TrendEvent)>,
+    trends: Receiver<SamplerEvent>,
 }
 
 fn sample(recorder: &Arc<Recorder>, ledger: &Ledger, trend: bool, main_thread: bool) -> Sampling {

@@ -113,7 +113,7 @@ fn held(subject: &str, known: &Known, verdict: &Verdict, stands: bool) -> String
 }
 
 /// `, limit reached in about 9 h`.
-fn limit(hours: f64) -> String {
+pub(super) fn limit(hours: f64) -> String {
     let text = match hours {
         hours if hours < 1.0 => format!("{:.0} min", (hours * 60.0).max(1.0)),
         hours if hours < 72.0 => format!("{hours:.0} h"),
@@ -186,7 +186,7 @@ pub fn bytes_of(verdict: &Verdict) -> Option<[f64; 3]> {
 }
 
 /// A certainty of 100 % is never shown.
-fn certainty(verdict: &Verdict) -> String {
+pub(super) fn certainty(verdict: &Verdict) -> String {
     let of = |p: f64| format!(", certainty {} %", ((1.0 - p) * 1e4).floor().clamp(0.0, 9999.0) / 100.0);
     verdict.figures.map_or(String::new(), |figures| of(figures.p))
 }
@@ -236,7 +236,7 @@ fn what_is_short(known: &Known) -> String {
 }
 
 /// Hours and minutes of a day (UTC).
-fn clock(epoch_ms: u64) -> String {
+pub(super) fn clock(epoch_ms: u64) -> String {
     let minutes = epoch_ms / 60_000;
     format!("{:02}:{:02}", minutes / 60 % 24, minutes % 60)
 }

@@ -15,6 +15,8 @@
 //! On the sampler thread: [`trend_sampler`] reads the points of [`quantities`] (heap, external memory, resident memory outside both),
 //! [`series`] judges them, [`detector`] decides when a leak begins and ends.
 //!
+//! Descriptors, timers, worker threads and child processes are counted and judged in the same way ([`resources`]).
+//!
 //! On the JavaScript thread: [`monitor`] drives the rest. [`gc_schedule`] decides when V8 is asked for a collection, [`sites`] where the
 //! growth is allocated, [`suspect`] which class leaks and what retains it, [`message`] puts all of it into words. What costs the server
 //! something is repeated after growing pauses ([`backoff`]).
@@ -26,6 +28,7 @@ pub mod message;
 pub mod monitor;
 pub mod owners;
 pub mod quantities;
+pub mod resources;
 pub mod series;
 pub mod sites;
 pub mod suspect;

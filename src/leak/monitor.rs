@@ -2,20 +2,25 @@
 //! when the snapshots of a leak are taken, and what of all that is reported. Time comes from the caller.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::backoff::Backoff;
 use super::detector::Verdict;
 use super::gc_schedule::{self, GcSchedule};
 use super::message::{Known, Place, advice, bytes_of};
 use super::owners::OwnedProfile;
 use super::quantities::TrendEvent;
+use super::resources::{Descriptors, Opener, Resource, ResourceEvent};
 use super::sites::schedule::{Situation as SearchSituation, Step};
 use super::sites::search::{Reported, Search};
 use super::sites::{Moment, Profile};
 use super::suspect::comparison::{Comparison, Taking};
 use super::suspect::schedule::Situation as SnapshotSituation;
+use super::trend_sampler::SamplerEvent;
 use crate::ledger::Ledger;
+use crate::probe::process;
 use crate::recorder::map::Map;
 use crate::recorder::reader::outlook;
 use crate::recorder::record::{Finding, RouteBytes};
@@ -41,6 +46,16 @@ pub struct Monitor {
     leak: HeapLeak,
     gc: Option<GcSchedule>,
     snapshots: bool,
+    open_files: OpenFiles,
+}
+
+/// What is known of descriptors that stay open.
+#[derive(Default)]
+struct OpenFiles {
+    /// While they grow.
+    event: Option<ResourceEvent>,
+    opener: Opener,
+    pause: Backoff,
 }
 
 /// What was reported of the heap's leak.
@@ -69,7 +84,8 @@ impl Draft<'_> {
     fn evidence(&self) -> Evidence<'_> {
         let Self { route, origin, per_thousand, ref advice, growth, ref routes, ref holder } = *self;
         let growth = GrowthEvidence { routes, holder: holder.as_deref(), ..growth };
-        Evidence { kind: "leak", route, origin, severity: Severity::Critical, per_thousand, advice, kept: Some(growth) }
+        let (kind, severity) = ("leak", Severity::Critical);
+        Evidence { kind, route, origin, severity, per_thousand, advice, momentary: false, kept: Some(growth) }
     }
 }
 
@@ -81,6 +97,7 @@ impl Monitor {
             leak: HeapLeak::default(),
             gc: options.trend.then(GcSchedule::default),
             snapshots: options.snapshots,
+            open_files: OpenFiles::default(),
         }
     }
 
@@ -89,9 +106,47 @@ impl Monitor {
         self.gc.as_mut().is_some_and(|gc| gc.due(now))
     }
 
-    /// The trend of a quantity has changed. Returns what listeners must receive: a new leak, or one that has stopped.
-    pub fn on_trend(&mut self, ledger: &mut Ledger, quantity: Quantity, event: &TrendEvent) -> Option<Announcement> {
-        if quantity == Quantity::Heap { self.on_heap(ledger, event) } else { self.on_other(ledger, quantity, event) }
+    /// A trend has changed. Returns what listeners must receive: a new leak, or one that has stopped.
+    pub fn on_trend(&mut self, ledger: &mut Ledger, event: &SamplerEvent) -> Option<Announcement> {
+        match event {
+            SamplerEvent::Memory(Quantity::Heap, event) => self.on_heap(ledger, event),
+            SamplerEvent::Memory(quantity, event) => self.on_other(ledger, *quantity, event),
+            SamplerEvent::Count(event) => self.on_count(ledger, event),
+        }
+    }
+
+    fn on_count(&mut self, ledger: &mut Ledger, event: &ResourceEvent) -> Option<Announcement> {
+        if event.resource == Resource::Descriptors {
+            let leaks = matches!(event.event, TrendEvent::Leaks(_));
+            self.open_files.event = leaks.then(|| event.clone());
+        }
+        let unknown = Opener::default();
+        let opener = if event.resource == Resource::Descriptors { &self.open_files.opener } else { &unknown };
+        let draft = count_draft(ledger.writer().map(), event, opener);
+        let announcement = report(ledger, &draft, &event.event);
+        if self.open_files.event.is_none() && event.resource == Resource::Descriptors {
+            self.open_files.opener = Opener::default();
+        }
+        announcement
+    }
+
+    /// Whether it must be traced now which requests open files and do not close them.
+    pub fn is_trace_due(&self, map: &Map, now_ms: u64) -> bool {
+        self.open_files.opener == Opener::default()
+            && reader::is_suspicious(map, Resource::Descriptors as usize)
+            && self.open_files.pause.is_over(now_ms)
+    }
+
+    /// A trace has ended. `opener`: of most of the files that stayed open, if there were enough. Returns what listeners
+    /// must receive.
+    pub fn on_traced(&mut self, ledger: &mut Ledger, now_ms: u64, opener: Option<Opener>) -> Option<Announcement> {
+        self.open_files.pause.begin(now_ms);
+        let before = std::mem::replace(&mut self.open_files.opener, opener?);
+        let event = self.open_files.event.as_ref()?;
+        let map = Arc::clone(ledger.writer().map());
+        let located = count_draft(&map, event, &self.open_files.opener);
+        let due = ledger.locate(&count_draft(&map, event, &before).evidence(), &located.evidence());
+        due.then(|| announcement(ledger, &located.evidence()))?
     }
 
     fn on_heap(&mut self, ledger: &mut Ledger, event: &TrendEvent) -> Option<Announcement> {
@@ -156,6 +211,11 @@ impl Monitor {
         let draft = self.draft(ledger.writer().map(), self.leak.place.as_ref(), &event);
         ledger.find(&draft.evidence(), 0);
         due.then(|| announcement(ledger, &draft.evidence()))?
+    }
+
+    /// Withdraws what has not occurred for long. Returns what listeners must receive.
+    pub fn withdraw_past(&self, ledger: &mut Ledger, now_ms: u64) -> Vec<Announcement> {
+        ledger.withdraw_past(now_ms).iter().map(message).collect()
     }
 
     /// All that is known of the heap's leak with the allocation site `place`.
@@ -305,14 +365,34 @@ fn report(ledger: &mut Ledger, draft: &Draft, event: &TrendEvent) -> Option<Anno
     due.then(|| announcement(ledger, &draft.evidence()))?
 }
 
+/// All that is known of a count that grows.
+fn count_draft<'a>(map: &Map, event: &'a ResourceEvent, opener: &'a Opener) -> Draft<'a> {
+    let (open, limit) = reader::descriptors(map);
+    let kinds = if event.resource == Resource::Descriptors { process::descriptor_kinds() } else { Vec::new() };
+    let descriptors = Descriptors { open, limit, kinds };
+    let (TrendEvent::Leaks(verdict) | TrendEvent::Stopped(verdict, _)) = &event.event;
+    Draft {
+        route: opener.route.as_deref(),
+        origin: Some(opener.origin.as_deref().unwrap_or(event.resource.origin())),
+        per_thousand: event.per_thousand(),
+        advice: event.advice(opener, &descriptors),
+        routes: Vec::new(),
+        holder: None,
+        growth: GrowthEvidence {
+            p: verdict.figures.map(|figures| figures.p),
+            hours_to_limit: event.hours_to_limit(&descriptors),
+            class: Some(event.resource.origin().trim_matches(['(', ')'])),
+            ..GrowthEvidence::default()
+        },
+    }
+}
+
 fn announcement(ledger: &Ledger, evidence: &Evidence) -> Option<Announcement> {
-    let record = reader::read(&**ledger.writer().map()).ok()?;
-    let is_it = |finding: &&Finding| {
-        finding.kind == evidence.kind
-            && finding.origin.as_deref() == evidence.origin
-            && finding.route.as_deref() == evidence.route
-    };
-    let mut message = json!(record.findings.iter().find(is_it)?);
+    Some(message(&ledger.finding(evidence)?))
+}
+
+fn message(finding: &Finding) -> Announcement {
+    let mut message = json!(finding);
     message["channel"] = "finding".into();
-    Some(message)
+    message
 }

@@ -2,18 +2,29 @@
 
 use std::collections::HashMap;
 
+use crate::recorder::record::Finding;
 use crate::recorder::writer::{Evidence, Writer};
-use crate::recorder::{FINDINGS_MAX, LEAKS_MAX, Severity};
+use crate::recorder::{FINDINGS_MAX, LEAKS_MAX, Severity, reader};
+
+/// Occurrences have stopped if there was none for this time, and for this number of requests of their route.
+const QUIET_MS: u64 = 60 * 60_000;
+const QUIET_REQUESTS: u64 = 1_000;
+const CHECK_MS: u64 = 60_000;
 
 #[derive(Default)]
 pub struct Findings {
     rows: HashMap<Box<str>, Row>,
     leaks: u16,
+    checked_ms: u64,
 }
 
 struct Row {
     index: u16,
     withdrawn: bool,
+    /// For occurrences: since when there was none, as far as is known, and the route's requests then. None if there was
+    /// one since the last check.
+    quiet: Option<(u64, u64)>,
+    momentary: bool,
     /// Its row among the leaks. None for other findings, and beyond the bound.
     leak: Option<u16>,
 }
@@ -25,6 +36,7 @@ impl Findings {
         if let Some(row) = self.rows.get_mut(key.as_str()) {
             writer.finding(usize::from(row.index), evidence, times);
             row.keep(&mut self.leaks, writer, evidence);
+            row.quiet = None;
             return std::mem::take(&mut row.withdrawn);
         }
         let row = self.rows.len();
@@ -39,13 +51,15 @@ impl Findings {
                 severity: Severity::Info,
                 per_thousand: None,
                 advice,
+                momentary: false,
                 kept: None,
             };
             writer.finding(FINDINGS_MAX, &other, times);
             return false;
         }
         writer.finding(row, evidence, times);
-        let mut row = Row { index: row as u16, withdrawn: false, leak: None };
+        let momentary = evidence.momentary;
+        let mut row = Row { index: row as u16, withdrawn: false, quiet: None, momentary, leak: None };
         row.keep(&mut self.leaks, writer, evidence);
         self.rows.insert(key.into(), row);
         true
@@ -78,6 +92,42 @@ impl Findings {
         writer.withdraw_finding(usize::from(row.index), evidence.advice);
         row.keep(&mut self.leaks, writer, evidence);
         true
+    }
+
+    /// The finding as the record has it.
+    pub fn read(&self, writer: &Writer, evidence: &Evidence) -> Option<Finding> {
+        let row = self.rows.get(key(evidence).as_str())?;
+        reader::finding(&**writer.map(), usize::from(row.index))
+    }
+
+    /// Withdraws findings of occurrences that have stopped, and returns them. `requests_of`: the number of requests of
+    /// a route, or of all without a name. Does something once a minute.
+    pub fn withdraw_past(
+        &mut self,
+        writer: &Writer,
+        now_ms: u64,
+        requests_of: impl Fn(Option<&str>) -> u64,
+    ) -> Vec<Finding> {
+        if now_ms < self.checked_ms + CHECK_MS {
+            return Vec::new();
+        }
+        self.checked_ms = now_ms;
+        let momentary = self.rows.values_mut().filter(|row| row.momentary && !row.withdrawn);
+        let past = momentary.filter_map(|row| {
+            let finding = reader::finding(&**writer.map(), usize::from(row.index))?;
+            let requests = requests_of(finding.route.as_deref());
+            let (since_ms, since_requests) = *row.quiet.get_or_insert((now_ms, requests));
+            if now_ms < since_ms + QUIET_MS || requests < since_requests + QUIET_REQUESTS {
+                return None;
+            }
+            row.withdrawn = true;
+            let hours = (now_ms - since_ms) as f64 / 3.6e6;
+            let requests = requests - since_requests;
+            let advice = format!("none in the last {requests} requests ({hours:.1} h). Before: {}", finding.advice);
+            writer.withdraw_finding(usize::from(row.index), &advice);
+            reader::finding(&**writer.map(), usize::from(row.index))
+        });
+        past.collect()
     }
 }
 
@@ -116,6 +166,7 @@ mod tests {
             severity: Severity::Warning,
             per_thousand: Some(12.5),
             advice,
+            momentary: true,
             kept: None,
         }
     }
@@ -152,6 +203,33 @@ mod tests {
         assert!(findings.see(&writer, &evidence("/a", "stream it"), 1), "reported again");
         let again = row();
         assert_eq!((again.severity, again.count, again.withdrawn_at), ("warning", 2, None));
+    }
+
+    #[test]
+    fn occurrences_are_withdrawn_once_there_are_none_for_long_and_over_many_requests() {
+        const MINUTE: u64 = 60_000;
+        let writer = Writer::new(Arc::new(Map::anonymous(false).unwrap()), &Identity::default());
+        let mut findings = Findings::default();
+        findings.see(&writer, &evidence("/idle", "stream it"), 1);
+        findings.see(&writer, &evidence("/busy", "stream it"), 1);
+        let remains = Evidence { momentary: false, ..evidence("/left", "close it") };
+        findings.see(&writer, &remains, 1);
+        // `/busy` has ten requests a minute, of which the one after half an hour is large. `/idle` has none.
+        let mut withdrawn = Vec::new();
+        for minute in 0..600 {
+            if minute == 30 {
+                assert!(!findings.see(&writer, &evidence("/busy", "stream it"), 1));
+            }
+            let requests = |route: Option<&str>| if route == Some("/idle") { 0 } else { minute * 10 };
+            let now = findings.withdraw_past(&writer, minute * MINUTE, requests);
+            withdrawn.extend(now.into_iter().map(|finding| (minute, finding)));
+        }
+        let [(minute, finding)] = &withdrawn[..] else { panic!("{withdrawn:?}") };
+        assert_eq!((*minute, finding.route.as_deref()), (130, Some("/busy")));
+        assert!(finding.withdrawn_at.is_some() && finding.severity == "info");
+        assert_eq!(finding.advice, "none in the last 1000 requests (1.7 h). Before: stream it");
+        assert!(findings.see(&writer, &evidence("/busy", "stream it"), 1), "reported again");
+        assert_eq!(findings.read(&writer, &evidence("/busy", "")).unwrap().withdrawn_at, None);
     }
 
     #[test]

@@ -19,8 +19,9 @@ mod slots;
 
 use std::time::{Duration, Instant};
 
+use crate::recorder::record::Finding;
 use crate::recorder::writer::{Ended, Evidence, HeapFigures, Writer, epoch_ms};
-use crate::recorder::{EventKind, StatusClass};
+use crate::recorder::{EventKind, StatusClass, reader};
 
 use charge::Charge;
 use findings::Findings;
@@ -283,6 +284,19 @@ impl Ledger {
     /// Counts a finding `times` more. True when it is new.
     pub fn find(&mut self, evidence: &Evidence, times: u64) -> bool {
         self.findings.see(&self.writer, evidence, times)
+    }
+
+    /// What the record has of a finding.
+    pub fn finding(&self, evidence: &Evidence) -> Option<Finding> {
+        self.findings.read(&self.writer, evidence)
+    }
+
+    /// Withdraws findings of occurrences that have stopped, and returns them.
+    pub fn withdraw_past(&mut self, now_ms: u64) -> Vec<Finding> {
+        let Self { findings, routes, writer, .. } = self;
+        let total = reader::requests(&**writer.map());
+        let requests_of = |title: Option<&str>| title.and_then(|title| routes.requests(writer, title)).unwrap_or(total);
+        findings.withdraw_past(writer, now_ms, requests_of)
     }
 
     /// More is known of a finding. False if it does not exist.

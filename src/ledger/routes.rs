@@ -39,6 +39,15 @@ impl Routes {
         format!("{method} {}", known.map_or("(other)", |(label, _)| label))
     }
 
+    /// Ended requests of a route by its name (`GET /users/:id`). None if the route is unknown.
+    pub fn requests(&self, writer: &Writer, name: &str) -> Option<u64> {
+        let (method, label) = name.split_once(' ')?;
+        let method = self.methods.iter().position(|known| **known == *method)? as u8;
+        let label = *self.labels.get(label)?;
+        let rows = (1..=5).filter_map(|status| self.rows.get(&(method, label, status)));
+        Some(rows.map(|row| writer.route_count(usize::from(*row))).sum())
+    }
+
     pub fn label(&mut self, writer: &Writer, label: &str) -> usize {
         if let Some(index) = self.labels.get(label) {
             return usize::from(*index);

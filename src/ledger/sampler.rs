@@ -26,6 +26,8 @@ const EVENT_AFTER: Duration = Duration::from_secs(1);
 const PAUSED_AFTER: Duration = Duration::from_secs(3);
 /// Counting descriptors lists a directory, so it is not done at every tick.
 const FDS_EVERY: u32 = 10;
+/// The same near their limit.
+const FDS_EVERY_URGENT: u32 = 2;
 
 /// A block of the event loop that has ended.
 #[derive(Clone, Debug)]
@@ -130,7 +132,8 @@ impl Turn {
     }
 
     fn run(&mut self, now: Instant) -> Option<Block> {
-        if self.turns.is_multiple_of(FDS_EVERY) {
+        let urgent = process::is_urgent(self.fds.0, self.fds.1) && self.turns > 0;
+        if self.turns.is_multiple_of(if urgent { FDS_EVERY_URGENT } else { FDS_EVERY }) {
             self.fds = process::fds();
         }
         self.turns = self.turns.wrapping_add(1);

@@ -50,6 +50,34 @@ pub fn fds() -> (u64, u64) {
     (0, 0)
 }
 
+/// Whether the descriptors may reach their limit soon. Few are cheap to count, so that can be done more often.
+pub fn is_urgent(open: u64, limit: u64) -> bool {
+    limit > 0 && open >= limit.div_ceil(4)
+}
+
+/// What the open descriptors are, the most frequent first: `sockets`, `pipes`, `files in /tmp`. Empty if unknown. Costs a
+/// system call for each descriptor, of which at most some thousands are read.
+pub fn descriptor_kinds() -> Vec<(String, u64)> {
+    const MOST: usize = 4096;
+    let mut kinds = std::collections::HashMap::<String, u64>::new();
+    let entries = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten().take(MOST);
+    for link in entries.filter_map(|entry| fs::read_link(entry.path()).ok()) {
+        *kinds.entry(kind_of(&link)).or_default() += 1;
+    }
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    kinds
+}
+
+fn kind_of(link: &Path) -> String {
+    match link.to_string_lossy().split_once(':') {
+        Some(("socket", _)) => "sockets".to_owned(),
+        Some(("pipe", _)) => "pipes".to_owned(),
+        Some(("anon_inode", _)) => "event descriptors".to_owned(),
+        _ => format!("files in {}", link.parent().unwrap_or(link).display()),
+    }
+}
+
 /// The kernel's boot id. 0 if unknown.
 pub fn boot_id() -> u128 {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

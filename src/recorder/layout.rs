@@ -7,7 +7,7 @@ pub use super::kinds::{EventKind, GcKind, Quantity, Severity, StatusClass, Trend
 /// First word of every recorder file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PLIMSOLL");
 /// Raised whenever an offset or a meaning below changes. Readers reject unknown versions.
-pub const VERSION: u64 = 6;
+pub const VERSION: u64 = 7;
 
 /// A range of rows of equal size.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +160,15 @@ pub mod gauge {
     pub const WINDOWS_NEXT: usize = G + 46;
     pub const WINDOWS_WARM_UP: usize = G + 47;
     pub const WINDOWS_REQUESTS: usize = G + 48;
+    /// Connections that servers have accepted, and those that are open.
+    pub const CONNECTIONS_TOTAL: usize = G + 49;
+    pub const CLIENTS: usize = G + 50;
+    /// Referenced timers, worker threads and child processes of this thread, and when all of these were last counted,
+    /// epoch milliseconds.
+    pub const TIMERS: usize = G + 51;
+    pub const WORKERS: usize = G + 52;
+    pub const CHILDREN: usize = G + 53;
+    pub const COUNTED_AT: usize = G + 54;
     /// Requests without a heap figure in the distributions, because V8's own work has blurred it.
     pub const HEAP_UNCERTAIN: usize = G + 63;
     pub const END: usize = G + 64;
@@ -184,6 +193,8 @@ pub mod gauge {
     pub const SAMPLER_EVENTS_NEXT: usize = END + 14;
     /// The longest block since the start, nanoseconds.
     pub const BLOCKED_MAX_NS: usize = END + 15;
+    /// Counts that are suspicious: a bit for each, by its index in `record::Counts`.
+    pub const SUSPICIOUS_COUNTS: usize = END + 16;
     pub const SAMPLER_END: usize = END + 32;
 }
 

@@ -19,8 +19,8 @@ use super::layout::{
 };
 use super::map::Map;
 use super::record::{
-    AsyncSpans, Cgroup, EventLoop, Finding, Heap, InFlight, LayerStats, Live, Native, NearLimit, Process, Record,
-    Requests, RouteStats, Trend, Trends,
+    AsyncSpans, Cgroup, Counts, EventLoop, Finding, Heap, InFlight, LayerStats, Live, Native, NearLimit, Process,
+    Record, Requests, RouteStats, Trend, Trends,
 };
 use super::writer::{Run, row_of};
 use outlook::Present;
@@ -123,6 +123,37 @@ pub fn windows<S: Source + ?Sized>(source: &S) -> Result<Vec<Vec<Live>>, ReadErr
 pub fn trend<S: Source + ?Sized>(source: &S, quantity: Quantity) -> Option<Trend> {
     let (row, torn) = open(source).ok()?.row(TRENDS, quantity as usize).ok()?;
     if torn { None } else { trend_of(&row) }
+}
+
+/// The counts of the process. None before they were counted.
+pub fn counts<S: Source + ?Sized>(source: &S) -> Option<Counts> {
+    let head = open(source).ok()?.head;
+    let [descriptors, clients] = [gauge::OPEN_FDS, gauge::CLIENTS].map(|word| head[word]);
+    let descriptors = Some(descriptors).filter(|open| *open > 0).map(|open| open.saturating_sub(clients));
+    let [timers, workers, children] = [gauge::TIMERS, gauge::WORKERS, gauge::CHILDREN].map(|word| Some(head[word]));
+    (head[gauge::COUNTED_AT] > 0).then_some(Counts {
+        at: head[gauge::HEARTBEAT_AT],
+        requests: head[gauge::REQUESTS_TOTAL],
+        connections: head[gauge::CONNECTIONS_TOTAL],
+        in_flight: head[gauge::REQUESTS_IN_FLIGHT],
+        clients,
+        counts: [descriptors, timers, workers, children],
+    })
+}
+
+/// Open descriptors and their limit. 0 if unknown.
+pub fn descriptors<S: Source + ?Sized>(source: &S) -> (u64, u64) {
+    open(source).map_or((0, 0), |reader| (reader.head[gauge::OPEN_FDS], reader.head[gauge::MAX_FDS]))
+}
+
+/// Whether the sampler thread finds this count suspicious, by its index in [`Counts`].
+pub fn is_suspicious<S: Source + ?Sized>(source: &S, count: usize) -> bool {
+    open(source).is_ok_and(|reader| reader.head[gauge::SUSPICIOUS_COUNTS] & (1 << count) != 0)
+}
+
+/// The finding in one row.
+pub fn finding<S: Source + ?Sized>(source: &S, index: usize) -> Option<Finding> {
+    open(source).ok()?.finding(index).ok()?
 }
 
 /// The figures that the outlook of a trend needs.
@@ -249,6 +280,12 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         Ok(out)
     }
 
+    /// The finding in one row. None if it is empty or torn.
+    fn finding(&mut self, index: usize) -> Result<Option<Finding>, ReadError> {
+        let (row, torn) = self.row(FINDINGS, index)?;
+        if torn || row[finding::COUNT] == 0 { Ok(None) } else { self.with_leak(&row).map(Some) }
+    }
+
     fn with_leak(&mut self, row: &[u64]) -> Result<Finding, ReadError> {
         let finding = finding_of(row);
         let leak = (row[finding::LEAK] as usize).checked_sub(1).filter(|leak| *leak < LEAKS.rows);
@@ -299,10 +336,7 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         let collections = self.ring(GCS, gauge::GC_NEXT, collection_of)?;
         let mut findings = Vec::new();
         for index in 0..(self.head[gauge::FINDINGS_USED] as usize).min(FINDINGS.rows) {
-            let (row, torn) = self.row(FINDINGS, index)?;
-            if !torn && row[finding::COUNT] > 0 {
-                findings.push(self.with_leak(&row)?);
-            }
+            findings.extend(self.finding(index)?);
         }
 
         let live_history = self.ring(LIVES, gauge::LIVE_NEXT, live_of)?;

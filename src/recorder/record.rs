@@ -369,6 +369,21 @@ pub struct Live {
     pub native_bytes: Option<u64>,
 }
 
+/// Counts of what requests may forget to close, and what they may follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Epoch milliseconds.
+    pub at: u64,
+    /// Requests and connections of clients so far.
+    pub requests: u64,
+    pub connections: u64,
+    /// Requests in flight, and connections of clients that are open.
+    pub in_flight: u64,
+    pub clients: u64,
+    /// Descriptors without those of clients, referenced timers, worker threads, child processes. None if unknown.
+    pub counts: [Option<u64>; 4],
+}
+
 /// How asynchronous spans are metered.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]

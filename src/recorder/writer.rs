@@ -393,6 +393,25 @@ impl Writer {
         self.used(gauge::ROUTES_USED, index);
     }
 
+    /// Connections of clients so far and now, referenced timers, worker threads, child processes.
+    pub fn counts(&self, [connections, clients, timers, workers, children]: [u64; 5]) {
+        for (word, value) in [
+            (gauge::CONNECTIONS_TOTAL, connections),
+            (gauge::CLIENTS, clients),
+            (gauge::TIMERS, timers),
+            (gauge::WORKERS, workers),
+            (gauge::CHILDREN, children),
+            (gauge::COUNTED_AT, epoch_ms()),
+        ] {
+            set(&self.map, word, value);
+        }
+    }
+
+    /// Ended requests of row `index`.
+    pub fn route_count(&self, index: usize) -> u64 {
+        self.gauge(ROUTES.row(index) + route::COUNT)
+    }
+
     pub fn end_request(&self, index: usize, status: StatusClass, ended: &Ended) {
         write_row(&self.map, ROUTES, index, |row| {
             row.add(route::COUNT, 1);

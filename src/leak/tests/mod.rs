@@ -1,5 +1,6 @@
 mod monitor;
 mod oracle;
+mod resources;
 mod runs;
 mod series;
 mod words;

@@ -9,16 +9,15 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::leak::monitor::{Monitor, Options};
-use crate::leak::quantities::TrendEvent;
 use crate::leak::sites::schedule::Step;
 use crate::leak::sites::{Function, Node, Profile};
 use crate::leak::suspect::comparison::Taking;
-use crate::leak::trend_sampler::TrendSampler;
+use crate::leak::trend_sampler::{SamplerEvent, TrendSampler};
 use crate::ledger::{End, Ledger, Meter, PathMode};
 use crate::recorder::map::Map;
 use crate::recorder::record::{Finding, Record};
 use crate::recorder::writer::{Identity, Writer};
-use crate::recorder::{GcKind, Quantity, TrendState, reader};
+use crate::recorder::{GcKind, TrendState, reader};
 
 const KIB: u64 = 1024;
 const BASE: u64 = 50_000 * KIB;
@@ -31,7 +30,7 @@ struct Server {
     ledger: Ledger,
     monitor: Monitor,
     sampler: TrendSampler,
-    trends: Receiver<(Quantity, TrendEvent)>,
+    trends: Receiver<SamplerEvent>,
     now_ms: u64,
     rounds: u64,
     /// What requests have left behind, by the function that allocated it, bytes.
@@ -92,7 +91,7 @@ impl Server {
 
     fn tick(&mut self) {
         let Self { ledger, monitor, trends, announced, .. } = self;
-        announced.extend(trends.try_iter().filter_map(|(quantity, event)| monitor.on_trend(ledger, quantity, &event)));
+        announced.extend(trends.try_iter().filter_map(|event| monitor.on_trend(ledger, &event)));
         announced.extend(monitor.locate(ledger));
         let step = self.monitor.profiling_step(self.ledger.writer().map(), self.now_ms);
         match step {

@@ -17,6 +17,8 @@ pub struct Evidence<'a> {
     pub per_thousand: Option<f64>,
     /// At most 1,024 bytes, 2,048 for a leak. Longer text is cut between words.
     pub advice: &'a str,
+    /// It counts occurrences, of which nothing remains.
+    pub momentary: bool,
     /// None for other findings than leaks.
     pub kept: Option<GrowthEvidence<'a>>,
 }

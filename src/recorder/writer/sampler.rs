@@ -101,6 +101,11 @@ impl SamplerWriter {
     pub fn event(&self, kind: EventKind, route: Option<&str>, detail: &str) {
         push_event(&self.map, SAMPLER_EVENTS, gauge::SAMPLER_EVENTS_NEXT, kind, route, detail);
     }
+    /// Which counts are suspicious: a bit for each.
+    pub fn suspicious_counts(&self, bits: u64) {
+        set(&self.map, gauge::SUSPICIOUS_COUNTS, bits);
+    }
+
     /// Writes the present verdict on one quantity.
     pub fn trend(&self, quantity: Quantity, verdict: &Trend) {
         write_row(&self.map, TRENDS, quantity as usize, |row| {
