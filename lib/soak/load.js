@@ -10,9 +10,15 @@ const https = require('node:https')
 const { setTimeout: pause } = require('node:timers/promises')
 const { property } = require('../core/describe.js')
 const { SoakError } = require('./error.js')
+const { WEB_SOCKET } = require('./options.js')
+const webSocket = require('./web-socket.js')
 
 /** Characters of an unexpected body that the error shows. */
 const SHOWN = 300
+/** The body of an upload that is aborted, if none is given. */
+const UPLOAD = Buffer.alloc(128 * 1024, 'x')
+/** Time for the server to take the first half of an upload, before the client disconnects. */
+const ABORT_MS = 20
 
 class Load {
   /** `target`: the options of http.request for the server. `token`: marks requests to the child itself. */
@@ -85,20 +91,83 @@ class Load {
   }
 
   async hold(route, number) {
+    if (route.method === WEB_SOCKET) return this.holdSocket(route, number)
     const { req, res, stay } = await this.request(this.optionsOf(route, number, false), route.route)
     this.expect(route, res.statusCode, `${route.method} ${req.path}`, '')
     stay()
     res.on('error', () => {})
-    res.on('close', () => {
-      if (!this.closed) this.lost.set(route.route, (this.lost.get(route.route) ?? 0) + 1)
-    })
+    res.on('close', () => this.losesOne(route))
     res.resume()
     this.held.push(() => req.destroy())
+  }
+
+  losesOne({ route }) {
+    if (!this.closed) this.lost.set(route, (this.lost.get(route) ?? 0) + 1)
+  }
+
+  async holdSocket(route, number) {
+    const { socket, stay } = await this.connect(route, this.optionsOf(route, number, false), route.route)
+    stay()
+    socket.on('error', () => {}).on('close', () => this.losesOne(route))
+    socket.resume()
+    this.held.push(() => socket.destroy())
+  }
+
+  /** Opens a WebSocket connection, and sends its message if there is one. */
+  async connect(route, { body, ...options }, what) {
+    const headers = webSocket.handshake(options.headers)
+    const { res, socket, stay } = await this.request({ ...options, method: 'GET', headers, agent: false }, what)
+    if (socket === undefined) {
+      this.expect({ ...route, status: [101] }, res.statusCode, what, '')
+    }
+    if (body !== undefined) {
+      const isData = typeof body === 'string' || Buffer.isBuffer(body)
+      webSocket.sendMessage(socket, isData ? body : JSON.stringify(body))
+    }
+    return { socket, stay }
+  }
+
+  /** Opens a WebSocket connection and closes it. */
+  async visit(route, options, what) {
+    const { socket, stay } = await this.connect(route, options, what)
+    // The server may also cut it.
+    socket.on('error', () => {})
+    const timer = setTimeout(() => socket.destroy(new Error('late')), this.timeoutMs)
+    await webSocket.close(socket)
+    clearTimeout(timer)
+    stay()
+    if (socket.errored?.message === 'late')
+      throw new SoakError(`${what}: the server did not close the connection within ${this.timeoutMs} ms`)
+  }
+
+  /** Sends the first half of a body and disconnects. */
+  async abandon({ body = UPLOAD, ...options }, what) {
+    const { data, headers } = encoded(body, options.headers)
+    const bytes = Buffer.from(data)
+    const req = this.protocol.request({
+      ...this.target,
+      ...options,
+      agent: false,
+      headers: { ...headers, 'content-length': bytes.length }
+    })
+    await new Promise((resolve, reject) => {
+      const late = () => req.destroy(new SoakError(`${what} was not connected within ${this.timeoutMs} ms`))
+      const timer = setTimeout(late, this.timeoutMs)
+      // The server may refuse the upload before it ends.
+      const refused = () => req.socket?.connecting === false && req.socket.bytesWritten > 0
+      req.on('error', error => (error instanceof SoakError || !refused() ? reject(asError(error, what)) : resolve()))
+      req.on('response', res => res.on('error', () => {}).resume())
+      req.on('close', () => clearTimeout(timer))
+      req.write(bytes.subarray(0, Math.ceil(bytes.length / 2)), () => setTimeout(resolve, ABORT_MS))
+    })
+    req.destroy()
   }
 
   async one(route, number, agent) {
     const options = this.optionsOf(route, number, agent)
     const what = `${route.method} ${options.path}`
+    if (route.method === WEB_SOCKET) return this.visit(route, options, what)
+    if (route.abort === 'upload') return this.abandon(options, what)
     if (route.abort) return this.cut(route, options, what)
     let answer
     try {
@@ -123,13 +192,7 @@ class Load {
 
   request({ body, ...options }, what) {
     return new Promise((resolve, reject) => {
-      let data = body
-      const headers = { ...options.headers }
-      if (data !== undefined && typeof data !== 'string' && !Buffer.isBuffer(data)) {
-        data = JSON.stringify(data)
-        if (!Object.keys(headers).some(name => name.toLowerCase() === 'content-type'))
-          headers['content-type'] = 'application/json'
-      }
+      const { data, headers } = encoded(body, options.headers)
       const req = this.protocol.request({ ...this.target, ...options, headers })
       let begun = null
       const late = () => {
@@ -140,10 +203,14 @@ class Load {
       const timer = setTimeout(late, this.timeoutMs)
       req.on('close', () => clearTimeout(timer))
       req.on('error', error => {
-        const failure =
-          error instanceof SoakError ? error : new SoakError(`${what} failed: ${error.message || error.code}`)
+        const failure = asError(error, what)
         failure.reused = error.code === 'ECONNRESET' && req.reusedSocket
         reject(failure)
+      })
+      // A WebSocket connection.
+      req.on('upgrade', (res, socket) => {
+        clearTimeout(timer)
+        resolve({ req, res, socket, stay: () => {} })
       })
       req.on('response', res => {
         begun = res
@@ -192,6 +259,18 @@ class Load {
     for (const agent of this.agents) agent.destroy()
     for (const end of this.held) end()
   }
+}
+
+/** A body as it is sent: what is neither a string nor a Buffer is JSON. */
+function encoded(body, given) {
+  const headers = { ...given }
+  if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) return { data: body, headers }
+  const hasType = Object.keys(headers).some(name => name.toLowerCase() === 'content-type')
+  return { data: JSON.stringify(body), headers: hasType ? headers : { ...headers, 'content-type': 'application/json' } }
+}
+
+function asError(error, what) {
+  return error instanceof SoakError ? error : new SoakError(`${what} failed: ${error.message || error.code}`)
 }
 
 module.exports = { Load }

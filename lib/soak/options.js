@@ -33,6 +33,8 @@ const KNOWN = [
   'node'
 ]
 const ROUTE = ['route', 'path', 'body', 'headers', 'abort', 'status', 'pauseMs', 'hold', 'idle', 'requests']
+/** The method of a route whose requests are WebSocket connections. */
+const WEB_SOCKET = 'WS'
 /** One day. */
 const LONG_MS = 86_400_000
 /** Fewer blocks show no trend. */
@@ -151,14 +153,15 @@ function routeOf(where, given) {
   const set = typeof given === 'string' ? { route: given } : options.object(where, given ?? null, ROUTE)
   const { route, path: own, body, headers, abort = false, status, pauseMs = 0, hold = 0, idle = 0, requests } = set
   const [, method, pattern] = (typeof route === 'string' && /^([A-Z-]+) (\/\S*)$/.exec(route)) || []
-  if (!METHODS.includes(method)) options.fail(`${where}.route`, route, "a method and a path, as 'GET /users/:id'")
+  if (![...METHODS, WEB_SOCKET].includes(method))
+    options.fail(`${where}.route`, route, "a method and a path, as 'GET /users/:id' or 'WS /feed'")
   return {
     route,
     method,
     path: pathOf(`${where}.path`, own, pattern, route),
     body: bodyOf(`${where}.body`, body),
     headers: headersOf(`${where}.headers`, headers),
-    abort: options.oneOf(`${where}.abort`, abort, [true, false]),
+    abort: options.oneOf(`${where}.abort`, abort, [true, false, 'upload']),
     status: status === undefined ? null : statusesOf(`${where}.status`, status),
     pauseMs: options.integer(`${where}.pauseMs`, pauseMs, 0, LONG_MS),
     hold: options.integer(`${where}.hold`, hold, 0, 10_000),
@@ -228,4 +231,4 @@ function statusesOf(where, status) {
   return fine ? all : options.fail(where, status, 'a status from 200 to 599, or an array of some')
 }
 
-module.exports = { appOf, settingsOf, routesOf, MIN_ROUNDS }
+module.exports = { appOf, settingsOf, routesOf, MIN_ROUNDS, WEB_SOCKET }
