@@ -16,7 +16,7 @@ function scripted(heaps, settleMs = 0) {
   const waited = []
   const left = [0, ...heaps]
   const figures = () => ({
-    ...{ external: 0, malloc: null, descriptors: 9, sockets: 1, timers: 0, listeners: 5, retained: {}, watched: 8 },
+    ...{ external: 0, malloc: null, descriptors: 9, sockets: 1, timers: 0, listeners: 5, retained: {}, watched: {} },
     heap: left.shift() * 1000
   })
   const server = {
@@ -29,9 +29,9 @@ function scripted(heaps, settleMs = 0) {
   }
   const load = { open: 1, send: async () => {}, flush: async () => {} }
   const rounds = new Rounds(server, load, { settleMs }, () => {})
-  const series = new Series(0, null)
+  const series = new Series([0], null)
   const block = async () => {
-    await rounds.block(route, series)
+    await rounds.block([[route, REQUESTS]], series)
     return series.values.heap.at(-1) / 1000
   }
   return { block, waited, left }

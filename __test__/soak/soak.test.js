@@ -48,7 +48,8 @@ describe('soak', { concurrency: 2 }, () => {
       LINES.some(line => site.origin === join(APPS, `known.js:${line}`)),
       site.origin
     )
-    const link = exact.classes.find(({ name }) => name === 'Link')
+    const [link, ...others] = exact.classes
+    assert.deepEqual([link.name, others], ['Link', []])
     assert.ok(Math.abs(link.perThousand - 1000) < 30, `${link.perThousand}`)
     assert.match(link.path.join(' → '), /newest: Link/)
     assert.match(text, /GET \/exact: failed\n {2}JavaScript heap: 4,1\d\d B per request/)
@@ -90,10 +91,14 @@ describe('soak', { concurrency: 2 }, () => {
     assertXml(junit)
     assert.match(fs.readFileSync(junit, 'utf8'), /<failure message="failed: JavaScript heap/)
 
-    // One of its routes is broken, so its routes were found. That is an error of the load.
-    const found = await soak(app('shop.js'), ...shortly)
-    assert.equal(found.code, 2)
-    assert.match(found.stderr, /GET \/broken was answered 500: no database/)
+    const found = await soak(app('shop.js'), '--max', '8kb', ...shortly, '--json')
+    assert.equal(found.code, 0, found.stdout + found.stderr)
+    const { routes: driven, notes } = JSON.parse(found.stdout)
+    assert.deepEqual(driven.map(({ route }) => route).sort(), ['GET /articles/:id', 'GET /exact', 'GET /waves'])
+    assert.deepEqual(notes, [
+      'not driven, because only GET routes are driven unless routes are named (--route, --routes, --har): POST /articles',
+      'not driven: GET /broken was answered 500: no database'
+    ])
   })
 
   it('drives a start script that listens late, with its arguments and environment, and keeps what it prints apart', async () => {
@@ -198,10 +203,77 @@ describe('soak', { concurrency: 2 }, () => {
     assert.match(stdout, /app\.shop: passed/)
   })
 
-  it('keeps its verdict if the app dies of its leak during the search for evidence', async () => {
-    const result = await plimsoll.soak(app('late.mjs'), { routes: ['GET /mortal'], requests: 25, warmup: 50 })
+  it('keeps its verdict if the app dies of its leak during the search for evidence', async t => {
+    const env = { MORTAL: join(cli.folder(t), 'was-here') }
+    const result = await plimsoll.soak(app('late.mjs'), { routes: ['GET /mortal'], requests: 25, warmup: 50, env })
     assert.equal(result.verdict, 'failed', String(result))
     assert.match(result.routes[0].notes[0], /no more evidence: the app ended by itself \(exit code 9\)/)
+  })
+
+  it('keeps its verdict if the app cannot be started again', async t => {
+    const env = { ONCE: join(cli.folder(t), 'was-here') }
+    const result = await plimsoll.soak(app('late.mjs'), { routes: ['GET /mortal'], requests: 25, warmup: 50, env })
+    assert.equal(result.verdict, 'failed', String(result))
+    assert.match(result.notes[0], /^no evidence: the app ended by itself \(exit code 5\)/)
+  })
+
+  it('names the leak of the example, its holder and the line that adds to it', async () => {
+    const example = join(__dirname, '..', '..', 'examples', 'leaky', 'app.js')
+    const { code, stdout } = await soak(example)
+    assert.equal(code, 1, stdout)
+    const words = stdout.replace(/\s+/g, ' ')
+    assert.match(words, /2 routes, .*GET \/orders\/:id failed .*GET \/orders\/:id: failed/)
+    assert.match(words, /heap: 29,\d{3} B per request/)
+    assert.match(
+      words,
+      /AuditTrail\.entries \(a Map in examples\/leaky\/audit\.js\) grows with requests: \+1,0\d\d \{lines, at\}/
+    )
+    assert.match(words, /Entries are added by AuditTrail\.record \(examples\/leaky\/audit\.js:12\)/)
+    assert.equal(stdout.match(/grows with requests/g).length, 1, 'one leak is one row')
+    assert.match(words, /not driven, .*: POST \/orders/)
+  })
+
+  it('has a row with the holder of strings and numbers in a Set or a Map', async () => {
+    const routes = ['GET /strings/:id', 'GET /numbers/:id']
+    const result = await plimsoll.soak(app('shapes.js'), { routes, requests: 150 })
+    const text = String(result)
+    const [strings, numbers] = result.routes
+    assert.equal(strings.verdict, 'failed', text)
+    assert.match(strings.classes[0].holder, /^seen \(a Set in __test__\/apps\/soak\/shapes\.js\)/, text)
+    assert.match(strings.classes[0].addedBy, /shapes\.js:\d+/, text)
+    assert.equal(numbers.verdict, 'failed', text)
+    assert.match(numbers.classes[0].holder, /^rates \(a Map in __test__\/apps\/soak\/shapes\.js\)/, text)
+  })
+
+  it('says that all routes are alike, and names the middleware they share', async () => {
+    const routes = ['GET /a', 'GET /b', 'GET /d']
+    const result = await plimsoll.soak(app('shapes.js'), { routes, args: ['alike'] })
+    assert.ok(
+      result.routes.every(({ verdict }) => verdict === 'failed'),
+      String(result)
+    )
+    const line =
+      1 +
+      fs
+        .readFileSync(app('shapes.js'), 'utf8')
+        .split('\n')
+        .findIndex(text => text.includes('function accessLog'))
+    assert.deepEqual(
+      result.notes,
+      [`all routes alike: look in the middleware they share: accessLog (${join(APPS, 'shapes.js')}:${line})`],
+      String(result)
+    )
+  })
+
+  it('aborts uploads in mid-body, and opens WebSocket connections', async () => {
+    const uploads = { route: 'POST /uploads', abort: 'upload', body: 'x'.repeat(200_000), requests: 25 }
+    const routes = [uploads, { route: 'WS /feed', body: 'hello', requests: 150 }, { route: 'WS /quiet', requests: 150 }]
+    const result = await plimsoll.soak(app('shapes.js'), { routes, warmup: 100, evidence: false })
+    const [upload, feed, quiet] = result.routes
+    assert.equal(upload.quantities.descriptors.verdict, 'over', String(result))
+    assert.ok(Math.abs(upload.quantities.descriptors.perRequest - 1) < 0.05, String(result))
+    assert.equal(feed.verdict, 'failed', String(result))
+    assert.equal(quiet.verdict, 'passed', String(result))
   })
 
   it('runs in node:test, in a process that has files and listeners of its own', async () => {
@@ -228,6 +300,7 @@ describe('soak without a verdict', { concurrency: 2 }, () => {
     ],
     ['is not there', 'none.js', [], /there is no module .*none\.js/],
     ['answers 404', 'shop.js', ['--route', 'GET /nowhere'], /GET \/nowhere was answered 404/],
+    ['is no WebSocket server', 'shop.js', ['--route', 'WS /articles/1'], /WS \/articles\/1 was answered 200/],
     [
       'answers 500',
       'shop.js',

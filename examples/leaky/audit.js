@@ -1,6 +1,6 @@
 'use strict'
 
-/* The leak: each order adds an entry, and no code deletes entries. */
+/* The leak: each look at an order adds an entry, and no code deletes entries. */
 
 class AuditTrail {
   constructor() {

@@ -1,6 +1,6 @@
 'use strict'
 
-/* Routes of a small shop. `POST /orders` leaks on purpose; the others are healthy. */
+/* Routes of a small shop. `GET /orders/:id` leaks on purpose; the others are healthy. */
 
 const express = require('express')
 const audit = require('./audit.js')
@@ -22,12 +22,12 @@ const linesOf = order => Array.from({ length: LINES }, (_, line) => ({ order, li
 function shop() {
   const router = express.Router()
   router.get('/products/:id', (req, res) => res.json(product(req.params.id)))
-  router.post('/orders', (req, res) => {
-    const order = Number(req.get('x-order') ?? 0)
+  router.get('/orders/:id', (req, res) => {
+    const order = Number(req.params.id)
     const { at } = audit.record(order, linesOf(order))
-    res.status(201).json({ order, at })
+    res.json({ order, at })
   })
-  router.get('/orders/:id', (req, res) => res.json({ id: req.params.id, lines: linesOf(req.params.id).length }))
+  router.post('/orders', (_req, res) => res.status(201).json({ lines: linesOf(0).length }))
   return router
 }
 

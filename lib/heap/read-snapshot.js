@@ -42,6 +42,11 @@ class Heap {
     return this.#ask('diff()', file => file.diff(after.#file, final?.#file))
   }
 
+  /** For `soak()`: the leaks between this heap and `after`. `grownBytes`: the growth of the heap. */
+  async leaks(after, grownBytes) {
+    return this.#ask('leaks()', file => file.leaks(after.#file, grownBytes))
+  }
+
   async path(target) {
     if (typeof target === 'string') return this.#ask('path()', file => file.pathOfClass(target))
     const id = checkedId('heap.path(id)', target)

@@ -16,7 +16,8 @@ const MOST_BYTES = 256 * 1024 * 1024
 const MOST_ROUTES = 20
 
 /**
- * Routes that can be requested, the most frequent first: GET routes whose pattern can be filled in, and that respond.
+ * `{ routes, left }`. `routes` can be requested, the most frequent first: GET routes whose pattern can be filled in, and
+ * that respond.
  */
 async function fromRecord(target) {
   let records
@@ -49,8 +50,9 @@ async function fromRecord(target) {
       `the record ${target} has no GET route that succeeded and can be sent as recorded: ${seen}. Bodies are not recorded`
     )
   }
-  const sorted = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_ROUTES)
-  return sorted.map(([name]) => name)
+  const sorted = [...counts].sort((a, b) => b[1] - a[1]).map(([name]) => name)
+  const left = [...sorted.slice(MOST_ROUTES), ...others].filter(name => !sorted.slice(0, MOST_ROUTES).includes(name))
+  return { routes: sorted.slice(0, MOST_ROUTES), left: [...new Set(left)] }
 }
 
 module.exports = { fromRecord }

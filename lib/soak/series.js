@@ -1,7 +1,7 @@
 'use strict'
 
 /*
- * What the blocks of one route have added to each quantity, and the decisions.
+ * What the blocks of one route, or of several that share them, have added to each quantity, and the decisions.
  */
 
 const { native } = require('../core/addon.js')
@@ -11,11 +11,11 @@ const NAMES = Object.keys(QUANTITIES)
 
 class Series {
   /**
-   * `key`: the route's number in the child's report of retained requests. Growth over fewer than `enoughRequests` is
+   * `keys`: the routes' numbers in the child's report of retained requests. Growth over fewer than `enoughRequests` is
    * not called a leak.
    */
-  constructor(key, max, enoughRequests = 0) {
-    this.key = key
+  constructor(keys, max, enoughRequests = 0) {
+    this.keys = keys
     this.max = max
     this.enoughRequests = enoughRequests
     this.requests = [0]
@@ -54,10 +54,35 @@ class Series {
     return name === 'retained' ? this.retained(requests, before, after) : after[name] - before[name]
   }
 
-  /** A few requests of a block are watched, and each represents others. */
+  /** A few requests of each route are watched in a block, and each represents others. */
   retained(requests, before, after) {
-    const [was, is] = [before, after].map(({ retained }) => retained[this.key] ?? 0)
-    return ((is - was) * requests) / Math.max(1, after.watched)
+    const part = key =>
+      ((after.retained[key] ?? 0) - (before.retained[key] ?? 0)) / Math.max(1, after.watched[key] ?? 0)
+    return this.keys.reduce((sum, key) => sum + part(key) * requests, 0)
+  }
+
+  /** Whether any quantity has grown by more than is allowed in each of the last `blocks` blocks. */
+  keepsGrowing(blocks) {
+    if (this.blocks < blocks) return false
+    return this.names.some(name => {
+      const { perRequest } = boundOf(name, this.max, this.enoughRequests)
+      const values = this.values[name].slice(-blocks - 1)
+      const requests = this.requests.slice(-blocks - 1)
+      return values.every((value, i) => i === 0 || value - values[i - 1] > perRequest * (requests[i] - requests[i - 1]))
+    })
+  }
+
+  /**
+   * The quantities of one of `routes` routes that share the series, which is under. Its growth is from nothing to that
+   * of all.
+   */
+  shareOf(routes) {
+    if (routes === 1) return this.decided
+    const share = ([name, quantity]) => {
+      const { perRequest, low } = quantity
+      return [name, { ...quantity, perRequest: perRequest / routes, low: Math.min(low, 0) }]
+    }
+    return Object.fromEntries(Object.entries(this.decided).map(share))
   }
 
   /** `over` if any quantity is over its bound, `open` if any is undecided, otherwise `under`. */
@@ -88,19 +113,6 @@ class Series {
         quantity.verdict = 'under'
     }
     return this.decision
-  }
-
-  /** The quantities that are over. */
-  get over() {
-    return Object.keys(this.decided).filter(name => this.decided[name].verdict === 'over')
-  }
-
-  /** Whether any of the quantities grew in these blocks by at least half of its growth in the other series. */
-  growsAs(other) {
-    return other.over.some(name => {
-      const values = this.values[name]
-      return values !== null && values.at(-1) >= (other.decided[name].low / 2) * this.total
-    })
   }
 
   get names() {

@@ -5,7 +5,8 @@ import type { Size } from './limit'
 export interface SoakOptions {
   /**
    * Routes to drive: `'GET /users/:id'` or an object. Parameters of a pattern are filled with the number of the request. Default:
-   * the routes of `har` or `from`, otherwise the GET routes of the Express app.
+   * the routes of `har` or `from`, otherwise the GET routes of the Express app that answer one request with 2xx or 3xx. `notes` name
+   * the others.
    *
    * Only one of `routes`, `har` and `from` is allowed.
    */
@@ -27,7 +28,10 @@ export interface SoakOptions {
    * are and how much they retain.
    */
   requests?: number
-  /** Largest number of blocks of a route, 16 to 1,000. Default: 60. Most routes need 11 to 20. */
+  /**
+   * Largest number of blocks of a route, 16 to 1,000. Default: 60. Without growth, all routes together need 11 to 20. A route that
+   * grows needs as many of its own.
+   */
   rounds?: number
   /** Requests of each route before measuring begins, 1 to 1,000,000. Default: 500. */
   warmup?: number
@@ -57,7 +61,10 @@ export interface SoakOptions {
 }
 
 export interface SoakRoute {
-  /** Method and path or pattern. The result reports the route by it. */
+  /**
+   * Method and path or pattern. The result reports the route by it. `'WS /feed'`: each request opens a WebSocket connection, sends
+   * `body` as a message if there is one, and closes.
+   */
   route: string
   /**
    * Path to send, or a function of the request's number. In a string, `:id` becomes the number, and `{1..100}` counts up to 100 and
@@ -68,8 +75,11 @@ export interface SoakRoute {
   body?: unknown | ((number: number) => unknown)
   /** Headers to send, or a function of the request's number. */
   headers?: { readonly [name: string]: string } | ((number: number) => { readonly [name: string]: string })
-  /** `true`: the client disconnects when the first part of the answer's body has arrived. Default: false. */
-  abort?: boolean
+  /**
+   * `true`: the client disconnects when the first part of the answer's body has arrived. `'upload'`: it disconnects when it has sent
+   * the first half of `body` (by default 128 KiB). Default: false.
+   */
+  abort?: boolean | 'upload'
   /** Status codes to accept, 200 to 599. Default: 2xx and 3xx. */
   status?: number | readonly number[]
   /** Largest pause of a client before each request, in milliseconds, 0 to 86,400,000. Each pause is random. Default: 0. */
@@ -102,7 +112,7 @@ export interface SoakResult {
   seconds: number
   /** {@link SoakOptions.max} in bytes; null if it was not given. */
   maxBytesPerRequest: number | null
-  /** Remarks about the run, such as routes that could not be driven. */
+  /** Remarks about the run, such as routes that were not driven, or the middleware to look at if all routes leak alike. */
   notes: string[]
   /** One result per driven route. */
   routes: SoakRouteResult[]
@@ -123,6 +133,8 @@ export interface SoakRouteResult {
    *
    * It is the growth of the heap. If external memory or malloc exceeds its bound too, the larger of those two is added. They are
    * not both added, because malloc contains most external memory.
+   *
+   * Routes that passed together share one series. Each then has an equal part of its growth, and an interval up to all of it.
    */
   bytesPerRequest: { value: number; low: number; high: number }
   /** Every measured quantity. A quantity that the platform does not report is absent. */
@@ -133,10 +145,20 @@ export interface SoakRouteResult {
    */
   sites: { origin: string; function: string; bytesPerRequest: number; low: number; high: number; share: number }[]
   /**
-   * Classes of a route that failed. `perThousand`: additional objects per 1,000 requests. `retainedBytesPerRequest`: bytes that
-   * they retain per request. `path`: shortest retaining path from the global object to a new one.
+   * What a route that failed retains: one row per leak, at most three, the largest first. `perThousand`: additional objects per 1,000
+   * requests. `retainedBytesPerRequest`: bytes that they retain per request. `path`: a retaining path to a new one, root first.
+   * `holder`: what retains them, such as `AuditTrail.entries (a Map in services/audit.js)`. `addedBy`: the functions that add to it.
+   * `package`: name and version of the package of the holder. Null where it is not known.
    */
-  classes: { name: string; perThousand: number; retainedBytesPerRequest: number; path: string[] }[]
+  classes: {
+    name: string
+    perThousand: number
+    retainedBytesPerRequest: number
+    path: string[]
+    holder: string | null
+    addedBy: string | null
+    package: string | null
+  }[]
   /**
    * What the additional descriptors of a route that failed are open on: a path, `socket` or `pipe`. `perThousand`: per 1,000
    * requests.

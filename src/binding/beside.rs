@@ -7,11 +7,23 @@ use std::thread::Builder;
 use napi::bindgen_prelude::{Object, ToNapiValue};
 use napi::{Env, Error, JsDeferred, Result};
 
+const STACK_BYTES: usize = 512 << 10;
+
 /// Runs `work` on a thread of its own, and returns a promise of its result. The promise keeps the event loop alive. It
 /// is dropped if the environment ends first.
 pub fn beside<'env, T: ToNapiValue + Send + 'static>(
     env: &'env Env,
     name: &str,
+    work: impl FnOnce() -> std::result::Result<T, String> + Send + 'static,
+) -> Result<Object<'env>> {
+    beside_with(env, name, STACK_BYTES, work)
+}
+
+/// The same with a stack of this size.
+pub fn beside_with<'env, T: ToNapiValue + Send + 'static>(
+    env: &'env Env,
+    name: &str,
+    stack_bytes: usize,
     work: impl FnOnce() -> std::result::Result<T, String> + Send + 'static,
 ) -> Result<Object<'env>> {
     type Resolver<T> = Box<dyn FnOnce(Env) -> Result<T> + Send>;
@@ -27,7 +39,7 @@ pub fn beside<'env, T: ToNapiValue + Send + 'static>(
     };
     Builder::new()
         .name(name.into())
-        .stack_size(512 << 10)
+        .stack_size(stack_bytes)
         .spawn(thread)
         .map_err(|error| Error::from_reason(format!("plimsoll: no thread for {name}: {error}")))?;
     let (deferred, promise) = env.create_deferred()?;

@@ -7,8 +7,13 @@ use napi::bindgen_prelude::Object;
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 use serde::Serialize;
+use serde::de::IgnoredAny;
 
-use super::beside::beside;
+use super::beside::{beside, beside_with};
+use crate::leak::suspect::adders;
+use crate::leak::suspect::comparison::shown;
+use crate::leak::suspect::rows::rows;
+use crate::leak::suspect::{Class, Diff};
 use crate::probe::jemalloc;
 use heap_snapshot::source::Source;
 use heap_snapshot::tree::Cut;
@@ -40,6 +45,20 @@ pub fn heap_open(env: &Env, path: String, gc_roots: bool) -> Result<Object<'_>> 
 
 fn json(value: &impl Serialize) -> std::result::Result<String, String> {
     serde_json::to_string(value).map_err(|error| error.to_string())
+}
+
+fn from_diff(diff: heap_snapshot::diff::Diff) -> Diff {
+    let class = |class: heap_snapshot::diff::ClassDiff| Class {
+        name: class.name,
+        added: class.added,
+        removed: class.removed,
+        removed_bytes: class.removed_bytes,
+        retained_bytes: class.retained_bytes,
+        path: class.path,
+        module: class.module,
+        location: class.location.map(|_| IgnoredAny),
+    };
+    Diff { classes: diff.classes.into_iter().map(class).collect() }
 }
 
 impl HeapFile {
@@ -79,6 +98,17 @@ impl HeapFile {
                 None => after.diff(&baseline, None),
             };
             json(&diff.map_err(|error| error.to_string())?)
+        })
+    }
+
+    /// What leaks between this heap and `after`, one row a leak, as JSON. `grown_bytes`: the growth of the heap. As in the
+    /// running server, objects are counted: V8 may give an object the id of a dead one at the same address.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn leaks<'env>(&self, env: &'env Env, after: &HeapFile, grown_bytes: f64) -> Result<Object<'env>> {
+        let (before, after) = (self.heap()?, after.heap()?);
+        beside_with(env, "plimsoll-heap", adders::STACK_BYTES, move || {
+            let diff = after.groups().since(&before.groups());
+            json(&rows(from_diff(diff), grown_bytes, shown))
         })
     }
 

@@ -118,25 +118,32 @@ pub struct CallTree {
     pub samples: Float64Array,
 }
 
+impl CallTree {
+    /// The profile, and how its places are shown.
+    pub fn into_profile(self) -> (Profile, impl Iterator<Item = (String, String)>) {
+        let Self { names, places, shown, parents, of, bytes, .. } = self;
+        let nodes = parents.iter().zip(of.iter()).zip(bytes.iter()).map(|((parent, function), bytes)| Node {
+            parent: *parent,
+            function: u32::try_from(*function).ok(),
+            bytes: *bytes,
+        });
+        let functions = names.into_iter().zip(&places).map(|(name, place)| Function { name, place: place.clone() });
+        let profile = Profile { functions: functions.collect(), nodes: nodes.collect() };
+        (profile, places.into_iter().zip(shown))
+    }
+}
+
 /// A profile of the live heap, or of `callers`.
 #[napi(catch_unwind)]
 pub fn profiling_profile(tree: CallTree, callers: bool) {
-    let CallTree { names, places, shown, parents, of, bytes, samples } = tree;
-    let nodes = parents.iter().zip(of.iter()).zip(bytes.iter()).map(|((parent, function), bytes)| Node {
-        parent: *parent,
-        function: u32::try_from(*function).ok(),
-        bytes: *bytes,
-    });
-    let functions = names.into_iter().zip(&places).map(|(name, place)| Function { name, place: place.clone() });
-    let profile = Profile { functions: functions.collect(), nodes: nodes.collect() };
+    let samples: Vec<(u64, f64)> = tree.samples.chunks_exact(3).map(|sample| (sample[0] as u64, sample[2])).collect();
+    let (profile, shown) = tree.into_profile();
     with(|environment| {
         let Environment { ledger, monitor, .. } = environment;
-        monitor.search.show(places.into_iter().zip(shown));
+        monitor.search.show(shown);
         if callers {
             monitor.search.callers(&profile);
         } else {
-            let samples: Vec<(u64, f64)> =
-                samples.chunks_exact(3).map(|sample| (sample[0] as u64, sample[2])).collect();
             monitor.on_profile(ledger, &profile, &samples);
         }
     });

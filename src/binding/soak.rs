@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::io::{stderr, stdout};
 
-use napi::bindgen_prelude::{Float64Array, Int32Array, Uint32Array};
+use napi::bindgen_prelude::Float64Array;
 use napi::{Error, Result};
 use napi_derive::napi;
 
+use super::profiling::CallTree;
 use crate::cli::soak::Outcome;
 use crate::cli::{self, Terminal};
 use crate::leak::series::growth::Point;
 use crate::leak::series::upper_bound::{self, Bound, Decision};
-use crate::leak::sites::{Function, Moment, Node, Profile, Site, Sites};
+use crate::leak::sites::{Moment, Site, Sites};
 use crate::probe::allocator;
 
 /// Bytes that malloc has handed out. None if malloc does not report them. It locks malloc while it counts.
@@ -68,20 +69,6 @@ pub fn soak_decide(requests: Float64Array, values: Float64Array, bound: SoakBoun
     }
 }
 
-/// A profile of the live heap in the form of lib/leaks/heap-profiler.js, with the requests before it.
-#[napi(object)]
-pub struct SoakProfile {
-    pub requests: f64,
-    pub names: Vec<String>,
-    /// Places that identify functions, and the same as they are shown.
-    pub places: Vec<String>,
-    pub shown: Vec<String>,
-    pub parents: Uint32Array,
-    /// An index into `names`. -1 for code that is not the app's.
-    pub of: Int32Array,
-    pub bytes: Float64Array,
-}
-
 #[napi(object)]
 pub struct SoakSite {
     /// `src/users.js:12`
@@ -97,24 +84,16 @@ pub struct SoakSite {
 /// With only one route, after forced collections, hardly anything else grows. And most of a retained request is Node's.
 const LEAST_SHARE: f64 = 0.01;
 
-/// Functions that allocate what stays, those that grow most first. Each has grown by at least `least` bytes.
+/// Functions that allocate what stays, those that grow most first. `requests`: those before each profile of the live
+/// heap. Each function has grown by at least `least` bytes.
 #[napi(catch_unwind)]
-pub fn soak_sites(profiles: Vec<SoakProfile>, least: f64) -> Vec<SoakSite> {
+pub fn soak_sites(profiles: Vec<CallTree>, requests: Vec<f64>, least: f64) -> Vec<SoakSite> {
     let mut sites = Sites::of_growth(least, LEAST_SHARE);
     let mut shown = HashMap::new();
-    for (at, profile) in profiles.into_iter().enumerate() {
-        let nodes = profile.parents.iter().zip(profile.of.iter()).zip(profile.bytes.iter());
-        let node = |((parent, of), bytes): ((&u32, &i32), &f64)| Node {
-            parent: *parent,
-            function: u32::try_from(*of).ok(),
-            bytes: *bytes,
-        };
-        let functions = profile.names.into_iter().zip(&profile.places);
-        let function = |(name, place): (String, &String)| Function { name, place: place.clone() };
-        let tree = Profile { functions: functions.map(function).collect(), nodes: nodes.map(node).collect() };
-        shown.extend(profile.places.into_iter().zip(profile.shown));
-        let moment = Moment { at: at as u64, requests: profile.requests, ..Moment::default() };
-        sites.see(moment, &tree, |_| false);
+    for (at, (tree, requests)) in profiles.into_iter().zip(requests).enumerate() {
+        let (profile, places) = tree.into_profile();
+        shown.extend(places);
+        sites.see(Moment { at: at as u64, requests, ..Moment::default() }, &profile, |_| false);
     }
     let told = |site: Site| SoakSite {
         origin: shown.get(&site.function.place).unwrap_or(&site.function.place).clone(),

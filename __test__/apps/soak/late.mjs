@@ -1,5 +1,6 @@
 /* A start script: an ESM module that listens late and by itself, prints much, and handles signals. */
 
+import { existsSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 
@@ -9,6 +10,16 @@ process.on('SIGTERM', () => {
   process.exit(0)
 })
 
+/** Whether this is not the first process that is given this file. */
+function isAgain(file) {
+  if (!file) return false
+  const is = existsSync(file)
+  writeFileSync(file, '')
+  return is
+}
+
+if (isAgain(process.env.ONCE)) process.exit(5)
+const most = isAgain(process.env.MORTAL) ? 60 : 600
 const list = []
 await pause(600)
 const server = http.createServer((req, res) => {
@@ -20,7 +31,7 @@ const server = http.createServer((req, res) => {
       process.exit(7)
     }
   }
-  if (url.pathname === '/mortal' && list.push(new Array(25_000).fill(0.5)) > 600) process.exit(9)
+  if (url.pathname === '/mortal' && list.push(new Array(25_000).fill(0.5)) > most) process.exit(9)
   if (url.pathname === '/slow' && list.push(req.url) > 20) return
   if (url.pathname === '/half') return res.write('half')
   res.end(`${process.argv.slice(2)} ${process.env.SHOP}`)

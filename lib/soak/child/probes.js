@@ -10,13 +10,14 @@ const { setTimeout: pause } = require('node:timers/promises')
 const v8 = require('node:v8')
 const { native } = require('../../core/addon.js')
 const { Profiler } = require('../../leaks/heap-profiler.js')
-const { routesOf } = require('./discover.js')
+const { middlewareOf, routesOf } = require('./discover.js')
+const { placesOf } = require('./function-places.js')
 
 /**
  * Collections at a time: what a finalizer releases is freed by the next collection only. They are repeated until
  * nothing more is freed.
  */
-const COLLECTIONS = 3
+const COLLECTIONS = 2
 const MOST_COLLECTIONS = 8
 /** Bytes of the heap and outside it below which nothing more is freed. */
 const SETTLED = 2048
@@ -39,9 +40,9 @@ const state = {
   /** Handles by route, of requests that were alive at the last check. */
   handles: new Map(),
   route: null,
-  /** Requests of the block that are still to be watched, and that are watched. */
+  /** Requests of the route that are still to be watched in this block, and by route those that are watched. */
   left: 0,
-  watched: 0
+  watched: {}
 }
 
 /** Called with the server. Returns what the parent needs to know of it. */
@@ -80,15 +81,14 @@ function watch(req) {
   const handle = native?.weakHold(req) ?? null
   if (handle === null) return
   state.left -= 1
-  state.watched += 1
+  state.watched[state.route] = (state.watched[state.route] ?? 0) + 1
   handles.push(handle)
 }
 
-/** A block of requests to one route begins. */
+/** Requests to one route begin. */
 function block({ route }) {
   state.route = route
   state.left = WATCHED
-  state.watched = 0
   if (!state.handles.has(route)) state.handles.set(route, [])
 }
 
@@ -105,6 +105,8 @@ async function figures({ connections, settleMs }) {
     if (i + 1 >= COLLECTIONS && usage.heapUsed > heap - SETTLED && usage.external > external - SETTLED) break
   }
   const active = counted(process.getActiveResourcesInfo())
+  const { watched } = state
+  state.watched = {}
   return {
     heap: usage.heapUsed,
     external: usage.external,
@@ -115,7 +117,7 @@ async function figures({ connections, settleMs }) {
     timers: active.get('Timeout') ?? 0,
     listeners: listeners(),
     retained: alive(),
-    watched: state.watched
+    watched
   }
 }
 
@@ -189,6 +191,13 @@ function profileStart(interval) {
   state.profiler.sample(interval)
 }
 
+/** The live heap after a collection. */
+async function profileTake() {
+  await pause(PAUSE_MS)
+  gc()
+  return state.profiler.take()
+}
+
 function profileStop() {
   state.profiler?.close()
   state.profiler = null
@@ -199,9 +208,10 @@ module.exports = {
   block,
   figures,
   routes: () => routesOf(state.app, state.server),
+  middleware: () => placesOf(middlewareOf(state.app, state.server)),
   openFiles,
   profileStart,
-  profileTake: () => state.profiler.take(),
+  profileTake,
   profileStop,
   snapshot: path => v8.writeHeapSnapshot(path)
 }

@@ -44,13 +44,14 @@ fn case(route: &Route, out: &mut String) -> std::fmt::Result {
     };
     let reasons = reasons(route);
     let sites = route.sites.iter().map(|site| format!("allocated in {} ({})", site.origin, site.function));
-    let classes = (route.classes.iter()).map(|class| {
-        format!("{} {} per 1,000 requests: {}", more(class.per_thousand), class.name, class.path.join(" → "))
+    let classes = route.classes.iter().map(|class| match &class.path[..] {
+        [] => class.sentence(),
+        path => format!("{}: {}", class.sentence(), path.join(" → ")),
     });
     let files =
         route.files.iter().map(|file| format!("{} {} open per 1,000 requests", more(file.per_thousand), file.name));
     let lines: Vec<String> =
-        reasons.iter().cloned().chain(sites).chain(classes).chain(files).chain(route.notes.iter().cloned()).collect();
+        reasons.iter().cloned().chain(classes).chain(sites).chain(files).chain(route.notes.iter().cloned()).collect();
     let message = escaped(&format!("{}: {}", route.verdict, reasons.join("; ")));
     writeln!(
         out,

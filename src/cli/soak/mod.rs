@@ -14,6 +14,7 @@ pub const EXAMPLES: &str = "Examples:
   npx plimsoll soak app.js          the GET routes of the exported Express app
   npx plimsoll soak server.js --route 'GET /users/:id' --route 'POST /carts' \\
       --body '{\"id\":1}'
+  npx plimsoll soak server.js --route 'WS /feed'    WebSocket connections
   npx plimsoll soak server.js --har session.har    what a browser sent
   npx plimsoll soak server.js --from shop --max 100b
       the routes in the record of plimsoll({ name: 'shop' })
@@ -170,6 +171,38 @@ struct Class {
     per_thousand: f64,
     retained_bytes_per_request: f64,
     path: Vec<String>,
+    holder: Option<String>,
+    added_by: Option<String>,
+    package: Option<String>,
+}
+
+/// V8's kinds are in parentheses: `(concatenated string)`.
+fn in_words(class: &str) -> String {
+    match class.strip_prefix('(').and_then(|class| class.strip_suffix(')')) {
+        Some("concatenated string" | "sliced string") => "strings".to_owned(),
+        Some(kind) => format!("{kind}s"),
+        None => class.to_owned(),
+    }
+}
+
+/// As in the finding of the running server.
+const ADVICE: &str = ". Delete entries when they are done, or bound the collection (LRU, time to live)";
+
+impl Class {
+    /// As the running server says it, holder first: `AuditTrail.entries (a Map in audit.js) grows with requests: +1,000 …`.
+    fn sentence(&self) -> String {
+        let grows = match &self.holder {
+            Some(holder) => format!("{holder} grows with requests"),
+            None => "the heap grows with requests".to_owned(),
+        };
+        let package = self.package.as_ref().map_or(String::new(), |package| format!(" ({package})"));
+        let retained = bytes(self.retained_bytes_per_request, 0);
+        let objects = format!("{} {}", more(self.per_thousand), in_words(&self.name));
+        let what = format!("{objects} per 1,000 requests, which retain {retained} per request");
+        let added = self.added_by.as_ref().map_or(String::new(), |adder| format!(". Entries are added by {adder}"));
+        let advice = if self.holder.is_some() { ADVICE } else { "" };
+        format!("{grows}{package}: {what}{added}{advice}")
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -185,29 +218,44 @@ fn reasons(route: &Route) -> Vec<String> {
     route.quantities.values().filter(|quantity| quantity.verdict == verdict).map(line_of).collect()
 }
 
-/// `JavaScript heap: 4,183 B per request (4,182 B to 4,185 B); 48 B is allowed`.
+/// `JavaScript heap: 4,183 B per request (4,182 B to 4,185 B); 48 B is allowed`. With as many decimals as the lower end
+/// needs to differ from the bound: what is over must not look as if it were allowed.
 fn line_of(quantity: &Quantity) -> String {
-    let show = |value: f64| if quantity.unit == "bytes" { bytes(value) } else { number(value) };
-    let Quantity { title, per_request, low, high, bound, .. } = quantity;
+    let Quantity { title, unit, per_request, low, high, bound, verdict } = quantity;
+    let show = |value: f64, decimals: usize| match unit.as_str() {
+        "bytes" => bytes(value, decimals),
+        _ => number(value, decimals.max(COUNT_DECIMALS)),
+    };
+    let hides =
+        |decimals: &usize| verdict == "over" && low.is_some_and(|low| show(low, *decimals) == show(*bound, *decimals));
+    let decimals = (0..MOST_DECIMALS).find(|decimals| !hides(decimals)).unwrap_or(MOST_DECIMALS);
     let rate = match (per_request, low, high) {
         (Some(value), Some(low), Some(high)) => {
-            format!("{} per request ({} to {})", show(*value), show(*low), show(*high))
+            let [value, low, high] = [value, low, high].map(|value| show(*value, decimals));
+            format!("{value} per request ({low} to {high})")
         }
         _ => "too few rounds for a figure".to_owned(),
     };
-    format!("{title}: {rate}; {} is allowed", show(*bound))
+    format!("{title}: {rate}; {} is allowed", show(*bound, decimals))
 }
 
-/// Whole bytes, because they are not more exact.
-fn bytes(value: f64) -> String {
+/// Decimals of what is counted, and at most.
+const COUNT_DECIMALS: usize = 3;
+const MOST_DECIMALS: usize = 12;
+
+/// Whole bytes, because they are not more exact, unless decimals are needed.
+fn bytes(value: f64, decimals: usize) -> String {
+    if decimals > 0 {
+        return format!("{} B", number(value, decimals));
+    }
     let whole = super::units::count(value.abs().round() as u64);
     let sign = if value <= -0.5 { "-" } else { "" };
     format!("{sign}{whole} B")
 }
 
-/// At most three decimals, without trailing zeros.
-fn number(value: f64) -> String {
-    let text = format!("{value:.3}");
+/// At most these decimals, without trailing zeros.
+fn number(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }

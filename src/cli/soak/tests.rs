@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::super::look::Look;
 use super::*;
 
@@ -16,7 +18,8 @@ fn outcome() -> Outcome {
                 "timers": { "title": "timers", "unit": "count", "verdict": "under", "perRequest": 0, "low": 0, "high": 0, "bound": 0.002 }
               },
               "sites": [{ "origin": "users.js:12", "function": "<load>", "bytesPerRequest": 4216, "low": 3591, "high": 4572 }],
-              "classes": [{ "name": "User", "perThousand": 999.6, "retainedBytesPerRequest": 4184, "path": ["global", "cache: Map"] }],
+              "classes": [{ "name": "User", "perThousand": 999.6, "retainedBytesPerRequest": 4184, "path": ["global", "cache: Map"],
+                            "holder": "cache (a Map in users.js)", "addedBy": "load (users.js:9)" }],
               "files": [{ "name": "socket", "perThousand": 100 }], "notes": ["\u001b[31mred"] },
             { "route": "GET /ping", "verdict": "passed", "requests": 1650, "rounds": 11,
               "bytesPerRequest": { "value": -0.2, "low": -1, "high": 26.2 }, "quantities": {}, "sites": [], "classes": [], "files": [],
@@ -35,13 +38,16 @@ fn a_page_names_the_route_its_bytes_where_they_come_from_and_what_holds_them() {
         "  JavaScript heap: 4,183 B per request (4,182 B to 4,185 B); 48 B is allowed",
         "  open descriptors: 0.1 per request (0.1 to 0.1); 0.002 is allowed",
         "    users.js:12 (<load>): 4,216 B per request (3,591 B to 4,572 B)",
-        "    +1,000 User, which retain 4,184,000 B",
-        "      global → cache: Map",
+        "    global → cache: Map",
         "    +100 socket",
         "  \\x1b[31mred",
     ] {
         assert!(page.lines().any(|found| found == line), "{line}\n{page}");
     }
+    let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sentence = "cache (a Map in users.js) grows with requests: +1,000 User per 1,000 requests, which retain 4,184 B per request. \
+                    Entries are added by load (users.js:9)";
+    assert!(words.contains(sentence), "{page}");
     assert!(!page.contains("timers") && !page.contains("-0"), "{page}");
     assert!(text(&outcome(), Look { width: 40, color: true, unicode: false }).is_ascii());
 }
@@ -59,8 +65,25 @@ fn junit_has_a_case_a_route_and_nothing_that_breaks_xml() {
 
 #[test]
 fn numbers_say_no_more_than_they_know() {
-    assert_eq!([0.1, 1.0, 0.002, -0.0001, 12.3456].map(number), ["0.1", "1", "0.002", "0", "12.346"]);
-    assert_eq!([4183.4, -0.2, -3.0, 0.0].map(bytes), ["4,183 B", "0 B", "-3 B", "0 B"]);
+    let show = |value| number(value, 3);
+    assert_eq!([0.1, 1.0, 0.002, -0.0001, 12.3456].map(show), ["0.1", "1", "0.002", "0", "12.346"]);
+    assert_eq!([4183.4, -0.2, -3.0, 0.0].map(|value| bytes(value, 0)), ["4,183 B", "0 B", "-3 B", "0 B"]);
+}
+
+proptest! {
+    /// What is over its bound never looks allowed.
+    #[test]
+    fn a_figure_that_is_over_differs_from_its_bound(bound in 1u32..10_000, above in 1e-6f64..1.0, unit in "bytes|count", scale in 0i32..6) {
+        let bound = f64::from(bound) / 10f64.powi(scale);
+        let low = bound * (1.0 + above);
+        let quantity = Quantity {
+            title: "heap".into(), unit, verdict: "over".into(), per_request: Some(low), low: Some(low), high: Some(low), bound,
+        };
+        let line = line_of(&quantity);
+        let (_, rate) = line.split_once(": ").unwrap();
+        let (value, allowed) = (rate.split(" per request").next().unwrap(), rate.split("; ").nth(1).unwrap());
+        prop_assert_ne!(format!("{value} is allowed"), allowed);
+    }
 }
 
 #[test]

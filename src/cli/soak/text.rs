@@ -7,7 +7,7 @@ use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 
 use super::super::fit::{HANG, fit_all};
 use super::super::look::Look;
-use super::super::units::{count, cut, duration};
+use super::super::units::{count, duration};
 use super::{Outcome, Rate, Route, bytes, more, reasons};
 
 /// The end of a longer path is shown, because it contains what retains the object.
@@ -68,11 +68,11 @@ fn table(routes: &[Route], look: Look, out: &mut String) -> std::fmt::Result {
     }
     for route in routes {
         let Rate { value, low, high } = route.bytes_per_request.unwrap_or_default();
-        let interval = low.zip(high).map(|(low, high)| format!("{} to {}", bytes(low), bytes(high)));
+        let interval = low.zip(high).map(|(low, high)| format!("{} to {}", bytes(low, 0), bytes(high, 0)));
         table.add_row([
             look.plain(&route.route),
             route.verdict.clone(),
-            value.map(bytes).unwrap_or_default(),
+            value.map(|value| bytes(value, 0)).unwrap_or_default(),
             interval.unwrap_or_default(),
             count(route.requests as u64),
             count(route.rounds as u64),
@@ -86,23 +86,18 @@ fn details(route: &Route, look: Look, out: &mut String) -> std::fmt::Result {
     for reason in reasons(route) {
         writeln!(out, "  {HANG}{}", look.plain(&reason))?;
     }
+    for class in &route.classes {
+        writeln!(out, "  {HANG}{}", look.plain(&class.sentence()))?;
+        if !class.path.is_empty() {
+            writeln!(out, "    {}", path(&class.path, look))?;
+        }
+    }
     if !route.sites.is_empty() {
         writeln!(out, "  Allocation sites")?;
         for site in &route.sites {
-            let interval = format!("{} to {}", bytes(site.low), bytes(site.high));
-            let rate = format!("{} per request ({interval})", bytes(site.bytes_per_request));
+            let interval = format!("{} to {}", bytes(site.low, 0), bytes(site.high, 0));
+            let rate = format!("{} per request ({interval})", bytes(site.bytes_per_request, 0));
             writeln!(out, "    {} ({}): {rate}", look.plain(&site.origin), look.plain(&site.function))?;
-        }
-    }
-    if !route.classes.is_empty() {
-        writeln!(out, "  Retained, per 1,000 requests")?;
-        for class in &route.classes {
-            let retained = bytes(class.retained_bytes_per_request * 1000.0);
-            let name = cut(&look.plain(&class.name), 80, look.unicode);
-            writeln!(out, "    {} {name}, which retain {retained}", more(class.per_thousand))?;
-            if !class.path.is_empty() {
-                writeln!(out, "      {}", path(&class.path, look))?;
-            }
         }
     }
     if !route.files.is_empty() {

@@ -216,7 +216,7 @@ fn path_of(file: &str) -> PathBuf {
 }
 
 /// A file, relative to the working directory.
-fn shown(file: &str) -> String {
+pub fn shown(file: &str) -> String {
     let file = file.strip_prefix("file://").unwrap_or(file);
     let own = std::env::current_dir().ok();
     let relative = own.and_then(|own| Path::new(file).strip_prefix(own).ok().map(|path| path.display().to_string()));

@@ -5,6 +5,7 @@
 pub mod adders;
 pub mod comparison;
 pub mod explanation;
+pub mod rows;
 pub mod schedule;
 
 use explanation::Explanation;
