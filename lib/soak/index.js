@@ -115,7 +115,9 @@ async function explain(again, settings, report, failed, results, alike) {
         result.notes.push(...notes)
         if (server.ended) break
       }
-      return alike && !server.ended ? [await sharedBy(server, results)] : []
+      if (!alike || server.ended) return []
+      for (const { notes } of results.slice(1)) notes.push(`as ${results[0].route}`)
+      return [await sharedBy(server, results)]
     })
   } catch (error) {
     if (!(error instanceof SoakError)) throw error
