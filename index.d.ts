@@ -629,6 +629,7 @@ declare namespace plimsoll {
   type LimitMessage = shapes.LimitMessage
   type ShedMessage = shapes.ShedMessage
   type NearLimitMessage = shapes.NearLimitMessage
+  type BlockedBy = shapes.BlockedBy
   type BlockedMessage = shapes.BlockedMessage
   type Size = shapes.Size
   type Limits = shapes.Limits

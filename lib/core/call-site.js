@@ -45,8 +45,8 @@ function shown(script) {
   return module === -1 ? file : file.slice(module + 1)
 }
 
-/** The present stack, above `above`. Null if Node provides none. */
-function take(above, frames = NEAR_FRAMES) {
+/** The present stack, above `above`, which is this function by default. Null if Node provides none. */
+function take(above = take, frames = NEAR_FRAMES) {
   const limit = Error.stackTraceLimit
   const trace = {}
   // Reflect.set instead of an assignment, which would throw if the intrinsics are frozen.
@@ -80,6 +80,11 @@ function nearest(trace) {
     module ??= site
   }
   return { app: null, module: module === null ? null : bounded(siteOf(module.getFileName(), module)) }
+}
+
+/** The innermost frame of a trace. Null if there is none. */
+function first(trace) {
+  return sitesOf(trace)[0] ?? null
 }
 
 function sitesOf(trace) {
@@ -119,4 +124,4 @@ function caller() {
   return read(take(caller, FRAMES))
 }
 
-module.exports = { FRAMES, bounded, placeOf, sourceOf, moduleOf, take, read, nearest, caller }
+module.exports = { FRAMES, bounded, placeOf, sourceOf, moduleOf, take, first, read, nearest, caller }

@@ -10,14 +10,17 @@ const { METHODS } = require('node:http')
 const { PerformanceObserver, constants, performance } = require('node:perf_hooks')
 const v8 = require('node:v8')
 const { isMainThread, threadId } = require('node:worker_threads')
+const path = require('node:path')
 const { announceMissingBinary, native, reason } = require('../core/addon.js')
 const describe = require('../core/describe.js')
 const channels = require('../core/diagnostics.js')
 const internalErrors = require('../core/internal-errors.js')
+const { LIB } = require('../core/folders.js')
 const { warn } = require('../core/logger.js')
 const { outside } = require('../core/outside-requests.js')
 const spans = require('../request/async-spans.js')
 const lifetime = require('../request/lifecycle.js')
+const blockedStack = require('./blocked-stack.js')
 const findings = require('./findings.js')
 const heapOptions = require('./heap-limit.js')
 const probe = require('./heap-probe.js')
@@ -116,6 +119,7 @@ function begin(settings) {
     inMemory: settings.recorder.inMemory === true || isMeasured(),
     script: identity().script,
     entry: identity().entry,
+    ownFolder: LIB + path.sep,
     // A cluster's worker, or another forked process. Its replacement belongs to the same run.
     led: isMainThread && (cluster.isWorker || process.channel !== undefined),
     nodeVersion: process.version,
@@ -133,7 +137,8 @@ function begin(settings) {
   state.exact = state.started.exact && selfTestProbe()
   state.reason = state.exact ? null : (state.reason ?? state.started.reason ?? null)
   if (state.started.warning) warn(settings.log, `plimsoll: ${state.started.warning}`, 'PLIMSOLL_RECORDER')
-  if (!state.exact) watchCollections()
+  if (state.exact) blockedStack.examine()
+  else watchCollections()
   // Without the exact probe there is nothing to charge: the figures are those of the last tick.
   spans.start(state.exact && settings.async)
   lifetime.trackServers()

@@ -64,4 +64,14 @@ export interface BlockedMessage {
   path: string | null
   /** Route of that request; null if there was none, or if it is not known. */
   route: string | null
+  /** Name of the function that blocked the loop; null if it has none, or if it is not known. */
+  function: string | null
+  /** Its line, as `src/report.js:12:5`; null if it is not known. With a source map it is the source's. */
+  origin: string | null
+  /** Up to eight frames of the app and of packages, as `slow (src/report.js:12:5)`, innermost first. Empty if not known. */
+  stack: string[]
+  /** True if native code blocked the loop. `origin` is then where JavaScript ran next: the call itself, or one shortly after it. */
+  native: boolean
+  /** Time of garbage collections during the block. */
+  gcPauseMs: number
 }

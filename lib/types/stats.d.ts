@@ -110,6 +110,20 @@ export interface LayerStats {
   timeMeanMs: number
 }
 
+/** Code that blocked the event loop. */
+export interface BlockedBy {
+  /** When its stack was captured. */
+  at: number
+  /** Name of the function; null if it has none. */
+  function: string | null
+  /** Its line, as `src/report.js:12:5`. With a source map it is the source's. */
+  origin: string
+  /** Up to eight frames of the app and of packages, as `slow (src/report.js:12:5)`, innermost first. */
+  stack: string[]
+  /** True if native code blocked the loop. `origin` is then where JavaScript ran next: the call itself, or one shortly after it. */
+  native: boolean
+}
+
 /** Result of `stats()`. Optional fields are absent without a binary. */
 export interface Stats {
   pid: number
@@ -206,6 +220,8 @@ export interface Stats {
     utilization: number
     /** Longest block since the recording began. */
     longestBlockMs: number
+    /** Code that last blocked it for a second or more; null if there was none, or if it is not known. */
+    blockedBy: BlockedBy | null
     /** How long the event loop has been blocked; 0 if it is not blocked. */
     blockedMs: number
   }

@@ -28,6 +28,11 @@ pub fn announcements() -> Option<String> {
                 "method": block.method,
                 "path": block.path,
                 "route": block.route,
+                "function": block.by.as_ref().and_then(|by| by.function.as_ref()),
+                "origin": block.by.as_ref().map(|by| &by.origin),
+                "stack": block.by.as_ref().map_or(&[][..], |by| &by.stack),
+                "native": block.by.as_ref().is_some_and(|by| by.native),
+                "gcPauseMs": block.gc_pause.as_secs_f64() * 1e3,
             })
         }));
         let Environment { ledger, monitor, trends, announced, .. } = environment;

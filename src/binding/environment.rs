@@ -10,8 +10,10 @@ use crate::export::ndjson::StatsWriter;
 use crate::leak::monitor::{Announcement, Monitor};
 use crate::leak::trend_sampler::SamplerEvent;
 use crate::ledger::Ledger;
+use crate::ledger::blocked::Listener;
 use crate::ledger::sampler::{Block, Sampler};
 use crate::probe::v8::sample_counter::CounterSearch;
+use crate::probe::v8::stack::Interrupts;
 use crate::recorder::death::{Death, Surroundings};
 use crate::recorder::files::{self, Recorder, Service};
 use crate::recorder::writer::ExitKind;
@@ -34,6 +36,10 @@ pub struct Environment {
     pub pressure: Pressure,
     /// Blocks of the event loop that have ended, from the sampler thread.
     pub blocks: Receiver<Block>,
+    /// Asks V8 for the stack of a blocked loop. Open while stacks are captured.
+    pub interrupts: Interrupts,
+    /// None once the callback of interrupts has it.
+    pub listener: Option<Listener>,
     /// Changes of a trend, from the sampler thread.
     pub trends: Receiver<SamplerEvent>,
     pub monitor: Monitor,
@@ -66,6 +72,7 @@ pub fn set(environment: Environment) {
 
 /// Ends the thread's environment, if there is one.
 pub fn close() {
+    super::blocked::forget();
     // The thread's local storage may be gone when a thread is terminated.
     let environment = ENVIRONMENT.try_with(|environment| environment.try_borrow_mut().ok()?.take());
     if let Ok(Some(environment)) = environment {
@@ -132,6 +139,8 @@ impl Environment {
     }
 
     fn close(mut self) {
+        // From now on no interrupt is asked for.
+        self.interrupts.close();
         let keep = self.main_thread;
         self.finish(if keep { ExitKind::Exit } else { ExitKind::WorkerEnd }, 0, "");
         let Self { ledger, pressure, recorder, .. } = self;

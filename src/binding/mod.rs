@@ -6,6 +6,7 @@
 
 mod announcements;
 mod beside;
+mod blocked;
 mod body;
 mod collections;
 mod command;

@@ -15,10 +15,12 @@ use super::pressure::{HeapOptions, Pressure};
 use crate::export::ndjson::{StatsFile, StatsWriter};
 use crate::leak::monitor::{self, Monitor};
 use crate::leak::trend_sampler::{SamplerEvent, TrendSampler};
-use crate::ledger::sampler::{Block, Sampler};
+use crate::ledger::blocked::Listener;
+use crate::ledger::sampler::{Block, Capturing, Sampler};
 use crate::ledger::{Ledger, Meter, PathMode};
 use crate::probe::process::{self, Cgroup};
 use crate::probe::v8::sample_counter::CounterSearch;
+use crate::probe::v8::stack::Interrupts;
 use crate::probe::v8::{Collection, Probe, Round};
 use crate::recorder::death::Surroundings;
 use crate::recorder::files::{self, Recorder, Service};
@@ -53,6 +55,8 @@ pub struct StartOptions {
     pub in_memory: bool,
     /// Path of the started script.
     pub script: String,
+    /// The folder of Plimsoll's own scripts.
+    pub own_folder: String,
     /// The script's identity: its path within its package, if it has one.
     pub entry: String,
     /// Whether the parent leads the run: the primary of a cluster, or another process that forked this one.
@@ -129,7 +133,10 @@ fn create(options: StartOptions) -> Environment {
     ledger.tick(0, 0.0);
 
     let recorder = Arc::new(recorder);
-    let Sampling { sampler, blocks, trends } = sample(&recorder, &ledger, options.trend, main_thread);
+    let interrupts = Interrupts::default();
+    let capturing = Capturing { interrupts: interrupts.clone(), own: options.own_folder };
+    let Sampling { sampler, listener, blocks, trends } =
+        sample(&recorder, &ledger, capturing, options.trend, main_thread);
     let (stats, reports) = write_stats(recorder.map(), options.stats);
     Environment {
         ledger,
@@ -144,6 +151,8 @@ fn create(options: StartOptions) -> Environment {
         served: false,
         pressure,
         blocks,
+        interrupts,
+        listener,
         trends,
         samples: CounterSearch::default(),
         monitor: Monitor::new(monitor::Options { trend: options.trend, snapshots: options.snapshots }),
@@ -185,11 +194,12 @@ fn places(options: &StartOptions) -> files::Options {
 /// The sampler thread, and what it reports.
 struct Sampling {
     sampler: Option<Sampler>,
+    listener: Option<Listener>,
     blocks: Receiver<Block>,
     trends: Receiver<SamplerEvent>,
 }
 
-fn sample(recorder: &Arc<Recorder>, ledger: &Ledger, trend: bool, main_thread: bool) -> Sampling {
+fn sample(recorder: &Arc<Recorder>, ledger: &Ledger, capturing: Capturing, trend: bool, main_thread: bool) -> Sampling {
     let touched = Arc::clone(recorder);
     let (unblocked, blocks) = channel();
     let on_unblocked = move |block: Block| drop(unblocked.send(block));
@@ -201,11 +211,12 @@ fn sample(recorder: &Arc<Recorder>, ledger: &Ledger, trend: bool, main_thread: b
             trend.tick();
         }
     };
-    let sampler = Sampler::start(Arc::clone(recorder.map()), ledger.last_tick(), each_tick, on_unblocked);
+    let sampler = Sampler::start(Arc::clone(recorder.map()), ledger.last_tick(), capturing, each_tick, on_unblocked);
     if let Err(error) = &sampler {
         ledger.writer().event(EventKind::InternalError, None, &format!("no sampler thread: {error}"));
     }
-    Sampling { sampler: sampler.ok(), blocks, trends }
+    let (sampler, listener) = sampler.ok().unzip();
+    Sampling { sampler, listener, blocks, trends }
 }
 
 /// The thread that writes the statistics file, and its problems.

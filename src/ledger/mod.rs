@@ -4,6 +4,7 @@
 //! stack and are exclusive: at each switch the meter is read once, and the difference goes to the span that was open. A
 //! slot's handle contains a generation, so that a stale handle (a request that ended twice, a late settle) is ignored.
 
+pub mod blocked;
 mod charge;
 mod findings;
 mod layers;

@@ -8,9 +8,12 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::blocked::{self, Listener, Search};
+use crate::probe::v8::stack::Interrupts;
 use crate::probe::{jemalloc, process};
 use crate::recorder::EventKind;
 use crate::recorder::map::Map;
+use crate::recorder::record::BlockedBy;
 use crate::recorder::writer::{ProcessFigures, SamplerWriter};
 
 /// Two samples a second: even on a busy machine, the last one before a death is at most a second old.
@@ -37,6 +40,24 @@ pub struct Block {
     pub method: Option<String>,
     pub path: Option<String>,
     pub route: Option<String>,
+    /// The code that has blocked it, if its stack was captured.
+    pub by: Option<BlockedBy>,
+    /// Time of collections in it.
+    pub gc_pause: Duration,
+}
+
+/// What the sampler needs to capture the stack of a blocked loop.
+pub struct Capturing {
+    /// Opened once V8's functions are verified.
+    pub interrupts: Interrupts,
+    /// The folder of Plimsoll's own scripts.
+    pub own: String,
+}
+
+enum Wake {
+    /// A stack was captured.
+    Captured,
+    Stop,
 }
 
 /// Time of the event loop's last tick, monotonic clock. The JS thread sets it, the sampler reads it. The wall clock may
@@ -63,38 +84,51 @@ impl LastTick {
 
 /// Runs until dropped.
 pub struct Sampler {
-    stop: Option<Sender<()>>,
+    wake: Sender<Wake>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Sampler {
     /// `each_turn` is called at each tick. It keeps the record's file fresh, and does other cheap work. `on_unblocked`
-    /// is called when the loop ticks again after a long block.
+    /// is called when the loop ticks again after a long block. The listener is for the isolate's thread.
     pub fn start(
         map: Arc<Map>,
         last_tick: LastTick,
+        capturing: Capturing,
         mut each_turn: impl FnMut() + Send + 'static,
         on_unblocked: impl Fn(Block) + Send + 'static,
-    ) -> io::Result<Self> {
+    ) -> io::Result<(Self, Listener)> {
+        let (wake, woken) = channel();
+        let captured = wake.clone();
+        let Capturing { interrupts, own } = capturing;
+        let (search, listener) = blocked::search(interrupts, own, move || drop(captured.send(Wake::Captured)));
         // The first sample exists before the first reader.
-        let mut turn = Turn::new(SamplerWriter::new(map), last_tick, Instant::now());
+        let mut turn = Turn::new(SamplerWriter::new(map), last_tick, search, Instant::now());
         turn.run(Instant::now());
         each_turn();
-        let (stop, stopped) = channel();
         let thread = Builder::new().name("plimsoll-sample".into()).stack_size(256 << 10).spawn(move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
-                turn.run(Instant::now()).into_iter().for_each(&on_unblocked);
-                each_turn();
+            let mut due = Instant::now() + INTERVAL;
+            loop {
+                match woken.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                    Ok(Wake::Captured) => turn.locate(),
+                    Err(RecvTimeoutError::Timeout) => {
+                        turn.run(Instant::now()).into_iter().for_each(&on_unblocked);
+                        each_turn();
+                        due = Instant::now() + INTERVAL;
+                    }
+                    Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                }
             }
             turn.run(Instant::now());
         })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok((Self { wake, thread: Some(thread) }, listener))
     }
 }
 
 impl Drop for Sampler {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        // It fails if the thread has ended.
+        let _ = self.wake.send(Wake::Stop);
         if let Some(thread) = self.thread.take() {
             // The panic hook has printed a panic of the thread. There is nothing to add.
             let _ = thread.join();
@@ -114,10 +148,13 @@ struct Turn {
     /// Longest duration of the present block. Zero while the loop is not blocked.
     blocked: Duration,
     announced: Option<Block>,
+    search: Search,
+    /// Time of all collections when the loop was last not blocked.
+    gc_pause: Duration,
 }
 
 impl Turn {
-    fn new(writer: SamplerWriter, last_tick: LastTick, now: Instant) -> Self {
+    fn new(writer: SamplerWriter, last_tick: LastTick, search: Search, now: Instant) -> Self {
         Self {
             writer,
             last_tick,
@@ -128,6 +165,8 @@ impl Turn {
             fds: (0, 0),
             blocked: Duration::ZERO,
             announced: None,
+            search,
+            gc_pause: Duration::ZERO,
         }
     }
 
@@ -150,7 +189,9 @@ impl Turn {
             native: jemalloc::figures(),
             blocked_ns: blocked.as_nanos() as u64,
         });
-        self.announce(blocked)
+        // A stack is captured before the loop ticks, so that of a block which has ended by now is here.
+        self.locate();
+        self.announce(blocked, now)
     }
 
     fn blocked(&mut self, now: Instant) -> Duration {
@@ -163,8 +204,21 @@ impl Turn {
         if late > BLOCKED_AFTER { late } else { Duration::ZERO }
     }
 
+    /// Records the code that blocks the loop, if its stack has been captured.
+    fn locate(&mut self) {
+        let Some(by) = self.search.take() else { return };
+        let Some(block) = &mut self.announced else { return };
+        let detail = match by.native {
+            true => format!("native code blocked the event loop; it has returned to {}", by.place()),
+            false => format!("the event loop is blocked in {}", by.place()),
+        };
+        self.writer.blocked_by(&by);
+        self.writer.event(EventKind::Blocked, block.route.as_deref(), &detail);
+        block.by = Some(by);
+    }
+
     /// Records the beginning and the end of a long block. Returns the block at its end.
-    fn announce(&mut self, blocked: Duration) -> Option<Block> {
+    fn announce(&mut self, blocked: Duration, now: Instant) -> Option<Block> {
         if blocked >= EVENT_AFTER && self.announced.is_none() {
             let (method, path, route) = match self.writer.running_request() {
                 Some(request) => (Some(request.method), Some(request.path), request.route),
@@ -179,11 +233,17 @@ impl Turn {
                 route.as_deref(),
                 &format!("event loop blocked for {:.1} s{by}", blocked.as_secs_f64()),
             );
-            self.announced = Some(Block { blocked, method, path, route });
+            self.announced = Some(Block { blocked, method, path, route, by: None, gc_pause: Duration::ZERO });
+            self.search.ask(now);
         }
         let over = if blocked.is_zero() { self.announced.take() } else { None };
-        let over = over.map(|block| Block { blocked: self.blocked, ..block });
+        let in_collections = self.writer.gc_pause().saturating_sub(self.gc_pause);
+        let over = over.map(|block| Block { blocked: self.blocked, gc_pause: in_collections, ..block });
+        if blocked.is_zero() {
+            self.gc_pause += in_collections;
+        }
         if let Some(block) = &over {
+            self.search.drop();
             let detail = format!("event loop no longer blocked after {:.1} s", block.blocked.as_secs_f64());
             self.writer.event(EventKind::Blocked, None, &detail);
         }
@@ -214,7 +274,10 @@ mod tests {
             let writer = Writer::new(Arc::clone(&map), &Identity::default());
             let start = Instant::now();
             let tick = LastTick::new(start);
-            let turn = Turn::new(SamplerWriter::new(Arc::clone(&map)), tick.clone(), start);
+            let turn = {
+                let (search, _) = blocked::search(Interrupts::default(), String::new(), || ());
+                Turn::new(SamplerWriter::new(Arc::clone(&map)), tick.clone(), search, start)
+            };
             Self { map, writer, tick, turn, start }
         }
 

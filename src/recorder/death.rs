@@ -433,14 +433,18 @@ fn blocked_loop(record: &Record) -> Verdict {
     Some((Cause::BlockedLoop, evidence))
 }
 
-/// The request whose code blocked the event loop.
+/// The request whose code blocked the event loop, and that code if it is known.
 fn blocker(record: &Record) -> String {
     let slot = record.event_loop.blocked_slot;
     let request = record.in_flight.iter().find(|request| slot != 0 && request.handle == slot);
     let request = request.or_else(|| record.in_flight.iter().find(|request| request.running));
-    request.map_or("outside of any request".into(), |request| {
+    let request = request.map_or("outside of any request".into(), |request| {
         format!("in {} {}", request.method, request.route.as_deref().unwrap_or(&request.path))
-    })
+    });
+    match record.blocked_by() {
+        Some(by) => format!("{request}, by {}", by.place()),
+        None => request,
+    }
 }
 
 fn signal(record: &Record) -> (Cause, String) {

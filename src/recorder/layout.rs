@@ -7,7 +7,7 @@ pub use super::kinds::{EventKind, GcKind, Quantity, Severity, StatusClass, Trend
 /// First word of every recorder file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PLIMSOLL");
 /// Raised whenever an offset or a meaning below changes. Readers reject unknown versions.
-pub const VERSION: u64 = 7;
+pub const VERSION: u64 = 8;
 
 /// A range of rows of equal size.
 #[derive(Clone, Copy, Debug)]
@@ -433,9 +433,24 @@ pub mod leak {
     pub const PACKAGE: Text = Text { offset: 524, words: 10 };
 }
 
+/// The code that last blocked the event loop for a second or more. The sampler thread writes it.
+pub const BLOCKED_BY: Table = Table::after(LEAKS.end(), 1, 128);
+pub mod blocked_by {
+    use super::Text;
+    /// Epoch milliseconds. 0 if there was none.
+    pub const AT: usize = 1;
+    /// 1 if the stack was captured after native code that blocked the loop.
+    pub const NATIVE: usize = 2;
+    pub const FUNCTION: Text = Text { offset: 3, words: 13 };
+    pub const ORIGIN: Text = Text { offset: 16, words: 15 };
+    /// Frames, separated by [`FRAME_SEPARATOR`].
+    pub const STACK: Text = Text { offset: 31, words: 97 };
+    pub const FRAME_SEPARATOR: &str = " ␟ ";
+}
+
 /// The signal that ended the process, see `stops`, or 0. It is in a block of its own that is never mirrored: the signal
 /// handler writes it to the file.
-pub const STOP: usize = LEAKS.end().next_multiple_of(4096 / 8);
+pub const STOP: usize = BLOCKED_BY.end().next_multiple_of(4096 / 8);
 
 pub const WORDS: usize = STOP + 1;
 /// Size of a recorder file: whole pages.
@@ -462,6 +477,7 @@ const _: () = {
     assert!(gauge::WINDOWS_REQUESTS < gauge::END && live::NATIVE < LIVES.row_words && trend::TO < TRENDS.row_words);
     assert!(end(finding::ADVICE) <= finding::WITHDRAWN_AT && finding::LEAK < FINDINGS.row_words);
     assert!(end(leak::PACKAGE) <= LEAKS.row_words);
+    assert!(end(blocked_by::STACK) <= BLOCKED_BY.row_words);
     assert!(end(layer::ORIGIN) <= LAYERS.row_words && layer_row::HEAP_COUNT < LAYER_ROWS.row_words);
     assert!(route::RESPONSE + DISTRIBUTION_WORDS <= ROUTES.row_words);
 };

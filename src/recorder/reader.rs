@@ -13,9 +13,9 @@ use std::sync::atomic::{Ordering::*, fence};
 use thiserror::Error;
 
 use super::layout::{
-    EVENTS, FINDINGS, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, LEAKS, LIVES, MAGIC, METHOD_TEXT,
-    METHODS, Quantity, ROUTES, SAMPLER_EVENTS, SAMPLES, SLOTS, STOP, TRENDS, Table, Text, VERSION, WINDOW_LIVES,
-    WINDOW_ROWS, WINDOWS, WORDS, finding, gauge, header, layer, layer_row, route, slot,
+    BLOCKED_BY, EVENTS, FINDINGS, GC_TOTALS, GCS, GcKind, LABEL_TEXT, LABELS, LAYER_ROWS, LAYERS, LEAKS, LIVES, MAGIC,
+    METHOD_TEXT, METHODS, Quantity, ROUTES, SAMPLER_EVENTS, SAMPLES, SLOTS, STOP, TRENDS, Table, Text, VERSION,
+    WINDOW_LIVES, WINDOW_ROWS, WINDOWS, WORDS, finding, gauge, header, layer, layer_row, route, slot,
 };
 use super::map::Map;
 use super::record::{
@@ -25,8 +25,8 @@ use super::record::{
 use super::writer::{Run, row_of};
 use outlook::Present;
 use rows::{
-    Names, collection_of, event_of, exit_of, finding_of, gc_total_of, in_flight_of, known, leak_of, live_of, ms,
-    pressure_of, route_stats, sample_of, stop_of, text, trend_of,
+    Names, blocked_by_of, collection_of, event_of, exit_of, finding_of, gc_total_of, in_flight_of, known, leak_of,
+    live_of, ms, pressure_of, route_stats, sample_of, stop_of, text, trend_of,
 };
 
 /// How often a row that is being written is read again before it counts as torn.
@@ -400,6 +400,9 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
             .map(|kind| self.row(GC_TOTALS, kind as usize).map(|(row, _)| gc_total_of(kind, &row)));
         let gc = gc.collect::<Result<_, _>>()?;
 
+        let (blocked_by, torn) = self.row(BLOCKED_BY, 0)?;
+        let blocked_by = if torn { None } else { blocked_by_of(&blocked_by) };
+
         let head = &self.head;
         let boot_id = u128::from(head[header::BOOT_ID]) << 64 | u128::from(head[header::BOOT_ID + 1]);
         Ok(Record {
@@ -465,6 +468,7 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
                 utilization: head[gauge::LOOP_UTILIZATION_PPM] as f64 / 1e6,
                 longest_block_ms: ms(head[gauge::BLOCKED_MAX_NS]),
                 blocked_slot: head[gauge::BLOCKED_SLOT],
+                blocked_by,
             },
             async_spans: AsyncSpans {
                 share: head[gauge::WINDOW_SHARE_PPM] as f64 / 1e6,

@@ -244,6 +244,42 @@ pub struct EventLoop {
     /// Handle of the slot that blocked it at the last heartbeat, or 0.
     #[serde(skip)]
     pub blocked_slot: u64,
+    /// The code that last blocked it for a second or more. None if there was none, or if it is not known.
+    pub blocked_by: Option<BlockedBy>,
+}
+
+/// Code that blocked the event loop.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockedBy {
+    /// When its stack was captured, epoch milliseconds.
+    pub at: u64,
+    /// None for an anonymous function.
+    pub function: Option<String>,
+    /// `src/report.js:12:5`
+    pub origin: String,
+    /// The innermost frames of the app and of packages, as `slow (src/report.js:12:5)`, innermost first.
+    pub stack: Vec<String>,
+    /// The loop was blocked by native code, which has returned. The line is the next that runs JavaScript.
+    pub native: bool,
+}
+
+impl BlockedBy {
+    /// `slow (src/report.js:12:5)`
+    pub fn place(&self) -> String {
+        match &self.function {
+            Some(function) => format!("{function} ({})", self.origin),
+            None => self.origin.clone(),
+        }
+    }
+}
+
+impl Record {
+    /// The code that blocks the loop, or did at the last heartbeat. None if it is not blocked, or if that is not known.
+    pub fn blocked_by(&self) -> Option<&BlockedBy> {
+        let since = self.last_heartbeat.saturating_sub(self.blocked_ms as u64);
+        self.event_loop.blocked_by.as_ref().filter(|by| self.blocked_ms > 0.0 && by.at >= since)
+    }
 }
 
 #[derive(Clone, Debug, Default, Serialize)]

@@ -232,6 +232,11 @@ impl Page<'_> {
         let turn = format!("lag {}, {:.0} % busy", duration(event_loop.lag_ms), event_loop.utilization * 100.0);
         self.fact("last tick", &turn)?;
         self.fact("longest block", &duration(event_loop.longest_block_ms))?;
+        if let Some(by) = &event_loop.blocked_by {
+            let returned = if by.native { "native code, which has returned to " } else { "" };
+            let place = self.options.look.plain(&by.place());
+            self.fact("last blocked by", &format!("{returned}{place}, at {}", self.date_time(by.at)))?;
+        }
         let cpu = record.process.cpu_user_ms + record.process.cpu_system_ms;
         self.fact("CPU time", &format!("{} user and system", duration(cpu)))
     }

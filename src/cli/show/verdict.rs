@@ -15,7 +15,8 @@ pub fn verdict(record: &Record, judgement: Option<&Judgement>, options: &Options
     let Some(judgement) = judgement else {
         let mut parts = vec![format!("{}, {}", look.good("alive"), state(record, options))];
         if record.blocked_ms >= BLOCKED_MS {
-            parts.push(look.alarm(&format!("its event loop has been blocked for {}", duration(record.blocked_ms))));
+            let by = record.blocked_by().map_or(String::new(), |by| format!(" by {}", look.plain(&by.place())));
+            parts.push(look.alarm(&format!("its event loop has been blocked for {}{by}", duration(record.blocked_ms))));
         }
         parts.extend(others(record));
         return parts.join("; ");

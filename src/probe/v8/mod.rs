@@ -13,6 +13,7 @@ pub mod marking;
 mod near_limit;
 pub mod sample_counter;
 pub mod sampling;
+pub mod stack;
 pub(super) mod symbols;
 pub mod versions;
 
@@ -74,6 +75,11 @@ static SILENT: AtomicBool = AtomicBool::new(false);
 /// thread that had locked something at the fork does not exist in the child.
 pub fn fall_silent() {
     SILENT.store(true, Ordering::Relaxed);
+}
+
+/// Whether this process is such a child.
+pub fn is_silent() -> bool {
+    SILENT.load(Ordering::Relaxed)
 }
 
 /// # Safety
@@ -268,7 +274,7 @@ unsafe extern "C" fn on_epilogue(_: IsolatePointer, gc_type: i32, _: i32, data: 
 
 /// A panic must not unwind into V8.
 fn guarded(state: &State, work: impl FnOnce()) {
-    if SILENT.load(Ordering::Relaxed) {
+    if is_silent() {
         return;
     }
     if catch_unwind(AssertUnwindSafe(work)).is_err() {

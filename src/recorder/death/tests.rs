@@ -1,4 +1,4 @@
-use super::super::record::{Distribution, Exit, RouteStats, Sample};
+use super::super::record::{BlockedBy, Distribution, Exit, RouteStats, Sample};
 use super::*;
 
 const NOW: Surroundings = Surroundings { boot_id: 7, cgroup_oom_kills: Some(2) };
@@ -308,6 +308,14 @@ fn a_loop_blocked_for_seconds_names_the_request_that_ran() {
     assert_judged(&record, Cause::BlockedLoop, &["blocked for 12.3 s in GET /report/7", "liveness probe"]);
     record.in_flight[1].route = Some("/report/:id".into());
     assert_judged(&record, Cause::BlockedLoop, &["in GET /report/:id"]);
+    record.event_loop.blocked_by = Some(BlockedBy {
+        at: record.last_heartbeat - 1000,
+        function: Some("slow".into()),
+        origin: "src/report.js:12:5".into(),
+        ..BlockedBy::default()
+    });
+    assert_judged(&record, Cause::BlockedLoop, &["in GET /report/:id, by slow (src/report.js:12:5)"]);
+    record.event_loop.blocked_by = None;
     record.event_loop.blocked_slot = 0;
     record.in_flight[0].running = true;
     assert_judged(&record, Cause::BlockedLoop, &["in GET /fast"]);

@@ -2,12 +2,12 @@
 
 use super::super::distribution::{self, DURATION, HEAP, WIRE};
 use super::super::layout::{
-    DISTRIBUTION_WORDS, EventKind, GcKind, Severity, StatusClass, Text, TrendState, event, finding, gauge, gc,
-    gc_total, header, leak, live, route, sample, slot, trend,
+    DISTRIBUTION_WORDS, EventKind, GcKind, Severity, StatusClass, Text, TrendState, blocked_by, event, finding, gauge,
+    gc, gc_total, header, leak, live, route, sample, slot, trend,
 };
 use super::super::record::{
-    Collection, Event, Exit, Finding, GcTotal, InFlight, Live, Pressure, Progress, RouteBytes, RouteStats, Sample,
-    Trend,
+    BlockedBy, Collection, Event, Exit, Finding, GcTotal, InFlight, Live, Pressure, Progress, RouteBytes, RouteStats,
+    Sample, Trend,
 };
 use super::super::stops;
 use super::super::writer::UNKNOWN;
@@ -230,6 +230,19 @@ fn route_bytes(part: &str) -> Option<RouteBytes> {
     let mut figure = || parts.next()?.parse().ok().filter(|bytes: &f64| bytes.is_finite());
     let (bytes_per_request, low, high) = (figure()?, figure()?, figure()?);
     Some(RouteBytes { route: parts.next()?.to_owned(), bytes_per_request, low, high })
+}
+
+/// None if the loop was never blocked, or never by known code.
+pub fn blocked_by_of(row: &[u64]) -> Option<BlockedBy> {
+    let frames = text(row, blocked_by::STACK);
+    let function = text(row, blocked_by::FUNCTION);
+    (row[blocked_by::AT] > 0).then(|| BlockedBy {
+        at: row[blocked_by::AT],
+        function: (!function.is_empty()).then_some(function),
+        origin: text(row, blocked_by::ORIGIN),
+        stack: frames.split(blocked_by::FRAME_SEPARATOR).filter(|f| !f.is_empty()).map(ToOwned::to_owned).collect(),
+        native: row[blocked_by::NATIVE] != 0,
+    })
 }
 
 pub fn event_of(row: &[u64]) -> Event {

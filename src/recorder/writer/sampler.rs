@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use super::super::layout::{
-    EventKind, GC_TOTALS, Quantity, SAMPLER_EVENTS, SAMPLES, TRENDS, gauge, gc_total, sample, trend,
+    BLOCKED_BY, EventKind, GC_TOTALS, Quantity, SAMPLER_EVENTS, SAMPLES, TRENDS, blocked_by, gauge, gc_total, sample,
+    trend,
 };
 use super::super::map::Map;
 use super::super::reader;
-use super::super::record::{InFlight, Trend};
+use super::super::record::{BlockedBy, InFlight, Trend};
 use super::{UNKNOWN, epoch_ms, push_event, set, write_row};
 
 /// What the sampler thread reads at each tick.
@@ -49,6 +51,12 @@ impl SamplerWriter {
         reader::slot(&*self.map, self.running()).ok().flatten()
     }
 
+    /// Time of all collections so far.
+    pub fn gc_pause(&self) -> Duration {
+        let pauses = (0..GC_TOTALS.rows).map(|kind| self.gauge(GC_TOTALS.row(kind) + gc_total::PAUSE_NS));
+        Duration::from_nanos(pauses.sum())
+    }
+
     /// Writes the heartbeat, and one row of the ring of samples.
     pub fn sample(&self, figures: &ProcessFigures) {
         let at = epoch_ms();
@@ -70,7 +78,7 @@ impl SamplerWriter {
         ] {
             self.map.words()[word].store(value, Relaxed);
         }
-        let gc_pause = (0..GC_TOTALS.rows).map(|kind| self.gauge(GC_TOTALS.row(kind) + gc_total::PAUSE_NS)).sum();
+        let gc_pause = self.gc_pause().as_nanos() as u64;
         let next = self.gauge(gauge::SAMPLES_NEXT);
         write_row(&self.map, SAMPLES, (next % SAMPLES.rows as u64) as usize, |row| {
             for (word, value) in [
@@ -104,6 +112,26 @@ impl SamplerWriter {
     /// Which counts are suspicious: a bit for each.
     pub fn suspicious_counts(&self, bits: u64) {
         set(&self.map, gauge::SUSPICIOUS_COUNTS, bits);
+    }
+
+    /// The code that blocks the event loop.
+    pub fn blocked_by(&self, by: &BlockedBy) {
+        let mut stack = String::new();
+        for frame in &by.stack {
+            let separator = if stack.is_empty() { "" } else { blocked_by::FRAME_SEPARATOR };
+            // Whole frames only.
+            if stack.len() + separator.len() + frame.len() > blocked_by::STACK.max_bytes() {
+                break;
+            }
+            stack = stack + separator + frame;
+        }
+        write_row(&self.map, BLOCKED_BY, 0, |row| {
+            row.set(blocked_by::AT, by.at);
+            row.set(blocked_by::NATIVE, u64::from(by.native));
+            row.text(blocked_by::FUNCTION, by.function.as_deref().unwrap_or(""));
+            row.text(blocked_by::ORIGIN, &by.origin);
+            row.text(blocked_by::STACK, &stack);
+        });
     }
 
     /// Writes the present verdict on one quantity.
