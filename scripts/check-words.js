@@ -26,10 +26,22 @@ const MOST_WORDS = 40
 /** They may link to the corpus, which is not in the package. */
 const RESULTS = ['docs/corpus.md', 'docs/soak.md']
 const FOLDERS = ['docs', 'crates', 'bench', 'corpus']
-const TYPES = ['index.d.ts', 'express.d.ts']
+const TYPES = ['index.d.ts', 'express.d.ts', 'register.d.ts']
 const THREATS = 'docs/threat-model.md'
 /** Folders and files whose comments are checked. */
-const SOURCES = ['lib', 'bin', 'index.js', 'src', 'crates', 'bench', 'corpus', 'examples', 'fuzz', 'scripts']
+const SOURCES = [
+  'lib',
+  'bin',
+  'index.js',
+  'register.js',
+  'src',
+  'crates',
+  'bench',
+  'corpus',
+  'examples',
+  'fuzz',
+  'scripts'
+]
 /** A file or folder of this repository in a code span. A name with a line is a call site in an app instead. */
 const FILE = /(?<![\w@./-])(?:__test__|bench|bin|corpus|crates|examples|fuzz|lib|scripts|src)\/[\w./-]*(?![\w./-]|:\d)/g
 

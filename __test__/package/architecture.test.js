@@ -16,8 +16,8 @@ const ORDER = [
   ['express', 'recorder'],
   ['body', 'heap', 'scope'],
   ['leaks', 'overload'],
-  // soak/child runs in the process of the app that is soaked.
-  ['tracking', 'soak', 'soak/child'],
+  // soak/child runs in the process of the app that is soaked, register in the user's.
+  ['tracking', 'soak', 'soak/child', 'register'],
   ['.']
 ]
 const REQUIRE = /(?:\brequire(?:\.resolve)?\(\s*|\bimport\(\s*|\bfrom\s+)(['"])(\.[^'"]*)\1/g

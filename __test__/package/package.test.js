@@ -153,6 +153,8 @@ describe('the packed package', { skip: !hasAddon && process.env.CI !== 'true' &&
       'index.d.ts',
       'express.js',
       'express.d.ts',
+      'register.js',
+      'register.d.ts',
       'bin/plimsoll.js',
       'lib/core/build-addon.js',
       'src/lib.rs',

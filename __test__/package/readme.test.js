@@ -191,7 +191,11 @@ describe('the README', () => {
   }
 
   it('compiles in TypeScript, as the documents do', () => {
-    const paths = { plimsoll: ['./index.d.ts'], 'plimsoll/express': ['./express.d.ts'] }
+    const paths = {
+      plimsoll: ['./index.d.ts'],
+      'plimsoll/express': ['./express.d.ts'],
+      'plimsoll/register': ['./register.d.ts']
+    }
     const options = { module: 'nodenext', noUncheckedIndexedAccess: false, paths }
     const programs = {}
     for (const document of documents()) {

@@ -6,7 +6,7 @@ const { join } = require('node:path')
 const root = join(__dirname, '..', '..')
 const modules = join(root, 'node_modules')
 /** The parts of the package that run. */
-const PARTS = ['index.js', 'package.json', 'lib', 'bin', 'binding.js']
+const PARTS = ['index.js', 'register.js', 'package.json', 'lib', 'bin', 'binding.js']
 
 /**
  * Installs a copy of plimsoll as `<folder>/node_modules/plimsoll`, with another version if one is given. Returns its

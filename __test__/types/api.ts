@@ -10,6 +10,8 @@ import express = require('express')
 import express4 = require('express4')
 import plimsoll = require('plimsoll')
 
+import type { Config } from 'plimsoll/register'
+
 /** Any object is taken; what is no pool is found out when it is called. */
 class Pool {
   end(): void {}
@@ -250,3 +252,11 @@ plimsoll.soak(() => {}, { routes: ['GET /'] })
 // @ts-expect-error: there are no such statuses
 plimsoll.soak('app.js', { routes: [{ route: 'GET /', status: 'any' }] })
 doesItLeak()
+
+const config: Config = { name: 'shop', watch: true, limit: { limit: '1mb' }, shed: true, metrics: { port: 9464 } }
+const off: Config = { limit: false, shed: false, metrics: '/metrics' }
+// @ts-expect-error: the port is a number
+const wrong: Config = { metrics: { port: '9464' } }
+// @ts-expect-error: no such option
+const unknown: Config = { limits: '1mb' }
+void [config, off, wrong, unknown]

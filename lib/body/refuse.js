@@ -15,6 +15,7 @@
  */
 
 const internalErrors = require('../core/internal-errors.js')
+const { answer } = require('../core/plain-answer.js')
 const { atEnd, isOver } = require('../request/lifecycle.js')
 const linger = require('./lingering-close.js')
 const { tapOf } = require('./tap.js')
@@ -24,15 +25,6 @@ const { tapOf } = require('./tap.js')
  * could replace the app's page. With a longer one, a handler that only logs the error would let its client wait.
  */
 const PATIENCE_MS = 250
-const STALE = [
-  'content-encoding',
-  'content-language',
-  'content-range',
-  'etag',
-  'last-modified',
-  'trailer',
-  'transfer-encoding'
-]
 const HEAD = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader', 'writeHead', 'flushHeaders', 'addTrailers']
 const INTERIM = ['writeContinue', 'writeProcessing', 'writeEarlyHints', 'writeInformation']
 
@@ -100,26 +92,16 @@ function emitFinish(req) {
 
 function conclude(req, res, error, hasListener) {
   if (isOver(req) || res.writableEnded) return
-  if (!res.headersSent) answer(req, res, error)
+  if (!res.headersSent) {
+    answer(req, res, error)
+    mute(res)
+  }
   // A response that has begun cannot become a 413. If its handler receives no error, it would never end.
   else if (!hasListener) res.destroy()
 }
 
 /** An app may have replaced the functions of its response. */
 const concludeLater = internalErrors.guarded('when a refused body was answered', conclude)
-
-function answer(req, res, error) {
-  for (const name of STALE) res.removeHeader(name)
-  const body = `${error.message}\n`
-  res.statusCode = error.status
-  if (req.httpVersionMajor === 1) res.statusMessage = ''
-  res.setHeader('content-type', 'text/plain; charset=utf-8')
-  res.setHeader('x-content-type-options', 'nosniff')
-  res.setHeader('content-length', Buffer.byteLength(body))
-  for (const [name, value] of Object.entries(error.headers ?? {})) res.setHeader(name, value)
-  res.end(body)
-  mute(res)
-}
 
 /** The handler may still respond later, which would be an uncaught ERR_HTTP_HEADERS_SENT. */
 function mute(res) {

@@ -149,5 +149,7 @@ function secondsOf(where, given) {
 module.exports = shed
 /** For `ready()`. */
 module.exports.guards = guards
+/** Checks options without a start, for lib/register/. */
+module.exports.settingsOf = settingsOf
 /** The verdict for a level and a priority. */
 module.exports.chance = chance

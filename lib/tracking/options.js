@@ -6,6 +6,7 @@
 
 const os = require('node:os')
 const { guarded } = require('../core/logger.js')
+const NAMES = require('../core/option-names.js')
 const options = require('../core/options.js')
 const { settingsOf: watchedOf } = require('../leaks/index.js')
 const heapOptions = require('../recorder/heap-limit.js')
@@ -15,22 +16,8 @@ const LARGE_RESPONSE = '1mb'
 
 function settingsOf(given) {
   const where = 'plimsoll()'
-  const known = [
-    'name',
-    'log',
-    'urls',
-    'recorder',
-    'stats',
-    'async',
-    'layers',
-    'nearLimit',
-    'leaks',
-    'largeResponses',
-    'snapshotSignal',
-    'watch'
-  ]
   const { name, log, urls, recorder, stats, async, layers, nearLimit, leaks, largeResponses, snapshotSignal, watch } =
-    options.object(where, given, known)
+    options.object(where, given, NAMES)
   const defaults = defaultsOfRecorder()
   return {
     explicit: given !== undefined,

@@ -124,4 +124,7 @@ function usage(req) {
   return figures === null ? undefined : { ...figures, responseBytes: state.responseBytes() }
 }
 
+/** Checks options without a start, for lib/register/. */
+plimsoll.settingsOf = settingsOf
+
 module.exports = { plimsoll, usage }

@@ -11,6 +11,7 @@ const net = require('node:net')
 const { setTimeout: pause } = require('node:timers/promises')
 const { pathToFileURL } = require('node:url')
 const describe = require('../../core/describe.js')
+const { intercept } = require('../../core/http-servers.js')
 
 /** An app may be exported, and later listen by itself, for example when its database is connected. */
 const GRACE_MS = 400
@@ -51,19 +52,16 @@ function expected(message) {
   return Object.assign(new Error(message), { expected: true })
 }
 
-/** Resolves to the first HTTP server that listens. */
+/** Resolves to the first server of node:http or https that listens. */
 function firstServer() {
   return new Promise(resolve => {
-    const { listen } = net.Server.prototype
-    net.Server.prototype.listen = function (...args) {
-      if (this instanceof http.Server || this instanceof https.Server) {
-        this.once('listening', () => {
-          net.Server.prototype.listen = listen
-          resolve(this)
-        })
+    const stop = intercept(['listening'], (server, args, emit) => {
+      if (server instanceof http.Server || server instanceof https.Server) {
+        stop()
+        resolve(server)
       }
-      return listen.apply(this, args)
-    }
+      return Reflect.apply(emit, server, args)
+    })
   })
 }
 

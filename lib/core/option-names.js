@@ -1,0 +1,17 @@
+'use strict'
+
+/** The names of the options of `plimsoll()`. */
+module.exports = [
+  'name',
+  'log',
+  'urls',
+  'recorder',
+  'stats',
+  'async',
+  'layers',
+  'nearLimit',
+  'leaks',
+  'largeResponses',
+  'snapshotSignal',
+  'watch'
+]
