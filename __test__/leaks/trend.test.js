@@ -123,6 +123,7 @@ test('says nothing before there is enough to say, and nothing at all where it is
   const { trend } = await app.ask('stats')
   assert.deepEqual(trend.heap, {
     state: 'learning',
+    per: 'request',
     samples: 0,
     progress: {
       requests: trend.heap.progress.requests,

@@ -21,6 +21,8 @@ const { parseArgs } = require('node:util')
 const ROOT = path.join(__dirname, '..', '..')
 const FIELD = path.join(__dirname, 'field')
 const POLL_MS = 1000
+/** Time for the server to open the file. */
+const ABORT_MS = 30
 
 /** A folder with the app, its packages, and this checkout as `plimsoll`. */
 function install(name) {
@@ -40,7 +42,7 @@ function install(name) {
 }
 
 function pairs(text) {
-  return [...text.matchAll(/'?([\w@/.-]+)'?: '([\d.]+)'/g)].map(([, name, version]) => [name, version])
+  return [...text.matchAll(/'?([\w@/.-]+)'?: '([\d.]+(?:-[\w.]+)?)'/g)].map(([, name, version]) => [name, version])
 }
 
 /** Runs one twin until `done(stats)` or until `minutes` have passed. Resolves to its last statistics. */
@@ -59,8 +61,10 @@ async function run(folder, name, twin, { node, minutes }, done) {
   try {
     let pollAt = began + POLL_MS
     for (;;) {
-      const [method, template] = app.paths[sent % app.paths.length]
-      send(agent, port, method, template.replace(':n', String(sent)))
+      const [method, template, how] = app.paths[sent % app.paths.length]
+      const target = template.replace(':n', String(sent))
+      if (how === 'abort') abortUpload(port, target)
+      else send(agent, port, method, target)
       sent += 1
       const ahead = began + (sent * 1000) / app.rate - Date.now()
       if (ahead > 0) await pause(ahead)
@@ -83,15 +87,37 @@ function send(agent, port, method, target) {
   sending.end()
 }
 
-const leakOf = ({ findings }) =>
-  findings.find(({ kind, origin }) => kind === 'leak' && !/^\((external|native)/.test(origin ?? ''))
+/** A form with a file, whose client disconnects in the middle of it. */
+function abortUpload(port, target) {
+  const boundary = 'plimsoll'
+  const headers = { 'content-type': `multipart/form-data; boundary=${boundary}`, 'content-length': 100_000 }
+  const sending = http.request({ host: '127.0.0.1', port, method: 'POST', path: target, headers })
+  sending.on('error', () => {})
+  const disposition = 'Content-Disposition: form-data; name="file"; filename="a.bin"'
+  sending.write(`--${boundary}\r\n${disposition}\r\nContent-Type: application/octet-stream\r\n\r\n`)
+  sending.write(Buffer.alloc(10_000), () => setTimeout(() => sending.destroy(), ABORT_MS))
+}
+
+/** The leak of the expected class, or of the heap. */
+const leakOf = ({ findings }, expected) =>
+  findings.find(
+    ({ kind, origin, class: name }) =>
+      kind === 'leak' && (expected.class === undefined ? !/^\(/.test(origin ?? '') : name === expected.class)
+  )
+
+/** The routes that own a leak. A count has one. */
+const ownersOf = ({ routes, route }) => (routes.length > 0 ? routes.map(each => each.route) : [route]).filter(Boolean)
 
 async function check(name, options) {
   const folder = install(name)
   try {
     const { expected, leaky } = require(path.join(folder, 'apps', `${name}.js`))
     const twin = leaky === undefined || options.healthy ? 'healthy' : 'leaky'
-    const isComplete = stats => leakOf(stats)?.holder && leakOf(stats).routes.length >= expected.routes.length
+    const isComplete = stats => {
+      const leak = leakOf(stats, expected)
+      const hasHolder = expected.class !== undefined || leak?.holder
+      return leak !== undefined && hasHolder && ownersOf(leak).length >= expected.routes.length
+    }
     const { seconds, requests, trend, faults, ...stats } = await run(
       folder,
       name,
@@ -99,7 +125,7 @@ async function check(name, options) {
       options,
       twin === 'leaky' ? isComplete : () => false
     )
-    const leak = twin === 'leaky' ? leakOf(stats) : stats.findings.find(({ kind }) => kind === 'leak')
+    const leak = twin === 'leaky' ? leakOf(stats, expected) : stats.findings.find(({ kind }) => kind === 'leak')
     const wrong = twin === 'leaky' ? problemsOf(leak, expected) : leak === undefined ? [] : ['a leak in a healthy app']
     if (faults > 0) wrong.push(`${faults} internal errors`)
     console.log(
@@ -118,7 +144,7 @@ async function check(name, options) {
 
 function problemsOf(leak, { routes, holder }) {
   if (leak === undefined) return ['no leak']
-  const owners = leak.routes.map(({ route }) => route).sort()
+  const owners = ownersOf(leak).sort()
   const problems = []
   if (JSON.stringify(owners) !== JSON.stringify([...routes].sort())) problems.push(`owners ${JSON.stringify(owners)}`)
   if (holder !== null && !holder.test(leak.holder ?? '')) problems.push(`holder ${leak.holder}`)

@@ -22,7 +22,7 @@ function announce(native, onMessage) {
   const found = native.announcements()
   if (!found) return
   for (const { channel, ...message } of JSON.parse(found)) {
-    if (channels[channel].hasSubscribers) channels[channel].publish(message)
+    if (channels[channel]?.hasSubscribers) channels[channel].publish(message)
     onMessage(channel, message)
   }
 }

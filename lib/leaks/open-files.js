@@ -41,11 +41,10 @@ function tick() {
   const now = performance.now()
   if (now < countAt) return
   countAt = now + COUNT_MS
-  clients.start()
   const active = { Timeout: 0, Worker: 0, ProcessWrap: 0 }
   for (const name of process.getActiveResourcesInfo()) if (name in active) active[name] += 1
   const due = native.resources({
-    ...clients.counts(),
+    clients: clients.open(),
     timers: active.Timeout,
     workers: active.Worker,
     children: active.ProcessWrap

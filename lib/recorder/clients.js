@@ -6,13 +6,13 @@
  */
 
 const channel = require('node:diagnostics_channel')
+const { native } = require('../core/addon.js')
 const internalErrors = require('../core/internal-errors.js')
 
 /** Servers that are counted. */
 const SERVERS = 64
 
 const servers = new Set()
-let connections = 0
 let started = false
 
 function start() {
@@ -23,7 +23,7 @@ function start() {
 
 function accepted({ socket }) {
   try {
-    connections += 1
+    native.connected()
     const { server } = socket
     if (server === null || servers.has(server) || servers.size >= SERVERS) return
     servers.add(server)
@@ -33,11 +33,11 @@ function accepted({ socket }) {
   }
 }
 
-/** `{ connections, clients }`: accepted so far, and open now. */
-function counts() {
+/** How many are open. */
+function open() {
   let clients = 0
-  for (const { _connections: open } of servers) if (open > 0) clients += open
-  return { connections, clients }
+  for (const { _connections: number } of servers) if (number > 0) clients += number
+  return clients
 }
 
-module.exports = { start, counts }
+module.exports = { start, open }

@@ -21,6 +21,7 @@ const { outside } = require('../core/outside-requests.js')
 const spans = require('../request/async-spans.js')
 const lifetime = require('../request/lifecycle.js')
 const blockedStack = require('./blocked-stack.js')
+const clients = require('./clients.js')
 const findings = require('./findings.js')
 const heapOptions = require('./heap-limit.js')
 const probe = require('./heap-probe.js')
@@ -142,6 +143,7 @@ function begin(settings) {
   // Without the exact probe there is nothing to charge: the figures are those of the last tick.
   spans.start(state.exact && settings.async)
   lifetime.trackServers()
+  clients.start()
   outside(keepTime)
   recordExit()
   // Most servers call `listen` in the first tick.
@@ -259,8 +261,9 @@ function announce() {
   }
 }
 
-/** A leak was found, or any finding was withdrawn. */
+/** A leak was found, a finding was withdrawn, or there is a line for the app's logger. */
 function onMessage(channel, message) {
+  if (channel === 'log') state.settings.log?.info(`plimsoll: ${message.text}`)
   if (channel !== 'finding') return
   findings.notify(message)
   if (message.kind !== 'leak') return

@@ -281,7 +281,9 @@ export interface Stats {
    * Findings so far. A kind needs the option in parentheses:
    *
    * - `heap-limit`: V8's heap limit and the container's memory limit do not fit. The advice names the flag to set.
-   * - `leak` (`leaks`): memory grows with requests, see {@link Stats.trend}.
+   * - `leak` (`leaks`): memory grows with requests, see {@link Stats.trend}. Or open file descriptors, timers, worker threads or child
+   *   processes do, which `class` says.
+   * - `native-growth` (`leaks`): memory outside V8 grows, but malloc has much of it free, or that is not known.
    * - `large-response` (`largeResponses`), `disposer` (`scope()`), `unclosed` (`watchPool()`), `listener` (`watchListeners()`).
    * - `timer`, `stream`, `retained`, `large-property` (`watch`). `retained` is also reported for `expectCollected()`.
    */
@@ -417,6 +419,11 @@ export interface Trend {
     /** Time until a verdict at the present rates; null if it is not known, or if there is a verdict. */
     etaMs: number | null
   }
+  /**
+   * What the following figures are for: `connection` if there are hardly any requests for each connection, as with WebSockets. Then
+   * `progress` counts connections too.
+   */
+  per: 'request' | 'connection'
   /** Growth in bytes per request (Theil–Sen slope); null while the trend is `learning` or `steady`. */
   bytesPerRequest: number | null
   /** Lower end of its 95 % interval; null while the trend is `learning` or `steady`. */

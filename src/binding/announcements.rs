@@ -41,6 +41,7 @@ pub fn announcements() -> Option<String> {
         found.extend(monitor.locate(ledger));
         let now_ms = ledger.uptime_ms();
         found.extend(monitor.withdraw_past(ledger, now_ms));
+        found.extend(monitor.say(ledger.writer().map(), now_ms));
         (!found.is_empty()).then(|| serde_json::Value::from(found).to_string())
     })
     .flatten()

@@ -22,7 +22,7 @@ pub fn tick(environment: &mut Environment, env: &Env) {
     let now = Now {
         ms: ledger.uptime_ms(),
         majors: reader::points(&**map).unwrap_or(0),
-        requests: reader::requests(&**map),
+        requests: reader::work(&**map),
         used_bytes: ledger.in_flight_bytes().1,
         live_bytes: pressure.watch.borrow().live().unwrap_or(0),
         limit_bytes: ledger.heap_limit_bytes(),

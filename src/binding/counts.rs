@@ -7,8 +7,7 @@ use crate::leak::resources::Opener;
 
 #[napi(object)]
 pub struct ResourceCounts {
-    /// Connections of clients so far, and those that are open.
-    pub connections: f64,
+    /// Connections of clients that are open.
     pub clients: f64,
     /// Referenced timers, worker threads and child processes.
     pub timers: f64,
@@ -16,13 +15,19 @@ pub struct ResourceCounts {
     pub children: f64,
 }
 
+/// A server has accepted a connection.
+#[napi(catch_unwind)]
+pub fn connected() {
+    with(|environment| environment.ledger.writer().connection());
+}
+
 /// Writes the counts to the record. Returns whether it must be traced now which requests open files.
 #[napi(catch_unwind)]
 pub fn resources(counts: ResourceCounts) -> bool {
-    let ResourceCounts { connections, clients, timers, workers, children } = counts;
+    let ResourceCounts { clients, timers, workers, children } = counts;
     with(|environment| {
         let Environment { ledger, monitor, .. } = environment;
-        ledger.writer().counts([connections, clients, timers, workers, children].map(|count| count.max(0.0) as u64));
+        ledger.writer().counts([clients, timers, workers, children].map(|count| count.max(0.0) as u64));
         monitor.is_trace_due(ledger.writer().map(), ledger.uptime_ms())
     })
     .unwrap_or(false)

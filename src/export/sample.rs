@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::recorder::map::Map;
-use crate::recorder::record::{Progress, Record, Trend};
+use crate::recorder::record::{Driver, Progress, Record, Trend};
 use crate::recorder::writer::{
     Ended, ExitKind, HeapFigures, Identity, LayerUse, NativeUse, ProcessFigures, SamplerWriter, Writer, epoch_ms,
 };
@@ -126,6 +126,7 @@ fn samples(sampler: &SamplerWriter) {
 fn trends(sampler: &SamplerWriter) {
     let leaking = Trend {
         state: TrendState::Leaking,
+        per: Driver::Requests,
         samples: 64,
         progress: Progress { of_requests: 3_000, of_collections: 21, ..Progress::default() },
         bytes_per_request: Some(528.0),

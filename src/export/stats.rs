@@ -299,7 +299,7 @@ mod tests {
             json!({
                 "state": "learning", "samples": 0,
                 "progress": { "requests": 51, "ofRequests": 0, "collections": 0, "ofCollections": 0, "etaMs": 0 },
-                "bytesPerRequest": null, "low": null, "high": null, "p": null,
+                "per": "request", "bytesPerRequest": null, "low": null, "high": null, "p": null,
                 "since": null, "from": null, "to": null, "hoursToLimit": null,
             })
         );

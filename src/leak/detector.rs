@@ -4,6 +4,7 @@
 use super::series::Look;
 use super::series::growth::{Figures, Growth, Point};
 use crate::recorder::TrendState as State;
+use crate::recorder::record::Driver;
 
 /// The state of one quantity, with the figures that it is based on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -12,6 +13,8 @@ pub struct Verdict {
     pub figures: Option<Figures>,
     /// Where the growth began, and the newest point. None without growth.
     pub grown: Option<(Point, Point)>,
+    /// What the figures are for.
+    pub driver: Driver,
 }
 
 impl Verdict {
@@ -46,11 +49,20 @@ const OVER: u32 = 8;
 #[derive(Clone, Debug, Default)]
 pub struct Detector {
     verdict: Verdict,
+    driver: Driver,
     sure: u32,
     quiet: u32,
 }
 
 impl Detector {
+    /// What the series grow with, from the next look on. The figures of a leak stay those of its beginning.
+    pub fn drive(&mut self, driver: Driver) -> Driver {
+        if self.verdict.state != State::Leaking {
+            self.driver = driver;
+        }
+        self.driver
+    }
+
     /// Call this at most once for each new collection. A second look at the same points adds no evidence.
     pub fn see(&mut self, look: &Look) -> (Verdict, Change) {
         self.sure =
@@ -71,7 +83,7 @@ impl Detector {
             // The onset is most exact while the leak is young. Later windows do not reach back as far, or are coarser.
             let began = self.verdict.grown.filter(|_| leaked && leaks).map(|(began, _)| began);
             let grown = look.grown.map(|(seen, now)| (began.unwrap_or(seen), now));
-            Verdict { state, figures: look.figures, grown }
+            Verdict { state, figures: look.figures, grown, driver: self.driver }
         };
         if leaked && !leaks {
             self.sure = 0;

@@ -6,6 +6,7 @@ use super::owners::{MOST_NAMED, Owners, RouteShare};
 use super::quantities::TrendEvent;
 use super::suspect::LeakSuspect;
 use crate::recorder::Quantity;
+use crate::recorder::record::Driver;
 use crate::recorder::shorten::shortened;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -100,13 +101,14 @@ pub fn advice(quantity: Quantity, event: &TrendEvent, known: &Known) -> String {
 /// The holder first: it is what has to be fixed. `AuditTrail.entries (a Map in services/audit.js) grows with requests: POST /orders retains …`.
 fn held(subject: &str, known: &Known, verdict: &Verdict, stands: bool) -> String {
     let grows = if stands { "grows" } else { "grew" };
-    let each = bytes_of(verdict).map_or(String::new(), |bytes| format!(": {} per request", bytes_in_words(bytes)));
+    let each = bytes_of(verdict)
+        .map_or(String::new(), |bytes| format!(": {} per {}", bytes_in_words(bytes), verdict.driver.name()));
     let Some(place) = known.place else { return format!("{subject} {grows}{each}") };
     let site = format!(", allocated at {} ({})", place.origin, place.function);
     match &place.owners {
         Owners::Routes(routes) => format!("{subject} {grows} with requests: {}{site}", owned(routes, verdict, stands)),
         Owners::Alike(_) => format!("{subject} {grows} with requests of all routes alike{each}{site}"),
-        Owners::Nobody => format!("{subject} {grows} with time, not with requests{each}{site}"),
+        Owners::Nobody => format!("{subject} {grows} {}{each}{site}", not_with_requests(verdict)),
         Owners::Unknown => format!("{subject} {grows} with requests{each}{site}"),
         Owners::Likely { .. } => format!("{subject} {grows} with requests: {}", located(place, verdict, stands)),
     }
@@ -131,7 +133,7 @@ fn located(place: &Place, verdict: &Verdict, stands: bool) -> String {
         Owners::Alike(_) => format!("all routes alike: a request {retains}{bytes}"),
         Owners::Nobody => {
             let (grows, mean) = (if stands { "grows" } else { "grew" }, bytes);
-            format!("the heap {grows} with time, not with requests:{mean} per request")
+            format!("the heap {grows} {}:{mean} per {}", not_with_requests(verdict), verdict.driver.name())
         }
         Owners::Likely { routes, .. } => {
             let route = match &routes[..] {
@@ -142,7 +144,7 @@ fn located(place: &Place, verdict: &Verdict, stands: bool) -> String {
             };
             format!("{route} {retains}{bytes} per request")
         }
-        Owners::Unknown => format!("the app {retains}{bytes} per request"),
+        Owners::Unknown => format!("the app {retains}{bytes} per {}", verdict.driver.name()),
     };
     format!("{what}, allocated at {origin} ({function})")
 }
@@ -176,8 +178,17 @@ fn grows(quantity: Quantity, verdict: &Verdict, stands: bool) -> String {
         Quantity::External => "memory of Buffers and ArrayBuffers",
         Quantity::Native => "memory outside V8",
     };
-    let figures = bytes_of(verdict).map_or(String::new(), |bytes| format!(" by {} per request", bytes_in_words(bytes)));
-    format!("{what} {}{figures}", if stands { "grows" } else { "grew" })
+    let figures = bytes_of(verdict)
+        .map_or(String::new(), |bytes| format!(" by {} per {}", bytes_in_words(bytes), verdict.driver.name()));
+    let with = if verdict.driver == Driver::Connections { " with connections, not with requests" } else { "" };
+    format!("{what} {}{with}{figures}", if stands { "grows" } else { "grew" })
+}
+
+fn not_with_requests(verdict: &Verdict) -> &'static str {
+    match verdict.driver {
+        Driver::Connections => "with connections, not with requests",
+        Driver::Requests | Driver::Time => "with time, not with requests",
+    }
 }
 
 /// Bytes for each request by the trend, with the interval of 95 %.
@@ -205,7 +216,7 @@ fn what_to_do(quantity: Quantity, known: &Known) -> String {
             }
         },
         Quantity::External => "Find what retains them: two plimsoll.snapshot() and npx plimsoll heap diff".to_owned(),
-        Quantity::Native => "Native code leaks, or malloc is fragmented: plimsoll.memory() shows which".to_owned(),
+        Quantity::Native => "Native code leaks, or malloc is fragmented: plimsoll.memory() shows which. Against fragments: MALLOC_ARENA_MAX=2 or jemalloc, sharp.cache(false)".to_owned(),
     }
 }
 

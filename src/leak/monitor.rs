@@ -20,10 +20,10 @@ use super::suspect::comparison::{Comparison, Taking};
 use super::suspect::schedule::Situation as SnapshotSituation;
 use super::trend_sampler::SamplerEvent;
 use crate::ledger::Ledger;
-use crate::probe::process;
+use crate::probe::{glibc, process};
 use crate::recorder::map::Map;
 use crate::recorder::reader::outlook;
-use crate::recorder::record::{Finding, RouteBytes};
+use crate::recorder::record::{Finding, Progress, RouteBytes};
 use crate::recorder::writer::{Evidence, GrowthEvidence};
 use crate::recorder::{EventKind, Quantity, Severity, TrendState, reader};
 
@@ -47,6 +47,9 @@ pub struct Monitor {
     gc: Option<GcSchedule>,
     snapshots: bool,
     open_files: OpenFiles,
+    /// Why memory outside V8 grows, while it does.
+    native: Option<NativeCause>,
+    said: Said,
 }
 
 /// What is known of descriptors that stay open.
@@ -57,6 +60,65 @@ struct OpenFiles {
     opener: Opener,
     pause: Backoff,
 }
+
+/// Why resident memory outside V8 grows. That malloc does not return what was freed is no leak of the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NativeCause {
+    Live,
+    /// Bytes that malloc has free.
+    Free(u64),
+    Unknown,
+}
+
+/// glibc locks malloc while it adds up its free blocks. With more memory than this that may take too long.
+const MOST_NATIVE_BYTES: f64 = 256.0 * 1024.0 * 1024.0;
+
+impl NativeCause {
+    fn of(verdict: &Verdict) -> Self {
+        let is_small = verdict.grown.is_some_and(|(_, now)| now.bytes <= MOST_NATIVE_BYTES);
+        match is_small.then(glibc::malloc).flatten() {
+            Some(malloc) if malloc.arenas > 0 => Self::by(verdict.kept_bytes(), malloc.free),
+            _ => Self::Unknown,
+        }
+    }
+
+    fn by(grown_bytes: f64, free_bytes: u64) -> Self {
+        if free_bytes as f64 >= grown_bytes / 2.0 { Self::Free(free_bytes) } else { Self::Live }
+    }
+
+    fn kind(self) -> &'static str {
+        if self == Self::Live { "leak" } else { "native-growth" }
+    }
+
+    fn severity(self) -> Severity {
+        if self == Self::Live { Severity::Critical } else { Severity::Warning }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Free(bytes) => format!("not a leak, malloc has {} MiB free (fragments): ", bytes >> 20),
+            Self::Live | Self::Unknown => String::new(),
+        }
+    }
+}
+
+/// Lines of the log about the heap's trend, each once.
+#[derive(Default)]
+struct Said {
+    /// When the verdict is expected.
+    expected: bool,
+    /// That it may leak.
+    suspected: bool,
+    /// When the trend was last read, and whether it was suspicious then.
+    read_ms: u64,
+    suspicious: bool,
+}
+
+/// The log says nothing before, nor with fewer requests: a script, a test.
+const SAY_AFTER_MS: u64 = 30_000;
+const SAY_REQUESTS: u64 = 200;
+/// Interval of reading the trend for the log.
+const SAY_MS: u64 = 15_000;
 
 /// What was reported of the heap's leak.
 #[derive(Default)]
@@ -71,6 +133,8 @@ struct HeapLeak {
 
 /// A finding before it is in the record.
 struct Draft<'a> {
+    kind: &'static str,
+    severity: Severity,
     route: Option<&'a str>,
     origin: Option<&'a str>,
     per_thousand: Option<f64>,
@@ -82,9 +146,8 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     fn evidence(&self) -> Evidence<'_> {
-        let Self { route, origin, per_thousand, ref advice, growth, ref routes, ref holder } = *self;
+        let Self { kind, severity, route, origin, per_thousand, ref advice, growth, ref routes, ref holder } = *self;
         let growth = GrowthEvidence { routes, holder: holder.as_deref(), ..growth };
-        let (kind, severity) = ("leak", Severity::Critical);
         Evidence { kind, route, origin, severity, per_thousand, advice, momentary: false, kept: Some(growth) }
     }
 }
@@ -98,6 +161,8 @@ impl Monitor {
             gc: options.trend.then(GcSchedule::default),
             snapshots: options.snapshots,
             open_files: OpenFiles::default(),
+            native: None,
+            said: Said::default(),
         }
     }
 
@@ -168,14 +233,22 @@ impl Monitor {
         announcement
     }
 
-    fn on_other(&self, ledger: &mut Ledger, quantity: Quantity, event: &TrendEvent) -> Option<Announcement> {
+    fn on_other(&mut self, ledger: &mut Ledger, quantity: Quantity, event: &TrendEvent) -> Option<Announcement> {
         let (TrendEvent::Leaks(verdict) | TrendEvent::Stopped(verdict, _)) = event;
+        let cause = match (quantity, event) {
+            (Quantity::Native, TrendEvent::Leaks(_)) => *self.native.get_or_insert_with(|| NativeCause::of(verdict)),
+            (Quantity::Native, TrendEvent::Stopped(..)) => self.native.take().unwrap_or(NativeCause::Unknown),
+            _ => NativeCause::Live,
+        };
         let hours_to_limit = outlook::trend(&**ledger.writer().map(), quantity).and_then(|trend| trend.hours_to_limit);
+        let known = Known { hours_to_limit, ..Known::default() };
         let draft = Draft {
+            kind: cause.kind(),
+            severity: cause.severity(),
             route: None,
             origin: Some(if quantity == Quantity::External { "(external memory)" } else { "(native memory)" }),
             per_thousand: None,
-            advice: advice(quantity, event, &Known { hours_to_limit, ..Known::default() }),
+            advice: cause.words() + &advice(quantity, event, &known),
             routes: Vec::new(),
             holder: None,
             growth: GrowthEvidence {
@@ -213,6 +286,50 @@ impl Monitor {
         due.then(|| announcement(ledger, &draft.evidence()))?
     }
 
+    /// A line for the log: when a verdict is expected, once, and that the heap may leak, once before a finding. What grew
+    /// only for a moment is not worth a line, so two readings must agree.
+    pub fn say(&mut self, map: &Map, now_ms: u64) -> Option<Announcement> {
+        let Said { expected, suspected, read_ms, suspicious } = &mut self.said;
+        if self.gc.is_none() || (*expected && *suspected) || now_ms < SAY_AFTER_MS.max(*read_ms + SAY_MS) {
+            return None;
+        }
+        *read_ms = now_ms;
+        let trend = outlook::trend(map, Quantity::Heap).filter(|trend| trend.progress.requests >= SAY_REQUESTS)?;
+        let per = trend.per.name();
+        let was_suspicious = std::mem::replace(suspicious, false);
+        let Progress { requests, of_requests, collections, of_collections, eta_ms } = trend.progress;
+        let is_complete = requests >= of_requests && collections >= of_collections;
+        let text = match (trend.state, trend.bytes_per_request, trend.low.zip(trend.high)) {
+            (TrendState::Leaking, ..) => return None,
+            _ if !is_complete && *expected => return None,
+            _ if !is_complete => {
+                *expected = true;
+                let seconds = eta_ms.unwrap_or(0).div_ceil(1000);
+                let eta = match seconds {
+                    0 => String::new(),
+                    1..120 => format!(": verdict in about {seconds} s at this rate"),
+                    _ => format!(": verdict in about {} min at this rate", seconds.div_ceil(60)),
+                };
+                format!(
+                    "learning whether memory leaks ({requests} of {of_requests} {per}s, {collections} of {of_collections} collections){eta}"
+                )
+            }
+            (TrendState::Uncertain, Some(mean), Some((low, high))) if low > 0.0 => {
+                *suspicious = true;
+                if !was_suspicious || *suspected || self.leak.event.is_some() {
+                    return None;
+                }
+                (*expected, *suspected) = (true, true);
+                format!("the heap may leak: it grows by {mean:.0} B ({low:.0} to {high:.0}) per {per}. Not certain yet")
+            }
+            _ => {
+                *expected = true;
+                return None;
+            }
+        };
+        Some(json!({ "channel": "log", "text": text }))
+    }
+
     /// Withdraws what has not occurred for long. Returns what listeners must receive.
     pub fn withdraw_past(&self, ledger: &mut Ledger, now_ms: u64) -> Vec<Announcement> {
         ledger.withdraw_past(now_ms).iter().map(message).collect()
@@ -234,6 +351,8 @@ impl Monitor {
             hours_to_limit,
         };
         Draft {
+            kind: "leak",
+            severity: Severity::Critical,
             route: place.and_then(|place| place.owners.first()),
             origin: place.map(|place| place.origin.as_str()),
             per_thousand: suspect.map(|(_, per_thousand)| per_thousand),
@@ -261,7 +380,7 @@ impl Monitor {
             suspicious: is_suspicious(map, Quantity::Heap) || fast,
             fast,
             majors: reader::points(map).unwrap_or(0),
-            requests: reader::requests(map),
+            requests: reader::work(map),
         })
     }
 
@@ -328,7 +447,7 @@ impl Monitor {
             // A heap that grows fast has no time for one after the other.
             searching: self.search.is_on() && !self.gc.as_ref().is_some_and(GcSchedule::is_fast),
             majors: reader::points(map).unwrap_or(0),
-            requests: reader::requests(map),
+            requests: reader::work(map),
             bytes_per_request: trend.and_then(|trend| trend.bytes_per_request).unwrap_or(0.0),
             live_bytes: reader::live_bytes(map),
         })
@@ -372,6 +491,8 @@ fn count_draft<'a>(map: &Map, event: &'a ResourceEvent, opener: &'a Opener) -> D
     let descriptors = Descriptors { open, limit, kinds };
     let (TrendEvent::Leaks(verdict) | TrendEvent::Stopped(verdict, _)) = &event.event;
     Draft {
+        kind: "leak",
+        severity: Severity::Critical,
         route: opener.route.as_deref(),
         origin: Some(opener.origin.as_deref().unwrap_or(event.resource.origin())),
         per_thousand: event.per_thousand(),
@@ -395,4 +516,19 @@ fn message(finding: &Finding) -> Announcement {
     let mut message = json!(finding);
     message["channel"] = "finding".into();
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_malloc_has_free_is_no_leak() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(NativeCause::by(20e6, 2 * MIB).kind(), "leak");
+        let fragments = NativeCause::by(20e6, 15 * MIB);
+        assert_eq!((fragments.kind(), fragments.severity()), ("native-growth", Severity::Warning));
+        assert_eq!(fragments.words(), "not a leak, malloc has 15 MiB free (fragments): ");
+        assert_eq!(NativeCause::of(&Verdict::default()).kind(), "native-growth", "nothing is known");
+    }
 }

@@ -4,7 +4,7 @@
 use super::detector::{CONFIRMED, Change, Detector, Verdict};
 use super::series::growth::{self, Point, Thresholds};
 use super::series::{Look, judge};
-use crate::recorder::record::{Live, Progress, Trend};
+use crate::recorder::record::{Driver, Live, Progress, Trend};
 use crate::recorder::{Quantity, TrendState};
 
 const KIB: f64 = 1024.0;
@@ -58,9 +58,23 @@ pub struct Quantities {
 impl Quantities {
     /// `windows` as [`crate::recorder::reader::windows`] reads them. Call this once for each new point.
     pub fn see(&mut self, windows: &[Vec<Live>]) -> [Seen; 3] {
+        let requests = |live: &Live| live.requests_total;
+        let connections = |live: &Live| live.connections_total;
+        let since = |of: fn(&Live) -> u64| match windows.first().map(Vec::as_slice) {
+            Some([first, .., last]) => of(last).saturating_sub(of(first)),
+            _ => 0,
+        };
+        // An idle server's memory is judged by requests: it says nothing about time.
+        let driver = match Driver::of(since(requests), since(connections)) {
+            Driver::Connections => Driver::Connections,
+            _ => Driver::Requests,
+        };
         Quantity::ALL.map(|quantity| {
-            let series: Vec<Vec<Point>> =
-                windows.iter().map(|lives| lives.iter().filter_map(|live| point(quantity, live)).collect()).collect();
+            let driver = self.watches[quantity as usize].drive(driver);
+            let series: Vec<Vec<Point>> = windows
+                .iter()
+                .map(|lives| lives.iter().filter_map(|live| point(quantity, driver, live)).collect())
+                .collect();
             self.look(quantity, &judge(&series, &gate(quantity)))
         })
     }
@@ -89,6 +103,7 @@ impl From<&Verdict> for Trend {
         let growing = figures.filter(|_| verdict.state != TrendState::Steady);
         Self {
             state: verdict.state,
+            per: verdict.driver,
             samples: figures.map_or(0, |figures| figures.samples as u64),
             progress: Progress {
                 of_requests: WARM_REQUESTS as u64,
@@ -107,12 +122,13 @@ impl From<&Verdict> for Trend {
     }
 }
 
-fn point(quantity: Quantity, live: &Live) -> Option<Point> {
+fn point(quantity: Quantity, driver: Driver, live: &Live) -> Option<Point> {
     let bytes = match quantity {
         Quantity::Heap => live.heap_bytes,
         Quantity::External => live.external_bytes,
         Quantity::Native => live.native_bytes?,
     };
-    let (requests, in_flight) = (live.requests_total as f64, live.in_flight as f64);
+    let work = if driver == Driver::Connections { live.connections_total } else { live.requests_total };
+    let (requests, in_flight) = (work as f64, live.in_flight as f64);
     Some(Point { at: live.at, requests, bytes: bytes as f64, in_flight })
 }

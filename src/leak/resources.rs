@@ -15,7 +15,7 @@ use super::quantities::TrendEvent;
 use super::series::growth::{Point, Thresholds};
 use super::series::judge;
 use crate::recorder::TrendState;
-use crate::recorder::record::Counts;
+use crate::recorder::record::{Counts, Driver};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,16 +48,6 @@ impl Resource {
             Self::Workers | Self::Children => 8.0,
         }
     }
-}
-
-/// What the counts grow with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Driver {
-    #[default]
-    Requests,
-    Connections,
-    /// In seconds.
-    Time,
 }
 
 /// A point of all series.
@@ -106,10 +96,6 @@ const WINDOWS: usize = 12;
 const ROWS: usize = 64;
 /// Growth before this many requests, connections or seconds is sure only if it is large.
 const WARM: f64 = 1_000.0;
-/// There are hardly any requests or connections if there were fewer in the finest window.
-const FEW: u64 = 64;
-/// Connections without requests: as many times more than requests.
-const MORE: u64 = 4;
 const TENTH_MORE: f64 = 1.1;
 
 /// Something has changed.
@@ -150,7 +136,6 @@ pub struct Resources {
 #[derive(Default)]
 struct Watch {
     detector: Detector,
-    driver: Driver,
     reported: f64,
 }
 
@@ -200,18 +185,13 @@ impl Resources {
         };
         let requests = last.counts.requests.saturating_sub(first.counts.requests);
         let connections = last.counts.connections.saturating_sub(first.counts.connections);
-        match (requests, connections) {
-            _ if connections >= FEW && connections > MORE * requests => Driver::Connections,
-            _ if requests >= FEW => Driver::Requests,
-            _ => Driver::Time,
-        }
+        Driver::of(requests, connections)
     }
 
     fn look(&mut self, resource: Resource, driver: Driver) -> Option<ResourceEvent> {
         let began = self.began;
         let watch = &mut self.watches[resource as usize];
-        // The figures of a leak stay those for a request, a connection or a second.
-        let driver = if watch.detector.verdict().state == TrendState::Leaking { watch.driver } else { driver };
+        let driver = watch.detector.drive(driver);
         let gate = Thresholds { requests: WARM, straight: true, ..Thresholds::of_bytes(resource.least() * UNIT) };
         let windows = &self.windows;
         let [by_requests, by_clients] = [0, 1].map(|load| {
@@ -220,7 +200,6 @@ impl Resources {
             judge(&series, &gate)
         });
         let look = if by_clients.growth < by_requests.growth { by_clients } else { by_requests };
-        watch.driver = driver;
         let before = watch.detector.verdict();
         let (verdict, change) = watch.detector.see(&look);
         let event = match change {
@@ -263,11 +242,12 @@ impl ResourceEvent {
             Resource::Workers => "worker threads",
             Resource::Children => "child processes",
         };
-        let (with, each) = match self.driver {
-            Driver::Requests => ("requests", "request"),
-            Driver::Connections => ("connections, not with requests", "connection"),
-            Driver::Time => ("time, not with requests", "second"),
+        let with = match self.driver {
+            Driver::Requests => "requests",
+            Driver::Connections => "connections, not with requests",
+            Driver::Time => "time, not with requests",
         };
+        let each = self.driver.name();
         let mut text = format!("{what} {} with {with}", if stands { "grow" } else { "grew" });
         if let Some(figures) = verdict.figures {
             let [mean, low, high] = [figures.per_thousand, figures.low, figures.high].map(|of| of / 1e3 / UNIT);

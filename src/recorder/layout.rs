@@ -7,7 +7,7 @@ pub use super::kinds::{EventKind, GcKind, Quantity, Severity, StatusClass, Trend
 /// First word of every recorder file.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"PLIMSOLL");
 /// Raised whenever an offset or a meaning below changes. Readers reject unknown versions.
-pub const VERSION: u64 = 8;
+pub const VERSION: u64 = 9;
 
 /// A range of rows of equal size.
 #[derive(Clone, Copy, Debug)]
@@ -255,7 +255,7 @@ pub mod event {
 }
 
 /// The live heap: its size right after major collections.
-pub const LIVES: Table = Table::after(SAMPLER_EVENTS.end(), 512, 8);
+pub const LIVES: Table = Table::after(SAMPLER_EVENTS.end(), 512, 9);
 pub mod live {
     pub const AT: usize = 1;
     pub const HEAP: usize = 2;
@@ -267,6 +267,8 @@ pub mod live {
     pub const IN_FLIGHT: usize = 6;
     /// RSS that is neither V8's heap nor external memory, from the last sample before the collection.
     pub const NATIVE: usize = 7;
+    /// Connections accepted so far.
+    pub const CONNECTIONS_TOTAL: usize = 8;
 }
 
 /// The same in windows, for the trend: `WINDOWS` rings in one table. Each row of a ring represents two of the ring
@@ -274,10 +276,10 @@ pub mod live {
 /// every ten seconds, that is two weeks. Rows are as in `LIVES`.
 pub const WINDOWS: usize = 12;
 pub const WINDOW_ROWS: usize = 64;
-pub const WINDOW_LIVES: Table = Table::after(LIVES.end(), WINDOWS * WINDOW_ROWS, 8);
+pub const WINDOW_LIVES: Table = Table::after(LIVES.end(), WINDOWS * WINDOW_ROWS, 9);
 
 /// Verdicts on the trend, by `Quantity`. The sampler thread writes them.
-pub const TRENDS: Table = Table::after(WINDOW_LIVES.end(), 3, 12);
+pub const TRENDS: Table = Table::after(WINDOW_LIVES.end(), 3, 13);
 pub mod trend {
     /// A `TrendState` plus one. 0 if there is no verdict yet.
     pub const STATE: usize = 1;
@@ -293,6 +295,8 @@ pub mod trend {
     pub const TO: usize = 9;
     pub const OF_REQUESTS: usize = 10;
     pub const OF_COLLECTIONS: usize = 11;
+    /// A `record::Driver`.
+    pub const DRIVER: usize = 12;
 }
 
 /// Requests in flight. The number is a power of two: a handle is generation × `SLOTS_MAX` + index.
@@ -474,7 +478,11 @@ const _: () = {
             && route::WHOLE_HEAP_SUM < route::EXTERNAL_RECENT
     );
     assert!(route::EXTERNAL_RECENT + route::EXTERNAL_RECENT_LEN <= route::DURATION);
-    assert!(gauge::WINDOWS_REQUESTS < gauge::END && live::NATIVE < LIVES.row_words && trend::TO < TRENDS.row_words);
+    assert!(
+        gauge::WINDOWS_REQUESTS < gauge::END
+            && live::CONNECTIONS_TOTAL < LIVES.row_words
+            && trend::DRIVER < TRENDS.row_words
+    );
     assert!(end(finding::ADVICE) <= finding::WITHDRAWN_AT && finding::LEAK < FINDINGS.row_words);
     assert!(end(leak::PACKAGE) <= LEAKS.row_words);
     assert!(end(blocked_by::STACK) <= BLOCKED_BY.row_words);

@@ -176,6 +176,15 @@ pub fn live_bytes<S: Source + ?Sized>(source: &S) -> u64 {
     source.read(gauge::HEAP_LIVE, &mut live).ok().and_then(|()| known(live[0])).unwrap_or(0)
 }
 
+/// Requests, or connections if there are more: what memory can grow with.
+pub fn work<S: Source + ?Sized>(source: &S) -> u64 {
+    let mut connections = [0];
+    match source.read(gauge::CONNECTIONS_TOTAL, &mut connections) {
+        Ok(()) => requests(source).max(connections[0]),
+        Err(_) => 0,
+    }
+}
+
 /// Number of points ever added to the finest window. The trend must be judged again only when there is a new one.
 pub fn points<S: Source + ?Sized>(source: &S) -> Result<u64, ReadError> {
     let mut points = [0];
@@ -257,7 +266,7 @@ impl<'a, S: Source + ?Sized> Reader<'a, S> {
         let head = &self.head;
         Present {
             uptime_ms: head[gauge::HEARTBEAT_AT].saturating_sub(head[header::STARTED_AT]),
-            requests: head[gauge::REQUESTS_TOTAL],
+            work: head[gauge::REQUESTS_TOTAL].max(head[gauge::CONNECTIONS_TOTAL]),
             points: head[gauge::WINDOWS_NEXT],
             live_bytes: known(head[gauge::HEAP_LIVE]).unwrap_or(0),
             heap_limit_bytes: head[gauge::HEAP_LIMIT],

@@ -94,6 +94,8 @@ pub struct Trend {
     /// Number of points that the figures are based on.
     pub samples: u64,
     pub progress: Progress,
+    /// What the following figures are for.
+    pub per: Driver,
     /// Growth for each request, with its interval of 95 %.
     pub bytes_per_request: Option<f64>,
     pub low: Option<f64>,
@@ -107,6 +109,44 @@ pub struct Trend {
     pub to: Option<u64>,
     /// Hours until the memory reaches its limit at this rate. None without growth and without a limit.
     pub hours_to_limit: Option<f64>,
+}
+
+/// What something grows with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Driver {
+    #[default]
+    #[serde(rename = "request")]
+    Requests,
+    /// Of WebSockets, mostly.
+    #[serde(rename = "connection")]
+    Connections,
+    #[serde(rename = "second")]
+    Time,
+}
+
+impl Driver {
+    pub const ALL: [Self; 3] = [Self::Requests, Self::Connections, Self::Time];
+    /// There are hardly any requests or connections if there were fewer.
+    const FEW: u64 = 64;
+    /// Connections without requests: as many times more than requests.
+    const MORE: u64 = 4;
+
+    /// What there was most of.
+    pub fn of(requests: u64, connections: u64) -> Self {
+        match (requests, connections) {
+            _ if connections >= Self::FEW && connections > Self::MORE * requests => Self::Connections,
+            _ if requests >= Self::FEW => Self::Requests,
+            _ => Self::Time,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "request",
+            Self::Connections => "connection",
+            Self::Time => "second",
+        }
+    }
 }
 
 /// How far a trend is from its verdict.
@@ -403,6 +443,8 @@ pub struct Live {
     pub in_flight: u64,
     /// RSS that is neither V8's heap nor external memory. None in a worker thread.
     pub native_bytes: Option<u64>,
+    #[serde(skip)]
+    pub connections_total: u64,
 }
 
 /// Counts of what requests may forget to close, and what they may follow.

@@ -393,10 +393,14 @@ impl Writer {
         self.used(gauge::ROUTES_USED, index);
     }
 
-    /// Connections of clients so far and now, referenced timers, worker threads, child processes.
-    pub fn counts(&self, [connections, clients, timers, workers, children]: [u64; 5]) {
+    /// A server has accepted a connection.
+    pub fn connection(&self) {
+        self.add_gauge(gauge::CONNECTIONS_TOTAL, 1);
+    }
+
+    /// Connections of clients that are open, referenced timers, worker threads, child processes.
+    pub fn counts(&self, [clients, timers, workers, children]: [u64; 4]) {
         for (word, value) in [
-            (gauge::CONNECTIONS_TOTAL, connections),
             (gauge::CLIENTS, clients),
             (gauge::TIMERS, timers),
             (gauge::WORKERS, workers),

@@ -15,7 +15,7 @@ use crate::leak::suspect::comparison::Taking;
 use crate::leak::trend_sampler::{SamplerEvent, TrendSampler};
 use crate::ledger::{End, Ledger, Meter, PathMode};
 use crate::recorder::map::Map;
-use crate::recorder::record::{Finding, Record};
+use crate::recorder::record::{Driver, Finding, Record};
 use crate::recorder::writer::{Identity, Writer};
 use crate::recorder::{GcKind, TrendState, reader};
 
@@ -36,6 +36,8 @@ struct Server {
     /// What requests have left behind, by the function that allocated it, bytes.
     retained: BTreeMap<&'static str, u64>,
     announced: Vec<Value>,
+    /// Lines of the log.
+    said: Vec<String>,
     steps: Vec<(u64, Step)>,
     forks: Vec<u64>,
 }
@@ -65,6 +67,7 @@ impl Server {
             rounds: 0,
             retained: BTreeMap::new(),
             announced: Vec::new(),
+            said: Vec::new(),
             steps: Vec::new(),
             forks: Vec::new(),
         }
@@ -89,10 +92,26 @@ impl Server {
         }
     }
 
+    /// Connections without requests, each of which retains some bytes, and a major collection.
+    fn connections(&mut self, number: u64, bytes: u64) {
+        (0..number).for_each(|_| self.ledger.writer().connection());
+        *self.retained.entry("onConnection").or_default() += number * bytes;
+        self.rounds += 1;
+        let live = BASE + self.retained.values().sum::<u64>() + self.rounds * 7919 % 13 * KIB;
+        self.ledger.writer().collection(GcKind::MarkSweepCompact, 0, 0, live, 0);
+        self.sampler.tick();
+        for _ in 0..10 {
+            self.now_ms += ROUND_MS / 10;
+            self.tick();
+        }
+    }
+
     fn tick(&mut self) {
-        let Self { ledger, monitor, trends, announced, .. } = self;
+        let Self { ledger, monitor, trends, announced, said, now_ms, .. } = self;
         announced.extend(trends.try_iter().filter_map(|event| monitor.on_trend(ledger, &event)));
         announced.extend(monitor.locate(ledger));
+        let line = monitor.say(ledger.writer().map(), *now_ms);
+        said.extend(line.map(|line| line["text"].as_str().unwrap().to_owned()));
         let step = self.monitor.profiling_step(self.ledger.writer().map(), self.now_ms);
         match step {
             Step::None => {}
@@ -173,6 +192,55 @@ fn a_healthy_server_is_never_profiled_nor_forked() {
     }
     assert_eq!(server.state(), TrendState::Steady);
     assert_eq!((server.steps.len(), server.forks.len(), server.announced.len()), (0, 0, 0));
+    let [line] = &server.said[..] else { panic!("{:?}", server.said) };
+    assert!(line.starts_with("learning whether memory leaks (") && line.contains(" of 21 collections)"), "{line}");
+}
+
+#[test]
+fn a_process_that_ends_early_or_has_no_requests_says_nothing() {
+    let mut server = Server::new(BOTH);
+    for _ in 0..14 {
+        server.round(HEALTHY);
+    }
+    assert!(server.now_ms < 30_000 && server.said.is_empty(), "{:?}", server.said);
+    let mut idle = Server::new(BOTH);
+    for _ in 0..200 {
+        idle.connections(0, 0);
+    }
+    assert!(idle.said.is_empty(), "{:?}", idle.said);
+}
+
+#[test]
+fn the_log_says_when_to_expect_a_verdict_then_that_it_may_leak_and_no_more() {
+    for bytes in [64, 256, 1024, 4 * KIB] {
+        let mut server = Server::new(BOTH);
+        server.until(Leak { bytes, ..USERS }, 200, |server| !server.announced.is_empty());
+        for _ in 0..40 {
+            server.round(Leak { bytes, ..USERS });
+        }
+        assert!(server.said[0].starts_with("learning whether memory leaks"), "{:?}", server.said);
+        assert!(server.said.len() <= 2, "{:?}", server.said);
+        assert!(server.said.iter().skip(1).all(|line| line.starts_with("the heap may leak: ")), "{:?}", server.said);
+    }
+}
+
+#[test]
+fn what_connections_leave_behind_grows_with_connections() {
+    let mut server = Server::new(BOTH);
+    for _ in 0..60 {
+        server.connections(100, 20 * KIB);
+    }
+    let trend = server.record().trend.heap.unwrap();
+    assert_eq!((trend.state, trend.per), (TrendState::Leaking, Driver::Connections));
+    let bytes = trend.bytes_per_request.unwrap() / KIB as f64;
+    assert!((bytes - 20.0).abs() < 0.5, "{bytes}");
+    let [leak] = &server.leaks()[..] else { panic!("{:?}", server.leaks()) };
+    assert!(leak.advice.contains(" per connection"), "{}", leak.advice);
+    let mut healthy = Server::new(BOTH);
+    for _ in 0..200 {
+        healthy.connections(100, 0);
+    }
+    assert!(healthy.announced.is_empty() && healthy.leaks().is_empty());
 }
 
 #[test]

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::series::Random;
 use crate::leak::quantities::TrendEvent;
-use crate::leak::resources::{Descriptors, Driver, Opener, Resource, ResourceEvent, Resources};
-use crate::recorder::record::Counts;
+use crate::leak::resources::{Descriptors, Opener, Resource, ResourceEvent, Resources};
+use crate::recorder::record::{Counts, Driver};
 
 const POINT_MS: u64 = 10_000;
 /// Half an hour.

@@ -181,7 +181,7 @@ fn advice_has_room_in_the_record() {
         let Some(TrendEvent::Leaks(verdict)) = news(&seen, quantity).last() else { panic!("{quantity:?}") };
         for news in [TrendEvent::Leaks(*verdict), TrendEvent::Stopped(*verdict, u64::MAX)] {
             let advice = advice(quantity, &news, &Known::default());
-            assert!(advice.len() <= 256, "{}: {advice}", advice.len());
+            assert!(advice.len() <= 320, "{}: {advice}", advice.len());
         }
     }
     let Some(leaks) = news(&seen, Quantity::Heap).last().copied() else { panic!("nothing leaks") };

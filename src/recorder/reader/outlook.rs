@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::recorder::layout::Quantity;
-use crate::recorder::record::{Live, Progress, Trend};
+use crate::recorder::record::{Driver, Live, Progress, Trend};
 use crate::recorder::{TrendState, reader};
 
 const HOUR_MS: f64 = 3_600_000.0;
@@ -12,7 +12,8 @@ const HOUR_MS: f64 = 3_600_000.0;
 pub struct Present {
     /// Since the start, milliseconds.
     pub uptime_ms: u64,
-    pub requests: u64,
+    /// Requests, or connections if there are more.
+    pub work: u64,
     /// Points of the trend so far.
     pub points: u64,
     pub live_bytes: u64,
@@ -39,7 +40,7 @@ pub fn add(trend: &mut Trend, quantity: Quantity, now: &Present, recent: &[Live]
 fn progress(trend: &Trend, now: &Present, recent: &[Live]) -> Progress {
     let Progress { of_requests, of_collections, .. } = trend.progress;
     let missing = |have: u64, need: u64| need.saturating_sub(have) as f64;
-    let requests_ms = now.uptime_ms as f64 / now.requests as f64 * missing(now.requests, of_requests);
+    let requests_ms = now.uptime_ms as f64 / now.work as f64 * missing(now.work, of_requests);
     let between_ms = match recent {
         [first, .., last] => (last.at.saturating_sub(first.at)) as f64 / (recent.len() - 1) as f64,
         _ => now.uptime_ms as f64 / now.points as f64,
@@ -51,7 +52,7 @@ fn progress(trend: &Trend, now: &Present, recent: &[Live]) -> Progress {
     let eta_ms = requests_ms.max(collections_ms);
     let learning = trend.state == TrendState::Learning || eta_ms > 0.0;
     Progress {
-        requests: now.requests,
+        requests: now.work,
         collections: now.points,
         eta_ms: (learning && requests_ms.is_finite() && collections_ms.is_finite()).then_some(eta_ms as u64),
         ..trend.progress
@@ -64,9 +65,10 @@ fn hours_to_limit(trend: &Trend, quantity: Quantity, now: &Present, recent: &[Li
     }
     let bytes = trend.bytes_per_request.filter(|bytes| *bytes > 0.0)?;
     let [first, .., last] = recent else { return None };
-    let requests_per_ms =
-        last.requests_total.saturating_sub(first.requests_total) as f64 / last.at.checked_sub(first.at)? as f64;
-    let hours = now.room_bytes(quantity)? as f64 / (bytes * requests_per_ms) / HOUR_MS;
+    let work =
+        |live: &Live| if trend.per == Driver::Connections { live.connections_total } else { live.requests_total };
+    let per_ms = work(last).saturating_sub(work(first)) as f64 / last.at.checked_sub(first.at)? as f64;
+    let hours = now.room_bytes(quantity)? as f64 / (bytes * per_ms) / HOUR_MS;
     hours.is_finite().then_some(hours)
 }
 
@@ -84,7 +86,7 @@ mod tests {
 
     const NOW: Present = Present {
         uptime_ms: 60_000,
-        requests: 1_500,
+        work: 1_500,
         points: 4,
         live_bytes: 40 << 20,
         heap_limit_bytes: 2088 << 20,
@@ -109,12 +111,12 @@ mod tests {
             outlook(Trend::default(), Quantity::Heap, NOW).progress;
         assert_eq!((requests, of_requests, collections, of_collections), (1_500, 3_000, 4, 16));
         assert_eq!(eta_ms, Some(60_000), "twelve more collections, five seconds apart; the requests take as long");
-        let slow = Present { requests: 10, ..NOW };
+        let slow = Present { work: 10, ..NOW };
         assert_eq!(outlook(Trend::default(), Quantity::Heap, slow).progress.eta_ms, Some(17_940_000));
-        let idle = Present { requests: 0, ..NOW };
+        let idle = Present { work: 0, ..NOW };
         assert_eq!(outlook(Trend::default(), Quantity::Heap, idle).progress.eta_ms, None);
         let steady = Trend { state: TrendState::Steady, ..Trend::default() };
-        let done = Present { requests: 5_000, points: 30, ..NOW };
+        let done = Present { work: 5_000, points: 30, ..NOW };
         assert_eq!(outlook(steady, Quantity::Heap, done).progress.eta_ms, None);
     }
 

@@ -6,8 +6,8 @@ use super::super::layout::{
     gc, gc_total, header, leak, live, route, sample, slot, trend,
 };
 use super::super::record::{
-    BlockedBy, Collection, Event, Exit, Finding, GcTotal, InFlight, Live, Pressure, Progress, RouteBytes, RouteStats,
-    Sample, Trend,
+    BlockedBy, Collection, Driver, Event, Exit, Finding, GcTotal, InFlight, Live, Pressure, Progress, RouteBytes,
+    RouteStats, Sample, Trend,
 };
 use super::super::stops;
 use super::super::writer::UNKNOWN;
@@ -157,6 +157,7 @@ pub fn live_of(row: &[u64]) -> Live {
         requests_total: row[live::REQUESTS_TOTAL],
         in_flight: row[live::IN_FLIGHT],
         native_bytes: known(row[live::NATIVE]),
+        connections_total: row[live::CONNECTIONS_TOTAL],
     }
 }
 
@@ -167,6 +168,7 @@ pub fn trend_of(row: &[u64]) -> Option<Trend> {
     let time = |word: usize| Some(row[word]).filter(|at| *at > 0);
     Some(Trend {
         state,
+        per: Driver::ALL.get(row[trend::DRIVER] as usize).copied().unwrap_or_default(),
         samples: row[trend::SAMPLES],
         progress: Progress {
             of_requests: row[trend::OF_REQUESTS],

@@ -138,6 +138,7 @@ impl SamplerWriter {
     pub fn trend(&self, quantity: Quantity, verdict: &Trend) {
         write_row(&self.map, TRENDS, quantity as usize, |row| {
             row.set(trend::STATE, verdict.state as u64 + 1);
+            row.set(trend::DRIVER, verdict.per as u64);
             row.set(trend::SAMPLES, verdict.samples);
             row.set(trend::OF_REQUESTS, verdict.progress.of_requests);
             row.set(trend::OF_COLLECTIONS, verdict.progress.of_collections);

@@ -8,17 +8,17 @@ use super::{Row, UNKNOWN, Writer, set, write_row};
 /// much.
 pub const WARM_UP_REQUESTS: u64 = 2_000;
 pub const WARM_UP_COLLECTIONS: u64 = 8;
-/// Collections with fewer requests between them are one point: an idle server's heap says nothing about requests.
+/// Collections with fewer requests (or connections) between them are one point: an idle server's heap says nothing about requests.
 const REQUESTS_APART: u64 = 10;
 
 /// The figures of one row, in its order.
-const FIGURES: std::ops::RangeInclusive<usize> = live::AT..=live::NATIVE;
-type Figures = [u64; live::NATIVE + 1];
+const FIGURES: std::ops::RangeInclusive<usize> = live::AT..=live::CONNECTIONS_TOTAL;
+type Figures = [u64; live::CONNECTIONS_TOTAL + 1];
 
 impl Writer {
     /// Called after a major collection.
     pub(super) fn live(&self, at: u64, heap: u64, external: u64) {
-        let mut figures: Figures = [0; live::NATIVE + 1];
+        let mut figures: Figures = [0; live::CONNECTIONS_TOTAL + 1];
         figures[live::AT] = at;
         figures[live::HEAP] = heap;
         figures[live::EXTERNAL] = external;
@@ -26,6 +26,7 @@ impl Writer {
         figures[live::REQUESTS_TOTAL] = self.gauge(gauge::REQUESTS_TOTAL);
         figures[live::IN_FLIGHT] = self.gauge(gauge::REQUESTS_IN_FLIGHT);
         figures[live::NATIVE] = self.native();
+        figures[live::CONNECTIONS_TOTAL] = self.gauge(gauge::CONNECTIONS_TOTAL);
         let next = self.gauge(gauge::LIVE_NEXT);
         write_row(&self.map, LIVES, (next % LIVES.rows as u64) as usize, |row| fill(row, &figures));
         set(&self.map, gauge::LIVE_NEXT, next + 1);
@@ -48,7 +49,8 @@ impl Writer {
 
     /// Adds a point to the finest window, and one to each next window whenever the one before has got two.
     fn live_windows(&self, figures: &Figures) {
-        let requests = figures[live::REQUESTS_TOTAL];
+        // A server of WebSockets has connections instead of requests.
+        let requests = figures[live::REQUESTS_TOTAL].max(figures[live::CONNECTIONS_TOTAL]);
         if requests < self.gauge(gauge::WINDOWS_REQUESTS) + REQUESTS_APART {
             return;
         }
@@ -75,11 +77,11 @@ impl Writer {
     /// Merges a row and the next: the minimum of each figure, since noise only adds, at the time in the middle.
     fn merged(&self, window: usize, index: u64) -> Figures {
         let [a, b] = [index, index + 1].map(|index| WINDOW_LIVES.row(row_of(window, index)));
-        let mut merged: Figures = [0; live::NATIVE + 1];
+        let mut merged: Figures = [0; live::CONNECTIONS_TOTAL + 1];
         for figure in FIGURES {
             let (a, b) = (self.gauge(a + figure), self.gauge(b + figure));
             merged[figure] = match figure {
-                live::AT | live::REQUESTS_TOTAL => u64::midpoint(a, b),
+                live::AT | live::REQUESTS_TOTAL | live::CONNECTIONS_TOTAL => u64::midpoint(a, b),
                 _ => a.min(b),
             };
         }
