@@ -8,6 +8,7 @@ const answers = {
   stats: () => plimsoll.stats(),
   lastDeath: () => plimsoll.lastDeath(),
   memory: () => process.memoryUsage(),
+  snapshot: path => plimsoll.snapshot({ path }),
   gc: () => {
     for (let i = 0; i < 4; i++) global.gc()
     return process.memoryUsage()

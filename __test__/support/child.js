@@ -2,7 +2,7 @@
 
 const { fork } = require('node:child_process')
 const { once } = require('node:events')
-const { join } = require('node:path')
+const { isAbsolute, join } = require('node:path')
 
 const running = new Set()
 process.on('exit', () => {
@@ -10,11 +10,11 @@ process.on('exit', () => {
 })
 
 /**
- * Starts `__test__/apps/<app>.js` in a process of its own and waits until it listens:
+ * Starts `__test__/apps/<app>.js`, or the file of an absolute path, in a process of its own and waits until it listens:
  * `{ pid, port, ask(question), output(), kill(signal), exited }`.
  */
 async function start(app, { node = process.execPath, execArgv = [], env = {}, args = [], cwd } = {}) {
-  const child = fork(join(__dirname, '..', 'apps', `${app}.js`), args, {
+  const child = fork(isAbsolute(app) ? app : join(__dirname, '..', 'apps', `${app}.js`), args, {
     execPath: node,
     execArgv,
     cwd,

@@ -1,9 +1,70 @@
 'use strict'
 
-/* The load of the shop (apps/shop): a repeated mix of its routes, over several connections at a rate. */
+/* The shop (apps/shop): builds it from its source, and drives it with a repeated mix of its routes at a rate. */
 
+const fs = require('node:fs')
 const http = require('node:http')
+const path = require('node:path')
 const { setTimeout: pause } = require('node:timers/promises')
+const ts = require('typescript')
+
+const ROOT = path.join(__dirname, '..', '..')
+const APPS = path.join(ROOT, '__test__', 'apps')
+/** What runs: the kind of its modules, and TypeScript's options. Without options the source itself. */
+const FORMS = {
+  CommonJS: { type: 'commonjs', options: { module: 'commonjs' } },
+  'ES modules': { type: 'module', options: { module: 'esnext' } },
+  'TypeScript to CommonJS': { type: 'commonjs', options: { module: 'commonjs', inlineSourceMap: true } },
+  'TypeScript to ES modules': { type: 'module', options: { module: 'esnext', sourceMap: true } },
+  TypeScript: { type: 'module' }
+}
+
+/**
+ * Builds the shop in an empty folder: `{ entry, file, lineOf }`. `entry` is started. `file(name)` is the file that a
+ * report names: the source if it runs or has a map. `lineOf(name, text)` is the line of a text in it.
+ */
+function build(folder, form) {
+  const { type, options } = FORMS[form]
+  const source = path.join(APPS, 'shop')
+  const target = path.join(folder, 'shop')
+  fs.cpSync(source, target, { recursive: true })
+  fs.writeFileSync(path.join(target, 'package.json'), JSON.stringify({ type }))
+  fs.symlinkSync(path.join(APPS, 'support.js'), path.join(folder, 'support.js'))
+  fs.mkdirSync(path.join(folder, 'node_modules'))
+  for (const [name, place] of [
+    ['express', path.join(ROOT, 'node_modules', 'express')],
+    ['plimsoll', ROOT]
+  ])
+    fs.symlinkSync(place, path.join(folder, 'node_modules', name), 'junction')
+  if (options !== undefined) compile(target, options)
+  const isCompiled = options !== undefined
+  const isSource = !isCompiled || options.sourceMap || options.inlineSourceMap
+  const ending = isSource ? 'ts' : 'js'
+  const text = name => fs.readFileSync(path.join(isSource ? source : target, `${name}.${ending}`), 'utf8')
+  return {
+    entry: path.join(target, isCompiled ? 'index.js' : 'index.ts'),
+    file: name => path.join(target, `${name}.${ending}`),
+    lineOf: (name, code) =>
+      text(name)
+        .split('\n')
+        .findIndex(line => line.includes(code)) + 1
+  }
+}
+
+/** Replaces each TypeScript file by its JavaScript, with its map if there is one. */
+function compile(folder, options) {
+  for (const name of fs.readdirSync(folder, { recursive: true }).filter(name => name.endsWith('.ts'))) {
+    const file = path.join(folder, name)
+    const { outputText, sourceMapText } = ts.transpileModule(fs.readFileSync(file, 'utf8'), {
+      fileName: file,
+      compilerOptions: { target: 'es2022', esModuleInterop: true, rewriteRelativeImportExtensions: true, ...options }
+    })
+    const script = file.replace(/\.ts$/, '.js')
+    fs.writeFileSync(script, outputText)
+    if (sourceMapText !== undefined) fs.writeFileSync(`${script}.map`, sourceMapText)
+    fs.rmSync(file)
+  }
+}
 
 /** Method, path and share of the mix. `:id` is a new number each time. */
 const MIX = [
@@ -67,4 +128,4 @@ function request(agent, port, method, path) {
   })
 }
 
-module.exports = { load }
+module.exports = { build, load }

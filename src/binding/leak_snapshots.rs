@@ -3,10 +3,13 @@
 use std::fs::{self, File};
 use std::io;
 
+use napi::bindgen_prelude::AsyncTask;
+use napi::{Env, Error, Task};
 use napi_derive::napi;
 
 use super::environment::{Environment, with};
-use crate::leak::suspect::comparison::Taking;
+use crate::leak::suspect::LeakSuspect;
+use crate::leak::suspect::comparison::{Taking, explained};
 
 /// Whether a heap snapshot must be taken now.
 #[napi(catch_unwind)]
@@ -22,6 +25,56 @@ pub fn leak_snapshot_due() -> bool {
 pub fn forked(environment: &mut Environment) {
     let Environment { ledger, monitor, .. } = environment;
     monitor.on_fork(ledger.writer().map(), ledger.uptime_ms());
+}
+
+/// What explains growth between two snapshots.
+#[napi(object)]
+pub struct GrowthExplanation {
+    /// The class that grows, and the objects that were added less those that are gone.
+    pub class: String,
+    pub instances: f64,
+    /// As in a finding.
+    pub holder: Option<String>,
+    pub added_by: Option<String>,
+    pub package: Option<String>,
+    pub path: Vec<String>,
+    /// The name of the shape of retention.
+    pub shape: String,
+    /// What to change.
+    pub advice: String,
+}
+
+pub struct ExplainingGrowth {
+    diff: String,
+    grown_bytes: f64,
+}
+
+impl Task for ExplainingGrowth {
+    type Output = Option<LeakSuspect>;
+    type JsValue = Option<GrowthExplanation>;
+
+    fn compute(&mut self) -> napi::Result<Self::Output> {
+        explained(self.diff.as_bytes(), self.grown_bytes).map_err(Error::from_reason)
+    }
+
+    fn resolve(&mut self, _: Env, found: Self::Output) -> napi::Result<Self::JsValue> {
+        Ok(found.map(|suspect| GrowthExplanation {
+            holder: suspect.subject(),
+            advice: suspect.what_to_do(None),
+            shape: suspect.shape.name.to_owned(),
+            class: suspect.class,
+            instances: suspect.instances,
+            added_by: suspect.explanation.added_by,
+            package: suspect.explanation.package,
+            path: suspect.path,
+        }))
+    }
+}
+
+/// What explains growth of `grown_bytes` in the output of `plimsoll heap diff --json`. Null if no class stands out.
+#[napi]
+pub fn explain_growth(diff: String, grown_bytes: f64) -> AsyncTask<ExplainingGrowth> {
+    AsyncTask::new(ExplainingGrowth { diff, grown_bytes })
 }
 
 /// The programs that compare the snapshots.

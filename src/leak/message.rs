@@ -4,6 +4,7 @@
 use super::detector::Verdict;
 use super::owners::{MOST_NAMED, Owners, RouteShare};
 use super::quantities::TrendEvent;
+use super::sites::is_of_module;
 use super::suspect::LeakSuspect;
 use crate::recorder::Quantity;
 use crate::recorder::record::Driver;
@@ -205,10 +206,10 @@ pub(super) fn certainty(verdict: &Verdict) -> String {
 fn what_to_do(quantity: Quantity, known: &Known) -> String {
     match quantity {
         Quantity::Heap => match (known.suspect, known.snapshots) {
-            (Some((LeakSuspect { holder: Some(_), .. }, _)), _) => {
-                "Delete entries when they are done, or bound the collection (LRU, time to live)".to_owned()
+            (Some((suspect, _)), _) => {
+                let own = known.place.filter(|place| !is_of_module(&place.origin));
+                suspect.what_to_do(own.map(|Place { function, origin, .. }| format!("{function} ({origin})")).as_deref())
             }
-            (Some(_), _) => "Release these objects when they are done, or bound their number".to_owned(),
             (None, true) if known.no_path.is_none() => "Two heap snapshots are taken by child processes to find what retains it (off with leaks: { snapshots: false })".to_owned(),
             (None, _) => {
                 "Find what retains it: two plimsoll.snapshot() and npx plimsoll heap diff"

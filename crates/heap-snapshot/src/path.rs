@@ -161,16 +161,20 @@ impl<'a> Description<'a> {
         {
             self.restart(&script);
         }
-        if snapshot.nodes.kind[to as usize] == snapshot.node_kinds().closure {
-            self.script = heap.script_of(to);
+        // An async function that waits is an object with that function.
+        let function = names::internal(snapshot, to, b"function").filter(|function| heap.is_closure(*function));
+        if let Some(function) = Some(to).filter(|to| heap.is_closure(*to)).or(function) {
+            self.script = heap.script_of(function);
         }
+        let is_export = snapshot.raw_name(from) == b"system / Cell";
         self.label = match kind {
+            _ if is_export => None,
             _ if kind == kinds.element => Some(format!("[{}]", snapshot.edges.name[edge])),
             _ if kind == kinds.hidden => None,
             _ if kind == kinds.internal => Some(heap.edge_name(edge)).filter(|name| is_meaningful(name)),
             _ => Some(cut(&heap.edge_name(edge))),
         };
-        match heap.module_file(to) {
+        match heap.module_file(to).or_else(|| heap.module_url(to)) {
             Some(file) => self.restart(&file),
             None => {
                 let part = heap.step_text(to, self.label.as_deref());
@@ -214,7 +218,17 @@ fn in_short(parts: Vec<String>) -> Vec<String> {
 
 /// Whether V8's name for a link is meaningful for the author of the code.
 fn is_meaningful(name: &str) -> bool {
-    let links = ["context", "elements", "properties", "previous", "shared", "map", "global_object", "native_context"];
+    let links = [
+        "context",
+        "elements",
+        "extension",
+        "properties",
+        "previous",
+        "shared",
+        "map",
+        "global_object",
+        "native_context",
+    ];
     !links.contains(&name) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
@@ -273,6 +287,10 @@ impl Heap {
             return "global".to_owned();
         }
         cut(class)
+    }
+
+    fn is_closure(&self, node: Ordinal) -> bool {
+        self.snapshot.nodes.kind[node as usize] == self.snapshot.node_kinds().closure
     }
 
     pub(super) fn is_context(&self, node: Ordinal) -> bool {
@@ -334,5 +352,18 @@ impl Heap {
             .find(|edge| snapshot.edges.kind(*edge) == property && snapshot.raw_edge_name(*edge) == b"filename")?;
         let name = names::of(snapshot, &self.classes, snapshot.edges.to[file]);
         (!name.is_empty()).then_some(name)
+    }
+
+    /// The URL of an ES module. It has the generator that runs it.
+    fn module_url(&self, node: Ordinal) -> Option<String> {
+        let snapshot = &self.snapshot;
+        if snapshot.raw_name(node) != b"system / SourceTextModule" {
+            return None;
+        }
+        let targets = snapshot.edges_of(node).map(|edge| snapshot.edges.to[edge]);
+        let functions = targets.filter_map(|target| names::internal(snapshot, target, b"function"));
+        functions
+            .filter(|function| snapshot.nodes.kind[*function as usize] == snapshot.node_kinds().closure)
+            .find_map(|each| self.script_of(each))
     }
 }

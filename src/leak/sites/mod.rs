@@ -38,7 +38,8 @@ pub fn file_of(place: &str) -> &str {
     place.rsplit_once(':').map_or(place, |(file, _)| file)
 }
 
-fn is_of_module(place: &str) -> bool {
+/// Whether a place is in a package, and not in the app's own code.
+pub fn is_of_module(place: &str) -> bool {
     place.contains("node_modules/") || place.contains("node_modules\\")
 }
 

@@ -9,7 +9,7 @@
 
 use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
-use oxc_ast::ast::{Argument, Expression, IdentifierReference, PropertyKey, SimpleAssignmentTarget};
+use oxc_ast::ast::{Argument, CallExpression, Expression, IdentifierReference, PropertyKey, SimpleAssignmentTarget};
 use oxc_parser::Parser;
 use oxc_semantic::{AstNode, Semantic, SemanticBuilder};
 use oxc_span::{GetSpan, SourceType};
@@ -21,22 +21,30 @@ pub struct Adder {
     pub function: String,
     /// The line of the call, from 1.
     pub line: u32,
+    /// Its column, from 0, in UTF-16 units.
+    pub column: u32,
 }
 
 /// Methods that add to a Map, a Set, an array, an emitter, or to what apps and libraries build on them.
-const ADDS: [&str; 12] = [
+const ADDS: [&str; 18] = [
     "add",
     "addEventListener",
     "addListener",
     "append",
     "enqueue",
+    "finally",
     "on",
     "once",
+    "prependListener",
     "push",
+    "register",
     "set",
     "splice",
+    "subscribe",
+    "then",
     "unshift",
     "use",
+    "write",
 ];
 /// Stack of the thread. Pages that are not used take no memory.
 pub const STACK_BYTES: usize = 64 << 20;
@@ -48,7 +56,7 @@ const MOST_BYTES: usize = 1 << 20;
 pub struct Module {
     /// The functions that add to it, in order of their lines.
     pub adders: Vec<Adder>,
-    /// The modules of the app that it requires or imports, as written: `./audit.js`.
+    /// The modules that it requires or imports, as written: `./audit.js`, `ajv`.
     pub imports: Vec<String>,
 }
 
@@ -70,9 +78,10 @@ pub fn read(source: &str, file: &str, container: &str) -> Module {
     let semantic = SemanticBuilder::new().with_build_nodes(true).build(&parsed.program).semantic;
     let Module { mut adders, mut imports } = Module::default();
     for node in semantic.nodes() {
-        imports.extend(imported(node).filter(|name| name.starts_with('.')).map(str::to_owned));
+        imports.extend(imported(node).map(str::to_owned));
         let Some(at) = added_at(node, &semantic, container) else { continue };
-        let adder = Adder { function: function_around(node, &semantic), line: line_of(source, at) };
+        let (line, column) = position_of(source, at as usize);
+        let adder = Adder { function: function_around(node, &semantic), line, column };
         // A function that adds in several lines is one.
         if !adders.iter().any(|known| known.function == adder.function && !adder.function.is_empty()) {
             adders.push(adder);
@@ -87,6 +96,10 @@ fn imported<'a>(node: &AstNode<'a>) -> Option<&'a str> {
         AstKind::ImportDeclaration(import) => Some(import.source.value.as_str()),
         AstKind::ExportAllDeclaration(export) => Some(export.source.value.as_str()),
         AstKind::ExportFromDeclaration(export) => Some(export.source.value.as_str()),
+        AstKind::ImportExpression(import) => match &import.source {
+            Expression::StringLiteral(name) => Some(name.value.as_str()),
+            _ => None,
+        },
         AstKind::CallExpression(call) => {
             match (call.callee.get_identifier_reference()?.name.as_str(), call.arguments.first()?) {
                 ("require", Argument::StringLiteral(name)) => Some(name.value.as_str()),
@@ -103,7 +116,17 @@ fn added_at(node: &AstNode, semantic: &Semantic, container: &str) -> Option<u32>
         AstKind::CallExpression(call) => {
             let member = call.callee.get_inner_expression().as_member_expression()?;
             let adds = ADDS.contains(&member.static_property_name()?);
-            (adds && is_container(member.object(), semantic, container)).then(|| call.span().start)
+            (adds && is_within(member.object(), semantic, container)).then(|| call.span().start)
+        }
+        // It adds a reaction to the promise.
+        AstKind::AwaitExpression(waiting) => {
+            is_container(&waiting.argument, semantic, container).then(|| waiting.span().start)
+        }
+        AstKind::ArrayExpression(array) => {
+            let races = |kind| matches!(kind, AstKind::CallExpression(call) if is_race(call));
+            let is_raced = races(semantic.nodes().parent_kind(node.id()));
+            let mut elements = array.elements.iter().filter_map(|element| element.as_expression());
+            (is_raced && elements.any(|each| is_container(each, semantic, container))).then(|| array.span().start)
         }
         AstKind::AssignmentExpression(assignment) => {
             let target = assignment.left.as_simple_assignment_target()?;
@@ -112,6 +135,23 @@ fn added_at(node: &AstNode, semantic: &Semantic, container: &str) -> Option<u32>
         }
         _ => None,
     }
+}
+
+/// `Promise.race([…])` and the like.
+fn is_race(call: &CallExpression) -> bool {
+    let Some(member) = call.callee.as_member_expression() else { return false };
+    let combines = ["race", "any", "all", "allSettled"].map(Some).contains(&member.static_property_name());
+    combines && member.object().get_identifier_reference().is_some_and(|object| object.name == "Promise")
+}
+
+/// The container, or something in it: `shutdown.signal` for `shutdown`.
+fn is_within(expression: &Expression, semantic: &Semantic, container: &str) -> bool {
+    let inner = |expression: &Expression| {
+        expression.get_inner_expression().as_member_expression().is_some_and(|member| {
+            member.static_property_name().is_some() && is_within(member.object(), semantic, container)
+        })
+    };
+    is_container(expression, semantic, container) || inner(expression)
 }
 
 fn is_container(expression: &Expression, semantic: &Semantic, container: &str) -> bool {
@@ -143,9 +183,15 @@ fn function_around(node: &AstNode, semantic: &Semantic) -> String {
     let mut name = None;
     for kind in semantic.nodes().ancestor_kinds(node.id()) {
         match kind {
-            AstKind::Class(class) if name.is_some() => {
+            AstKind::Class(class) if name.is_some() => match &class.id {
+                Some(id) => return format!("{}.{}", id.name, name.unwrap_or_default()),
+                // Compilers write `const AuditTrail = class { … }`.
+                None => continue,
+            },
+            AstKind::VariableDeclarator(variable) if name.is_some() && is_class(variable.init.as_ref()) => {
+                let class = variable.id.get_identifier_name();
                 let method: String = name.unwrap_or_default();
-                return class.id.as_ref().map_or(method.clone(), |id| format!("{}.{method}", id.name));
+                return class.map_or(method.clone(), |class| format!("{class}.{method}"));
             }
             // A class around a function that is none of its methods.
             _ if name.is_some() && !matches!(kind, AstKind::ClassBody(_)) => break,
@@ -164,10 +210,11 @@ fn function_around(node: &AstNode, semantic: &Semantic) -> String {
                 None => continue,
             },
             AstKind::AssignmentExpression(assignment) if is_function(Some(&assignment.right)) => {
-                let member = assignment.left.as_member_expression().and_then(|member| member.static_property_name());
-                match member {
-                    Some(member) => return member.to_owned(),
-                    None => continue,
+                let Some(target) = assignment.left.as_member_expression() else { continue };
+                match (class_of_prototype(target.object()), target.static_property_name()) {
+                    (Some(class), Some(method)) => return format!("{class}.{method}"),
+                    (None, Some(member)) => return member.to_owned(),
+                    (_, None) => continue,
                 }
             }
             _ => {}
@@ -180,13 +227,27 @@ fn key_of(key: &PropertyKey) -> Option<String> {
     key.static_name().map(|name| name.into_owned()).or_else(|| key.private_name().map(|name| format!("#{name}")))
 }
 
+/// `Trail` for `Trail.prototype`.
+fn class_of_prototype<'a>(expression: &'a Expression) -> Option<&'a str> {
+    let member =
+        expression.as_member_expression().filter(|member| member.static_property_name() == Some("prototype"))?;
+    member.object().get_identifier_reference().map(|class| class.name.as_str())
+}
+
+fn is_class(expression: Option<&Expression>) -> bool {
+    matches!(expression.map(Expression::get_inner_expression), Some(Expression::ClassExpression(_)))
+}
+
 fn is_function(expression: Option<&Expression>) -> bool {
     expression.is_some_and(|expression| expression.get_inner_expression().is_function())
 }
 
-fn line_of(source: &str, at: u32) -> u32 {
-    let before = source.as_bytes().iter().take(at as usize);
-    before.filter(|byte| **byte == b'\n').count() as u32 + 1
+/// Line from 1, column from 0.
+fn position_of(source: &str, at: usize) -> (u32, u32) {
+    let before = source.get(..at).unwrap_or(source);
+    let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
+    let own = before.rsplit('\n').next().unwrap_or(before);
+    (line as u32, own.encode_utf16().count() as u32)
 }
 
 #[cfg(test)]
@@ -209,6 +270,34 @@ mod tests {
         let private =
             "class A {\n  #entries = []\n  add(x) { this.#entries.push(x) }\n  #more(x) { this.#entries[9] = x }\n}";
         assert_eq!(of(private, "a.js", "#entries"), [("A.add".to_owned(), 3), ("A.#more".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn classes_as_compilers_write_them() {
+        let source = "var Trail = class { constructor() { this.list = [] } note(x) { this.list.push(x) } }
+            var Old = (function () { function Old() {} Old.prototype.add = function (x) { this.list.push(x) }; return Old })()
+            class Late { note(x) { return __awaiter(this, void 0, void 0, function* () { this.list.push(yield x) }) } }
+            module.exports = class { only(x) { this.list.push(x) } }";
+        assert_eq!(names(source, "list"), ["Trail.note", "Old.add", "Late.note", "only"]);
+    }
+
+    #[test]
+    fn what_adds_to_an_object_that_is_no_collection() {
+        let source = "const stop = new AbortController(), ready = new Promise(() => {})
+            function listen(req) { stop.signal.addEventListener('abort', () => req) }
+            async function wait(req) { await ready; return req }
+            const race = req => Promise.race([ready, req])
+            const all = req => Promise.all([req])
+            function then(req) { return ready.then(() => req) }";
+        assert_eq!(names(source, "stop"), ["listen"]);
+        assert_eq!(names(source, "ready"), ["wait", "race", "then"]);
+    }
+
+    #[test]
+    fn a_column_counts_utf_16_units() {
+        let source = "\u{feff}// ä\r\nf('😀'); list.push(1)";
+        let [Adder { line, column, .. }] = &read(source, "a.js", "list").adders[..] else { panic!() };
+        assert_eq!((*line, *column), (2, 9));
     }
 
     #[test]
@@ -247,11 +336,15 @@ mod tests {
     }
 
     #[test]
-    fn the_modules_of_the_app_that_it_imports() {
+    fn the_modules_that_it_imports() {
         let source =
             "import a from './a.js'\nexport { b } from '../b'\nexport * from './c/index.ts'\nimport fs from 'node:fs'
+            import('./h.mjs'); import(name)
             const d = require('./d'), e = require('express'), f = require(name), g = require.resolve('./g')";
-        assert_eq!(read(source, "a.mjs", "x").imports, ["./a.js", "../b", "./c/index.ts", "./d"]);
+        assert_eq!(
+            read(source, "a.mjs", "x").imports,
+            ["./a.js", "../b", "./c/index.ts", "node:fs", "./h.mjs", "./d", "express"]
+        );
     }
 
     #[test]

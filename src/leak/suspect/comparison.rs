@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use super::adders::STACK_BYTES;
 use super::explanation::{Explanation, explain};
@@ -144,11 +145,7 @@ impl Comparison {
             Ok(answer) => answer,
         };
         let Comparing { served, .. } = self.comparing.take()?;
-        let diff = answer.and_then(|json| {
-            serde_json::from_slice::<Diff>(&json)
-                .map_err(|error| format!("the output of the comparison cannot be read: {error}"))
-        });
-        let diff = match diff {
+        let diff = match answer.and_then(|json| read(&json)) {
             Err(why) => return Some(self.fail(now_ms, why)),
             Ok(diff) => diff,
         };
@@ -163,14 +160,10 @@ impl Comparison {
 
     /// Reads the holder's module, on a thread. Without one, the suspect has no explanation.
     fn explain(&mut self, diff: &Diff, suspect: LeakSuspect, served: Moment) {
-        let class = diff.classes.iter().find(|class| class.name == suspect.class);
-        let file = class.and_then(|class| class.module.clone());
         let (answered, answer) = channel();
-        if let (Some(file), Some(container)) = (file, suspect.container().map(str::to_owned)) {
-            let owner = suspect.owner().map(str::to_owned);
+        if let Some(work) = explanation_of(diff, &suspect) {
             // The receiver is gone once the environment has ended.
-            let work = move || drop(answered.send(explain(&path_of(&file), &container, owner.as_deref(), shown)));
-            let _ = thread::Builder::new().name("plimsoll-explain".into()).stack_size(STACK_BYTES).spawn(work);
+            let _ = on_large_stack(move || drop(answered.send(work())));
         }
         self.explaining = Some(Explaining { answer, suspect, served });
     }
@@ -198,6 +191,37 @@ impl Comparison {
         self.failure = Some(why.clone());
         why
     }
+}
+
+/// The class that explains growth of `grown_bytes`, with its explanation, from the output of `plimsoll heap diff --json`. None if no class
+/// stands out. It reads files, so do not call it on the event loop.
+///
+/// # Errors
+/// The output cannot be read.
+pub fn explained(json: &[u8], grown_bytes: f64) -> Result<Option<LeakSuspect>, String> {
+    let diff = read(json)?;
+    let Some(mut suspect) = super::find(&diff, grown_bytes, shown) else { return Ok(None) };
+    if let Some(work) = explanation_of(&diff, &suspect) {
+        let thread = on_large_stack(work).map_err(|error| error.to_string())?;
+        suspect.explanation = thread.join().unwrap_or_default();
+    }
+    Ok(Some(suspect))
+}
+
+fn read(json: &[u8]) -> Result<Diff, String> {
+    serde_json::from_slice(json).map_err(|error| format!("the output of the comparison cannot be read: {error}"))
+}
+
+/// What reads the module of the suspect's holder. None if it has none.
+fn explanation_of(diff: &Diff, suspect: &LeakSuspect) -> Option<impl FnOnce() -> Explanation + Send + use<>> {
+    let class = diff.classes.iter().find(|class| class.name == suspect.class)?;
+    let file = path_of(class.module.as_deref()?);
+    let (container, owner) = (suspect.container()?.to_owned(), suspect.owner.clone());
+    Some(move || explain(&file, &container, owner.as_deref(), shown))
+}
+
+fn on_large_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
+    thread::Builder::new().name("plimsoll-explain".into()).stack_size(STACK_BYTES).spawn(work)
 }
 
 fn between(before: &Moment, after: &Moment) -> Moment {

@@ -7,10 +7,13 @@ pub mod comparison;
 pub mod explanation;
 pub mod rows;
 pub mod schedule;
+pub mod shapes;
+mod source_map;
 
 use explanation::Explanation;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use shapes::Shape;
 
 /// One class of the difference, as `plimsoll heap diff --json` prints it.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -46,6 +49,11 @@ pub struct LeakSuspect {
     pub share: f64,
     /// What retains them, such as `cache: Map`.
     pub holder: Option<String>,
+    /// What of it, such as `listeners of `. Empty if they are its elements.
+    pub what: String,
+    /// The class of the object whose property the holder is.
+    pub owner: Option<String>,
+    pub shape: &'static Shape,
     pub module: Option<String>,
     /// The path, root first, the class last.
     pub path: Vec<String>,
@@ -70,8 +78,30 @@ const LEAST_SHARE: f64 = 0.3;
 const INTERNAL: [&str; 6] = ["(system)", "(compiled code)", "(code)", "(object shape)", "(hidden)", "system / Context"];
 /// Every program has more and fewer of these, so they say least.
 const OF_LANGUAGE: [&str; 3] = ["Function", "Array", "Object"];
-/// Steps of a path that do not help to locate an object.
-const LINKS: [&str; 4] = ["table", "elements", "value", "key"];
+/// What refers to the object that the code's author knows, and says nothing itself.
+const CARRIERS: [&str; 6] = ["Promise", "Listener", "Map", "Set", "WeakRef", "PromiseReaction"];
+/// The least part of a carrier's growth that a class within it must have to be reported instead.
+const WITHIN: f64 = 0.5;
+/// Steps of a path that are V8's or Node's own. They do not help to locate an object.
+const INTERNALS: [&str; 17] = [
+    "table",
+    "elements",
+    "value",
+    "key",
+    "reactions_or_result",
+    "fulfill_handler",
+    "reject_handler",
+    "promise_or_capability",
+    "bound_this",
+    "bound_function",
+    "bound_arguments",
+    "timerListMap",
+    "lists",
+    "TimersList",
+    "immediateQueue",
+    "ImmediateList",
+    "system / Context",
+];
 /// Length of a path in the record.
 const MOST_PATH_BYTES: usize = 500;
 const ARROW: &str = " → ";
@@ -93,6 +123,7 @@ pub fn find(diff: &Diff, grown_bytes: f64, place: impl Fn(&str) -> String) -> Op
     let on_the_path = |class: &&Class| !class.path.is_empty() && classes.starts_with(&classes_of(&class.path));
     let of_it = candidates().filter(|class| names(class) && growth(class) >= OF_IT * growth(most)).filter(on_the_path);
     let class = of_it.min_by_key(|class| classes_of(&class.path).len()).unwrap_or(most);
+    let class = within(class, candidates().filter(|each| names(each))).unwrap_or(class);
     let owner = if names(class) { None } else { owner_of(class, candidates().filter(|class| names(class))) };
     let class = owner.as_ref().unwrap_or(class);
     // Counts all that the class retains with others: it is released together with the reported class.
@@ -102,16 +133,59 @@ pub fn find(diff: &Diff, grown_bytes: f64, place: impl Fn(&str) -> String) -> Op
         return None;
     }
     let module = class.module.as_deref().map(place);
-    let path = path_of(class, module.as_deref());
+    let steps = steps_of(class, module.as_deref());
+    let fit = shapes::find(&steps, &class.name, holder_of(&steps, &class.name));
+    let holder = fit.holder.map(|at| steps[at].clone());
+    let owner = fit.holder.and_then(|at| at.checked_sub(1)).map(|before| class_of(&steps[before]));
+    let has_key = |each: &&Class| names(each) && each.name != class.name && is_beside(each, class);
+    let by_identity = fit.shape.name == "map" && candidates().any(|each| has_key(&each));
     Some(LeakSuspect {
         class: class.name.clone(),
         instances: (class.added - class.removed) as f64,
         share: share.min(1.0),
-        holder: holder_of(&path, &class.name),
+        owner: owner.filter(|owner| is_named(owner)).map(str::to_owned),
+        what: fit.what(&steps),
+        shape: if by_identity { &shapes::KEYS_BY_IDENTITY } else { fit.shape },
+        holder,
         module,
-        path,
+        path: in_short(steps),
         explanation: Explanation::default(),
     })
+}
+
+/// Whether objects of two classes are elements of the same container, in the same number.
+fn is_beside(one: &Class, other: &Class) -> bool {
+    let [a, b] = [one, other].map(|class| class.added.saturating_sub(class.removed) as f64);
+    let holders = |class: &Class| class.path.split_last().map(|(_, before)| before.to_vec());
+    holders(one).is_some_and(|path| !path.is_empty()) && holders(one) == holders(other) && a >= 0.8 * b && b >= 0.8 * a
+}
+
+/// The class that a carrier is there for: one that the carrier refers to, or that is beside its strings.
+fn within<'a>(class: &Class, named: impl Iterator<Item = &'a Class>) -> Option<&'a Class> {
+    let carries = class.name.starts_with(['(', '{'])
+        || OF_LANGUAGE.contains(&class.name.as_str())
+        || CARRIERS.contains(&class.name.as_str());
+    if !carries || class.path.is_empty() {
+        return None;
+    }
+    let above = classes_of(&class.path);
+    let retained = |class: &Class| class.retained_bytes.saturating_sub(class.removed_bytes) as f64;
+    let is_within = |each: &&Class| {
+        let is_carrier = each.name.starts_with('{') || CARRIERS.contains(&each.name.as_str());
+        let inner = classes_of(&each.path);
+        !is_carrier
+            && inner.len() > above.len()
+            && inner.starts_with(&above)
+            && retained(each) >= WITHIN * retained(class)
+    };
+    let beside = |each: &&Class| class.name.ends_with("string)") && holder_path(each) == holder_path(class);
+    named.filter(|each| is_within(each) || beside(each)).max_by(|a, b| retained(a).total_cmp(&retained(b)))
+}
+
+/// The classes of the path without the object itself.
+fn holder_path(class: &Class) -> Vec<&str> {
+    let before = class.path.split_last().map_or(&[][..], |(_, before)| before);
+    classes_of(before)
 }
 
 /// The owner of a class without a name of its own that others refer to as well. It is the last class on the path that a
@@ -128,19 +202,24 @@ fn owner_of<'a>(class: &Class, named: impl Iterator<Item = &'a Class>) -> Option
 
 /// The classes that a path goes through. Consecutive equal ones (of a list) count once.
 fn classes_of(path: &[String]) -> Vec<&str> {
-    let mut classes: Vec<&str> = path.iter().filter(|step| !step.starts_with('…')).map(|step| class_of(step)).collect();
+    let mut classes: Vec<&str> =
+        path.iter().filter(|step| !shapes::is_elided(step)).map(|step| class_of(step)).collect();
     classes.dedup();
     classes
 }
 
-/// The class of a step: `Session` for `cache: Session` and for `Session @86151`.
+/// The class of a step: `Session` for `cache: Session` and for `Session @86151`. Functions and texts are all alike.
 fn class_of(step: &str) -> &str {
     let step = step.rsplit_once(" @").map_or(step, |(step, _)| step);
-    step.rsplit_once(": ").map_or(step, |(_, class)| class)
+    match step {
+        _ if step.ends_with("()") => "()",
+        _ if step.ends_with('"') && step.contains('"') => "(string)",
+        _ => step.rsplit_once(": ").map_or(step, |(_, class)| class),
+    }
 }
 
-/// With the module as it is shown, and without the id of the object, which is valid in its snapshot only.
-fn path_of(class: &Class, module: Option<&str>) -> Vec<String> {
+/// The path with the module as it is shown, and without the id of the object, which is valid in its snapshot only.
+fn steps_of(class: &Class, module: Option<&str>) -> Vec<String> {
     let mut path: Vec<String> = class.path.iter().map(|part| part.replace(ARROW.trim(), "->")).collect();
     if let Some((module, part)) = module.zip(path.iter_mut().find(|part| part.starts_with("module "))) {
         *part = format!("module {module}");
@@ -150,7 +229,14 @@ fn path_of(class: &Class, module: Option<&str>) -> Vec<String> {
     {
         *last = name.to_owned();
     }
-    // Shortens the middle of a long path, because both ends matter more.
+    path
+}
+
+/// Without internal steps, and without the middle of a long path, because both ends matter more.
+fn in_short(mut path: Vec<String>) -> Vec<String> {
+    let last = path.len().saturating_sub(1);
+    let mut at = 0..;
+    path.retain(|step| at.next() == Some(last) || step.starts_with('…') || !shapes::is_elided(step));
     let bytes = |path: &[String]| path.iter().map(|part| part.len() + ARROW.len()).sum::<usize>();
     while bytes(&path) > MOST_PATH_BYTES && path.len() > 2 {
         let middle = path.len() / 2;
@@ -163,30 +249,45 @@ fn path_of(class: &Class, module: Option<&str>) -> Vec<String> {
     path
 }
 
-/// The last step before the class that has a name.
-fn holder_of(path: &[String], class: &str) -> Option<String> {
+/// The index of the last step before the class that has a name.
+fn holder_of(path: &[String], class: &str) -> Option<usize> {
     let is_class = |part: &String| class_of(part) == class;
     // Elements of a list of one class refer to each other, so the step before the first one counts.
     let end = path.iter().position(is_class).unwrap_or(path.len().saturating_sub(1));
-    let tells = |part: &&String| {
-        let says_nothing = LINKS.contains(&part.as_str()) || OF_LANGUAGE.contains(&part.as_str()) || *part == "global";
-        // The names of V8's roots are in parentheses.
-        !says_nothing && !part.starts_with(['[', '(', '…'])
-    };
-    path[..end].iter().rev().find(tells).filter(|part| !part.starts_with("module ")).cloned()
+    let own = path[..end].iter().rposition(|part| !names_nothing(part))?;
+    // The functions of the global object are Node's.
+    let is_of_node = own == 1 && path[0] == "global" && path[1].ends_with("()");
+    Some(own).filter(|at| !is_of_node && !path[*at].starts_with("module "))
+}
+
+/// Whether a step is not the app's own name for something.
+fn names_nothing(part: &str) -> bool {
+    let says_nothing = shapes::is_elided(part) || OF_LANGUAGE.contains(&part) || part == "global";
+    // The names of V8's roots are in parentheses.
+    says_nothing || part.starts_with(['[', '(']) || part.starts_with("native_to_javascript")
 }
 
 impl LeakSuspect {
     /// What must be fixed: `AuditTrail.entries (a Map in services/audit.js)`. None if the path has no name for it.
     pub fn subject(&self) -> Option<String> {
-        let holder = self.holder.as_deref()?;
+        let Some(holder) = self.holder.as_deref() else {
+            return Some(self.shape.instead).filter(|instead| !instead.is_empty()).map(str::to_owned);
+        };
         let (name, class) = holder.split_once(": ").unwrap_or((holder, ""));
-        let name = self.owner().map_or_else(|| name.to_owned(), |owner| format!("{owner}.{name}"));
+        let what = &self.what;
+        let name = match &self.owner {
+            // A symbol of Node's is no name.
+            _ if name.starts_with('<') && !class.is_empty() => return Some(format!("{what}a {class}")),
+            _ if class == "process" => return Some(format!("{what}process")),
+            Some(owner) => format!("{what}{owner}.{name}"),
+            None => format!("{what}{name}"),
+        };
         let kind = match class {
             "" => None,
             class => Some(format!("{} {class}", if class.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" })),
         };
-        let module = self.explanation.module.as_ref().or(self.module.as_ref());
+        let Explanation { package, module, .. } = &self.explanation;
+        let module = package.as_ref().or(module.as_ref()).or(self.module.as_ref());
         Some(match (kind, module) {
             (Some(kind), Some(module)) => format!("{name} ({kind} in {module})"),
             (Some(kind), None) => format!("{name} ({kind})"),
@@ -195,16 +296,16 @@ impl LeakSuspect {
         })
     }
 
-    /// The class of the object whose property holds the objects.
-    pub fn owner(&self) -> Option<&str> {
-        let holder = self.holder.as_ref()?;
-        let at = self.path.iter().position(|step| step == holder)?;
-        at.checked_sub(1).map(|before| class_of(&self.path[before])).filter(|owner| is_named(owner))
-    }
-
     /// The name of the variable or the property that holds the objects.
     pub fn container(&self) -> Option<&str> {
         self.holder.as_deref().map(|holder| holder.split_once(": ").map_or(holder, |(name, _)| name))
+    }
+
+    /// What to change. `call` is the function of the app that leads to the holder's package.
+    pub fn what_to_do(&self, call: Option<&str>) -> String {
+        let Some(package) = &self.explanation.package else { return self.shape.advice(false).to_owned() };
+        let call = call.map_or(String::new(), |call| format!("{package} is called for each request by {call}. "));
+        format!("{call}{}", self.shape.advice(true))
     }
 
     /// `Session objects (97 % of the growth, +1,003 per 1,000 requests)`.
@@ -241,154 +342,4 @@ fn grouped(value: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn class(name: &str, added: u64, removed: u64, retained_bytes: u64) -> Class {
-        Class { name: name.to_owned(), added, removed, retained_bytes, ..Class::default() }
-    }
-
-    fn with_path(class: Class, module: Option<&str>, path: &[&str]) -> Class {
-        Class { path: path.iter().map(|part| (*part).to_owned()).collect(), module: module.map(str::to_owned), ..class }
-    }
-
-    fn find_in(classes: Vec<Class>, grown: f64) -> Option<LeakSuspect> {
-        find(&Diff { classes }, grown, |file| file.replace("/srv/shop/", ""))
-    }
-
-    fn session() -> Class {
-        let path = ["global", "module users.js", "cache: Map", "table", "Session @86151"];
-        with_path(class("Session", 2000, 3, 3_200_000), Some("/srv/shop/src/users.js"), &path)
-    }
-
-    #[test]
-    fn the_outermost_class_that_grows_is_reported_with_what_retains_it() {
-        let classes = vec![
-            // The map's table is replaced as it grows, and retains all entries.
-            class("(array)", 1, 1, 90_000_000),
-            session(),
-            class("Array", 2100, 90, 3_000_000),
-            class("(string)", 4000, 1900, 400_000),
-            class("(compiled code)", 9000, 10, 5_000_000),
-        ];
-        let suspect = find_in(classes, 3.3e6).unwrap();
-        assert_eq!((suspect.class.as_str(), suspect.instances), ("Session", 1997.0));
-        assert_eq!(suspect.holder.as_deref(), Some("cache: Map"));
-        assert_eq!(suspect.path, ["global", "module src/users.js", "cache: Map", "table", "Session"]);
-        let text = suspect.describe(1003.0);
-        assert_eq!(text, "Session objects (97 % of the growth, +1,003 per 1,000 requests)");
-    }
-
-    #[test]
-    fn a_class_on_the_path_is_reported_instead_of_one_that_others_retain_too() {
-        let sockets = ["TCP", "owner: Socket @7"];
-        let lists = ["TCP", "owner: Socket", "_readableState: ReadableState", "buffer: Array @9"];
-        let all = |of_sockets: u64| {
-            vec![
-                with_path(class("Array", 28_000, 12, 6_250_000), None, &lists),
-                with_path(class("ReadableState", 4000, 0, 6_140_000), None, &lists[..3]),
-                with_path(class("Socket", 2000, 0, of_sockets), None, &sockets),
-            ]
-        };
-        let suspect = find_in(all(3_420_000), 6e6).unwrap();
-        assert_eq!(
-            (suspect.class.as_str(), suspect.path),
-            ("Socket", ["TCP", "owner: Socket"].map(str::to_owned).to_vec())
-        );
-        assert_eq!(suspect.share, 1.0, "with the lists");
-        assert_eq!(find_in(all(500_000), 6e6).unwrap().class, "ReadableState", "what is in them is another's");
-        let list = ["TCP", "owner: Socket", "… 700 more", "_readableState: ReadableState", "buffer: Array @9"];
-        let mut all_in_a_list = all(3_420_000);
-        all_in_a_list[1].path = list[..4].iter().map(|step| (*step).to_owned()).collect();
-        assert_eq!(find_in(all_in_a_list, 6e6).unwrap().class, "Socket");
-        let mut elsewhere = all(3_420_000);
-        elsewhere[2].path = ["global", "pool: Socket @7"].map(str::to_owned).to_vec();
-        assert_eq!(find_in(elsewhere, 6e6).unwrap().class, "ReadableState", "these are other ones");
-    }
-
-    #[test]
-    fn strings_are_reported_if_nothing_else_has_grown() {
-        let all = |of_sessions: u64| {
-            vec![class("(concatenated string)", 14_000, 0, 700_000), class("Session", 1000, 0, of_sessions)]
-        };
-        assert_eq!(find_in(all(500_000), 1e6).unwrap().class, "Session");
-        assert_eq!(find_in(all(200_000), 1e6).unwrap().class, "(concatenated string)");
-        let closures = vec![class("Function", 21_000, 0, 700_000), class("Timeout", 1000, 0, 400_000)];
-        assert_eq!(find_in(closures, 1e6).unwrap().class, "Timeout");
-    }
-
-    #[test]
-    fn a_class_without_a_name_is_reported_by_its_owner() {
-        let path = ["global", "module shop.js", "formulas: Map", "table", "Formula", "run()", "abstract()"];
-        let functions = || with_path(class("Function", 896_000, 3, 143_000_000), Some("/srv/shop/shop.js"), &path);
-        let suspect_with = |other: Class| find_in(vec![functions(), other], 150e6).unwrap();
-        let made = |name: &str, added: u64, path: &[&str]| {
-            let class = with_path(class(name, added, 0, 112_000), None, path);
-            Class { location: Some(IgnoredAny), ..class }
-        };
-        for known in [&[][..], &path[..5]] {
-            let suspect = suspect_with(made("Formula", 1000, known));
-            let (holder, kept_in) = (suspect.holder.as_deref(), suspect.path.join(ARROW));
-            assert_eq!((suspect.class.as_str(), suspect.instances, holder), ("Formula", 1e3, Some("formulas: Map")));
-            assert_eq!(kept_in, "global → module shop.js → formulas: Map → table → Formula");
-            assert!(suspect.share > 0.9, "{}: with what hangs on it", suspect.share);
-        }
-        assert_eq!(suspect_with(made("Formula", 5, &[])).class, "Function", "as many as ever");
-        assert_eq!(suspect_with(made("Session", 1000, &[])).class, "Function", "not on the path");
-        assert_eq!(suspect_with(made("Formula", 1000, &["global", "Formula"])).class, "Function", "others");
-        assert_eq!(suspect_with(class("Map", 1000, 0, 112_000)).class, "Function", "V8 makes them");
-    }
-
-    #[test]
-    fn nothing_is_reported_if_no_class_stands_out() {
-        assert_eq!(find_in(vec![session()], 30e6), None, "a tenth of the growth");
-        assert_eq!(find_in(vec![class("Request", 3000, 2990, 5_000_000)], 5e6), None, "they come and go");
-        assert_eq!(find_in(vec![class("Pool", 3, 0, 5_000_000)], 5e6), None, "some");
-        assert_eq!(find_in(vec![session()], 0.0), None);
-        assert_eq!(find_in(vec![session()], f64::NAN), None);
-        assert_eq!(find_in(Vec::new(), 5e6), None);
-    }
-
-    #[test]
-    fn the_holder_is_the_last_step_with_a_name() {
-        let holder = |name: &str, path: &[&str]| {
-            find_in(vec![with_path(class(name, 2000, 0, 5_000_000), None, path)], 5e6).unwrap().holder
-        };
-        assert_eq!(
-            holder("Row", &["global", "module a.js", "kept: Array", "[7]: Row @3"]).as_deref(),
-            Some("kept: Array")
-        );
-        let list = ["global", "list: List", "head: Node", "next: Node", "next: Node @9"];
-        assert_eq!(holder("Node", &list).as_deref(), Some("list: List"));
-        assert_eq!(
-            holder("(string)", &["global", "module a.js", "seen: Set", "table", "\"a: b\" @3"]).as_deref(),
-            Some("seen: Set")
-        );
-        assert_eq!(
-            holder("Row", &["global", "events: Map", "table", "Object", "Row @3"]).as_deref(),
-            Some("events: Map")
-        );
-        assert_eq!(holder("Row", &["global", "module a.js", "Row @3"]), None);
-        assert_eq!(holder("Row", &["(GC roots)", "(Global handles)", "Row @3"]), None);
-        assert_eq!(holder("Row", &[]), None);
-    }
-
-    #[test]
-    fn words_for_what_has_no_class_of_its_own() {
-        let suspect = |name: &str| find_in(vec![class(name, 2000, 0, 5_000_000)], 5e6).unwrap().describe(2.04);
-        assert_eq!(suspect("(string)"), "strings (100 % of the growth, +2 per 1,000 requests)");
-        assert_eq!(suspect("(concatenated string)"), "strings (100 % of the growth, +2 per 1,000 requests)");
-        assert_eq!(suspect("{id, at}"), "{id, at} objects (100 % of the growth, +2 per 1,000 requests)");
-        assert_eq!([0.25, 9.96, 999.6, 1e6].map(grouped), ["0.3", "10", "1,000", "1,000,000"]);
-    }
-
-    #[test]
-    fn a_long_path_keeps_its_ends() {
-        let parts: Vec<String> = (0..40).map(|n| format!("a property with a long name, {n}: Node")).collect();
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let suspect = find_in(vec![with_path(class("Row", 2000, 0, 5_000_000), None, &parts)], 5e6).unwrap();
-        assert!(suspect.path.join(ARROW).len() <= MOST_PATH_BYTES);
-        assert_eq!((suspect.path[0].as_str(), suspect.path.last().unwrap().as_str()), (parts[0], parts[39]));
-        assert_eq!(suspect.path.iter().filter(|part| *part == "…").count(), 1);
-    }
-}
+mod tests;

@@ -41,7 +41,7 @@ pub fn rows(mut diff: Diff, grown_bytes: f64, shown: impl Fn(&str) -> String) ->
             diff.classes.iter().find(|class| class.name == suspect.class).and_then(|class| class.module.clone());
         if let (Some(file), Some(container)) = (module, suspect.container().map(str::to_owned)) {
             let file = file.strip_prefix("file://").unwrap_or(&file);
-            suspect.explanation = explain(Path::new(file), &container, suspect.owner(), &shown);
+            suspect.explanation = explain(Path::new(file), &container, suspect.owner.as_deref(), &shown);
         }
         let trees = diff.classes.len();
         diff.classes.retain(|class| !is_of(class, &suspect));

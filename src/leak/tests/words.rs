@@ -5,6 +5,7 @@ use crate::leak::owners::{Owners, RouteShare};
 use crate::leak::quantities::{Quantities, Seen, TrendEvent};
 use crate::leak::suspect::LeakSuspect;
 use crate::leak::suspect::explanation::Explanation;
+use crate::leak::suspect::shapes::NAMED;
 use crate::recorder::record::{Live, Trend};
 use crate::recorder::{Quantity, TrendState};
 
@@ -116,6 +117,9 @@ fn kept() -> LeakSuspect {
         instances: 1997.0,
         share: 0.97,
         holder: Some("cache: Map".to_owned()),
+        what: String::new(),
+        owner: None,
+        shape: &NAMED,
         module: Some("src/users.js".to_owned()),
         path: Vec::new(),
         explanation: Explanation::default(),

@@ -27,14 +27,21 @@ struct Search<'a> {
     seen: Bits,
     /// Nodes whose edges are still to be followed.
     reached: Vec<Ordinal>,
+    /// Numbers of the names in [`LAST`], if those edges are followed last, and those edges.
+    last: Vec<u32>,
+    deferred: Vec<usize>,
 }
+
+/// References between objects that have nothing else in common, such as the neighbours in Node's list of timers. A path goes through them only
+/// if there is no other.
+const LAST: [&[u8]; 4] = [b"_idleNext", b"_idlePrev", b"_httpMessage", b"bound_this"];
 
 /// The distance of each node.
 pub fn find(snapshot: &Snapshot, ephemerons: &Ephemerons, roots: Roots) -> Vec<i32> {
     search(snapshot, ephemerons, roots, Vec::new()).distances
 }
 
-/// The edge of a shortest path that leads to each node. None for the roots. Only paths need it, and it is as large as
+/// The edge of a short path that leads to each node. None for the roots. It is the shortest one without the references of [`LAST`], if there is one. Only paths need it, and it is as large as
 /// the distances.
 pub fn ways(snapshot: &Snapshot, roots: Roots) -> Vec<u32> {
     let via = memory::filled(NONE, snapshot.node_count());
@@ -53,7 +60,12 @@ fn search<'a>(snapshot: &'a Snapshot, ephemerons: &'a Ephemerons, roots: Roots, 
         via,
         seen: Bits::new(count),
         reached: Vec::new(),
+        last: Vec::new(),
+        deferred: Vec::new(),
     };
+    if !search.via.is_empty() {
+        search.last = LAST.iter().flat_map(|name| snapshot.strings.numbers_of(name)).collect();
+    }
     if roots == Roots::DevTools {
         for edge in snapshot.edges_of(snapshot.root) {
             let to = snapshot.edges.to[edge];
@@ -73,6 +85,7 @@ fn search<'a>(snapshot: &'a Snapshot, ephemerons: &'a Ephemerons, roots: Roots, 
     }
     search.reached.push(snapshot.root);
     search.run();
+    search.follow_last();
     search
 }
 
@@ -107,6 +120,26 @@ impl Search<'_> {
         }
     }
 
+    fn follow_last(&mut self) {
+        self.last.clear();
+        for edge in std::mem::take(&mut self.deferred) {
+            let (from, to) = (self.snapshot.source_of(edge as u32), self.snapshot.edges.to[edge]);
+            if !self.seen.get(to) {
+                self.reach(to, edge, self.distances[from as usize].saturating_add(1));
+            }
+        }
+        self.run();
+    }
+
+    fn reach(&mut self, node: Ordinal, edge: usize, distance: i32) {
+        self.seen.set(node);
+        self.distances[node as usize] = distance;
+        if let Some(via) = self.via.get_mut(node as usize) {
+            *via = edge as u32;
+        }
+        self.reached.push(node);
+    }
+
     #[inline]
     fn follow(&mut self, node: Ordinal) {
         let snapshot = self.snapshot;
@@ -125,12 +158,11 @@ impl Search<'_> {
             if kind == kinds.internal && !self.second(snapshot.edges.name[edge]) {
                 continue;
             }
-            self.seen.set(to);
-            self.distances[to as usize] = next;
-            if let Some(via) = self.via.get_mut(to as usize) {
-                *via = edge as u32;
+            if !self.last.is_empty() && !kinds.is_indexed(kind) && self.last.contains(&snapshot.edges.name[edge]) {
+                self.deferred.push(edge);
+                continue;
             }
-            self.reached.push(to);
+            self.reach(to, edge, next);
         }
     }
 

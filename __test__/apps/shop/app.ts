@@ -1,22 +1,20 @@
-'use strict'
-
 /*
  * A shop with thirty routes, of which `POST /orders` and `GET /reports/:id` leak. All requests allocate in the same
- * pool.
+ * pool. Node 24 and later run this source; `support/shop.js` makes the JavaScript from it.
  */
 
-const express = require('express')
-const { audit } = require('./services/audit.js')
-const { find } = require('./services/catalogue.js')
-const { pool } = require('./services/database.js')
+import express, { type Express, type Request, type Response } from 'express'
+import { audit } from './services/audit.ts'
+import { find } from './services/catalogue.ts'
+import { pool, type Row } from './services/database.ts'
 
 const query =
-  (text, answer = rows => rows) =>
-  async (req, res) =>
+  (text: string, answer: (rows: Row[]) => unknown = rows => rows) =>
+  async (req: Request, res: Response) =>
     res.json(answer((await pool.query(text, [req.params.id])).rows))
-const cached = kind => async (req, res) => res.json(await find(`${kind} ${req.params.id}`))
-const first = rows => rows[0]
-const none = (_req, res) => res.status(204).end()
+const cached = (kind: string) => async (req: Request, res: Response) => res.json(await find(`${kind} ${req.params.id}`))
+const first = (rows: Row[]) => rows[0]
+const none = (_req: Request, res: Response) => res.status(204).end()
 
 function users() {
   const router = express.Router()
@@ -61,7 +59,7 @@ function reports() {
 }
 
 /** Adds the routes. */
-module.exports = function shop(app) {
+export default function shop(app: Express): Express {
   app.use(express.json())
   app.get('/', (_req, res) => res.send('hello'))
   app.get('/health', (_req, res) => res.json({ ok: true }))

@@ -1,19 +1,28 @@
-'use strict'
-
 /* A pool of connections in memory, with the interface of pg's. Every route shares it, so all rows have one allocation site. */
 
-const { setTimeout: pause } = require('node:timers/promises')
+import { setTimeout as pause } from 'node:timers/promises'
 
 const ROWS = 20
 
+export interface Row {
+  id: number
+  name: string
+  text: string
+  total: number
+  values: unknown[]
+}
+
 class Pool {
+  private free: number
+  private waiting: (() => void)[]
+
   constructor(max = 10) {
     this.free = max
     this.waiting = []
   }
 
-  async query(text, values = []) {
-    if (this.free === 0) await new Promise(resolve => this.waiting.push(resolve))
+  async query(text: string, values: unknown[] = []): Promise<{ rows: Row[] }> {
+    if (this.free === 0) await new Promise<void>(resolve => this.waiting.push(resolve))
     else this.free -= 1
     try {
       await pause(1 + Math.random() * 2)
@@ -28,4 +37,4 @@ class Pool {
   }
 }
 
-module.exports = { pool: new Pool() }
+export const pool = new Pool()
